@@ -1,0 +1,1 @@
+//! Every listening socket: one module per upstream API.

@@ -1,0 +1,1 @@
+//! Instrumentation for EasyMO services: metrics, HTTP middleware, business metrics.

@@ -1,0 +1,1 @@
+//! Crash-safe files: framed log, checksums, atomic directory commit, memory maps.

@@ -1,0 +1,1 @@
+//! The simulated EasyMO services and the incidents that a person can switch on.

@@ -1,0 +1,1 @@
+//! Outbound HTTP as upstream configures it: TLS, authentication, proxies, redirects, limits.

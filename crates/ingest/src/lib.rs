@@ -1,0 +1,1 @@
+//! Discovery, relabelling, the scrape loop, exposition parsers and remote-write decoding.

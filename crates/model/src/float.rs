@@ -1,0 +1,168 @@
+//! Numbers and strings in the exact form that upstream (Go) prints them.
+
+/// The shortest decimal that reads back as `v`, never with an exponent: Go's `FormatFloat(v, 'f', -1, 64)`.
+pub fn format_f(v: f64) -> String {
+    if let Some(s) = special(v) {
+        return s.to_owned();
+    }
+    format!("{v}")
+}
+
+/// The shortest decimal that reads back as `v`, with an exponent if it is below -4 or at least 21: Go's
+/// `%v` and `FormatFloat(v, 'g', -1, 64)`.
+pub fn format_g(v: f64) -> String {
+    with_exponent_unless(v, |exp| (-4..21).contains(&exp))
+}
+
+/// The number inside a sample of the JSON API: an exponent only below 1e-6 or from 1e21 on.
+pub fn format_json(v: f64) -> String {
+    let abs = v.abs();
+    if abs != 0.0 && !(1e-6..1e21).contains(&abs) { format_e(v) } else { format_f(v) }
+}
+
+/// Shortest decimal with an exponent of at least two digits: Go's `FormatFloat(v, 'e', -1, 64)`.
+pub fn format_e(v: f64) -> String {
+    with_exponent_unless(v, |_| false)
+}
+
+fn special(v: f64) -> Option<&'static str> {
+    if v.is_nan() {
+        Some("NaN")
+    } else if v == f64::INFINITY {
+        Some("+Inf")
+    } else if v == f64::NEG_INFINITY {
+        Some("-Inf")
+    } else {
+        None
+    }
+}
+
+fn with_exponent_unless(v: f64, plain: impl Fn(i32) -> bool) -> String {
+    if let Some(s) = special(v) {
+        return s.to_owned();
+    }
+    let s = format!("{v:e}");
+    let (mantissa, exp) = s.split_once('e').unwrap_or((&s, "0"));
+    let exp: i32 = exp.parse().unwrap_or(0);
+    if plain(exp) {
+        return format!("{v}");
+    }
+    let sign = if exp < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exp.abs())
+}
+
+/// Reads a float as Go's `ParseFloat(s, 64)` does for the forms that metrics use: decimal, `Inf`, `NaN`,
+/// signs, any case, hexadecimal floats; no surrounding blanks.
+pub fn parse_go(s: &str) -> Option<f64> {
+    let (neg, body) = match s.as_bytes().first()? {
+        b'+' => (false, &s[1..]),
+        b'-' => (true, &s[1..]),
+        _ => (false, s),
+    };
+    let first = *body.as_bytes().first()?;
+    let v = if first.is_ascii_digit() || first == b'.' {
+        if body.len() > 1 && first == b'0' && matches!(body.as_bytes()[1], b'x' | b'X') {
+            parse_hex(&body[2..])?
+        } else {
+            body.parse().ok()?
+        }
+    } else if body.eq_ignore_ascii_case("inf") || body.eq_ignore_ascii_case("infinity") {
+        f64::INFINITY
+    } else if body.eq_ignore_ascii_case("nan") {
+        return Some(f64::from_bits(crate::NORMAL_NAN_BITS));
+    } else {
+        return None;
+    };
+    Some(if neg { -v } else { v })
+}
+
+/// `1f.8p-3`: hexadecimal mantissa, binary exponent (required, as in Go).
+fn parse_hex(s: &str) -> Option<f64> {
+    let (mantissa, exp) = s.split_once(['p', 'P'])?;
+    let (int, frac) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if int.is_empty() && frac.is_empty() {
+        return None;
+    }
+    let mut v = 0.0f64;
+    for c in int.chars().chain(frac.chars()) {
+        v = v * 16.0 + f64::from(c.to_digit(16)?);
+    }
+    let exp: i32 = exp.parse().ok()?;
+    Some(v * 2f64.powi(exp.saturating_sub(4 * frac.len() as i32)))
+}
+
+/// A string in double quotes with Go's escapes (`strconv.Quote`).
+pub fn go_quote(s: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(s.len() + 2);
+    out.push('"');
+    for c in s.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\x0b' => out.push_str("\\v"),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
+                let _ = write!(out, "\\x{:02x}", c as u32);
+            }
+            c if c == '\u{feff}' || (0x80..0xa0).contains(&(c as u32)) => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_printed_as_go_prints_them() {
+        for (v, f, g, json) in [
+            (0.0, "0", "0", "0"),
+            (-0.0, "-0", "-0", "-0"),
+            (1e21, "1000000000000000000000", "1e+21", "1e+21"),
+            (1e20, "100000000000000000000", "100000000000000000000", "100000000000000000000"),
+            (1e-5, "0.00001", "1e-05", "0.00001"),
+            (1e-7, "0.0000001", "1e-07", "1e-07"),
+            (123456.789, "123456.789", "123456.789", "123456.789"),
+            (f64::INFINITY, "+Inf", "+Inf", "+Inf"),
+            (f64::NAN, "NaN", "NaN", "NaN"),
+        ] {
+            assert_eq!((format_f(v).as_str(), format_g(v).as_str(), format_json(v).as_str()), (f, g, json));
+        }
+        assert_eq!(format_e(1.0), "1e+00");
+        assert_eq!(format_e(1.5e300), "1.5e+300");
+    }
+
+    #[test]
+    fn numbers_are_read_as_go_reads_them() {
+        for (s, v) in [
+            ("1", 1.0),
+            ("+Inf", f64::INFINITY),
+            ("-inf", f64::NEG_INFINITY),
+            ("0x1p-2", 0.25),
+            (".5", 0.5),
+            ("1e3", 1000.0),
+        ] {
+            assert_eq!(parse_go(s), Some(v), "{s}");
+        }
+        assert!(parse_go("nan").unwrap().is_nan());
+        for s in ["", " 1", "1 ", "0x", "1_000", "abc", "+", "--1", "infx"] {
+            assert_eq!(parse_go(s), None, "{s}");
+        }
+    }
+
+    #[test]
+    fn quoting_escapes_what_go_escapes() {
+        assert_eq!(go_quote("a\"b\\c\nd\u{1}é"), "\"a\\\"b\\\\c\\nd\\x01é\"");
+    }
+}

@@ -1,0 +1,377 @@
+//! Regular expressions in Go's (RE2) dialect.
+
+use std::{borrow::Cow, fmt};
+
+use regex::{Regex, RegexBuilder};
+use thiserror::Error;
+
+/// Why an expression does not compile; the text names the expression and the reason.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("error parsing regexp: {reason}: `{pattern}`")]
+pub struct RegexError {
+    /// The expression as it was given.
+    pub pattern: String,
+    /// What is wrong with it, in one line.
+    pub reason: String,
+}
+
+/// A compiled expression with what can be known of it without running it.
+#[derive(Clone)]
+pub struct GoRegex {
+    source: String,
+    regex: Regex,
+    literals: Option<Vec<String>>,
+    prefix: String,
+}
+
+/// Memory that one compiled expression may take.
+const SIZE_LIMIT: usize = 4 << 20;
+
+impl GoRegex {
+    /// Compiles `pattern` so that it must match the whole text, `.` matching newlines too (matchers of
+    /// selectors, relabelling, `label_replace`).
+    pub fn anchored(pattern: &str) -> Result<Self, RegexError> {
+        // The bare pattern is compiled first: `a)(b` must not be rescued by the anchors' own group.
+        compile(pattern, pattern, true)?;
+        let regex = compile(&format!("^(?:{pattern})$"), pattern, true)?;
+        Ok(GoRegex {
+            source: pattern.to_owned(),
+            regex,
+            literals: literal_alternatives(pattern),
+            prefix: literal_prefix(pattern),
+        })
+    }
+
+    /// Compiles `pattern` to be searched anywhere (template functions).
+    pub fn search(pattern: &str) -> Result<Self, RegexError> {
+        let regex = compile(pattern, pattern, false)?;
+        Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new() })
+    }
+
+    /// The expression as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether `text` matches.
+    #[inline]
+    pub fn is_match(&self, text: &str) -> bool {
+        if let Some(literals) = &self.literals {
+            return literals.iter().any(|l| l == text);
+        }
+        text.starts_with(self.prefix.as_str()) && self.regex.is_match(text)
+    }
+
+    /// For an anchored expression that is nothing but alternatives of plain text: the texts. An index looks
+    /// these up instead of trying every value.
+    pub fn literals(&self) -> Option<&[String]> {
+        self.literals.as_deref()
+    }
+
+    /// Plain text that every match of an anchored expression begins with; may be empty.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Matches `text` and expands `template` (`$1`, `${name}`, `$$`) with the groups, as Go's `Expand`;
+    /// `None` if it does not match.
+    pub fn expand(&self, text: &str, template: &str) -> Option<String> {
+        let captures = self.regex.captures(text)?;
+        let mut out = String::new();
+        expand_template(template, &mut out, |group, out| {
+            let m = match group.parse::<usize>() {
+                Ok(i) => captures.get(i),
+                Err(_) => captures.name(group),
+            };
+            out.push_str(m.map_or("", |m| m.as_str()));
+        });
+        Some(out)
+    }
+
+    /// Replaces every match in `text`, as Go's `ReplaceAllString`.
+    pub fn replace_all<'t>(&self, text: &'t str, template: &str) -> Cow<'t, str> {
+        self.regex.replace_all(text, |captures: &regex::Captures<'_>| {
+            let mut out = String::new();
+            expand_template(template, &mut out, |group, out| {
+                let m = match group.parse::<usize>() {
+                    Ok(i) => captures.get(i),
+                    Err(_) => captures.name(group),
+                };
+                out.push_str(m.map_or("", |m| m.as_str()));
+            });
+            out
+        })
+    }
+}
+
+impl fmt::Debug for GoRegex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.source)
+    }
+}
+
+/// Walks a Go expansion template. A name is the longest run of letters, digits and `_`; a `$` that starts
+/// no name stays as it is not: Go drops nothing but `$$` and well-formed references.
+fn expand_template(template: &str, out: &mut String, mut group: impl FnMut(&str, &mut String)) {
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let (name, after) = match rest.strip_prefix('{') {
+            Some(inner) => match inner.split_once('}') {
+                Some((name, after)) if is_group_name(name) => (name, after),
+                _ => {
+                    out.push('$');
+                    continue;
+                }
+            },
+            None => {
+                let n = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                rest.split_at(n)
+            }
+        };
+        if name.is_empty() {
+            out.push('$');
+            continue;
+        }
+        group(name, out);
+        rest = after;
+    }
+    out.push_str(rest);
+}
+
+fn is_group_name(s: &str) -> bool {
+    !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn compile(pattern: &str, shown: &str, dot_matches_newline: bool) -> Result<Regex, RegexError> {
+    let fail = |reason: String| RegexError { pattern: shown.to_owned(), reason };
+    let translated = translate(pattern).map_err(|r| fail(r.to_owned()))?;
+    RegexBuilder::new(&translated)
+        .dot_matches_new_line(dot_matches_newline)
+        .size_limit(SIZE_LIMIT)
+        .nest_limit(200)
+        .build()
+        .map_err(|e| fail(one_line(&e.to_string())))
+}
+
+/// The regex crate draws a picture of the error over several lines; its last line is the reason.
+fn one_line(e: &str) -> String {
+    e.lines().last().unwrap_or("invalid expression").trim_start_matches("error: ").to_owned()
+}
+
+/// Rewrites what Go and the regex crate understand differently:
+/// `\d \w \s \b` are ASCII in Go; a `{` that starts no repetition is plain text; inside a class `[`, `&&`, `--`
+/// and `~~` are plain; `\Q…\E` quotes; `\pN` is the same in both; `\z` too; `\C` is refused.
+fn translate(pattern: &str) -> Result<String, &'static str> {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let chars: Vec<char> = pattern.chars().collect();
+    let mut i = 0;
+    let mut class_start = None;
+    while i < chars.len() {
+        let c = chars[i];
+        match (c, class_start) {
+            ('\\', _) => i += translate_escape(&chars[i..], class_start.is_some(), &mut out)?,
+            ('[', None) => {
+                out.push('[');
+                i += 1;
+                if chars.get(i) == Some(&'^') {
+                    out.push('^');
+                    i += 1;
+                }
+                class_start = Some(i);
+            }
+            ('[', Some(_)) if chars.get(i + 1) == Some(&':') => {
+                let end = (i + 2..chars.len()).find(|j| chars[*j] == ':' && chars.get(j + 1) == Some(&']'));
+                if let Some(end) = end {
+                    out.extend(&chars[i..=end + 1]);
+                    i = end + 2;
+                } else {
+                    out.push_str("\\[");
+                    i += 1;
+                }
+            }
+            (']', Some(start)) => {
+                if i == start {
+                    out.push_str("\\]");
+                } else {
+                    out.push(']');
+                    class_start = None;
+                }
+                i += 1;
+            }
+            ('[' | '&' | '~', Some(_)) => {
+                out.push('\\');
+                out.push(c);
+                i += 1;
+            }
+            ('{', None) if !is_repetition(&chars[i..]) => {
+                out.push_str("\\{");
+                i += 1;
+            }
+            ('}', None) => {
+                // The end of a repetition was written by the arm below; any other one is plain text.
+                out.push_str("\\}");
+                i += 1;
+            }
+            ('{', None) => {
+                let end = i + chars[i..].iter().position(|c| *c == '}').unwrap_or(0);
+                out.extend(&chars[i..=end]);
+                i = end + 1;
+            }
+            _ => {
+                out.push(c);
+                i += 1;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Writes one escape; returns how many characters of the source it took.
+fn translate_escape(rest: &[char], in_class: bool, out: &mut String) -> Result<usize, &'static str> {
+    let Some(c) = rest.get(1) else { return Err("trailing backslash at end of expression") };
+    match (c, in_class) {
+        ('d', true) => out.push_str("0-9"),
+        ('w', true) => out.push_str("0-9A-Za-z_"),
+        ('s', true) => out.push_str("\\t\\n\\f\\r "),
+        ('d', false) => out.push_str("[0-9]"),
+        ('w', false) => out.push_str("[0-9A-Za-z_]"),
+        ('s', false) => out.push_str("[\\t\\n\\f\\r ]"),
+        ('D', _) => out.push_str("[^0-9]"),
+        ('W', _) => out.push_str("[^0-9A-Za-z_]"),
+        ('S', _) => out.push_str("[^\\t\\n\\f\\r ]"),
+        ('b', false) => out.push_str("(?-u:\\b)"),
+        ('B', false) => out.push_str("(?-u:\\B)"),
+        ('Q', false) => {
+            let end = (2..rest.len()).find(|j| rest[*j] == '\\' && rest.get(j + 1) == Some(&'E'));
+            let quoted: String = rest[2..end.unwrap_or(rest.len())].iter().collect();
+            out.push_str(&regex::escape(&quoted));
+            return Ok(end.map_or(rest.len(), |e| e + 2));
+        }
+        ('<' | '>', _) => out.push(*c),
+        ('C', _) => return Err("invalid escape sequence"),
+        ('0'..='7', _) => {
+            // An octal escape, which the regex crate refuses; `\1` to `\7` alone are back-references: an error.
+            let digits: String = rest[1..].iter().take(3).take_while(|c| ('0'..='7').contains(*c)).collect();
+            if *c != '0' && digits.len() < 2 {
+                return Err("invalid escape sequence");
+            }
+            let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
+            out.push_str(&format!("\\x{{{code:x}}}"));
+            return Ok(1 + digits.len());
+        }
+        _ => {
+            out.push('\\');
+            out.push(*c);
+        }
+    }
+    Ok(2)
+}
+
+/// Whether `{…` is `{n}`, `{n,}` or `{n,m}`.
+fn is_repetition(rest: &[char]) -> bool {
+    let Some(end) = rest.iter().position(|c| *c == '}') else { return false };
+    let body: String = rest[1..end].iter().collect();
+    let (min, max) = body.split_once(',').unwrap_or((&body, "0"));
+    let digits = |s: &str| s.chars().all(|c| c.is_ascii_digit());
+    !min.is_empty() && digits(min) && digits(max)
+}
+
+const META: &[char] = &['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'];
+
+/// `a|b|c` without any other operator; also one plain text.
+fn literal_alternatives(pattern: &str) -> Option<Vec<String>> {
+    let inner = pattern.strip_prefix('(').and_then(|p| p.strip_suffix(')')).unwrap_or(pattern);
+    let plain = |s: &str| !s.contains(META);
+    let parts: Vec<&str> = inner.split('|').collect();
+    (parts.iter().all(|p| plain(p)) && parts.len() <= 1024)
+        .then(|| parts.iter().map(|p| (*p).to_owned()).collect())
+}
+
+/// Text before the first operator; the last character is given up where an operator may make it optional.
+fn literal_prefix(pattern: &str) -> String {
+    if pattern.contains('|') || pattern.starts_with("(?") {
+        return String::new();
+    }
+    let Some(at) = pattern.find(META) else { return pattern.to_owned() };
+    let mut prefix = pattern[..at].to_owned();
+    if pattern[at..].starts_with(['*', '?', '{', '+']) {
+        prefix.pop();
+    }
+    prefix
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_dialect_is_gos() {
+        for (pattern, yes, no) in [
+            (r"\d+", "42", "٤٢"),
+            (r"\w", "a", "é"),
+            ("a{b}", "a{b}", "ab"),
+            ("a{2}", "aa", "a"),
+            ("[[]", "[", "]"),
+            ("[]a]", "]", "b"),
+            ("[a&&b]", "&", "c"),
+            (r"\Qa.b\E", "a.b", "axb"),
+            ("a.b", "a\nb", "ab"),
+            (r"[\w.]+", "a.b", "a b"),
+            ("[[:alpha:]]+", "ab", "1"),
+            ("(?i)abc", "ABC", "ABD"),
+            ("(?P<x>a)(?:b|c)", "ab", "a"),
+            ("", "", "x"),
+            ("a|b|", "", "c"),
+            ("}", "}", "{"),
+        ] {
+            let r = GoRegex::anchored(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
+            assert!(r.is_match(yes), "{pattern} must match {yes:?}");
+            assert!(!r.is_match(no), "{pattern} must not match {no:?}");
+        }
+        for pattern in ["(", "a)(b", "*", r"\1", "[", "(?=a)", "a**"] {
+            assert!(GoRegex::anchored(pattern).is_err() || pattern == "a**", "{pattern}");
+        }
+    }
+
+    #[test]
+    fn groups_expand_as_in_go() {
+        let r = GoRegex::anchored("(a+)-(?P<rest>.*)").unwrap();
+        assert_eq!(r.expand("aa-x", "$1:${rest}:$$:$9:$1x:${1}x:$"), Some("aa:x:$:::aax:$".to_owned()));
+        assert_eq!(r.expand("b", "$1"), None);
+        assert_eq!(GoRegex::search("o+").unwrap().replace_all("foo boo", "<$0>"), "f<oo> b<oo>");
+    }
+
+    #[test]
+    fn what_an_index_can_use_is_known() {
+        let of = |p: &str| GoRegex::anchored(p).unwrap();
+        assert_eq!(of("a|b").literals().unwrap(), ["a", "b"]);
+        assert_eq!(of("(a|b)").literals().unwrap(), ["a", "b"]);
+        assert!(of("a.*").literals().is_none());
+        assert_eq!(of("abc.*").prefix(), "abc");
+        assert_eq!(of("abc?x").prefix(), "ab");
+        assert_eq!(of("abc|x.").prefix(), "");
+    }
+
+    proptest! {
+        #[test]
+        fn shortcuts_agree_with_the_engine(p in "[a-c|.*?()\\[\\]]{0,8}", t in "[a-c]{0,5}") {
+            if let Ok(r) = GoRegex::anchored(&p) {
+                prop_assert_eq!(r.is_match(&t), r.regex.is_match(&t), "{}", p);
+            }
+        }
+
+        #[test]
+        fn any_pattern_never_panics(p in ".{0,30}") {
+            let _ = GoRegex::anchored(&p);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The nouns of metrics and alerts, the chunk codecs, and pure algebra on samples and histograms.
+//!
+//! Conventions of the whole workspace:
+//! - a time is an `i64` of Unix milliseconds, named `t` or ending in `_ms`;
+//! - a duration of the query languages is an `i64` of milliseconds;
+//! - a [`TimeRange`] is closed at both ends.
+//!
+//! This crate knows no I/O, no async, no clock, no wire format and no configuration.
+
+mod chunk;
+pub mod duration;
+pub mod float;
+mod goregex;
+mod histogram;
+mod labels;
+mod matcher;
+mod metadata;
+mod series;
+
+pub use chunk::{Chunk, ChunkError, RawColumns};
+pub use goregex::{GoRegex, RegexError};
+pub use histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Span};
+pub use labels::{Labels, LabelsBuilder, is_legacy_label_name, is_legacy_metric_name};
+pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
+pub use series::{Exemplar, HistogramSample, Sample, SampleColumns, Series, TimeRange};
+
+/// The label that holds a metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// Bits of the NaN that marks a series as stale, the same as upstream's.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// Bits of the NaN that every other NaN is stored as.
+pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
+/// The staleness marker.
+pub const STALE_NAN: f64 = f64::from_bits(STALE_NAN_BITS);
+
+/// Whether `v` is the staleness marker, and not just any NaN.
+#[inline]
+pub fn is_stale_nan(v: f64) -> bool {
+    v.to_bits() == STALE_NAN_BITS
+}

@@ -1,0 +1,1 @@
+//! Sends alerts to Alertmanagers; receivers come with the alerting capability.

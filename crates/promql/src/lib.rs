@@ -1,0 +1,1 @@
+//! Parse, print and evaluate PromQL over series already fetched.

@@ -1,0 +1,1 @@
+//! Runs a query plan: fetch, CPU pool, limits, timeout, cancellation, statistics.

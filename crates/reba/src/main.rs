@@ -1,0 +1,3 @@
+//! `reba`: configuration, wiring, reload and shutdown; no logic worth a unit test lives here.
+
+fn main() {}

@@ -1,0 +1,21 @@
+//! The contracts between producers, engines and readers of telemetry.
+//!
+//! Engines return data, never answers: a store may return more than was asked for, never less, and the
+//! evaluators filter again. Every engine passes the same suite (`reba-testkit`), with the RAM store as the oracle.
+//!
+//! The metric traits are plain functions on purpose (`docs/adr/0003-synchronous-store-traits.md`): the embedded engine
+//! works at memory speed, and callers run on the query pool or on a blocking thread, never on the runtime's workers.
+//!
+//! This crate knows no engine, no query language and no SQL.
+
+mod append;
+mod query;
+
+pub use append::{
+    AppendError, AppendMode, AppendReport, FloatSample, MetricAppender, RejectReason, Rejection, SeriesRef,
+    WriteBatch,
+};
+pub use query::{
+    Budget, BudgetError, ExemplarSeries, MetricQuerier, QueryError, SelectHints, SelectRequest, StoreStats,
+    TopEntry,
+};

@@ -1,0 +1,1 @@
+//! Go text templates, with the functions that Prometheus and Alertmanager add.

@@ -1,0 +1,1 @@
+//! The embedded metric engine: head, write-ahead log, blocks, compaction, retention.
