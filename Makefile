@@ -1,0 +1,32 @@
+# Everything a person or a machine does with this repository. `make help` lists it.
+# Each target does its own set-up on a clean Debian 12 with Rust, Node and the package registries.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint conformance bench fuzz clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: build ## build Reba and start it with the simulated EasyMO fleet
+	@target/release/reba demo
+
+build: ## the release binary, target/release/reba
+	@cargo build --release --locked --package reba
+
+test: ## install what the tests need, run every test
+	@scripts/test.sh
+
+lint: ## formatting, clippy, house rules, licences and bans
+	@scripts/lint.sh
+
+conformance: ## upstream's test data against Reba, one line a suite
+	@scripts/conformance.sh
+
+bench: ## Reba beside its peers on the same data
+	@bench/metrics/run.sh
+
+fuzz: ## every fuzz target for a bounded time
+	@scripts/fuzz.sh
+
+clean: ## remove what was built
+	@cargo clean

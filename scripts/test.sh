@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what the tests need, runs all of them, and ends with `N passed, N failed`.
+#
+# The peers (Debian's prometheus with promtool) are unpacked into target/peers rather than installed: nothing
+# is started by a package script, no port is taken, and root is not needed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/peers.sh || echo "peers are missing: the tests against real programs will say so and fail in CI"
+
+conformance=${REBA_CONFORMANCE:-../shared/conformance}
+if [ "${CI:-}" = true ] && [ ! -d "$conformance" ]; then
+  echo "the conformance data is missing ($conformance): its tests would be skipped unseen" >&2
+  exit 1
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
+
+passed=$(awk '/^test result:/ {n += $4} END {print n + 0}' "$log")
+failed=$(awk '/^test result:/ {n += $6} END {print n + 0}' "$log")
+
+for script in tests/clients/*.sh; do
+  [ -e "$script" ] || continue
+  echo "== $script"
+  if "$script"; then passed=$((passed + 1)); else failed=$((failed + 1)); status=1; fi
+done
+
+if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+echo "$passed passed, $failed failed"
+[ "$status" -eq 0 ] && [ "$failed" -eq 0 ]
