@@ -15,6 +15,7 @@ mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
+mod relabel;
 mod series;
 
 pub use chunk::{Chunk, ChunkError, RawColumns};
@@ -23,6 +24,7 @@ pub use histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Span};
 pub use labels::{Labels, LabelsBuilder, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
+pub use relabel::{NameScheme, Relabel, RelabelAction, RelabelError, RelabelSpec};
 pub use series::{Exemplar, HistogramSample, Sample, SampleColumns, Series, TimeRange};
 
 /// The label that holds a metric's name.

@@ -1,0 +1,597 @@
+//! Relabelling: rules that rewrite, keep or drop a label set.
+
+use std::{fmt, str::FromStr};
+
+use md5::{Digest, Md5};
+use thiserror::Error;
+
+use crate::{GoRegex, LabelsBuilder, RegexError, is_legacy_label_name};
+
+/// Which names of labels and metrics are valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NameScheme {
+    /// `[a-zA-Z_][a-zA-Z0-9_]*` only.
+    Legacy,
+    /// Any text that is not empty.
+    #[default]
+    Utf8,
+}
+
+impl NameScheme {
+    /// Whether `name` may name a label.
+    pub fn is_label_name(self, name: &str) -> bool {
+        match self {
+            NameScheme::Legacy => is_legacy_label_name(name),
+            NameScheme::Utf8 => !name.is_empty(),
+        }
+    }
+
+    /// Whether `name` may name a metric.
+    pub fn is_metric_name(self, name: &str) -> bool {
+        match self {
+            NameScheme::Legacy => crate::is_legacy_metric_name(name),
+            NameScheme::Utf8 => !name.is_empty(),
+        }
+    }
+
+    /// `legacy` or `utf8`, as the configuration spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NameScheme::Legacy => "legacy",
+            NameScheme::Utf8 => "utf8",
+        }
+    }
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RelabelAction {
+    /// Sets the target label to the expanded replacement if the source matches.
+    #[default]
+    Replace,
+    /// Drops the set unless the source matches.
+    Keep,
+    /// Drops the set if the source matches.
+    Drop,
+    /// Drops the set unless source and target label are equal.
+    KeepEqual,
+    /// Drops the set if source and target label are equal.
+    DropEqual,
+    /// Sets the target label to a hash of the source, modulo `modulus`.
+    HashMod,
+    /// Copies labels whose name matches to the name that the replacement gives.
+    LabelMap,
+    /// Removes labels whose name matches.
+    LabelDrop,
+    /// Removes labels whose name does not match.
+    LabelKeep,
+    /// Sets the target label to the source in lower case.
+    Lowercase,
+    /// Sets the target label to the source in upper case.
+    Uppercase,
+}
+
+impl RelabelAction {
+    const ALL: [RelabelAction; 11] = [
+        RelabelAction::Replace,
+        RelabelAction::Keep,
+        RelabelAction::Drop,
+        RelabelAction::KeepEqual,
+        RelabelAction::DropEqual,
+        RelabelAction::HashMod,
+        RelabelAction::LabelMap,
+        RelabelAction::LabelDrop,
+        RelabelAction::LabelKeep,
+        RelabelAction::Lowercase,
+        RelabelAction::Uppercase,
+    ];
+
+    /// The name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RelabelAction::Replace => "replace",
+            RelabelAction::Keep => "keep",
+            RelabelAction::Drop => "drop",
+            RelabelAction::KeepEqual => "keepequal",
+            RelabelAction::DropEqual => "dropequal",
+            RelabelAction::HashMod => "hashmod",
+            RelabelAction::LabelMap => "labelmap",
+            RelabelAction::LabelDrop => "labeldrop",
+            RelabelAction::LabelKeep => "labelkeep",
+            RelabelAction::Lowercase => "lowercase",
+            RelabelAction::Uppercase => "uppercase",
+        }
+    }
+
+    fn needs_target(self) -> bool {
+        use RelabelAction::{DropEqual, HashMod, KeepEqual, Lowercase, Replace, Uppercase};
+        matches!(self, Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual)
+    }
+}
+
+impl fmt::Display for RelabelAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RelabelAction {
+    type Err = RelabelError;
+
+    /// Reads an action's name in any case.
+    fn from_str(s: &str) -> Result<Self, RelabelError> {
+        let lower = s.to_lowercase();
+        Self::ALL
+            .into_iter()
+            .find(|a| a.as_str() == lower)
+            .ok_or_else(|| RelabelError::UnknownAction(s.to_owned()))
+    }
+}
+
+/// Why a rule is not valid, in upstream's words.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RelabelError {
+    /// The action has no such name.
+    #[error("unknown relabel action {}", crate::float::go_quote(.0))]
+    UnknownAction(String),
+    /// The action is given as an empty text.
+    #[error("relabel action cannot be empty")]
+    EmptyAction,
+    /// The regular expression does not compile.
+    #[error(transparent)]
+    Regex(#[from] RegexError),
+    /// `hashmod` without `modulus`.
+    #[error("relabel configuration for hashmod requires non-zero modulus")]
+    NoModulus,
+    /// The action writes a label, and none is named.
+    #[error("relabel configuration for {0} action requires 'target_label' value")]
+    NoTarget(RelabelAction),
+    /// A field's value cannot be a label name.
+    #[error("{} is invalid '{field}' for {action} action", crate::float::go_quote(.value))]
+    InvalidName {
+        /// The value.
+        value: String,
+        /// `target_label` or `replacement`.
+        field: &'static str,
+        /// The action.
+        action: RelabelAction,
+    },
+    /// A replacement where none has a meaning.
+    #[error("'replacement' can not be set for {0} action")]
+    ReplacementSet(RelabelAction),
+    /// More fields than the action uses.
+    #[error("{0} action requires only {1}, and no other fields")]
+    TooManyFields(RelabelAction, &'static str),
+}
+
+/// A rule as it is written: `None` stands for a key that was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelabelSpec {
+    /// Labels whose values are joined.
+    pub source_labels: Option<Vec<String>>,
+    /// Text between the joined values; `;` if left out.
+    pub separator: Option<String>,
+    /// The expression, anchored at both ends; `(.*)` if left out.
+    pub regex: Option<String>,
+    /// The modulus of `hashmod`; 0 if left out.
+    pub modulus: u64,
+    /// The label that is written or compared with.
+    pub target_label: String,
+    /// The new value (or new name for `labelmap`); `$1` if left out.
+    pub replacement: Option<String>,
+    /// What to do.
+    pub action: RelabelAction,
+}
+
+const DEFAULT_SEPARATOR: &str = ";";
+const DEFAULT_REGEX: &str = "(.*)";
+const DEFAULT_REPLACEMENT: &str = "$1";
+
+/// One valid rule.
+#[derive(Clone, Debug)]
+pub struct Relabel {
+    spec: RelabelSpec,
+    scheme: NameScheme,
+    regex: GoRegex,
+}
+
+/// Rules are equal if they are written alike.
+impl PartialEq for Relabel {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec == other.spec && self.scheme == other.scheme
+    }
+}
+
+impl Relabel {
+    /// Checks a rule and compiles its expression.
+    pub fn new(spec: RelabelSpec, scheme: NameScheme) -> Result<Self, RelabelError> {
+        let regex = GoRegex::anchored(spec.regex.as_deref().unwrap_or(DEFAULT_REGEX))?;
+        check(&spec, scheme)?;
+        Ok(Relabel { spec, scheme, regex })
+    }
+
+    /// The rule as it was written.
+    pub fn spec(&self) -> &RelabelSpec {
+        &self.spec
+    }
+
+    /// Text between joined source values.
+    pub fn separator(&self) -> &str {
+        self.spec.separator.as_deref().unwrap_or(DEFAULT_SEPARATOR)
+    }
+
+    /// The replacement.
+    pub fn replacement(&self) -> &str {
+        self.spec.replacement.as_deref().unwrap_or(DEFAULT_REPLACEMENT)
+    }
+
+    /// The source of the expression.
+    pub fn regex(&self) -> &str {
+        self.regex.as_str()
+    }
+
+    /// Applies all of `rules` in order; `false` if one of them drops the set (which is then left half done).
+    pub fn apply_all(rules: &[Relabel], labels: &mut LabelsBuilder) -> bool {
+        rules.iter().all(|r| r.apply(labels))
+    }
+
+    /// Applies the rule; `false` if it drops the set.
+    pub fn apply(&self, labels: &mut LabelsBuilder) -> bool {
+        let target = self.spec.target_label.as_str();
+        match self.spec.action {
+            RelabelAction::Keep => return self.regex.is_match(&self.source(labels)),
+            RelabelAction::Drop => return !self.regex.is_match(&self.source(labels)),
+            RelabelAction::KeepEqual => return labels.value(target) == self.source(labels),
+            RelabelAction::DropEqual => return labels.value(target) != self.source(labels),
+            RelabelAction::Replace => self.replace(labels),
+            RelabelAction::Lowercase => {
+                let value = self.source(labels).to_lowercase();
+                labels.set(target, &value);
+            }
+            RelabelAction::Uppercase => {
+                let value = self.source(labels).to_uppercase();
+                labels.set(target, &value);
+            }
+            RelabelAction::HashMod => {
+                let value = hash(&self.source(labels)) % self.spec.modulus.max(1);
+                labels.set(target, &value.to_string());
+            }
+            RelabelAction::LabelMap => self.map_names(labels),
+            RelabelAction::LabelDrop => labels.retain(|n, _| !self.regex.is_match(n)),
+            RelabelAction::LabelKeep => labels.retain(|n, _| self.regex.is_match(n)),
+        }
+        true
+    }
+
+    fn source(&self, labels: &LabelsBuilder) -> String {
+        let names = self.spec.source_labels.as_deref().unwrap_or_default();
+        let mut out = String::new();
+        for (i, name) in names.iter().enumerate() {
+            if i > 0 {
+                out.push_str(self.separator());
+            }
+            out.push_str(labels.value(name));
+        }
+        out
+    }
+
+    /// No match, or a name that is not valid, leaves the set as it is; an empty value removes the label.
+    fn replace(&self, labels: &mut LabelsBuilder) {
+        let source = self.source(labels);
+        let Some(target) = self.regex.expand(&source, &self.spec.target_label) else { return };
+        if !self.scheme.is_label_name(&target) {
+            return;
+        }
+        let value = self.regex.expand(&source, self.replacement()).unwrap_or_default();
+        labels.set(&target, &value);
+    }
+
+    /// Names are read before the first one is written, so that a copy is not copied again.
+    fn map_names(&self, labels: &mut LabelsBuilder) {
+        let copies: Vec<(String, String)> = labels
+            .iter()
+            .filter_map(|(n, v)| Some((self.regex.expand(n, self.replacement())?, v.to_owned())))
+            .collect();
+        for (name, value) in copies {
+            labels.set(&name, &value);
+        }
+    }
+}
+
+/// The last 8 bytes of the MD5 sum, big endian: what shards of many installations are computed with.
+fn hash(source: &str) -> u64 {
+    let sum: [u8; 16] = Md5::digest(source.as_bytes()).into();
+    sum[8..].iter().fold(0, |h, b| (h << 8) | u64::from(*b))
+}
+
+fn check(spec: &RelabelSpec, scheme: NameScheme) -> Result<(), RelabelError> {
+    use RelabelAction::{
+        DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, LabelMap, Lowercase, Replace, Uppercase,
+    };
+    let action = spec.action;
+    let target = spec.target_label.as_str();
+    let replacement = spec.replacement.as_deref().unwrap_or(DEFAULT_REPLACEMENT);
+    if action == HashMod && spec.modulus == 0 {
+        return Err(RelabelError::NoModulus);
+    }
+    if action.needs_target() && target.is_empty() {
+        return Err(RelabelError::NoTarget(action));
+    }
+    let target_is_valid = match action {
+        Replace if target.contains('$') => is_name_template(target, scheme),
+        a if a.needs_target() => scheme.is_label_name(target),
+        _ => true,
+    };
+    if !target_is_valid {
+        return Err(RelabelError::InvalidName { value: target.to_owned(), field: "target_label", action });
+    }
+    if matches!(action, Lowercase | Uppercase | KeepEqual | DropEqual) && replacement != DEFAULT_REPLACEMENT {
+        return Err(RelabelError::ReplacementSet(action));
+    }
+    if action == LabelMap && !is_name_template(replacement, scheme) {
+        return Err(RelabelError::InvalidName {
+            value: replacement.to_owned(),
+            field: "replacement",
+            action,
+        });
+    }
+    let other_fields = spec.modulus != 0
+        || spec.separator.as_deref().is_some_and(|s| s != DEFAULT_SEPARATOR)
+        || replacement != DEFAULT_REPLACEMENT;
+    match action {
+        DropEqual | KeepEqual if spec.regex.is_some() || other_fields => {
+            Err(RelabelError::TooManyFields(action, "'source_labels' and `target_label`"))
+        }
+        LabelDrop | LabelKeep if spec.source_labels.is_some() || !target.is_empty() || other_fields => {
+            Err(RelabelError::TooManyFields(action, "'regex'"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether `s` is a label name once its `$1`, `${name}` are filled in: under the legacy scheme a run of letters,
+/// digits, `_` and variables that does not begin with a digit; any text under the other.
+fn is_name_template(s: &str, scheme: NameScheme) -> bool {
+    if scheme == NameScheme::Utf8 {
+        return !s.is_empty();
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = s;
+    let mut may_be_digit = false;
+    while let Some(c) = rest.chars().next() {
+        if c == '$' {
+            let (name, after) = match rest[1..].strip_prefix('{') {
+                Some(inner) => match inner.split_once('}') {
+                    Some(parts) => parts,
+                    None => return false,
+                },
+                None => rest[1..].split_at(rest[1..].find(|c| !is_word(c)).unwrap_or(rest.len() - 1)),
+            };
+            if name.is_empty() || !name.chars().all(is_word) {
+                return false;
+            }
+            rest = after;
+        } else if is_word(c) && (may_be_digit || !c.is_ascii_digit()) {
+            rest = &rest[1..];
+        } else {
+            return false;
+        }
+        may_be_digit = true;
+    }
+    !s.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Labels;
+
+    fn rule(action: &str, source: &[&str], regex: &str, target: &str, replacement: &str) -> Relabel {
+        let given = |s: &str| (!s.is_empty()).then(|| s.to_owned());
+        let spec = RelabelSpec {
+            source_labels: (!source.is_empty()).then(|| source.iter().map(|s| (*s).to_owned()).collect()),
+            regex: given(regex),
+            modulus: if action == "hashmod" { 1000 } else { 0 },
+            target_label: target.to_owned(),
+            replacement: given(replacement),
+            action: action.parse().unwrap(),
+            ..RelabelSpec::default()
+        };
+        Relabel::new(spec, NameScheme::Utf8).unwrap()
+    }
+
+    fn run(input: &[(&str, &str)], rules: &[Relabel]) -> Option<Labels> {
+        let mut b = Labels::from_pairs(input.iter().copied()).to_builder();
+        Relabel::apply_all(rules, &mut b).then(|| b.build())
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
+        Some(Labels::from_pairs(pairs.iter().copied()))
+    }
+
+    #[test]
+    fn replace_joins_matches_and_expands() {
+        let abc = [("a", "foo"), ("b", "bar"), ("c", "baz")];
+        assert_eq!(
+            run(
+                &abc,
+                &[
+                    rule("replace", &["a", "b"], "f(.*);(.*)r", "a", "b${1}${2}m"),
+                    rule("replace", &["c", "a"], "(b).*b(.*)ba(.*)", "d", "$1$2$2$3"),
+                ]
+            ),
+            labels(&[("a", "boobam"), ("b", "bar"), ("c", "baz"), ("d", "boooom")])
+        );
+        // No match changes nothing; an expression must match the whole; a newline is a character like others.
+        assert_eq!(run(&abc, &[rule("replace", &["a"], "f|o", "b", "x")]), labels(&abc));
+        let lines = [("a", "line1\nline2")];
+        assert_eq!(
+            run(&lines, &[rule("replace", &["a"], "line1.*line2", "d", "match${1}")]),
+            labels(&[("a", "line1\nline2"), ("d", "match")])
+        );
+    }
+
+    #[test]
+    fn an_empty_result_deletes_the_label_and_an_empty_name_changes_nothing() {
+        let input = [("a", "foo"), ("f", "baz")];
+        assert_eq!(run(&input, &[rule("replace", &["a"], "(f).*", "$1", "$2")]), labels(&[("a", "foo")]));
+        assert_eq!(run(&input, &[rule("replace", &["a"], "(f)(z?).*", "$2", "$1")]), labels(&input));
+    }
+
+    #[test]
+    fn keep_and_drop_decide_over_the_whole_set() {
+        let a = [("a", "foo")];
+        assert_eq!(run(&a, &[rule("drop", &["a"], ".*o.*", "", "")]), None);
+        assert_eq!(run(&a, &[rule("drop", &["a"], "f|o", "", "")]), labels(&a));
+        assert_eq!(run(&a, &[rule("keep", &["a"], "no", "", "")]), None);
+        assert_eq!(run(&a, &[rule("KEEP", &["a"], "f.*", "", "")]), labels(&a));
+        let ports = [("t", "1234"), ("p1", "1234"), ("p2", "5678")];
+        assert_eq!(run(&ports, &[rule("keepequal", &["t"], "", "p1", "")]), labels(&ports));
+        assert_eq!(run(&ports, &[rule("keepequal", &["t"], "", "p2", "")]), None);
+        assert_eq!(run(&ports, &[rule("dropequal", &["t"], "", "p1", "")]), None);
+        assert_eq!(run(&ports, &[rule("DropEqual", &["t"], "", "p2", "")]), labels(&ports));
+    }
+
+    #[test]
+    fn hashmod_gives_the_shards_that_upstream_gives() {
+        let d = |l: Option<Labels>| l.unwrap().value("d").to_owned();
+        assert_eq!(d(run(&[("c", "baz")], &[rule("hashmod", &["c"], "", "d", "")])), "976");
+        assert_eq!(d(run(&[("c", "foo\nbar")], &[rule("hashmod", &["c"], "", "d", "")])), "734");
+    }
+
+    #[test]
+    fn names_are_mapped_dropped_and_kept() {
+        let input = [("a", "foo"), ("b1", "bar"), ("b2", "baz")];
+        assert_eq!(
+            run(&input, &[rule("labelmap", &[], "(b.*)", "", "bar_${1}")]),
+            labels(&[("a", "foo"), ("b1", "bar"), ("b2", "baz"), ("bar_b1", "bar"), ("bar_b2", "baz")])
+        );
+        assert_eq!(run(&input, &[rule("labeldrop", &[], "(b.*)", "", "")]), labels(&[("a", "foo")]));
+        assert_eq!(
+            run(&input, &[rule("labelkeep", &[], "(b.*)", "", "")]),
+            labels(&[("b1", "bar"), ("b2", "baz")])
+        );
+    }
+
+    #[test]
+    fn case_is_changed_as_unicode_has_it() {
+        let got = run(
+            &[("f", "bAr1É")],
+            &[rule("uppercase", &["f"], "", "u", ""), rule("lowercase", &["f"], "", "l", "")],
+        );
+        assert_eq!(got, labels(&[("f", "bAr1É"), ("l", "bar1é"), ("u", "BAR1É")]));
+    }
+
+    #[test]
+    fn tags_of_a_discovery_become_labels() {
+        let got = run(
+            &[("tags", "path:/secret,job:some-job,label:foo=bar")],
+            &[
+                rule("replace", &["tags"], "(?:.+,|^)path:(/[^,]+).*", "__metrics_path__", "${1}"),
+                rule("replace", &["tags"], "(?:.+,|^)job:([^,]+).*", "job", "${1}"),
+                rule("replace", &["tags"], "(?:.+,|^)label:([^=]+)=([^,]+).*", "${1}", "${2}"),
+                rule("labeldrop", &[], "tags", "", ""),
+            ],
+        );
+        assert_eq!(got, labels(&[("__metrics_path__", "/secret"), ("job", "some-job"), ("foo", "bar")]));
+    }
+
+    #[test]
+    fn rules_that_make_no_sense_are_refused_in_upstreams_words() {
+        let refuse = |change: fn(&mut RelabelSpec), action: RelabelAction, scheme, text: &str| {
+            let mut spec = RelabelSpec { action, ..RelabelSpec::default() };
+            change(&mut spec);
+            assert_eq!(Relabel::new(spec, scheme).unwrap_err().to_string(), text);
+        };
+        let utf8 = NameScheme::Utf8;
+        refuse(
+            |_| {},
+            RelabelAction::Replace,
+            utf8,
+            "relabel configuration for replace action requires 'target_label' value",
+        );
+        refuse(
+            |s| s.target_label = "x".to_owned(),
+            RelabelAction::HashMod,
+            utf8,
+            "relabel configuration for hashmod requires non-zero modulus",
+        );
+        refuse(
+            |s| s.target_label = "${3}".to_owned(),
+            RelabelAction::Lowercase,
+            NameScheme::Legacy,
+            "\"${3}\" is invalid 'target_label' for lowercase action",
+        );
+        refuse(
+            |s| s.source_labels = Some(vec![]),
+            RelabelAction::LabelDrop,
+            utf8,
+            "labeldrop action requires only 'regex', and no other fields",
+        );
+        refuse(
+            |s| (s.target_label, s.regex) = ("x".to_owned(), Some("(.*)".to_owned())),
+            RelabelAction::DropEqual,
+            utf8,
+            "dropequal action requires only 'source_labels' and `target_label`, and no other fields",
+        );
+        assert_eq!(
+            "nope".parse::<RelabelAction>().unwrap_err().to_string(),
+            "unknown relabel action \"nope\""
+        );
+    }
+
+    #[test]
+    fn templates_of_legacy_names_are_told_from_other_texts() {
+        for (s, valid) in [
+            ("-label", false),
+            ("label", true),
+            ("label${1}", true),
+            ("${1}label", true),
+            ("${1}", true),
+            ("${", false),
+            ("$", false),
+            ("${}", false),
+            ("foo${", false),
+            ("$1", true),
+            ("asd$2asd", true),
+            ("-foo${1}bar-", false),
+            ("bar.foo${1}bar", false),
+            ("_${1}_", true),
+            ("foo${bar}foo", true),
+            ("0a", false),
+        ] {
+            assert_eq!(is_name_template(s, NameScheme::Legacy), valid, "{s}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_rule_over_any_set_never_panics(
+            action in 0usize..11,
+            regex in "[a-c.*()$]{0,6}",
+            target in "[a-c$1{}é]{1,5}",
+            replacement in "[a-c$1{}]{1,5}",
+            pairs in proptest::collection::btree_map("[a-c]{1,2}", "[a-c;]{1,4}", 0..5),
+        ) {
+            let spec = RelabelSpec {
+                source_labels: Some(vec!["a".to_owned(), "b".to_owned()]),
+                regex: Some(regex),
+                modulus: 3,
+                target_label: target,
+                replacement: Some(replacement),
+                action: RelabelAction::ALL[action],
+                ..RelabelSpec::default()
+            };
+            if let Ok(r) = Relabel::new(spec, NameScheme::Legacy) {
+                let mut b = Labels::from_pairs(&pairs).to_builder();
+                if r.apply(&mut b) {
+                    prop_assert_eq!(Labels::from_packed(b.build().as_packed()), Some(b.build()));
+                }
+            }
+        }
+    }
+}
