@@ -1,1 +1,4 @@
 //! Parse, print and evaluate PromQL over series already fetched.
+
+pub mod eval;
+pub mod syntax;
