@@ -1,0 +1,4 @@
+//! Evaluation.
+
+pub mod annotations;
+pub mod value;
