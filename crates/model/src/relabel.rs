@@ -407,6 +407,7 @@ mod tests {
         Relabel::apply_all(rules, &mut b).then(|| b.build())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "compared with results that may be dropped")]
     fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
         Some(Labels::from_pairs(pairs.iter().copied()))
     }
