@@ -18,7 +18,10 @@ mod metadata;
 mod relabel;
 mod series;
 
-pub use chunk::{Chunk, ChunkError, RawColumns};
+pub use chunk::{
+    Chunk, ChunkBytes, ChunkError, MAX_CHUNK_SAMPLES, OpenChunk, RawColumns, encode_floats, encode_histograms,
+    encode_times, encode_values,
+};
 pub use goregex::{GoRegex, RegexError};
 pub use histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Span};
 pub use labels::{Labels, LabelsBuilder, is_legacy_label_name, is_legacy_metric_name};

@@ -1,10 +1,32 @@
 //! Chunks: a run of samples of one series, compressed or not.
+//!
+//! | form | who writes it | what it is for |
+//! |---|---|---|
+//! | raw columns | the RAM store, tests, computed series | nothing to decode |
+//! | open ([`OpenChunk`]) | a head, sample by sample | cheap append, small in memory |
+//! | packed ([`encode_floats`], or [`encode_values`] with a shared [`encode_times`]) | sealing, blocks | size, and decoding by the page |
+//! | histograms ([`encode_histograms`]) | sealing, blocks | native histograms |
+//!
+//! The bytes are described in `docs/format/chunk.md`.
+
+mod bytes;
+mod open;
+mod plain;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use self::{
+    bytes::ChunkBytes,
+    open::OpenChunk,
+    plain::{encode_floats, encode_histograms, encode_times, encode_values},
+};
 use crate::{HistogramSample, SampleColumns, TimeRange};
+
+/// Most samples that one encoded chunk may hold; longer runs are split by the writer. It bounds what corrupt bytes
+/// can make a reader allocate.
+pub const MAX_CHUNK_SAMPLES: usize = 1 << 16;
 
 /// Why a chunk could not be decoded.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -36,7 +58,7 @@ pub struct RawColumns {
     pub h: Vec<HistogramSample>,
 }
 
-/// A run of samples of one series, cheap to clone.
+/// A run of samples of one series, cheap to clone. An encoded chunk holds either floats or histograms.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     range: TimeRange,
@@ -47,6 +69,12 @@ pub struct Chunk {
 #[derive(Clone, Debug)]
 enum Body {
     Raw(Arc<RawColumns>),
+    Encoded(ChunkBytes),
+    /// A column of values beside a column of times that other chunks may use too.
+    Columns {
+        times: ChunkBytes,
+        values: ChunkBytes,
+    },
 }
 
 impl Chunk {
@@ -65,6 +93,28 @@ impl Chunk {
         Chunk { range: TimeRange { start, end }, samples, body: Body::Raw(Arc::new(columns)) }
     }
 
+    /// A chunk over bytes that [`encode_floats`], [`encode_histograms`] or [`OpenChunk::snapshot`] wrote. Reads the
+    /// header only: damage further back shows when the samples are decoded.
+    pub fn from_bytes(bytes: ChunkBytes) -> Result<Self, ChunkError> {
+        let (range, samples) = plain::header(bytes.as_slice())?;
+        Ok(Chunk { range, samples, body: Body::Encoded(bytes) })
+    }
+
+    /// A chunk of floats whose times ([`encode_times`]) stand apart from its values ([`encode_values`]), so that
+    /// series scraped together share one column of times. Both must hold equally many samples.
+    pub fn from_columns(times: ChunkBytes, values: ChunkBytes) -> Result<Self, ChunkError> {
+        let (range, samples) = plain::times_header(times.as_slice())?;
+        Ok(Chunk { range, samples, body: Body::Columns { times, values } })
+    }
+
+    /// The encoded bytes of a chunk that stands alone: what [`Chunk::from_bytes`] reads.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Encoded(bytes) => Some(bytes.as_slice()),
+            Body::Raw(_) | Body::Columns { .. } => None,
+        }
+    }
+
     /// Times of the first and the last sample.
     pub fn range(&self) -> TimeRange {
         self.range
@@ -75,7 +125,8 @@ impl Chunk {
         self.samples
     }
 
-    /// Appends the samples that lie in `range` to `out`.
+    /// Appends the samples that lie in `range` to `out`. Decodes only the pages that overlap the range. After an
+    /// error `out` may hold a part of them.
     pub fn decode_into(&self, range: TimeRange, out: &mut SampleColumns) -> Result<(), ChunkError> {
         match &self.body {
             Body::Raw(c) => {
@@ -87,6 +138,10 @@ impl Chunk {
                 }
                 out.h.extend(c.h.iter().filter(|s| range.contains(s.t)).cloned());
                 Ok(())
+            }
+            Body::Encoded(bytes) => plain::decode(bytes.as_slice(), range, out),
+            Body::Columns { times, values } => {
+                plain::decode_columns(times.as_slice(), values.as_slice(), range, out)
             }
         }
     }
