@@ -5,6 +5,9 @@
 //! - an [`ElementKernel`] turns one present element into one [`Point`] (`abs`, `histogram_count`, `clamp`, …);
 //! - a [`VectorKernel`] turns a whole vector into another (`histogram_quantile`, `histogram_fraction`, …).
 //!
+//! `crate::functions` hands them out as `range_kernel(Func) -> Option<RangeKernel>`, `element_kernel(Func) ->
+//! Option<ElementKernel>` and `vector_kernel(Func) -> Option<VectorKernel>`.
+//!
 //! The evaluator finds the samples, moves the windows, evaluates the scalar arguments, drops metric names and checks
 //! for duplicate label sets; a kernel only computes, and reports what it noticed through its [`KernelContext`].
 
