@@ -82,7 +82,7 @@ pub enum ExprKind {
     /// `1.5`, `0x1f`, `NaN`, `5m`
     Number(Number),
     /// `"text"`
-    String(String),
+    String(StringLiteral),
     /// `metric{label="value"} offset 5m @ end()`
     Vector(VectorSelector),
     /// `metric[5m]`
@@ -117,6 +117,16 @@ impl PartialEq for Number {
     }
 }
 
+/// A text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StringLiteral {
+    /// The text; what an escape like `\xff` made invalid UTF-8 is replaced by U+FFFD.
+    pub value: String,
+    /// The exact bytes, only if they are not valid UTF-8. They matter to printing, and to the name of a label, which
+    /// they cannot be.
+    pub raw: Option<Box<[u8]>>,
+}
+
 /// A length of time in a selector.
 ///
 /// `expr` is there only if the query gave an experimental duration expression that depends on the query
@@ -145,8 +155,8 @@ pub enum DurationExpr {
     Step,
     /// `range()`
     Range,
-    /// `-a`, `+a`
-    Unary(Sign, Box<DurationExpr>),
+    /// `-a` (a plus is dropped)
+    Neg(Box<DurationExpr>),
     /// `a + b`: any of `+ - * / % ^`
     Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
     /// `min_of(a, b)`
@@ -171,9 +181,9 @@ pub enum At {
 /// A selector of instant vectors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VectorSelector {
-    /// The metric name, if it was given as one (`name{…}` or `{"name"}`), else empty.
+    /// The metric name, if it was given before the braces, else empty.
     pub name: String,
-    /// All conditions, the one on `__name__` that follows from `name` included (it is the last).
+    /// All conditions, those on `__name__` included that follow from `name` (it is the last) and from `{"name"}`.
     pub matchers: Vec<Matcher>,
     /// `offset`: how far back in time.
     pub offset: Duration,

@@ -5,7 +5,7 @@ mod function;
 
 pub use ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Duration, DurationExpr, Expr, ExprKind,
-    MatchCardinality, MatrixSelector, Number, Sign, Span, Subquery, Unary, ValueType, VectorMatching,
-    VectorSelector,
+    MatchCardinality, MatrixSelector, Number, Sign, Span, StringLiteral, Subquery, Unary, ValueType,
+    VectorMatching, VectorSelector,
 };
 pub use function::{Func, Signature, Variadic};
