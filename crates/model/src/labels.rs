@@ -164,9 +164,46 @@ impl Labels {
         Some(Labels(Arc::from(packed)))
     }
 
+    /// The pairs with their packed text each; the texts of all pairs, one behind the other, are the packed form.
+    pub fn packed_pairs(&self) -> impl Iterator<Item = PackedPair<'_>> {
+        let mut pos = 0;
+        std::iter::from_fn(move || {
+            let pair = PackedPair::read(&self.0, pos)?;
+            pos += pair.packed.len();
+            Some(pair)
+        })
+    }
+
+    /// Builds a set from packed pairs (see [`Labels::packed_pairs`]), names rising. `scratch` is reused memory.
+    pub fn from_packed_pairs<'a>(pairs: impl IntoIterator<Item = &'a str>, scratch: &mut String) -> Self {
+        scratch.clear();
+        scratch.extend(pairs);
+        Labels(Arc::from(scratch.as_str()))
+    }
+
     /// Bytes of memory that the set occupies (shared by its clones).
     pub fn memory_bytes(&self) -> usize {
         self.0.len() + 2 * size_of::<usize>()
+    }
+}
+
+/// One pair of name and value with its packed text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedPair<'a> {
+    /// Name and value, each behind its length.
+    pub packed: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// The value.
+    pub value: &'a str,
+}
+
+impl<'a> PackedPair<'a> {
+    /// Reads the pair whose packed text starts at `pos`; `None` if there is none or it is malformed.
+    pub fn read(packed: &'a str, pos: usize) -> Option<Self> {
+        let (name, p) = read_str(packed, pos)?;
+        let (value, p) = read_str(packed, p)?;
+        Some(PackedPair { packed: packed.get(pos..p)?, name, value })
     }
 }
 
@@ -356,6 +393,8 @@ mod tests {
             for (n, v) in &pairs {
                 prop_assert_eq!(l.get(n), Some(v.as_str()));
             }
+            let packed = l.packed_pairs().map(|p| p.packed);
+            prop_assert_eq!(Labels::from_packed_pairs(packed, &mut String::new()), l.clone());
         }
 
         #[test]

@@ -24,7 +24,7 @@ pub use chunk::{
 };
 pub use goregex::{GoRegex, RegexError};
 pub use histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Span};
-pub use labels::{Labels, LabelsBuilder, is_legacy_label_name, is_legacy_metric_name};
+pub use labels::{Labels, LabelsBuilder, PackedPair, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use relabel::{NameScheme, Relabel, RelabelAction, RelabelError, RelabelSpec};

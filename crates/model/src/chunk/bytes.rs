@@ -37,6 +37,12 @@ impl From<&[u8]> for ChunkBytes {
     }
 }
 
+impl From<Arc<[u8]>> for ChunkBytes {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        ChunkBytes(Repr::Own(bytes))
+    }
+}
+
 impl fmt::Debug for ChunkBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ChunkBytes({})", self.as_slice().len())
