@@ -1,1 +1,7 @@
 //! Every listening socket: one module per upstream API.
+//!
+//! A handler reads its parameters, calls one part of Reba, and writes the upstream's JSON. It decides nothing.
+//! This crate knows no engine, no SQL and no evaluation.
+
+pub mod prometheus;
+pub mod server;

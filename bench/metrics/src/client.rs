@@ -1,0 +1,60 @@
+//! A small keep-alive client.
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+
+/// Speaks to one server on this machine.
+#[derive(Clone)]
+pub struct Client {
+    inner: legacy::Client<HttpConnector, Full<Bytes>>,
+    port: u16,
+}
+
+impl Client {
+    /// A client of the server on `port`.
+    pub fn new(port: u16) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Client { inner: legacy::Client::builder(TokioExecutor::new()).build(connector), port }
+    }
+
+    /// Status and body of a GET.
+    pub async fn get(&self, path: &str) -> Result<(u16, Bytes)> {
+        self.send(Request::builder().method(Method::GET), path, Bytes::new()).await
+    }
+
+    /// Posts a compressed write request; the status.
+    pub async fn write(&self, body: Bytes) -> Result<u16> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .header("content-type", "application/x-protobuf")
+            .header("content-encoding", "snappy")
+            .header("x-prometheus-remote-write-version", "0.1.0");
+        Ok(self.send(request, "/api/v1/write", body).await?.0)
+    }
+
+    async fn send(
+        &self,
+        request: hyper::http::request::Builder,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes)> {
+        let uri = format!("http://127.0.0.1:{}{path}", self.port);
+        let response = self.inner.request(request.uri(uri).body(Full::new(body))?).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+}
+
+/// Escapes a query string's value.
+pub fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}

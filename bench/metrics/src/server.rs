@@ -1,0 +1,215 @@
+//! The servers under test: started fresh, watched through /proc, stopped by their process id.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::client::Client;
+
+/// Which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Ours.
+    Reba,
+    /// Debian's.
+    Prometheus,
+    /// The binary named by `VICTORIA_METRICS`, or Debian's.
+    VictoriaMetrics,
+}
+
+impl Kind {
+    /// The column's title.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Reba => "reba",
+            Kind::Prometheus => "prometheus",
+            Kind::VictoriaMetrics => "victoria-metrics",
+        }
+    }
+}
+
+/// Where the programs are.
+pub struct Programs {
+    /// `target/release/reba`.
+    pub reba: PathBuf,
+    /// `prometheus`.
+    pub prometheus: PathBuf,
+    /// `victoria-metrics`.
+    pub victoria_metrics: PathBuf,
+}
+
+/// A running server with its own folder and port.
+pub struct Server {
+    /// Which program.
+    pub kind: Kind,
+    /// Its HTTP port.
+    pub port: u16,
+    /// Its data folder.
+    pub data: PathBuf,
+    child: Child,
+}
+
+/// Figures of a process since its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// User and system time in seconds.
+    pub cpu: f64,
+    /// Resident memory in bytes, anonymous pages only.
+    pub anonymous: f64,
+    /// Resident memory in bytes.
+    pub resident: f64,
+}
+
+impl Server {
+    /// Starts `kind` in a new folder below `scratch`, scraping `targets` (none: only remote write).
+    pub async fn start(kind: Kind, programs: &Programs, scratch: &Path, targets: &[String]) -> Result<Self> {
+        let folder = scratch.join(kind.name());
+        let _ = fs::remove_dir_all(&folder);
+        let data = folder.join("data");
+        fs::create_dir_all(&data)?;
+        fs::create_dir_all(folder.join("prometheus"))?;
+        let config = folder.join("prometheus/prometheus.yml");
+        fs::write(&config, config_text(targets))?;
+        let port = free_port()?;
+        let mut command = command(kind, programs, &folder, &data, &config, port);
+        let log = fs::File::create(folder.join("log"))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", kind.name()))?;
+        let mut server = Server { kind, port, data, child };
+        server.wait_ready(Duration::from_secs(60)).await?;
+        Ok(server)
+    }
+
+    /// Waits until the server answers that it is ready.
+    pub async fn wait_ready(&mut self, patience: Duration) -> Result<()> {
+        let started = Instant::now();
+        let client = Client::new(self.port);
+        loop {
+            if let Ok((200, _)) = client.get(self.ready_path()).await {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}", self.kind.name());
+            }
+            if started.elapsed() > patience {
+                bail!("{} is not ready after {patience:?}", self.kind.name());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn ready_path(&self) -> &'static str {
+        if self.kind == Kind::VictoriaMetrics { "/health" } else { "/-/ready" }
+    }
+
+    /// CPU and memory of the process.
+    pub fn usage(&self) -> Result<Usage> {
+        let pid = self.child.id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The command may hold blanks; the fields after it do not.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let kib = |key: &str| {
+            let line = status.lines().find(|l| l.starts_with(key));
+            line.and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0
+        };
+        Ok(Usage {
+            cpu: (ticks(11) + ticks(12)) / 100.0,
+            anonymous: kib("RssAnon:"),
+            resident: kib("VmRSS:"),
+        })
+    }
+
+    /// Bytes of all files in the data folder.
+    pub fn disk_bytes(&self) -> u64 {
+        folder_bytes(&self.data)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(kind: Kind, programs: &Programs, folder: &Path, data: &Path, config: &Path, port: u16) -> Command {
+    let address = format!("127.0.0.1:{port}");
+    match kind {
+        Kind::Reba => {
+            let mut c = Command::new(&programs.reba);
+            c.arg("--log=warn").args(["run", "--only=prometheus"]);
+            c.arg("--config").arg(folder).arg("--data").arg(data);
+            c.arg(format!("--port-offset={}", port.wrapping_sub(9090)));
+            c
+        }
+        Kind::Prometheus => {
+            let mut c = Command::new(&programs.prometheus);
+            c.arg(format!("--config.file={}", config.display()));
+            c.arg(format!("--storage.tsdb.path={}", data.display()));
+            c.arg(format!("--web.listen-address={address}"));
+            c.args([
+                "--web.enable-remote-write-receiver",
+                "--storage.tsdb.retention.time=30d",
+                "--log.level=warn",
+            ]);
+            c
+        }
+        Kind::VictoriaMetrics => {
+            let mut c = Command::new(&programs.victoria_metrics);
+            c.arg(format!("-storageDataPath={}", data.display()));
+            c.arg(format!("-httpListenAddr={address}"));
+            c.arg(format!("-promscrape.config={}", config.display()));
+            c.args(["-retentionPeriod=12", "-search.disableCache", "-loggerLevel=ERROR"]);
+            c
+        }
+    }
+}
+
+fn config_text(targets: &[String]) -> String {
+    let mut text = String::from("global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n");
+    if targets.is_empty() {
+        return text;
+    }
+    text.push_str("scrape_configs:\n");
+    // A page for each target stands on one listener: one job a page.
+    for (i, target) in targets.iter().enumerate() {
+        text.push_str(&format!(
+            "- job_name: t{i}\n  metrics_path: /t/{i}\n  static_configs:\n  - targets: [\"{target}\"]\n"
+        ));
+    }
+    text
+}
+
+/// A port that is free now, above 9090 so that Reba's offset reaches it.
+fn free_port() -> Result<u16> {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        if port > 9090 {
+            return Ok(port);
+        }
+    }
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|e| match e.metadata() {
+            Ok(m) if m.is_dir() => folder_bytes(&e.path()),
+            Ok(m) => m.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

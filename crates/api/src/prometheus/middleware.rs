@@ -1,0 +1,50 @@
+//! What happens around every request: cross-origin headers, the gate until the store is ready, counting.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::PrometheusApi;
+
+/// Routes that answer while the write-ahead log is still being replayed.
+const UNGATED: [&str; 5] = ["/-/healthy", "/metrics", "/version", "/api/v1/status/walreplay", "/"];
+
+/// Counts, gates and adds cross-origin headers.
+pub async fn around(State(api): State<Arc<PrometheusApi>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let path = request.uri().path();
+    let mut response = if request.method() == Method::OPTIONS && path.starts_with("/api/") {
+        StatusCode::NO_CONTENT.into_response()
+    } else if !api.readiness.is_ready() && !UNGATED.contains(&path) {
+        (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response()
+    } else {
+        next.run(request).await
+    };
+    if let Some(origin) = origin {
+        allow_origin(response.headers_mut(), origin);
+    }
+    // Requests that match no route would make a series for every path somebody tries.
+    if let Some(route) = route {
+        api.http.observe(&route, response.status().as_u16(), started.elapsed());
+    }
+    response
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        (header::VARY, "Origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}

@@ -1,0 +1,245 @@
+//! The command line.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Prometheus, Grafana, Loki, Promtail, Tempo, Alertmanager and the exporters in one program.
+#[derive(Debug, Parser)]
+#[command(name = "reba", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  reba demo                                    Reba with the simulated EasyMO fleet
+  reba run --config monitoring/                the real thing
+  reba check --config monitoring/              is this folder right?
+  reba query promql 'sum(rate(http_requests_total[5m])) by (service)'
+
+Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
+pub struct Cli {
+    /// What is logged: a level, or targets with levels (`info,reba_ingest=debug`).
+    #[arg(long, global = true, default_value = "info", env = "REBA_LOG", value_name = "FILTER")]
+    pub log: String,
+    /// How it is written.
+    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch the targets of a configuration folder.
+    #[command(after_help = "\
+Examples:
+  reba run --config monitoring/ --data /var/lib/reba
+  reba run --config monitoring/ --only prometheus --port-offset 10000
+
+Signals: SIGHUP reads the configuration again; SIGINT and SIGTERM stop in order.")]
+    Run(RunArgs),
+    /// Run with the simulated EasyMO fleet, and switch its incidents on and off.
+    #[command(args_conflicts_with_subcommands = true, after_help = "\
+Examples:
+  reba demo
+  reba demo incident list
+  reba demo incident start payments-down
+  reba demo incident stop payments-down")]
+    Demo(DemoArgs),
+    /// Check a configuration folder without starting anything.
+    #[command(after_help = "\
+Examples:
+  reba check --config monitoring/
+  reba check --config monitoring/ --output json
+
+Exit codes: 0 all right; 1 something is wrong (each line names file, line and key).")]
+    Check(CheckArgs),
+    /// Ask a running Reba (or Prometheus).
+    Query(QueryArgs),
+}
+
+/// Options of `run` and `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The configuration folder: prometheus/prometheus.yml and so on; what is missing has defaults.
+    #[arg(long, default_value = "monitoring", value_name = "DIR")]
+    pub config: PathBuf,
+    /// Where data is kept.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Start only these roles.
+    #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
+    pub only: Vec<Role>,
+    /// Address that every role listens on.
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
+    pub bind: IpAddr,
+    /// Added to every port, so that two can run side by side.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub port_offset: u16,
+}
+
+/// The roles that this build has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Role {
+    /// Scraping, storage, PromQL, rules and Prometheus' API, on port 9090.
+    Prometheus,
+}
+
+impl Role {
+    /// The upstream's port.
+    pub fn port(self) -> u16 {
+        match self {
+            Role::Prometheus => 9090,
+        }
+    }
+
+    /// The role's name, as it stands in `--only`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Prometheus => "prometheus",
+        }
+    }
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// What to do with a demo that runs.
+    #[command(subcommand)]
+    pub command: Option<DemoCommand>,
+    /// As for `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The same seed gives the same rides.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// How many times faster than life the fleet lives.
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub speed: f64,
+}
+
+/// Sub-commands of `demo`.
+#[derive(Debug, Subcommand)]
+pub enum DemoCommand {
+    /// List, start and stop incidents.
+    Incident(IncidentArgs),
+}
+
+/// Options of `demo incident`.
+#[derive(Debug, Args)]
+pub struct IncidentArgs {
+    /// list, start or stop.
+    #[command(subcommand)]
+    pub action: IncidentAction,
+    /// The demo's port offset.
+    #[arg(long, default_value_t = 0, global = true, value_name = "N")]
+    pub port_offset: u16,
+}
+
+/// What to do with incidents.
+#[derive(Debug, Subcommand)]
+pub enum IncidentAction {
+    /// What there is, and what is on.
+    List,
+    /// Switch one on.
+    Start {
+        /// Its name.
+        name: String,
+    },
+    /// Switch one off.
+    Stop {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration folder, or a prometheus.yml.
+    #[arg(long, default_value = "monitoring", value_name = "PATH")]
+    pub config: PathBuf,
+    /// How findings are printed.
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub output: CheckFormat,
+}
+
+/// Form of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// `file:line:column: severity: text`
+    Text,
+    /// A JSON list.
+    Json,
+}
+
+/// Options of `query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The language.
+    #[command(subcommand)]
+    pub language: QueryLanguage,
+}
+
+/// Query languages.
+#[derive(Debug, Subcommand)]
+pub enum QueryLanguage {
+    /// PromQL, now or over a range.
+    #[command(after_help = "\
+Examples:
+  reba query promql up
+  reba query promql 'sum(rate(http_requests_total[5m]))' --since 1h
+  reba query promql 'up == 0' --output json
+  reba query promql up --start 2026-01-01T00:00:00Z --end 2026-01-01T01:00:00Z --step 1m --output csv")]
+    Promql(PromqlArgs),
+}
+
+/// Options of `query promql`.
+#[derive(Debug, Args)]
+pub struct PromqlArgs {
+    /// The expression.
+    pub expr: String,
+    /// Where to ask.
+    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
+    pub url: String,
+    /// The moment of an instant query (seconds or RFC 3339; now, if absent).
+    #[arg(long, conflicts_with_all = ["start", "since"], value_name = "TIME")]
+    pub time: Option<String>,
+    /// A range of this length that ends now.
+    #[arg(long, conflicts_with = "start", value_name = "DURATION")]
+    pub since: Option<String>,
+    /// Start of the range.
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+    /// End of the range (now, if absent).
+    #[arg(long, requires = "start", value_name = "TIME")]
+    pub end: Option<String>,
+    /// Distance of two points (a 100th of the range, if absent).
+    #[arg(long, value_name = "DURATION")]
+    pub step: Option<String>,
+    /// How the answer is printed; a range is drawn unless told otherwise.
+    #[arg(long, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Columns.
+    Table,
+    /// One small picture a series (ranges only).
+    Plot,
+    /// The API's JSON.
+    Json,
+    /// Comma-separated values.
+    Csv,
+}

@@ -1,0 +1,108 @@
+//! The answers of the query API, read back.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One series of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The labels as they are shown: `name{a="1"}`.
+    pub name: String,
+    /// Unix seconds and values, in order of time; a histogram's value is its count.
+    pub points: Vec<(f64, f64)>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    status: String,
+    error: Option<String>,
+    #[serde(rename = "errorType")]
+    error_type: Option<String>,
+    data: Option<Data>,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "resultType")]
+    result_type: String,
+    result: Value,
+}
+
+/// An answer with what the server remarked about it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The series.
+    pub lines: Vec<Line>,
+    /// Warnings and infos.
+    pub remarks: Vec<String>,
+}
+
+/// Reads the body of `/api/v1/query` or `/api/v1/query_range`.
+pub fn read(body: &[u8]) -> Result<Answer> {
+    let envelope: Envelope = serde_json::from_slice(body).context("the answer is no Prometheus JSON")?;
+    if envelope.status != "success" {
+        let kind = envelope.error_type.unwrap_or_default();
+        bail!("{kind}: {}", envelope.error.unwrap_or_default());
+    }
+    let data = envelope.data.context("the answer has no data")?;
+    let remarks = envelope.warnings.into_iter().chain(envelope.infos).collect();
+    let lines = match data.result_type.as_str() {
+        "scalar" => vec![Line { name: "scalar".into(), points: vec![point(&data.result)?] }],
+        "string" => bail!("{}", data.result[1].as_str().unwrap_or_default()),
+        _ => data.result.as_array().context("the result is no list")?.iter().map(line).collect::<Result<_>>()?,
+    };
+    Ok(Answer { lines, remarks })
+}
+
+fn line(item: &Value) -> Result<Line> {
+    let mut points = Vec::new();
+    for key in ["value", "histogram"] {
+        points.extend(item.get(key).map(point).transpose()?);
+    }
+    for key in ["values", "histograms"] {
+        for p in item.get(key).and_then(Value::as_array).into_iter().flatten() {
+            points.push(point(p)?);
+        }
+    }
+    Ok(Line { name: series_name(&item["metric"]), points })
+}
+
+fn series_name(metric: &Value) -> String {
+    let mut name = String::new();
+    let mut pairs = Vec::new();
+    for (k, v) in metric.as_object().into_iter().flatten() {
+        let v = v.as_str().unwrap_or_default();
+        if k == "__name__" {
+            v.clone_into(&mut name);
+        } else {
+            pairs.push(format!("{k}={v:?}"));
+        }
+    }
+    if pairs.is_empty() && !name.is_empty() { name } else { format!("{name}{{{}}}", pairs.join(", ")) }
+}
+
+fn point(p: &Value) -> Result<(f64, f64)> {
+    let t = p[0].as_f64().context("a point without a time")?;
+    let text = p[1].as_str().or_else(|| p[1]["count"].as_str()).context("a point without a value")?;
+    Ok((t, reba_model::float::parse_go(text).with_context(|| format!("{text:?} is no number"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_matrices_and_errors_are_read() {
+        let a = read(br#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"x"},"value":[1.5,"+Inf"]}]},"infos":["i"]}"#).unwrap();
+        assert_eq!(a.lines, [Line { name: "up{job=\"x\"}".into(), points: vec![(1.5, f64::INFINITY)] }]);
+        assert_eq!(a.remarks, ["i"]);
+        let e = read(br#"{"status":"error","errorType":"bad_data","error":"no"}"#).unwrap_err();
+        assert_eq!(e.to_string(), "bad_data: no");
+        assert!(read(b"<html>").is_err());
+    }
+}
