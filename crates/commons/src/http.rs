@@ -1,0 +1,227 @@
+//! HTTP requests measured by a tower layer.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::http::{HeaderMap, Method, Request, Response, header::CONTENT_LENGTH};
+use axum::{body::Body, extract::MatchedPath};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body::{Body as _, Frame, SizeHint};
+use tower::{Layer, Service};
+
+use crate::{
+    clock::Clock,
+    family::{Counters, Histograms, trace_labels},
+    registry::Registrar,
+    trace::TraceContext,
+};
+
+const SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
+const BYTES: &[f64] = &[100.0, 1e3, 5e3, 10e3, 50e3, 100e3, 500e3, 1e6];
+
+/// The route of requests that matched none: one value, whatever strangers ask for.
+const UNMATCHED: &str = "unmatched";
+/// The status of a request whose sender left before the answer was ready, as nginx writes it.
+const CLIENT_LEFT: &str = "499";
+
+#[derive(Clone, Debug)]
+pub(crate) struct HttpMetrics {
+    requests: Counters<3>,
+    duration: Histograms<3>,
+    request_size: Histograms<2>,
+    response_size: Histograms<2>,
+    clock: Clock,
+}
+
+impl HttpMetrics {
+    pub(crate) fn register(r: &mut Registrar, clock: Clock) -> Self {
+        let by_status = ["method", "route", "status_code"];
+        let by_route = ["method", "route"];
+        Self {
+            requests: r.counter("http_requests", "HTTP requests answered", by_status),
+            duration: r.histogram(
+                "http_request_duration_seconds",
+                "Time until the answer began",
+                by_status,
+                SECONDS,
+            ),
+            request_size: r.histogram("http_request_size_bytes", "Size of request bodies", by_route, BYTES),
+            response_size: r.histogram(
+                "http_response_size_bytes",
+                "Size of response bodies",
+                by_route,
+                BYTES,
+            ),
+            clock,
+        }
+    }
+}
+
+/// Measures every request that passes: count, time until the answer begins, size of both bodies. The label `route`
+/// is the template that axum matched (`/rides/{id}`), never the path, and unusual methods are `OTHER`: strangers
+/// cannot make new series.
+#[derive(Clone, Debug)]
+pub struct HttpMetricsLayer {
+    metrics: HttpMetrics,
+}
+
+impl HttpMetricsLayer {
+    pub(crate) fn new(metrics: HttpMetrics) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> Layer<S> for HttpMetricsLayer {
+    type Service = HttpMetricsService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        HttpMetricsService { inner, metrics: self.metrics.clone() }
+    }
+}
+
+/// The service that [`HttpMetricsLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct HttpMetricsService<S> {
+    inner: S,
+    metrics: HttpMetrics,
+}
+
+impl<S> Service<Request<Body>> for HttpMetricsService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let pending = Pending::start(self.metrics.clone(), &request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(pending.answered(response))
+        })
+    }
+}
+
+/// A request under way. Dropped without an answer, it is counted as one whose sender left.
+struct Pending {
+    metrics: HttpMetrics,
+    method: &'static str,
+    route: String,
+    trace: Option<TraceContext>,
+    started: Duration,
+    done: bool,
+}
+
+impl Pending {
+    fn start(metrics: HttpMetrics, request: &Request<Body>) -> Self {
+        let route =
+            request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
+        let method = method_label(request.method());
+        if let Some(size) = body_size(request.headers(), request.body()) {
+            metrics.request_size.observe([method, &route], size as f64);
+        }
+        let trace = request.extensions().get::<TraceContext>().cloned();
+        let started = metrics.clock.monotonic();
+        Self { metrics, method, route, trace, started, done: false }
+    }
+
+    fn answered(mut self, response: Response<Body>) -> Response<Body> {
+        self.record(response.status().as_str());
+        let sizes = self.metrics.response_size.clone();
+        let (method, route) = (self.method, std::mem::take(&mut self.route));
+        if let Some(size) = body_size(response.headers(), response.body()) {
+            sizes.observe([method, &route], size as f64);
+            return response;
+        }
+        response.map(|inner| Body::new(CountedBody { inner, seen: 0, method, route, sizes }))
+    }
+
+    fn record(&mut self, status: &str) {
+        self.done = true;
+        let took = self.metrics.clock.monotonic().saturating_sub(self.started).as_secs_f64();
+        let labels = [self.method, &self.route, status];
+        let exemplar = self.trace.as_ref().and_then(trace_labels).map(|l| (l, self.metrics.clock.wall()));
+        self.metrics.requests.inc_traced(labels, exemplar.clone());
+        self.metrics.duration.observe_traced(labels, took, exemplar);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.done {
+            self.record(CLIENT_LEFT);
+        }
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "CONNECT" => "CONNECT",
+        "TRACE" => "TRACE",
+        _ => "OTHER",
+    }
+}
+
+/// The size of a body that says so beforehand.
+fn body_size(headers: &HeaderMap, body: &Body) -> Option<u64> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    declared.or_else(|| body.size_hint().exact())
+}
+
+/// A body of unknown length: its bytes are counted as they pass, and recorded when it ends or is dropped.
+struct CountedBody {
+    inner: Body,
+    seen: u64,
+    method: &'static str,
+    route: String,
+    sizes: Histograms<2>,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for CountedBody {
+    fn drop(&mut self) {
+        self.sizes.observe([self.method, &self.route], self.seen as f64);
+    }
+}
