@@ -9,18 +9,25 @@
 //!
 //! The bytes are described in `docs/format/chunk.md`.
 
+mod bits;
 mod bytes;
+mod floats;
+mod histograms;
+mod ints;
 mod open;
-mod plain;
+mod pack;
+mod reader;
+mod times;
+mod values;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use self::reader::Reader;
 pub use self::{
-    bytes::ChunkBytes,
-    open::OpenChunk,
-    plain::{encode_floats, encode_histograms, encode_times, encode_values},
+    bytes::ChunkBytes, floats::encode_floats, histograms::encode_histograms, open::OpenChunk,
+    times::encode_times, values::encode_values,
 };
 use crate::{HistogramSample, SampleColumns, TimeRange};
 
@@ -96,15 +103,27 @@ impl Chunk {
     /// A chunk over bytes that [`encode_floats`], [`encode_histograms`] or [`OpenChunk::snapshot`] wrote. Reads the
     /// header only: damage further back shows when the samples are decoded.
     pub fn from_bytes(bytes: ChunkBytes) -> Result<Self, ChunkError> {
-        let (range, samples) = plain::header(bytes.as_slice())?;
-        Ok(Chunk { range, samples, body: Body::Encoded(bytes) })
+        let data = bytes.as_slice();
+        let (range, samples) = match data.first() {
+            Some(&open::TAG) => open::head(data)?,
+            Some(&floats::TAG) => floats::head(data).map(|h| (h.range, h.n as u32))?,
+            Some(&histograms::TAG) => histograms::head(data).map(|h| (h.range, h.n as u32))?,
+            Some(_) => return Err(ChunkError::Corrupt { at: 0, what: "unknown kind of chunk" }),
+            None => return Err(ChunkError::Truncated { at: 0 }),
+        };
+        Ok(Self::known(range, samples, bytes))
     }
 
     /// A chunk of floats whose times ([`encode_times`]) stand apart from its values ([`encode_values`]), so that
     /// series scraped together share one column of times. Both must hold equally many samples.
     pub fn from_columns(times: ChunkBytes, values: ChunkBytes) -> Result<Self, ChunkError> {
-        let (range, samples) = plain::times_header(times.as_slice())?;
-        Ok(Chunk { range, samples, body: Body::Columns { times, values } })
+        let head = times::read_head(&mut Reader::new(times.as_slice()))?;
+        Ok(Chunk { range: head.range, samples: head.n as u32, body: Body::Columns { times, values } })
+    }
+
+    /// A chunk over encoded bytes whose header is known already.
+    fn known(range: TimeRange, samples: u32, bytes: ChunkBytes) -> Self {
+        Chunk { range, samples, body: Body::Encoded(bytes) }
     }
 
     /// The encoded bytes of a chunk that stands alone: what [`Chunk::from_bytes`] reads.
@@ -139,10 +158,21 @@ impl Chunk {
                 out.h.extend(c.h.iter().filter(|s| range.contains(s.t)).cloned());
                 Ok(())
             }
-            Body::Encoded(bytes) => plain::decode(bytes.as_slice(), range, out),
+            Body::Encoded(bytes) => {
+                let data = bytes.as_slice();
+                match data.first() {
+                    Some(&open::TAG) => open::decode(data, range, out),
+                    Some(&floats::TAG) => floats::decode(data, range, out),
+                    _ => histograms::decode(data, range, out),
+                }
+            }
             Body::Columns { times, values } => {
-                plain::decode_columns(times.as_slice(), values.as_slice(), range, out)
+                let (mut times, mut values) = (Reader::new(times.as_slice()), Reader::new(values.as_slice()));
+                floats::decode_columns(&mut times, &mut values, range, out)
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
