@@ -11,7 +11,7 @@ mod chunk;
 pub mod duration;
 pub mod float;
 mod goregex;
-mod histogram;
+pub mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
