@@ -196,7 +196,7 @@ pub struct VectorSelector {
 }
 
 /// A selector of range vectors.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct MatrixSelector {
     /// Which series, with offset and `@`.
     pub selector: VectorSelector,
@@ -204,6 +204,12 @@ pub struct MatrixSelector {
     pub selector_span: Span,
     /// How much time.
     pub range: Duration,
+}
+
+impl PartialEq for MatrixSelector {
+    fn eq(&self, other: &Self) -> bool {
+        self.selector == other.selector && self.range == other.range
+    }
 }
 
 /// A subquery.
