@@ -23,7 +23,10 @@ pub use chunk::{
     encode_times, encode_values,
 };
 pub use goregex::{GoRegex, RegexError};
-pub use histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Span};
+pub use histogram::{
+    CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, Histogram, HistogramSum, IncompatibleSchemas, Span, Trim,
+    kahan::add as kahan_add,
+};
 pub use labels::{Labels, LabelsBuilder, PackedPair, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};

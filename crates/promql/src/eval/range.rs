@@ -1,0 +1,323 @@
+//! Functions of range vectors: windows that move over sorted columns.
+
+use reba_model::{CounterResetHint, Histogram, Labels, SampleColumns, Series, TimeRange};
+
+use super::{
+    EvalOptions, Evaluator,
+    annotations::Annotations,
+    column_samples,
+    error::EvalError,
+    parallel::map_pieces,
+    plan::{CallNode, Node, NodeKind, SubqueryNode, When},
+    select::strip_stale,
+    value::{
+        Column, KernelContext, RangeKernel, RangeMode, Steps, Value, VectorSeries, Window, histogram_weight,
+    },
+    without_metadata,
+};
+use crate::syntax::Func;
+
+/// The range vector that a function is applied to.
+enum Source<'a> {
+    /// From a selector.
+    Stored { series: Vec<&'a Series>, range: TimeRange },
+    /// From a subquery.
+    Computed { series: Vec<VectorSeries>, steps: Steps },
+}
+
+impl Source<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Source::Stored { series, .. } => series.len(),
+            Source::Computed { series, .. } => series.len(),
+        }
+    }
+
+    /// Reads series `i` into `out`, without staleness markers; returns its labels and whether its name is to go.
+    fn read(&self, i: usize, out: &mut SampleColumns) -> Result<(&Labels, bool), EvalError> {
+        match self {
+            Source::Stored { series, range } => {
+                series[i].read_into(*range, out)?;
+                strip_stale(out);
+                Ok((&series[i].labels, false))
+            }
+            Source::Computed { series, steps } => {
+                column_samples(&series[i].column, steps, out);
+                Ok((&series[i].labels, series[i].drop_name))
+            }
+        }
+    }
+}
+
+/// One call of a range function on all series.
+struct RangeCall<'a> {
+    kernel: RangeKernel,
+    func: Func,
+    when: When,
+    range: i64,
+    mode: RangeMode,
+    lookback: i64,
+    steps: Steps,
+    /// Scalar arguments, one column each, and where all arguments stand.
+    args: Vec<Vec<f64>>,
+    call_pos: usize,
+    arg_pos: &'a [usize],
+    range_pos: usize,
+    room: usize,
+    options: &'a EvalOptions<'a>,
+}
+
+/// What a worker hands back.
+#[derive(Default)]
+struct Piece {
+    series: Vec<VectorSeries>,
+    annotations: Annotations,
+    weight: usize,
+    samples: u64,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Evaluates a subquery: its own steps, and its series at these. Hints about counter resets are removed, for
+    /// samples may have been left out or repeated.
+    pub(super) fn eval_subquery(
+        &mut self,
+        node: &SubqueryNode,
+        steps: &Steps,
+    ) -> Result<(Steps, Vec<VectorSeries>), EvalError> {
+        let inner = node.steps(steps);
+        if inner.count == 0 {
+            return Ok((inner, Vec::new()));
+        }
+        let mut series = match self.eval(&node.expr, &inner)? {
+            Value::Vector(series) => series,
+            Value::Scalar(v) => {
+                vec![VectorSeries { labels: Labels::empty(), drop_name: false, column: Column::floats(v) }]
+            }
+            _ => return Err(EvalError::Bug("a subquery of neither vector nor scalar")),
+        };
+        for h in series.iter_mut().flat_map(|s| s.column.h.iter_mut().flatten()) {
+            if matches!(h.hint, CounterResetHint::CounterReset | CounterResetHint::NotCounterReset) {
+                let unknown = Histogram { hint: CounterResetHint::Unknown, ..Histogram::clone(h) };
+                *h = unknown.into();
+            }
+        }
+        Ok((inner, series))
+    }
+
+    /// Evaluates a function whose argument `index` is a range vector.
+    pub(super) fn eval_range_call(
+        &mut self,
+        call: &CallNode,
+        pos: usize,
+        index: usize,
+        steps: &Steps,
+    ) -> Result<Value, EvalError> {
+        let Some(kernel) = super::kernels::range_kernel(call.func) else {
+            return Err(EvalError::Bug("a function of ranges without kernel"));
+        };
+        let mut args = Vec::new();
+        for (i, arg) in call.args.iter().enumerate() {
+            if i != index {
+                args.push(self.eval_scalar(arg, steps)?);
+            }
+        }
+        let (source, when, range, mode) = self.range_source(&call.args[index], steps)?;
+        let range_call = RangeCall {
+            kernel,
+            func: call.func,
+            when,
+            range,
+            mode,
+            lookback: self.plan.options.lookback,
+            steps: *steps,
+            args,
+            call_pos: pos,
+            arg_pos: &call.arg_pos,
+            range_pos: call.arg_pos.get(index).copied().unwrap_or(pos),
+            room: self.room(),
+            options: self.options,
+        };
+        let items: Vec<usize> = (0..source.len()).collect();
+        let pieces = map_pieces(self.options.executor, &items, |part| range_call.run(&source, part))?;
+        let mut out = Vec::new();
+        for piece in pieces {
+            self.annotations.merge(piece.annotations);
+            self.stats.total_samples += piece.samples;
+            out.extend(piece.series);
+        }
+        if call.func == Func::AbsentOverTime {
+            return Ok(Value::Vector(super::call::absent(&out, &call.absent, steps)));
+        }
+        let out = if self.options.delayed_name_removal { out } else { self.unite_strictly(out)? };
+        Ok(Value::Vector(out))
+    }
+
+    fn range_source(
+        &mut self,
+        node: &Node,
+        steps: &Steps,
+    ) -> Result<(Source<'a>, When, i64, RangeMode), EvalError> {
+        match &node.kind {
+            NodeKind::Matrix(m) => {
+                let range = self.selected_range(m.selector);
+                let series = self.selected(m.selector)?;
+                Ok((Source::Stored { series, range }, m.when, m.range, m.mode))
+            }
+            NodeKind::Subquery(s) => {
+                let (inner, series) = self.eval_subquery(s, steps)?;
+                Ok((Source::Computed { series, steps: inner }, s.when, s.range, RangeMode::Plain))
+            }
+            _ => Err(EvalError::Bug("a range vector was expected")),
+        }
+    }
+
+    /// Fails if any two series have equal labels, even at different steps, as upstream does for functions of ranges.
+    fn unite_strictly(&self, series: Vec<VectorSeries>) -> Result<Vec<VectorSeries>, EvalError> {
+        let before = series.len();
+        let united = super::group::unite(series)?;
+        if united.len() == before { Ok(united) } else { Err(EvalError::duplicate_labels()) }
+    }
+}
+
+impl RangeCall<'_> {
+    fn run(&self, source: &Source<'_>, part: &[usize]) -> Result<Piece, EvalError> {
+        let mut piece = Piece::default();
+        let mut samples = SampleColumns::default();
+        for i in part {
+            if (self.options.cancelled)() {
+                return Err(EvalError::Cancelled);
+            }
+            let (labels, drop_name) = source.read(*i, &mut samples)?;
+            let column = self.apply(&samples, labels, &mut piece)?;
+            if column.is_all_absent() {
+                continue;
+            }
+            piece.weight += column.weight().max(column.len() / 4);
+            if piece.weight > self.room {
+                return Err(EvalError::TooManySamples);
+            }
+            self.doubt_counter(labels, &column, &mut piece.annotations);
+            let keeps_name = matches!(self.func, Func::LastOverTime | Func::FirstOverTime);
+            let drops = drop_name || !keeps_name;
+            let labels = match (drops, self.options.delayed_name_removal) {
+                (true, false) => without_metadata(labels),
+                _ => labels.clone(),
+            };
+            let drop_name = drops && self.options.delayed_name_removal;
+            piece.series.push(VectorSeries { labels, drop_name, column });
+        }
+        Ok(piece)
+    }
+
+    /// Applies the kernel to every window of one series.
+    fn apply(
+        &self,
+        samples: &SampleColumns,
+        labels: &Labels,
+        piece: &mut Piece,
+    ) -> Result<Column, EvalError> {
+        let mut column = Column::absent(self.steps.count);
+        let mut args = vec![0.0; self.args.len()];
+        let (before, after) = match self.mode {
+            RangeMode::Plain => (0, 0),
+            RangeMode::Anchored => (self.lookback, 0),
+            RangeMode::Smoothed => (self.lookback, self.lookback),
+        };
+        let mut floats = Bounds::default();
+        let mut hists = Bounds::default();
+        for i in 0..self.steps.count {
+            let t = self.steps.at(i);
+            let end = self.when.time(t);
+            let start = end.saturating_sub(self.range);
+            let (from, to) = (start.saturating_sub(before), end.saturating_add(after));
+            floats.advance(&samples.t, from, to, |t| *t);
+            hists.advance(&samples.h, from, to, |s| s.t);
+            if floats.is_empty() && hists.is_empty() {
+                continue;
+            }
+            let window = Window {
+                t: &samples.t[floats.from..floats.to],
+                v: &samples.v[floats.from..floats.to],
+                h: &samples.h[hists.from..hists.to],
+                start,
+                end,
+                mode: self.mode,
+            };
+            let weight = window_weight(&window);
+            piece.samples += weight as u64;
+            if piece.weight + weight > self.room {
+                return Err(EvalError::TooManySamples);
+            }
+            for (arg, scalar) in args.iter_mut().zip(&self.args) {
+                *arg = scalar[i];
+            }
+            let mut cx = KernelContext {
+                t,
+                labels,
+                call_pos: self.call_pos,
+                arg_pos: self.arg_pos,
+                delayed_name_removal: self.options.delayed_name_removal,
+                annotations: &mut piece.annotations,
+            };
+            column.set(i, (self.kernel)(&window, &args, &mut cx));
+        }
+        Ok(column)
+    }
+
+    /// Notes that the argument of `rate` or `increase` may be no counter.
+    fn doubt_counter(&self, labels: &Labels, column: &Column, annotations: &mut Annotations) {
+        let name = labels.metric_name();
+        let has_floats = || column.v.iter().any(|v| !super::value::is_absent(*v));
+        if !matches!(self.func, Func::Rate | Func::Increase) || name.is_empty() || !has_floats() {
+            return;
+        }
+        if self.options.type_and_unit_labels {
+            let kind = labels.value("__type__");
+            if kind != "counter" && kind != "histogram" {
+                annotations.info(
+                    self.range_pos,
+                    format!(
+                        "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", \
+                         got {kind:?}: {name:?}"
+                    ),
+                );
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+            annotations.info(
+                self.range_pos,
+                format!(
+                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+                    reba_model::float::go_quote(name)
+                ),
+            );
+        }
+    }
+}
+
+fn window_weight(window: &Window<'_>) -> usize {
+    window.t.len() + window.h.iter().map(|s| histogram_weight(&s.h)).sum::<usize>()
+}
+
+/// The samples `from..to` of a column that lie in a window; windows move forward only.
+#[derive(Default)]
+struct Bounds {
+    from: usize,
+    to: usize,
+}
+
+impl Bounds {
+    /// Moves to the samples with `start < t <= end`.
+    #[inline]
+    fn advance<T>(&mut self, samples: &[T], start: i64, end: i64, time: impl Fn(&T) -> i64) {
+        while samples.get(self.to).is_some_and(|s| time(s) <= end) {
+            self.to += 1;
+        }
+        while self.from < self.to && time(&samples[self.from]) <= start {
+            self.from += 1;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+}
