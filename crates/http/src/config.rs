@@ -266,7 +266,9 @@ impl HttpClientConfig {
             return refuse("at most one of bearer_token & bearer_token_file must be configured");
         }
         if (self.basic_auth.is_some() || self.oauth2.is_some()) && (token || token_file) {
-            return refuse("at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured");
+            return refuse(
+                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+            );
         }
         if let Some(b) = &self.basic_auth {
             b.validate()?;
@@ -317,7 +319,10 @@ impl HttpClientConfig {
     fn validate_headers(&self) -> Result<(), ConfigError> {
         for name in self.http_headers.keys() {
             if RESERVED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-                return Err(ConfigError(format!("setting header \"{}\" is not allowed", canonical_header(name))));
+                return Err(ConfigError(format!(
+                    "setting header \"{}\" is not allowed",
+                    canonical_header(name)
+                )));
             }
             if http::HeaderName::try_from(name.as_str()).is_err() {
                 return Err(ConfigError(format!("invalid header name {name:?}")));
@@ -456,8 +461,11 @@ impl OAuth2 {
 impl TlsConfig {
     /// Checks that no part is given twice, and a certificate only with its key.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let (ca_file, cert_file, key_file) =
-            (has_path(self.ca_file.as_ref()), has_path(self.cert_file.as_ref()), has_path(self.key_file.as_ref()));
+        let (ca_file, cert_file, key_file) = (
+            has_path(self.ca_file.as_ref()),
+            has_path(self.cert_file.as_ref()),
+            has_path(self.key_file.as_ref()),
+        );
         let (ca, cert, key) =
             (has_text(self.ca.as_ref()), has_text(self.cert.as_ref()), has_secret(self.key.as_ref()));
         if ca && ca_file {
@@ -470,9 +478,9 @@ impl TlsConfig {
             return refuse("at most one of key and key_file must be configured");
         }
         match (cert || cert_file, key || key_file) {
-            (true, false) => {
-                refuse("exactly one of key or key_file must be configured when a client certificate is configured")
-            }
+            (true, false) => refuse(
+                "exactly one of key or key_file must be configured when a client certificate is configured",
+            ),
             (false, true) => {
                 refuse("exactly one of cert or cert_file must be configured when a client key is configured")
             }
@@ -599,7 +607,10 @@ mod tests {
             ("oauth2: {client_id: x}", "oauth2 token_url must be configured"),
             ("no_proxy: x", "if no_proxy is configured, proxy_url must also be configured"),
             ("tls_config: {cert_file: x}", "exactly one of key or key_file"),
-            ("tls_config: {min_version: TLS13, max_version: TLS12}", "tls_config.max_version must be greater"),
+            (
+                "tls_config: {min_version: TLS13, max_version: TLS12}",
+                "tls_config.max_version must be greater",
+            ),
             ("http_headers: {user-agent: {values: [a]}}", "setting header \"User-Agent\" is not allowed"),
             ("tls_config: {min_version: TLS9}", "TLS9"),
             ("nonsense: 1", "nonsense"),
@@ -627,7 +638,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_serialised() {
-        let c = read("basic_auth: {username: u, password: hunter2}\nproxy_url: http://a:hunter3@p:1").unwrap();
+        let c =
+            read("basic_auth: {username: u, password: hunter2}\nproxy_url: http://a:hunter3@p:1").unwrap();
         let shown = serde_saphyr::to_string(&c).unwrap() + &format!("{c:?}");
         assert!(shown.contains("<secret>") && shown.contains("username: u"), "{shown}");
         assert!(!shown.contains("hunter"), "{shown}");

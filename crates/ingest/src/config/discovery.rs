@@ -1,0 +1,170 @@
+//! The discovery keys of a scrape or alertmanager section.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Millis,
+    yaml::{Invalid, List, items},
+};
+use crate::glob;
+
+/// Targets that the configuration names itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StaticGroup {
+    /// Addresses, `host:port`.
+    pub targets: Vec<String>,
+    /// Labels of all of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Targets that are listed in files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileSd {
+    /// File names; the last element may hold `*`.
+    pub files: Vec<PathBuf>,
+    /// How often the files are read again even if nothing seems to have changed.
+    pub refresh_interval: Millis,
+}
+
+/// How the targets of a section are found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DiscoveryConfig {
+    /// Targets in the configuration itself.
+    #[serde(rename = "static_configs", skip_serializing_if = "Vec::is_empty")]
+    pub statics: Vec<StaticGroup>,
+    /// Targets in files.
+    #[serde(rename = "file_sd_configs", skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileSd>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StaticYaml {
+    targets: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, Option<String>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FileSdYaml {
+    files: Option<Vec<String>>,
+    refresh_interval: Option<Millis>,
+}
+
+impl StaticYaml {
+    fn build(self) -> Result<StaticGroup, Invalid> {
+        let labels = self.labels.unwrap_or_default();
+        if labels.contains_key("") {
+            return Err(Invalid::new("\"\" is not a valid label name").within("labels", None));
+        }
+        Ok(StaticGroup {
+            targets: self.targets.unwrap_or_default(),
+            labels: labels.into_iter().map(|(n, v)| (n, v.unwrap_or_default())).collect(),
+        })
+    }
+}
+
+impl FileSdYaml {
+    fn build(self) -> Result<FileSd, Invalid> {
+        let files = self.files.unwrap_or_default();
+        if files.is_empty() {
+            let text = "file service discovery config must contain at least one path name";
+            return Err(Invalid::new(text).within("files", None));
+        }
+        for name in &files {
+            let known =
+                [".json", ".yml", ".yaml", ".JSON", ".YML", ".YAML"].iter().any(|e| name.ends_with(e));
+            if !known || !glob::is_simple(name) {
+                return Err(Invalid::new(format!("path name {name:?} is not valid for file discovery")));
+            }
+        }
+        Ok(FileSd {
+            files: files.into_iter().map(PathBuf::from).collect(),
+            refresh_interval: self.refresh_interval.unwrap_or_default().or(Millis::seconds(300)),
+        })
+    }
+}
+
+pub(crate) fn build(statics: List<StaticYaml>, files: List<FileSdYaml>) -> Result<DiscoveryConfig, Invalid> {
+    Ok(DiscoveryConfig {
+        statics: items(
+            statics,
+            "static_configs",
+            "empty or null section in static_configs",
+            StaticYaml::build,
+        )?,
+        files: items(
+            files,
+            "file_sd_configs",
+            "empty or null section in file_sd_configs",
+            FileSdYaml::build,
+        )?,
+    })
+}
+
+impl DiscoveryConfig {
+    /// Joins relative file names with `dir`.
+    pub(crate) fn set_directory(&mut self, dir: &std::path::Path) {
+        for file in self.files.iter_mut().flat_map(|f| &mut f.files) {
+            *file = dir.join(&*file);
+        }
+    }
+
+    /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
+    pub(crate) fn refuse_urls(&self) -> Result<(), Invalid> {
+        let bad = self.statics.iter().flat_map(|g| &g.targets).find(|t| t.contains('/'));
+        match bad {
+            Some(t) => {
+                Err(Invalid::new(format!("{t:?} is not a valid hostname")).within("static_configs", None))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Declares a serde struct with the keys of the HTTP client and of every kind of discovery that upstream knows, and
+/// gives it `discovery()` and `unsupported()`.
+macro_rules! with_discovery_keys {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
+        with_discovery_keys! {
+            @kinds $(#[$meta])* $vis struct $name { $($fields)* }
+            aws_sd_configs azure_sd_configs consul_sd_configs digitalocean_sd_configs dns_sd_configs
+            docker_sd_configs dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
+            eureka_sd_configs gce_sd_configs hetzner_sd_configs http_sd_configs ionos_sd_configs
+            kubernetes_sd_configs kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
+            msk_sd_configs nerve_sd_configs nomad_sd_configs oci_sd_configs openstack_sd_configs
+            outscale_sd_configs ovhcloud_sd_configs puppetdb_sd_configs rds_sd_configs scaleway_sd_configs
+            serverset_sd_configs stackit_sd_configs triton_sd_configs uyuni_sd_configs vultr_sd_configs
+        }
+    };
+    (@kinds $(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* } $($kind:ident)*) => {
+        reba_http::with_http_client_keys! {
+            $(#[$meta])*
+            $vis struct $name {
+                $($fields)*
+                static_configs: $crate::config::yaml::List<$crate::config::discovery::StaticYaml>,
+                file_sd_configs: $crate::config::yaml::List<$crate::config::discovery::FileSdYaml>,
+                $($kind: Option<serde_saphyr::Spanned<serde::de::IgnoredAny>>,)*
+            }
+        }
+
+        impl $name {
+            fn discovery(&mut self) -> Result<$crate::config::DiscoveryConfig, $crate::config::yaml::Invalid> {
+                $crate::config::discovery::build(self.static_configs.take(), self.file_sd_configs.take())
+            }
+
+            /// Kinds of discovery that upstream knows and Reba does not have yet.
+            fn unsupported(&self) -> Vec<$crate::config::yaml::Invalid> {
+                let mut out = Vec::new();
+                $(if let Some(found) = &self.$kind {
+                    out.push($crate::config::yaml::Invalid::unsupported(stringify!($kind), found.referenced));
+                })*
+                out
+            }
+        }
+    };
+}
+pub(crate) use with_discovery_keys;
