@@ -11,16 +11,10 @@ echo "== clippy"
 cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 echo "== tidy"
 cargo xtask tidy
-echo "== bans"
-# cargo tree sees every feature combination that is really linked; cargo-deny adds licences where it is installed.
-for crate in aws-lc-sys openssl-sys native-tls chrono; do
-  if cargo tree --workspace --locked --edges normal --invert "$crate" >/dev/null 2>&1; then
-    echo "$crate is linked; see deny.toml" >&2
-    exit 1
-  fi
-done
-if command -v cargo-deny >/dev/null; then
-  cargo deny --offline --log-level error check bans licenses sources
-else
-  echo "cargo-deny is not installed: licences are checked where it is (cargo install cargo-deny)"
+echo "== licences and bans"
+# Advisories need a network that a builder may not have; they are checked where they can be.
+if ! command -v cargo-deny >/dev/null; then
+  echo "installing cargo-deny (a few minutes, once)"
+  cargo install cargo-deny --locked --quiet
 fi
+cargo deny --offline --log-level error check bans licenses sources

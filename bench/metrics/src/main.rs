@@ -79,8 +79,9 @@ async fn main() -> Result<()> {
             };
             report.add(*kind, figures.with_context(|| format!("{scenario} on {}", kind.name()))?);
         }
-        println!("{}", report.text());
+        println!("{scenario} done");
     }
+    println!("{}", report.text());
     Ok(())
 }
 
