@@ -8,10 +8,10 @@ pub fn format_f(v: f64) -> String {
     format!("{v}")
 }
 
-/// The shortest decimal that reads back as `v`, with an exponent if it is below -4 or at least 21: Go's
-/// `%v` and `FormatFloat(v, 'g', -1, 64)`.
+/// The shortest decimal that reads back as `v`, with an exponent if it is below -4 or at least 6 (a million is
+/// `1e+06`): Go's `%v` and `FormatFloat(v, 'g', -1, 64)`.
 pub fn format_g(v: f64) -> String {
-    with_exponent_unless(v, |exp| (-4..21).contains(&exp))
+    with_exponent_unless(v, |exp| (-4..6).contains(&exp))
 }
 
 /// The number inside a sample of the JSON API: an exponent only below 1e-6 or from 1e21 on.
@@ -130,7 +130,9 @@ mod tests {
             (0.0, "0", "0", "0"),
             (-0.0, "-0", "-0", "-0"),
             (1e21, "1000000000000000000000", "1e+21", "1e+21"),
-            (1e20, "100000000000000000000", "100000000000000000000", "100000000000000000000"),
+            (1e20, "100000000000000000000", "1e+20", "100000000000000000000"),
+            (1e6, "1000000", "1e+06", "1000000"),
+            (123456.0, "123456", "123456", "123456"),
             (1e-5, "0.00001", "1e-05", "0.00001"),
             (1e-7, "0.0000001", "1e-07", "1e-07"),
             (123456.789, "123456.789", "123456.789", "123456.789"),

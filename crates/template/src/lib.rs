@@ -1,1 +1,30 @@
 //! Go text templates, with the functions that Prometheus and Alertmanager add.
+//!
+//! [`Template::parse`] and [`Template::execute`] follow Go's `text/template` in output and in the wording of errors.
+//! The functions beyond Go's builtins are a value, [`Functions`]; [`prometheus::functions`] is the set of alert
+//! rules. Hosts hand in data as [`Value`], and types with methods of their own as [`Object`].
+//!
+//! A template comes from outside: its length, nesting, steps, output and intermediate texts are limited ([`Limits`]).
+
+mod builtin;
+mod constant;
+pub mod escape;
+mod exec;
+mod function;
+mod humanize;
+mod lex;
+mod node;
+mod number;
+mod parse;
+mod print;
+pub mod prometheus;
+mod time;
+mod value;
+
+pub use exec::{ExecError, Limits, MissingKey, Options, Template};
+pub use function::{Function, Functions, Param};
+pub use number::shortest as format_float;
+pub use parse::{MAX_TEMPLATE_BYTES, ParseError};
+pub use print::{TooLong, sprint, sprintf};
+pub use time::{Duration, Time};
+pub use value::{List, Map, Object, Value};
