@@ -7,7 +7,8 @@ pub const SEGMENT_HEADER: usize = 16;
 
 const MAGIC: &[u8; 8] = b"REBALOG1";
 
-pub(crate) fn segment_header(number: u64) -> [u8; SEGMENT_HEADER] {
+/// The header of a segment, for files in the format of one that are not written by a [`crate::Log`].
+pub fn segment_header(number: u64) -> [u8; SEGMENT_HEADER] {
     let mut out = [0; SEGMENT_HEADER];
     out[..8].copy_from_slice(MAGIC);
     out[8..].copy_from_slice(&number.to_le_bytes());
