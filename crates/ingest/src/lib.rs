@@ -1,4 +1,6 @@
 //! Discovery, relabelling, the scrape loop, exposition parsers and remote-write decoding.
 
 pub mod config;
+pub mod exposition;
 mod glob;
+pub mod wire;

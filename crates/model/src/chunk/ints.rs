@@ -98,7 +98,9 @@ fn reduce(x: &[i64]) -> ([i64; PAGE], u64) {
         factor = if wrapped { 1 } else { gcd(y.unsigned_abs(), factor) };
     }
     if factor > 1 {
-        y.iter_mut().for_each(|y| *y /= factor as i64);
+        for y in &mut y {
+            *y /= factor as i64;
+        }
         (y, factor)
     } else {
         (y, 1)
@@ -343,9 +345,13 @@ pub(super) fn decode_page(
         }
     }
     if factor == 1 {
-        out[..n].iter_mut().for_each(|x| *x = x.wrapping_add(first));
+        for x in &mut out[..n] {
+            *x = x.wrapping_add(first);
+        }
     } else {
-        out[..n].iter_mut().for_each(|x| *x = x.wrapping_mul(factor).wrapping_add(first));
+        for x in &mut out[..n] {
+            *x = x.wrapping_mul(factor).wrapping_add(first);
+        }
     }
     Ok(head)
 }

@@ -160,7 +160,9 @@ fn decode_time_page(
     let mut x = [0; PAGE];
     decode_page(r, n, &mut x)?;
     let t = &mut x[..n];
-    t.iter_mut().for_each(|t| *t = t.wrapping_add(bounds.start));
+    for t in &mut *t {
+        *t = t.wrapping_add(bounds.start);
+    }
     if !t.windows(2).all(|w| w[0] < w[1]) || t[n - 1] > bounds.end {
         return Err(r.corrupt("times that do not rise"));
     }
