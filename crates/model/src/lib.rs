@@ -25,7 +25,7 @@ pub use chunk::{
 pub use goregex::{GoRegex, RegexError};
 pub use histogram::{
     CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, Histogram, HistogramSum, IncompatibleSchemas, Span, Trim,
-    kahan::add as kahan_add,
+    kahan::add as kahan_add, parse_notation,
 };
 pub use labels::{Labels, LabelsBuilder, PackedPair, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};

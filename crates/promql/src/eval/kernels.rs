@@ -1,14 +1,3 @@
-//! Until the functions are there.
+//! Where the kernels come from.
 
-use super::value::{ElementKernel, RangeKernel, VectorKernel};
-use crate::syntax::Func;
-
-pub fn range_kernel(_: Func) -> Option<RangeKernel> {
-    None
-}
-pub fn element_kernel(_: Func) -> Option<ElementKernel> {
-    None
-}
-pub fn vector_kernel(_: Func) -> Option<VectorKernel> {
-    None
-}
+pub use crate::functions::{element_kernel, range_kernel, vector_kernel};

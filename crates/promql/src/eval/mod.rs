@@ -248,7 +248,7 @@ impl Evaluator<'_> {
 /// Labels that say what a metric is, and that an operation which changes the metric takes away.
 const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
 
-fn without_metadata(labels: &Labels) -> Labels {
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
     labels.without(&METADATA_LABELS)
 }
 

@@ -1,0 +1,160 @@
+//! `rate`, `increase` and `delta`, extrapolated to the bounds of their window.
+
+use reba_model::Histogram;
+
+use super::{extended, notes, rate_histograms};
+use crate::eval::value::{KernelContext, Point, RangeMode, Window};
+
+/// Which of the three functions is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Per second, resets corrected.
+    Rate,
+    /// In all, resets corrected.
+    Increase,
+    /// In all, of a gauge.
+    Delta,
+}
+
+impl Kind {
+    pub(super) fn is_counter(self) -> bool {
+        self != Kind::Delta
+    }
+}
+
+pub(super) fn rate(w: &Window<'_>, _: &[f64], cx: &mut KernelContext<'_>) -> Point {
+    compute(w, Kind::Rate, cx)
+}
+
+pub(super) fn increase(w: &Window<'_>, _: &[f64], cx: &mut KernelContext<'_>) -> Point {
+    compute(w, Kind::Increase, cx)
+}
+
+pub(super) fn delta(w: &Window<'_>, _: &[f64], cx: &mut KernelContext<'_>) -> Point {
+    compute(w, Kind::Delta, cx)
+}
+
+fn compute(w: &Window<'_>, kind: Kind, cx: &mut KernelContext<'_>) -> Point {
+    if !w.v.is_empty() && !w.h.is_empty() {
+        notes::mixed_floats_histograms(cx);
+        return Point::Absent;
+    }
+    if w.mode != RangeMode::Plain {
+        return extended::compute(w, kind, cx);
+    }
+    if w.h.is_empty() { of_floats(w, kind) } else { of_histograms(w, kind, cx) }
+}
+
+fn of_floats(w: &Window<'_>, kind: Kind) -> Point {
+    let (Some(first), Some(last)) = (w.v.first(), w.v.last()) else { return Point::Absent };
+    if w.v.len() < 2 {
+        return Point::Absent;
+    }
+    let mut total = last - first;
+    if kind.is_counter() {
+        for pair in w.v.windows(2).filter(|p| p[1] < p[0]) {
+            total += pair[0];
+        }
+    }
+    let extent = Extent::of(w.t[0], w.t[w.t.len() - 1], w.t.len(), w.start, w.end);
+    let to_zero = (kind.is_counter() && total > 0.0 && *first >= 0.0).then(|| first / total);
+    Point::Float(total * extent.factor(to_zero, kind))
+}
+
+fn of_histograms(w: &Window<'_>, kind: Kind, cx: &mut KernelContext<'_>) -> Point {
+    let (Some(first), Some(last)) = (w.h.first(), w.h.last()) else { return Point::Absent };
+    if w.h.len() < 2 {
+        return Point::Absent;
+    }
+    let Some(mut total): Option<Histogram> = rate_histograms::increase(w.h, kind.is_counter(), cx) else {
+        return Point::Absent;
+    };
+    let extent = Extent::of(first.t, last.t, w.h.len(), w.start, w.end);
+    let grows = kind.is_counter() && total.count > 0.0 && first.h.count >= 0.0;
+    let to_zero = grows.then(|| first.h.count / total.count);
+    total.mul(extent.factor(to_zero, kind));
+    Point::histogram(total)
+}
+
+/// Where the samples of a window lie in it; all in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// From the first to the last sample.
+    sampled: f64,
+    /// From the start of the window to the first sample.
+    to_start: f64,
+    /// From the last sample to the end of the window.
+    to_end: f64,
+    /// From a sample to the next, on average.
+    average: f64,
+    /// Of the window.
+    range: f64,
+}
+
+impl Extent {
+    /// `n` samples from `first` to `last` in a window from `start` to `end` (milliseconds); `n` is at least 2.
+    #[inline]
+    pub(super) fn of(first: i64, last: i64, n: usize, start: i64, end: i64) -> Self {
+        let sampled = (last - first) as f64 / 1000.0;
+        Extent {
+            sampled,
+            to_start: (first - start) as f64 / 1000.0,
+            to_end: (end - last) as f64 / 1000.0,
+            average: sampled / (n - 1) as f64,
+            range: seconds(end - start),
+        }
+    }
+
+    /// What the increase between the samples is multiplied by.
+    ///
+    /// The window is taken as covered up to a bound that is nearer than 1.1 times the average distance of samples;
+    /// otherwise the series is taken to begin or end half such a distance beyond its samples. A counter does not
+    /// begin before it would have been zero: `to_zero` is that time, in multiples of the sampled interval.
+    #[inline]
+    pub(super) fn factor(&self, to_zero: Option<f64>, kind: Kind) -> f64 {
+        let threshold = self.average * 1.1;
+        let mut to_start = if self.to_start >= threshold { self.average / 2.0 } else { self.to_start };
+        if let Some(to_zero) = to_zero.map(|share| self.sampled * share).filter(|z| *z < to_start) {
+            to_start = to_zero;
+        }
+        let to_end = if self.to_end >= threshold { self.average / 2.0 } else { self.to_end };
+        let factor =
+            if self.sampled == 0.0 { 1.0 } else { (self.sampled + to_start + to_end) / self.sampled };
+        if kind == Kind::Rate { factor / self.range } else { factor }
+    }
+}
+
+/// Milliseconds in seconds, rounded as Go rounds a duration.
+pub(super) fn seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + (ms % 1000) as f64 * 1e6 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(t: &[i64], v: &[f64], kind: Kind) -> Point {
+        of_floats(&Window { t, v, h: &[], start: 0, end: 60_000, mode: RangeMode::Plain }, kind)
+    }
+
+    #[test]
+    fn the_increase_is_extrapolated_to_the_bounds_of_the_window() {
+        // Samples every 15 s from 5 s to 50 s: both bounds are near, 45 s become 60 s.
+        let t = [5_000, 20_000, 35_000, 50_000];
+        assert_eq!(of(&t, &[100.0, 115.0, 130.0, 145.0], Kind::Increase), Point::Float(60.0));
+        assert_eq!(of(&t, &[100.0, 115.0, 130.0, 145.0], Kind::Rate), Point::Float(1.0));
+        // The counter was zero 3 s before its first sample.
+        assert_eq!(of(&t, &[3.0, 18.0, 33.0, 48.0], Kind::Increase), Point::Float(45.0 * (58.0 / 45.0)));
+        // A reset counts from zero: 15 + 15 (the reset to 15) + 15.
+        assert_eq!(of(&t, &[100.0, 115.0, 15.0, 30.0], Kind::Increase), Point::Float(60.0));
+        assert_eq!(of(&t, &[100.0, 115.0, 15.0, 30.0], Kind::Delta), Point::Float(-70.0 * (60.0 / 45.0)));
+    }
+
+    #[test]
+    fn a_series_that_begins_late_is_extrapolated_by_half_a_distance() {
+        let t = [30_000, 40_000, 50_000];
+        // 10 s to the end of the window, less than 11 s; half of 10 s to the start.
+        assert_eq!(of(&t, &[100.0, 110.0, 120.0], Kind::Increase), Point::Float(35.0));
+        assert_eq!(of(&t[..1], &[100.0], Kind::Increase), Point::Absent);
+    }
+}
