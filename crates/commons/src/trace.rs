@@ -175,6 +175,11 @@ impl TraceContext {
         self.state.as_deref()
     }
 
+    /// The same context with another `tracestate`; one that is too long is left out.
+    pub fn with_tracestate(self, state: &str) -> Self {
+        Self { state: (state.len() <= TRACESTATE_LIMIT).then(|| state.into()), ..self }
+    }
+
     /// The context of whoever sent these headers; nothing if there is none or it is malformed, since the standard
     /// wants a new trace then.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {

@@ -1,0 +1,56 @@
+//! message-service and notification-service: WhatsApp in and out.
+
+use axum::Json;
+use easymo_commons::MessageStatus;
+use http::StatusCode;
+
+use super::{Incoming, Notice};
+use crate::{Incident, Service, node::Call};
+
+/// What customers send, and how often.
+const RECEIVED: [(&str, f64); 4] = [("text", 6.0), ("location", 2.0), ("audio", 1.0), ("image", 1.0)];
+/// The types of messages we send.
+const SENT: [&str; 3] = ["text", "template", "interactive"];
+/// WhatsApp's codes: undeliverable, window closed, rate limit, something went wrong.
+const FAILURES: [(&str, f64); 4] = [("131026", 4.0), ("131047", 3.0), ("130429", 2.0), ("131000", 1.0)];
+
+/// WhatsApp tells us that a customer wrote.
+pub(crate) async fn receive(call: Call, Json(message): Json<Incoming>) -> StatusCode {
+    call.business().track_whatsapp_message(call.dice.pick("type", &RECEIVED), MessageStatus::Received);
+    call.query("insert", "messages").await;
+    let path = format!("/conversations/{}/messages", call.dice.roll("who").to_bits() % 10_000);
+    match call.post(Service::AgentCore, &path, &message).await {
+        Some(_) => StatusCode::OK,
+        // The agents are away: WhatsApp need not send again, the message is kept.
+        None => StatusCode::ACCEPTED,
+    }
+}
+
+/// Sends a message to a customer.
+pub(crate) async fn send(call: Call, Json(notice): Json<Notice>) -> StatusCode {
+    let message_type = SENT.into_iter().find(|known| *known == notice.message_type).unwrap_or("text");
+    call.work("whatsapp", 60).await;
+    let business = call.business();
+    business.track_whatsapp_message(message_type, MessageStatus::Sent);
+    let fails = if call.suffers(Incident::WhatsappDeliveryFailures) { 0.5 } else { 0.015 };
+    if call.dice.chance("delivery", fails) {
+        let error_code = call.dice.pick("failure", &FAILURES);
+        business.track_whatsapp_message(message_type, MessageStatus::Failed { error_code });
+    } else {
+        business.track_whatsapp_message(message_type, MessageStatus::Delivered);
+        if call.dice.chance("read", 0.7) {
+            business.track_whatsapp_message(message_type, MessageStatus::Read);
+        }
+    }
+    call.query("insert", "messages").await;
+    StatusCode::ACCEPTED
+}
+
+/// Tells a customer something, over WhatsApp.
+pub(crate) async fn notify(call: Call, Json(notice): Json<Notice>) -> StatusCode {
+    call.query("insert", "notifications").await;
+    call.afterwards(|call| async move {
+        call.post(Service::Message, "/messages", &notice).await;
+    });
+    StatusCode::ACCEPTED
+}

@@ -1,0 +1,89 @@
+//! wallet-service and insurance-service: where money moves.
+
+use axum::Json;
+use easymo_commons::PaymentOutcome;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Notice;
+use crate::{Incident, Service, dice::Dice, node::Call};
+
+/// How people pay, and how often.
+const METHODS: [(&str, f64); 4] = [("momo", 6.0), ("airtel_money", 2.0), ("wallet", 1.5), ("card", 0.5)];
+/// Why payments fail on a usual day.
+const FAILURES: [(&str, f64); 4] =
+    [("insufficient_funds", 6.0), ("user_cancelled", 2.0), ("timeout", 1.5), ("limit_exceeded", 0.5)];
+
+/// A payment that somebody wants to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Payment {
+    method: String,
+    amount_usd: f64,
+}
+
+impl Payment {
+    /// A payment by any method.
+    pub(crate) fn draw(dice: Dice, amount_usd: f64) -> Self {
+        Self { method: dice.pick("method", &METHODS).to_owned(), amount_usd }
+    }
+}
+
+/// Moves money.
+pub(crate) async fn pay(call: Call, Json(payment): Json<Payment>) -> (StatusCode, Json<Value>) {
+    call.query("select", "wallets").await;
+    let paid = transact(&call, &payment).await;
+    call.query("insert", "payments").await;
+    let status = if paid { StatusCode::CREATED } else { StatusCode::PAYMENT_REQUIRED };
+    (status, Json(json!({ "paid": paid })))
+}
+
+/// Somebody pays money into a wallet.
+pub(crate) async fn top_up(call: Call) -> (StatusCode, Json<Value>) {
+    let amount = call.dice.log_normal("top up", 9.0, 0.6);
+    pay(call.clone(), Json(Payment { method: "momo".to_owned(), amount_usd: amount })).await
+}
+
+/// Asks the provider; whether the money moved.
+async fn transact(call: &Call, payment: &Payment) -> bool {
+    let known = METHODS.iter().find(|(method, _)| *method == payment.method);
+    let method = known.map_or("other", |(method, _)| method);
+    let down = call.suffers(Incident::PaymentsDown);
+    call.work("provider", 180).await;
+    let fails = call.dice.chance("payment", if down { 0.65 } else { 0.025 });
+    let outcome = match (fails, down) {
+        (false, _) => PaymentOutcome::Success,
+        (true, false) => PaymentOutcome::Failed { error_code: call.dice.pick("failure", &FAILURES) },
+        (true, true) => PaymentOutcome::Failed { error_code: "provider_unavailable" },
+    };
+    call.business().track_payment(method, payment.amount_usd.max(0.0), outcome);
+    !fails
+}
+
+/// Somebody looks at a balance.
+pub(crate) async fn balance(call: Call) -> Json<Value> {
+    call.query("select", "wallets").await;
+    Json(json!({ "balance_usd": call.dice.log_normal("balance", 12.0, 1.0) }))
+}
+
+/// What an insurance costs.
+pub(crate) async fn quote(call: Call) -> Json<Value> {
+    call.query("select", "tariffs").await;
+    call.work("quote", 45).await;
+    Json(json!({ "premium_usd": premium(&call) }))
+}
+
+/// Somebody buys an insurance.
+pub(crate) async fn buy_policy(call: Call) -> StatusCode {
+    call.query("insert", "policies").await;
+    let payment = Payment::draw(call.dice, premium(&call));
+    call.afterwards(move |call| async move {
+        call.post(Service::Wallet, "/payments", &payment).await;
+        call.post(Service::Notification, "/notifications", &Notice::of("template")).await;
+    });
+    StatusCode::CREATED
+}
+
+fn premium(call: &Call) -> f64 {
+    call.dice.log_normal("premium", 45.0, 0.7)
+}
