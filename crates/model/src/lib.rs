@@ -7,6 +7,7 @@
 //!
 //! This crate knows no I/O, no async, no clock, no wire format and no configuration.
 
+mod alert;
 mod chunk;
 pub mod duration;
 pub mod float;
@@ -18,6 +19,7 @@ mod metadata;
 mod relabel;
 mod series;
 
+pub use alert::{Alert, AlertBatch};
 pub use chunk::{
     Chunk, ChunkBytes, ChunkError, MAX_CHUNK_SAMPLES, OpenChunk, RawColumns, encode_floats, encode_histograms,
     encode_times, encode_values,
