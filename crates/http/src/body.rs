@@ -1,0 +1,168 @@
+//! Bodies: read up to a limit, decompressed up to the same limit.
+
+use std::io::{self, Write};
+
+use bytes::Buf;
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::{HttpError, error::root_cause};
+
+/// Memory for a body, to be used again for the next one.
+#[derive(Debug, Default)]
+pub struct BodyBuffer {
+    /// The body, decompressed.
+    pub data: Vec<u8>,
+    /// The body as it came, if it was compressed.
+    compressed: Vec<u8>,
+}
+
+/// Decompressing more than this takes long enough to leave the runtime's workers (at some 500 MB/s out).
+const INLINE: usize = 16 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    Deflate,
+    Zstd,
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
+    let name = headers.get(header::CONTENT_ENCODING).map_or("", |v| v.to_str().unwrap_or("?")).trim();
+    match name.to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Coding::Identity),
+        "gzip" | "x-gzip" => Ok(Coding::Gzip),
+        "deflate" => Ok(Coding::Deflate),
+        "zstd" => Ok(Coding::Zstd),
+        other => Err(HttpError::Encoding(format!("unsupported content encoding {other:?}"))),
+    }
+}
+
+/// Reads the whole body into `buffer`, which is emptied first. More than `limit` bytes, compressed or not, fail.
+pub(crate) async fn read(
+    answer: http::Response<Incoming>,
+    limit: u64,
+    buffer: &mut BodyBuffer,
+) -> Result<(), HttpError> {
+    buffer.data.clear();
+    buffer.compressed.clear();
+    let (parts, mut body) = answer.into_parts();
+    let coding = coding(&parts.headers)?;
+    let out = if coding == Coding::Identity { &mut buffer.data } else { &mut buffer.compressed };
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| HttpError::Encoding(format!("unexpected EOF: {}", root_cause(&e))))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if out.len() as u64 + data.remaining() as u64 > limit {
+            return Err(HttpError::TooLarge { limit });
+        }
+        out.extend_from_slice(&data);
+    }
+    if coding == Coding::Identity {
+        return Ok(());
+    }
+    if buffer.compressed.len() <= INLINE {
+        return decode(coding, &buffer.compressed, limit, &mut buffer.data);
+    }
+    let mut moved = std::mem::take(buffer);
+    let done = tokio::task::spawn_blocking(move || {
+        let result = decode(coding, &moved.compressed, limit, &mut moved.data);
+        (moved, result)
+    });
+    let (back, result) = done.await.map_err(|e| HttpError::Encoding(e.to_string()))?;
+    *buffer = back;
+    result
+}
+
+/// Takes bytes until there are too many.
+struct Bounded<'a> {
+    out: &'a mut Vec<u8>,
+    limit: u64,
+    exceeded: bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if self.out.len() as u64 + buf.len() as u64 > self.limit {
+            self.exceeded = true;
+            return Err(io::Error::other("body size limit exceeded"));
+        }
+        self.out.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// No window of a zstd frame is larger: what RFC 8878 recommends decoders to support.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+fn decode(coding: Coding, compressed: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), HttpError> {
+    let mut bounded = Bounded { out, limit, exceeded: false };
+    let result = match coding {
+        Coding::Identity => bounded.write_all(compressed),
+        Coding::Gzip => io::copy(&mut flate2::read::MultiGzDecoder::new(compressed), &mut bounded).map(drop),
+        Coding::Deflate => io::copy(&mut flate2::read::ZlibDecoder::new(compressed), &mut bounded).map(drop),
+        Coding::Zstd => zstd::stream::read::Decoder::with_buffer(compressed).and_then(|mut d| {
+            d.window_log_max(ZSTD_WINDOW_LOG)?;
+            io::copy(&mut d, &mut bounded).map(drop)
+        }),
+    };
+    match result {
+        Err(_) if bounded.exceeded => Err(HttpError::TooLarge { limit }),
+        Err(e) => Err(HttpError::Encoding(format!("{coding:?}: {e}").to_lowercase())),
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        e.write_all(data).unwrap();
+        e.finish().unwrap()
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let zeros = vec![0u8; 4 << 20];
+        for (coding, bomb) in
+            [(Coding::Gzip, gzip(&zeros)), (Coding::Zstd, zstd::encode_all(&zeros[..], 1).unwrap())]
+        {
+            let mut out = Vec::new();
+            assert!(bomb.len() < 10_000);
+            let e = decode(coding, &bomb, 1000, &mut out).unwrap_err();
+            assert!(matches!(e, HttpError::TooLarge { limit: 1000 }), "{e}");
+            assert!(out.len() <= 1000);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn codings_round_trip(data in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            for (coding, bytes) in
+                [(Coding::Gzip, gzip(&data)), (Coding::Zstd, zstd::encode_all(&data[..], 1).unwrap())]
+            {
+                let mut out = Vec::new();
+                decode(coding, &bytes, 1 << 20, &mut out).unwrap();
+                prop_assert_eq!(&out, &data);
+            }
+        }
+
+        #[test]
+        fn any_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for coding in [Coding::Gzip, Coding::Deflate, Coding::Zstd] {
+                let _ = decode(coding, &data, 1 << 16, &mut Vec::new());
+            }
+        }
+    }
+}
