@@ -4,8 +4,8 @@ use reba_model::{METRIC_NAME, float::go_quote};
 
 use super::{
     ast::{
-        Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, MatchCardinality, Span, ValueType,
-        VectorSelector,
+        Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, MatchCardinality, Span, Subquery, Unary,
+        ValueType, VectorSelector,
     },
     error::ParseError,
     function::{Func, Variadic},
@@ -42,31 +42,38 @@ impl Checker<'_> {
                 self.selector(&matrix.selector, matrix.selector_span, false)?;
                 Ok(ValueType::Matrix)
             }
-            ExprKind::Subquery(subquery) => match self.expr(&mut subquery.expr)? {
-                ValueType::Vector => Ok(ValueType::Matrix),
-                other => {
-                    let other = other.as_str();
-                    self.fail(
-                        span,
-                        format!("subquery is only allowed on instant vector, got {other} instead"),
-                    )
-                }
-            },
+            ExprKind::Subquery(subquery) => self.subquery(subquery, span),
             ExprKind::Call(call) => self.call(call, span),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
             ExprKind::Binary(binary) => self.binary(binary, span),
-            ExprKind::Unary(unary) => match self.expr(&mut unary.expr)? {
-                numeric @ (ValueType::Scalar | ValueType::Vector) => Ok(numeric),
-                other => self.fail(
+            ExprKind::Unary(unary) => self.unary(unary, span),
+            ExprKind::Paren(inner) => self.expr(inner),
+        }
+    }
+
+    fn subquery(&self, subquery: &mut Subquery, span: Span) -> Checked<ValueType> {
+        match self.expr(&mut subquery.expr)? {
+            ValueType::Vector => Ok(ValueType::Matrix),
+            other => {
+                let other = other.as_str();
+                self.fail(span, format!("subquery is only allowed on instant vector, got {other} instead"))
+            }
+        }
+    }
+
+    fn unary(&self, unary: &mut Unary, span: Span) -> Checked<ValueType> {
+        match self.expr(&mut unary.expr)? {
+            numeric @ (ValueType::Scalar | ValueType::Vector) => Ok(numeric),
+            other => {
+                let other = go_quote(other.describe());
+                self.fail(
                     span,
                     format!(
                         "unary expression only allowed on expressions of type scalar or instant vector, \
-                         got {}",
-                        go_quote(other.describe())
+                         got {other}"
                     ),
-                ),
-            },
-            ExprKind::Paren(inner) => self.expr(inner),
+                )
+            }
         }
     }
 

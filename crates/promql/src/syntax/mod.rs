@@ -20,3 +20,6 @@ pub use error::{ParseError, line_and_column};
 pub use function::{Func, Signature, Variadic};
 pub use parser::{ParseOptions, parse, parse_selector};
 pub use resolve::{DurationError, resolve_durations};
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl Display for Expr {
 impl Display for Number {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.duration {
-            return f.write_str(&duration::format((self.value * 1e9) as i64 / 1_000_000));
+            return f.write_str(&duration::format((self.value * 1000.0).round() as i64));
         }
         f.write_str(&format_f(self.value))
     }

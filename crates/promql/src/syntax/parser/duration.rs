@@ -184,7 +184,11 @@ fn assembled(expr: DurationExpr) -> Duration {
     }
 }
 
-/// Rounded to nanoseconds, then cut to milliseconds, as upstream does it.
+/// Cut to milliseconds, but for what is less than half a nanosecond below the next one (upstream rounds to nanoseconds
+/// first), or no more than a float's own inexactness.
 fn seconds_to_ms(seconds: f64) -> i64 {
-    (seconds * 1e9).round() as i64 / 1_000_000
+    let ms = seconds * 1000.0;
+    let nearest = ms.round();
+    let tolerance = (ms.abs() * 2.0 * f64::EPSILON).max(5e-7);
+    if (ms - nearest).abs() <= tolerance { nearest as i64 } else { ms as i64 }
 }

@@ -51,8 +51,9 @@ impl ParseOptions {
 /// How deep parentheses, calls and signs may be nested.
 const MAX_NESTING: u32 = 128;
 
-/// How high the tree may be. A chain of operators is as high as it is long, so this is more than `MAX_NESTING`.
-pub(super) const MAX_HEIGHT: u32 = 1000;
+/// How high the tree may be: whoever walks it needs stack for each level. A chain of operators is as high as it is
+/// long, so this is more than `MAX_NESTING`.
+const MAX_HEIGHT: u32 = 400;
 
 /// The precedence of a sign: that of `*`, so that its operand takes in `^` only.
 const SIGN_OPERAND: u8 = 6;
