@@ -1,1 +1,20 @@
 //! The RAM store (the oracle), the simulated clock, the script runner and the conformance suites.
+//!
+//! Nothing here knows a query language or an engine: scripts run on any [`ScriptEngine`], suites on any store.
+
+mod clock;
+mod compare;
+mod conformance;
+mod nhcb;
+mod notation;
+mod runner;
+mod script;
+mod store;
+
+pub use clock::SimClock;
+pub use compare::{almost_equal, histograms_match};
+pub use conformance::{Tally, conformance_dir, script_files};
+pub use notation::{NotationError, SeriesLine, SeriesValue, parse_series, parse_start_times};
+pub use runner::{Answer, CaseResult, Failure, Outcome, ScriptEngine, run_script};
+pub use script::{Command, Eval, EvalTimes, Expect, ExpectKind, ExpectText, Load, LoadedSeries, ScriptError, parse_script};
+pub use store::{MemConfig, MemStore};

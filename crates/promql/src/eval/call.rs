@@ -2,7 +2,7 @@
 
 use reba_model::Labels;
 
-use super::kernels::{element_kernel, vector_kernel};
+use crate::functions::{element_kernel, vector_kernel};
 use super::{
     Evaluator,
     error::EvalError,

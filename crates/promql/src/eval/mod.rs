@@ -11,7 +11,6 @@ mod call;
 mod error;
 mod group;
 mod info;
-mod kernels;
 mod labelling;
 mod matching;
 mod parallel;

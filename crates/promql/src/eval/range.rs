@@ -112,7 +112,7 @@ impl<'a> Evaluator<'a> {
         index: usize,
         steps: &Steps,
     ) -> Result<Value, EvalError> {
-        let Some(kernel) = super::kernels::range_kernel(call.func) else {
+        let Some(kernel) = crate::functions::range_kernel(call.func) else {
             return Err(EvalError::Bug("a function of ranges without kernel"));
         };
         let mut args = Vec::new();
