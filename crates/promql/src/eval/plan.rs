@@ -12,7 +12,7 @@ use crate::syntax::{
 };
 
 /// How deep a query may nest. Each level costs stack here and in the evaluator.
-const MAX_DEPTH: usize = 400;
+const MAX_DEPTH: usize = 500;
 
 /// The times a query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
