@@ -102,7 +102,8 @@ fn of_histograms(
     } else {
         Arc::clone(&w.h[last].h)
     };
-    if !kind.is_counter() && !(is_gauge(&left) && is_gauge(&right)) {
+    let gauges = is_gauge(&left) && is_gauge(&right);
+    if !kind.is_counter() && !gauges {
         notes::not_a_gauge(cx);
     }
     let mut total = Histogram::clone(&right);
@@ -181,4 +182,78 @@ fn lost_in_histogram_resets(
         previous = current;
     }
     Ok(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use reba_model::{Labels, parse_notation};
+
+    use super::*;
+    use crate::eval::annotations::Annotations;
+
+    const T: [i64; 5] = [0, 10_000, 20_000, 30_000, 40_000];
+
+    fn floats(v: &[f64], mode: RangeMode, start: i64, end: i64, kind: Kind) -> Option<f64> {
+        of_floats(&Window { t: &T, v, h: &[], start, end, mode }, kind)
+    }
+
+    #[test]
+    fn anchored_ranges_begin_with_the_sample_before_them() {
+        let v = [1.0, 3.0, 6.0, 2.0, 4.0];
+        let increase = |start, end| floats(&v, RangeMode::Anchored, start, end, Kind::Increase);
+        // From 3 (at 10 s): up to 6, reset, up to 4.
+        assert_eq!(increase(15_000, 40_000), Some(7.0));
+        assert_eq!(floats(&v, RangeMode::Anchored, 15_000, 40_000, Kind::Delta), Some(1.0));
+        assert_eq!(floats(&v, RangeMode::Anchored, 15_000, 40_000, Kind::Rate), Some(7.0 / 25.0));
+        assert_eq!(increase(40_000, 50_000), None);
+    }
+
+    #[test]
+    fn smoothed_ranges_are_interpolated_at_both_bounds() {
+        let v = [1.0, 3.0, 6.0, 2.0, 4.0];
+        let increase = |start, end| floats(&v, RangeMode::Smoothed, start, end, Kind::Increase);
+        // From 2 at 5 s to 4.5 at 15 s.
+        assert_eq!(increase(5_000, 15_000), Some(2.5));
+        // From 4.5 at 15 s to 6, and from 0 to 1 at 25 s, half way to 2 after the reset.
+        assert_eq!(increase(15_000, 25_000), Some(2.5));
+        assert_eq!(floats(&v, RangeMode::Smoothed, 5_000, 35_000, Kind::Delta), Some(1.0));
+    }
+
+    #[test]
+    fn histograms_are_treated_like_floats() {
+        let counts = [1.0, 3.0, 6.0, 2.0, 4.0];
+        let h: Vec<HistogramSample> = T
+            .iter()
+            .zip(counts)
+            .map(|(t, c)| {
+                let text = format!("{{{{count:{c} sum:{c} buckets:[{c}]}}}}");
+                HistogramSample { t: *t, h: Arc::new(parse_notation(&text).unwrap().0) }
+            })
+            .collect();
+        for (mode, start, end) in [
+            (RangeMode::Anchored, 15_000, 40_000),
+            (RangeMode::Anchored, 0, 40_000),
+            (RangeMode::Smoothed, 5_000, 15_000),
+            (RangeMode::Smoothed, 15_000, 25_000),
+            (RangeMode::Smoothed, 5_000, 38_000),
+            (RangeMode::Smoothed, 21_000, 29_000),
+        ] {
+            for kind in [Kind::Rate, Kind::Increase] {
+                let mut cx = KernelContext {
+                    t: 0,
+                    labels: &Labels::empty(),
+                    call_pos: 0,
+                    arg_pos: &[],
+                    delayed_name_removal: false,
+                    annotations: &mut Annotations::new(),
+                };
+                let w = Window { t: &[], v: &[], h: &h, start, end, mode };
+                let got = of_histograms(&w, kind, &mut cx).unwrap().unwrap();
+                let want = floats(&counts, mode, start, end, kind).unwrap();
+                assert!((got.count - want).abs() < 1e-12, "{mode:?} {start} {end} {kind:?}: {got} {want}");
+                assert!((got.positive_buckets[0] - want).abs() < 1e-12);
+                assert!(cx.annotations.is_empty());
+            }
+        }
+    }
 }

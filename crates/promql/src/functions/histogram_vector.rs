@@ -32,7 +32,7 @@ pub(super) fn histogram_quantile(
     let Ok([VectorArg::Scalar(qs), VectorArg::Vector(series)]) = <[VectorArg; 2]>::try_from(args) else {
         return Err("histogram_quantile needs a scalar and a vector".to_owned());
     };
-    qs.iter().for_each(|q| notes::check_quantile(cx, *q, 0));
+    notes::check_quantiles(cx, &qs, 0);
     let mut out = Vec::new();
     let quantile = Quantile { qs: &qs, pos: cx.pos(1) };
     Input::new(series, 1, cx).apply(steps, cx, &quantile, &mut out);
@@ -53,7 +53,7 @@ pub(super) fn histogram_quantiles(
     let mut out = Vec::new();
     for (i, arg) in args.enumerate() {
         let VectorArg::Scalar(qs) = arg else { return wrong() };
-        qs.iter().for_each(|q| notes::check_quantile(cx, *q, i + 2));
+        notes::check_quantiles(cx, &qs, i + 2);
         let mut series = Vec::new();
         input.apply(steps, cx, &Quantile { qs: &qs, pos: cx.pos(0) }, &mut series);
         for s in series {
@@ -322,4 +322,127 @@ fn note_repair(labels: &Labels, repair: Repair, t: i64, pos: usize, cx: &mut Ker
     };
     let text = notes::for_metric(text, shown_name(labels, cx));
     cx.annotations.info_forced_monotonicity(pos, text, detail);
+}
+
+#[cfg(test)]
+mod tests {
+    use reba_model::parse_notation;
+
+    use super::*;
+    use crate::eval::{annotations::Annotations, value::VectorKernel};
+
+    fn classic(le: &str, counts: &[f64]) -> VectorSeries {
+        let labels = Labels::from_pairs([("__name__", "h_bucket"), ("job", "a"), ("le", le)]);
+        VectorSeries { labels, drop_name: false, column: Column::floats(counts.to_vec()) }
+    }
+
+    fn native(name: &str, text: &str, steps: usize) -> VectorSeries {
+        let mut column = Column::absent(steps);
+        for i in 0..steps {
+            column.set(i, crate::eval::value::Point::histogram(parse_notation(text).unwrap().0));
+        }
+        VectorSeries {
+            labels: Labels::from_pairs([("__name__", name), ("job", "a")]),
+            drop_name: false,
+            column,
+        }
+    }
+
+    fn run(
+        kernel: VectorKernel,
+        args: Vec<VectorArg>,
+        delayed: bool,
+    ) -> (Vec<(String, Vec<f64>)>, Vec<String>) {
+        let mut annotations = Annotations::new();
+        let mut cx = KernelContext {
+            t: 0,
+            labels: &Labels::empty(),
+            call_pos: 0,
+            arg_pos: &[0, 0, 0],
+            delayed_name_removal: delayed,
+            annotations: &mut annotations,
+        };
+        let steps = Steps { start: 0, interval: 1000, count: 2 };
+        let out = kernel(args, &steps, &mut cx).unwrap();
+        let mut notes = annotations.warnings("q", 0);
+        notes.extend(annotations.infos("q", 0));
+        (out.into_iter().map(|s| (s.labels.to_string(), s.column.v)).collect(), notes)
+    }
+
+    #[test]
+    fn buckets_are_grouped_by_the_other_labels_and_sorted_by_bound() {
+        let series = vec![
+            classic("+Inf", &[4.0, 8.0]),
+            classic("10", &[4.0, 4.0]),
+            classic("2", &[2.0, 2.0]),
+            classic("x", &[1.0, 1.0]),
+        ];
+        let args = vec![VectorArg::Scalar(vec![0.5, 0.5]), VectorArg::Vector(series.clone())];
+        let (out, notes) = run(histogram_quantile, args, false);
+        assert_eq!(out, [("{job=\"a\"}".to_owned(), vec![2.0, 10.0])]);
+        assert_eq!(
+            notes,
+            ["PromQL warning: bucket label \"le\" is missing or has a malformed value of \"x\" (1:1)"]
+        );
+        let bounds = [0.0, f64::INFINITY].map(|b| VectorArg::Scalar(vec![b; 2]));
+        let [lower, _] = bounds;
+        let args = vec![lower, VectorArg::Scalar(vec![2.0, 2.0]), VectorArg::Vector(series)];
+        assert_eq!(run(histogram_fraction, args, false).0[0].1, [0.5, 0.25]);
+    }
+
+    #[test]
+    fn a_label_says_which_quantile_it_is() {
+        let series = vec![classic("2", &[2.0, 2.0]), classic("+Inf", &[2.0, 2.0])];
+        let args = vec![
+            VectorArg::Vector(series),
+            VectorArg::String("q".to_owned()),
+            VectorArg::Scalar(vec![0.5, 0.5]),
+            VectorArg::Scalar(vec![1.0, 2.0]),
+        ];
+        let (out, notes) = run(histogram_quantiles, args, true);
+        let labels: Vec<&str> = out.iter().map(|(l, _)| l.as_str()).collect();
+        let of = |q: &str| format!("{{__name__=\"h_bucket\", job=\"a\", q=\"{q}\"}}");
+        assert_eq!(labels, [of("0.5"), of("1.0"), of("2.0")]);
+        assert_eq!(out[0].1, [1.0, 1.0]);
+        assert_eq!((out[1].1[0], out[2].1[1]), (2.0, f64::INFINITY));
+        assert_eq!(notes, ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:1)"]);
+    }
+
+    #[test]
+    fn where_classic_and_native_have_the_same_labels_neither_counts() {
+        let native = native("h_bucket", "{{count:4 sum:4 buckets:[4]}}", 2);
+        let series = vec![classic("1", &[2.0, crate::eval::value::ABSENT]), native];
+        let args = vec![VectorArg::Scalar(vec![1.0, 1.0]), VectorArg::Vector(series)];
+        let (out, notes) = run(histogram_quantile, args, true);
+        assert!(out.iter().all(|(_, v)| crate::eval::value::is_absent(v[0])));
+        assert_eq!(out[0].1[1], 1.0, "the second step has the native one only");
+        assert_eq!(
+            notes,
+            [
+                "PromQL warning: vector contains a mix of classic and native histograms for metric name \"h_bucket\" (1:1)"
+            ]
+        );
+    }
+
+    #[test]
+    fn repairs_and_nan_observations_are_noted() {
+        let series = vec![
+            classic("1", &[2.0, 2.0]),
+            classic("2", &[1.0, 2.0]),
+            classic("+Inf", &[4.0, 4.0]),
+            native("n", "{{count:15 sum:NaN buckets:[12]}}", 2),
+        ];
+        let args = vec![VectorArg::Scalar(vec![0.81, 0.5]), VectorArg::Vector(series)];
+        let (_, notes) = run(histogram_quantile, args, false);
+        assert_eq!(
+            notes,
+            [
+                "PromQL info: input to histogram_quantile has NaN observations, result is NaN (1:1)",
+                "PromQL info: input to histogram_quantile has NaN observations, result is skewed higher (1:1)",
+                "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
+                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets 2 \
+                 to 2, with a max diff of 1, over 1 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:00Z (1:1)",
+            ]
+        );
+    }
 }

@@ -79,10 +79,14 @@ pub(super) fn combined(cx: &mut KernelContext<'_>, combined: Combined, operation
     }
 }
 
-/// Warns of a quantile outside 0 to 1, given as argument `arg`.
-pub(super) fn check_quantile(cx: &mut KernelContext<'_>, q: f64, arg: usize) {
-    if !(0.0..=1.0).contains(&q) {
-        let text = format!("quantile value should be between 0 and 1, got {}", format_g(q));
-        cx.annotations.warn(cx.pos(arg), text);
+/// Warns of quantiles outside 0 to 1, given as argument `arg`.
+pub(super) fn check_quantiles(cx: &mut KernelContext<'_>, qs: &[f64], arg: usize) {
+    let mut last = None;
+    for q in qs.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+        // Most arguments are constant: say it once.
+        if last.replace(q.to_bits()) != Some(q.to_bits()) {
+            let text = format!("quantile value should be between 0 and 1, got {}", format_g(*q));
+            cx.annotations.warn(cx.pos(arg), text);
+        }
     }
 }

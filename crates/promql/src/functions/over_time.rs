@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(sum_of(&[f64::INFINITY, 1.0]), f64::INFINITY);
         assert!(sum_of(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
         assert_eq!(avg_of(&[1.0, 1e100, 1.0, -1e100]), 0.5);
-        assert_eq!(avg_of(&[f64::MAX, f64::MAX, f64::MAX]), f64::MAX);
+        assert!(avg_of(&[f64::MAX, f64::MAX, f64::MAX]) / f64::MAX > 1.0 - 1e-12);
         assert_eq!(avg_of(&[f64::INFINITY, 1.0]), f64::INFINITY);
         assert!(avg_of(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
     }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_variance_is_that_of_the_population() {
-        assert_eq!(variance(&[0.0, 8.0, 8.0, 2.0, 3.0]), 10.56);
+        assert!((variance(&[0.0, 8.0, 8.0, 2.0, 3.0]) - 10.56).abs() < 1e-12);
         assert_eq!(variance(&[5.0]), 0.0);
     }
 }

@@ -108,3 +108,82 @@ fn finish(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use reba_model::{Labels, parse_notation};
+
+    use super::*;
+    use crate::eval::annotations::Annotations;
+
+    fn run(texts: &[&str]) -> (Option<[Histogram; 2]>, Vec<String>) {
+        let h: Vec<HistogramSample> = texts
+            .iter()
+            .enumerate()
+            .map(|(i, s)| HistogramSample { t: i as i64, h: Arc::new(parse_notation(s).unwrap().0) })
+            .collect();
+        let mut annotations = Annotations::new();
+        let mut cx = KernelContext {
+            t: 0,
+            labels: &Labels::from_pairs([("__name__", "m")]),
+            call_pos: 0,
+            arg_pos: &[],
+            delayed_name_removal: false,
+            annotations: &mut annotations,
+        };
+        let both = match (sum(&h, &mut cx), avg(&h, &mut cx)) {
+            (Point::Histogram(a), Point::Histogram(b)) => Some([Histogram::clone(&a), Histogram::clone(&b)]),
+            _ => None,
+        };
+        let mut notes = annotations.warnings("m", 0);
+        notes.extend(annotations.infos("m", 0));
+        (both, notes)
+    }
+
+    fn h(s: &str) -> Histogram {
+        parse_notation(s).unwrap().0
+    }
+
+    #[test]
+    fn buckets_are_summed_and_averaged() {
+        let (got, notes) = run(&["{{count:2 sum:1 buckets:[2]}}", "{{count:6 sum:3 offset:1 buckets:[6]}}"]);
+        let want = [h("{{count:8 sum:4 buckets:[2 6]}}"), h("{{count:4 sum:2 buckets:[1 3]}}")];
+        assert_eq!((got, notes), (Some(want), Vec::new()));
+    }
+
+    #[test]
+    fn a_mean_survives_sums_that_overflow() {
+        let (got, _) = run(&["{{count:1e308 buckets:[1e308]}}"; 3]);
+        let [sum, mean] = got.unwrap();
+        assert_eq!(sum.count, f64::INFINITY);
+        assert!(
+            (mean.count / 1e308 - 1.0).abs() < 1e-12
+                && (mean.positive_buckets[0] / 1e308 - 1.0).abs() < 1e-12
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_noted() {
+        let (got, notes) =
+            run(&["{{count:1 counter_reset_hint:reset}}", "{{count:1 counter_reset_hint:not_reset}}"]);
+        assert_eq!(got.unwrap()[0].hint, CounterResetHint::Unknown);
+        assert_eq!(notes, ["PromQL warning: conflicting counter resets during histogram aggregation (1:1)"]);
+        let custom = "{{schema:-53 count:3 custom_values:[1 2] buckets:[1 2]}}";
+        let (_, notes) = run(&[custom, "{{schema:-53 count:1 custom_values:[2] buckets:[1]}}"]);
+        assert_eq!(
+            notes,
+            ["PromQL info: mismatched custom buckets were reconciled during aggregation (1:1)"]
+        );
+        let (got, notes) = run(&[custom, "{{count:1}}"]);
+        assert_eq!(got, None);
+        assert_eq!(
+            notes,
+            [
+                "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas \
+              for metric name \"m\" (1:1)"
+            ]
+        );
+    }
+}

@@ -48,7 +48,7 @@ fn with_copy(v: &[f64], f: impl FnOnce(&mut [f64]) -> f64) -> f64 {
 
 pub(super) fn quantile_over_time(w: &Window<'_>, args: &[f64], cx: &mut KernelContext<'_>) -> Point {
     let Some(q) = args.first().copied().filter(|_| !w.v.is_empty()) else { return Point::Absent };
-    notes::check_quantile(cx, q, 0);
+    notes::check_quantiles(cx, &[q], 0);
     if !w.h.is_empty() {
         notes::histograms_ignored(cx);
     }
@@ -68,7 +68,9 @@ pub(super) fn mad_over_time(w: &Window<'_>, _: &[f64], cx: &mut KernelContext<'_
     }
     Point::Float(with_copy(w.v, |v| {
         let median = quantile(0.5, v);
-        v.iter_mut().for_each(|x| *x = (*x - median).abs());
+        for x in v.iter_mut() {
+            *x = (*x - median).abs();
+        }
         quantile(0.5, v)
     }))
 }

@@ -97,8 +97,8 @@ mod tests {
         (h, notes)
     }
 
-    fn gauge(s: &str) -> Option<Histogram> {
-        Some(Histogram { hint: CounterResetHint::Gauge, ..parse_notation(s).unwrap().0 })
+    fn gauge(s: &str) -> Histogram {
+        Histogram { hint: CounterResetHint::Gauge, ..parse_notation(s).unwrap().0 }
     }
 
     #[test]
@@ -111,10 +111,10 @@ mod tests {
             ],
             true,
         );
-        assert_eq!(h, gauge("{{count:7 sum:6 buckets:[6 1]}}"));
+        assert_eq!(h, Some(gauge("{{count:7 sum:6 buckets:[6 1]}}")));
         assert!(notes.is_empty());
         let (h, notes) = run(&["{{count:4 buckets:[4]}}", "{{count:9 buckets:[9]}}"], false);
-        assert_eq!(h, gauge("{{count:5 buckets:[5]}}"));
+        assert_eq!(h, Some(gauge("{{count:5 buckets:[5]}}")));
         assert_eq!(notes, ["PromQL warning: this native histogram metric is not a gauge: \"m\" (1:1)"]);
     }
 
@@ -122,7 +122,7 @@ mod tests {
     fn a_first_histogram_before_a_reset_is_ignored_whatever_its_buckets() {
         let custom = "{{schema:-53 count:99 custom_values:[1] buckets:[99]}}";
         let (h, notes) = run(&[custom, "{{count:1 buckets:[1]}}", "{{count:3 buckets:[3]}}"], true);
-        assert_eq!(h, gauge("{{count:3 buckets:[3]}}"));
+        assert_eq!(h, Some(gauge("{{count:3 buckets:[3]}}")));
         assert!(notes.is_empty());
         let (h, notes) = run(&["{{count:1 buckets:[1]}}", "{{count:3 buckets:[3]}}", custom], true);
         assert_eq!(h, None);
