@@ -1,6 +1,8 @@
 //! Discovery, relabelling, the scrape loop, exposition parsers and remote-write decoding.
 
 pub mod config;
+pub mod discovery;
 pub mod exposition;
 mod glob;
+pub mod scrape;
 pub mod wire;
