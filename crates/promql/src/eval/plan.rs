@@ -99,6 +99,8 @@ pub struct PlannedSelector {
     pub range: TimeRange,
     /// What they are for.
     pub hints: SelectorHints,
+    /// Only count and sum of native histograms matter.
+    pub figures_only: bool,
 }
 
 /// A query that is ready to be evaluated once the series of its selectors are there.
@@ -125,7 +127,7 @@ impl Plan {
         }
         let steps = times.steps();
         let mut planner = Planner { times, options, selectors: Vec::new(), depth: 0 };
-        let around = Around { steps, function: "", group: None };
+        let around = Around { steps, function: "", group: None, figures: Figures::NotAsked };
         let built = planner.build(expr, &around)?;
         let root = if built.wrap { built.node.step_invariant() } else { built.node };
         Ok(Plan { root, steps, options, selectors: planner.selectors, value_type, instant })
@@ -305,6 +307,33 @@ struct Around<'a> {
     steps: Steps,
     function: &'static str,
     group: Option<&'a Aggregate>,
+    figures: Figures,
+}
+
+/// Whether native histograms are needed with their buckets. As upstream decides it: resets are then detected once, as
+/// the samples are read, which can be seen in warnings about resets that contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Figures {
+    /// Nothing around asks for figures of histograms.
+    NotAsked,
+    /// `histogram_count`, `histogram_sum` or `histogram_avg` stands around.
+    Enough,
+    /// Something around needs the buckets.
+    NotEnough,
+}
+
+impl Figures {
+    fn below(self, func: Func) -> Figures {
+        match func {
+            Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction => {
+                Figures::NotEnough
+            }
+            Func::HistogramCount | Func::HistogramSum | Func::HistogramAvg if self == Figures::NotAsked => {
+                Figures::Enough
+            }
+            _ => self,
+        }
+    }
 }
 
 struct Planner {
@@ -369,7 +398,8 @@ impl Planner {
             grouping: around.group.map(|a| a.grouping.clone()).unwrap_or_default(),
             by: around.group.is_some_and(|a| !a.without),
         };
-        self.selectors.push(PlannedSelector { matchers: matchers.to_vec(), range, hints });
+        let figures_only = around.figures == Figures::Enough;
+        self.selectors.push(PlannedSelector { matchers: matchers.to_vec(), range, hints, figures_only });
         self.selectors.len() - 1
     }
 
@@ -409,7 +439,12 @@ impl Planner {
         let when = self.when(&subquery.offset, subquery.at);
         let range = subquery.range.ms;
         let step = subquery.step.as_ref().map_or(self.options.subquery_step, |d| d.ms).max(1);
-        let inner = Around { steps: inner_steps(when, range, step, &around.steps), ..around.clone() };
+        let inner = Around {
+            steps: inner_steps(when, range, step, &around.steps),
+            // Resets between the samples of a subquery must be found in the buckets.
+            figures: Figures::NotEnough,
+            ..around.clone()
+        };
         let built = self.build(&subquery.expr, &inner)?;
         let expr = if built.invariant { built.node.step_invariant() } else { built.node };
         let node = SubqueryNode { expr, when, range, step };
@@ -421,7 +456,12 @@ impl Planner {
         if let Some(number) = self.query_context(call.func) {
             return Ok(Built::constant(NodeKind::Number(number), pos));
         }
-        let inner = Around { steps: around.steps, function: call.func.name(), group: None };
+        let inner = Around {
+            steps: around.steps,
+            function: call.func.name(),
+            group: None,
+            figures: around.figures.below(call.func),
+        };
         if call.func == Func::Info {
             return self.info(call, pos, &inner);
         }
@@ -520,7 +560,12 @@ impl Planner {
         pos: usize,
         around: &Around<'_>,
     ) -> Result<Built, EvalError> {
-        let inner = Around { steps: around.steps, function: aggregate.op.as_str(), group: Some(aggregate) };
+        let inner = Around {
+            steps: around.steps,
+            function: aggregate.op.as_str(),
+            group: Some(aggregate),
+            figures: around.figures,
+        };
         let expr = self.build(aggregate.expr.without_parens(), &inner)?;
         let param = match &aggregate.param {
             Some(param) => {
@@ -544,7 +589,11 @@ impl Planner {
     }
 
     fn binary(&mut self, binary: &Binary, pos: usize, around: &Around<'_>) -> Result<Built, EvalError> {
-        let inner = Around { steps: around.steps, function: "", group: None };
+        let figures = match binary.op {
+            BinaryOp::TrimUpper | BinaryOp::TrimLower => Figures::NotEnough,
+            _ => around.figures,
+        };
+        let inner = Around { steps: around.steps, function: "", group: None, figures };
         let lhs = self.build(&binary.lhs, &inner)?;
         let rhs = self.build(&binary.rhs, &inner)?;
         let invariant = lhs.invariant && rhs.invariant;

@@ -1,6 +1,8 @@
 //! Functions of range vectors: windows that move over sorted columns.
 
-use reba_model::{CounterResetHint, Histogram, Labels, SampleColumns, Series, TimeRange};
+use reba_model::{
+    CounterResetHint, Histogram, Labels, SampleColumns, Series, TimeRange, histogram::keep_figures_only,
+};
 
 use super::{
     EvalOptions, Evaluator,
@@ -20,7 +22,7 @@ use crate::syntax::Func;
 /// The range vector that a function is applied to.
 enum Source<'a> {
     /// From a selector.
-    Stored { series: Vec<&'a Series>, range: TimeRange },
+    Stored { series: Vec<&'a Series>, range: TimeRange, figures_only: bool },
     /// From a subquery.
     Computed { series: Vec<VectorSeries>, steps: Steps },
 }
@@ -36,8 +38,11 @@ impl Source<'_> {
     /// Reads series `i` into `out`, without staleness markers; returns its labels and whether its name is to go.
     fn read(&self, i: usize, out: &mut SampleColumns) -> Result<(&Labels, bool), EvalError> {
         match self {
-            Source::Stored { series, range } => {
+            Source::Stored { series, range, figures_only } => {
                 series[i].read_into(*range, out)?;
+                if *figures_only {
+                    keep_figures_only(&mut out.h);
+                }
                 strip_stale(out);
                 Ok((&series[i].labels, false))
             }
@@ -161,7 +166,8 @@ impl<'a> Evaluator<'a> {
             NodeKind::Matrix(m) => {
                 let range = self.selected_range(m.selector);
                 let series = self.selected(m.selector)?;
-                Ok((Source::Stored { series, range }, m.when, m.range, m.mode))
+                let figures_only = self.figures_only(m.selector);
+                Ok((Source::Stored { series, range, figures_only }, m.when, m.range, m.mode))
             }
             NodeKind::Subquery(s) => {
                 let (inner, series) = self.eval_subquery(s, steps)?;

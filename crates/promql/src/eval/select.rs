@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use reba_model::{Histogram, Matcher, SampleColumns, Series, TimeRange, is_stale_nan};
+use reba_model::{
+    Histogram, Matcher, SampleColumns, Series, TimeRange, histogram::keep_figures_only, is_stale_nan,
+};
 
 use super::{
     Evaluator,
@@ -31,6 +33,11 @@ impl<'a> Evaluator<'a> {
     /// The samples that a selector needs.
     pub(super) fn selected_range(&self, selector: usize) -> TimeRange {
         self.plan.selectors().get(selector).map_or(TimeRange::new(0, -1), |s| s.range)
+    }
+
+    /// Whether histograms of a selector are wanted without their buckets.
+    pub(super) fn figures_only(&self, selector: usize) -> bool {
+        self.plan.selectors().get(selector).is_some_and(|s| s.figures_only)
     }
 
     pub(super) fn select_vector(
@@ -70,6 +77,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Vec<VectorSeries>, EvalError> {
         let found = self.selected(node.selector)?;
         let range = self.selected_range(node.selector);
+        let figures_only = self.figures_only(node.selector);
         let lookback = self.plan.options.lookback;
         let room = self.room();
         let cancelled = self.options.cancelled;
@@ -82,6 +90,9 @@ impl<'a> Evaluator<'a> {
                     return Err(EvalError::Cancelled);
                 }
                 series.read_into(range, &mut samples)?;
+                if figures_only {
+                    keep_figures_only(&mut samples.h);
+                }
                 let column = read(&samples, lookback);
                 if column.is_all_absent() {
                     continue;
