@@ -99,8 +99,8 @@ pub fn run_script(text: &str, engine: &mut dyn ScriptEngine) -> Result<Vec<CaseR
     Ok(results)
 }
 
-/// Hints as a store hands them out that cuts a chunk at each counter reset, which is what the scripts expect: unknown
-/// for the first sample, then whatever the samples show.
+/// Hints as upstream's store hands them out, which the scripts expect: a gauge stays one; a sample that continues the
+/// one before it certainly comes after no reset; nothing is known of any other, a reset included.
 fn with_stored_hints(mut series: LoadedSeries) -> LoadedSeries {
     let mut previous: Option<Arc<Histogram>> = None;
     for (_, value) in &mut series.samples {
@@ -108,24 +108,29 @@ fn with_stored_hints(mut series: LoadedSeries) -> LoadedSeries {
             previous = None;
             continue;
         };
-        let stale = reba_model::is_stale_nan(h.sum);
         let hint = match (&previous, h.hint) {
             (_, CounterResetHint::Gauge) => CounterResetHint::Gauge,
-            (_, CounterResetHint::CounterReset) => CounterResetHint::CounterReset,
-            (None, _) => CounterResetHint::Unknown,
-            (Some(previous), _) => {
-                let unhinted = Histogram { hint: CounterResetHint::Unknown, ..Histogram::clone(h) };
-                if !stale && unhinted.detect_reset(previous) {
-                    CounterResetHint::CounterReset
-                } else {
-                    CounterResetHint::NotCounterReset
-                }
-            }
+            (Some(previous), hint) if continues(h, previous, hint) => CounterResetHint::NotCounterReset,
+            _ => CounterResetHint::Unknown,
         };
         *h = Arc::new(Histogram { hint, ..Histogram::clone(h) });
-        previous = if hint == CounterResetHint::Gauge || stale { None } else { Some(Arc::clone(h)) };
+        let ends = hint == CounterResetHint::Gauge || reba_model::is_stale_nan(h.sum);
+        previous = if ends { None } else { Some(Arc::clone(h)) };
     }
     series
+}
+
+/// Whether a histogram would stand in one chunk of counters with the one before it.
+fn continues(h: &Histogram, previous: &Histogram, hint: CounterResetHint) -> bool {
+    if reba_model::is_stale_nan(h.sum) {
+        return true;
+    }
+    let unhinted = Histogram { hint: CounterResetHint::Unknown, ..h.clone() };
+    hint != CounterResetHint::CounterReset
+        && h.schema == previous.schema
+        && h.zero_threshold == previous.zero_threshold
+        && h.custom_values == previous.custom_values
+        && !unhinted.detect_reset(previous)
 }
 
 fn check(eval: &Eval, engine: &mut dyn ScriptEngine) -> Result<(), Failure> {

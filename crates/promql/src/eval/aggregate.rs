@@ -12,7 +12,7 @@ use super::{
     plan::{AggregateNode, NodeKind},
     value::{ABSENT, Column, Point, Steps, VectorSeries, is_absent},
 };
-use crate::syntax::AggregateOp as Op;
+use crate::syntax::{AggregateOp as Op, quote_bytes};
 
 impl Evaluator<'_> {
     pub(super) fn eval_aggregate(
@@ -135,7 +135,8 @@ impl Evaluator<'_> {
         };
         let name = &label.value;
         if name.is_empty() || label.raw.is_some() {
-            return Err(EvalError::Execution(format!("invalid label name {}", float::go_quote(name))));
+            let quoted = label.raw.as_deref().map_or_else(|| float::go_quote(name), quote_bytes);
+            return Err(EvalError::Execution(format!("invalid label name {quoted}")));
         }
         let mut names = node.grouping.clone();
         if !node.without {

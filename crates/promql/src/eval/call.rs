@@ -81,13 +81,13 @@ impl Evaluator<'_> {
     /// `timestamp`: the time of the sample if applied to a selector, else the time of the step.
     fn eval_timestamp(&mut self, call: &CallNode, steps: &Steps) -> Result<Vec<VectorSeries>, EvalError> {
         let mut series = match call.args.first().map(|a| &a.kind) {
-            Some(NodeKind::Vector(selector)) => self.select_timestamps(selector, steps)?,
+            Some(NodeKind::Vector(selector)) => self.select_timestamps(selector, steps, false)?,
             // Pinned by `@`: still a selector.
             Some(NodeKind::StepInvariant(inner)) if matches!(inner.kind, NodeKind::Vector(_)) => {
                 let NodeKind::Vector(selector) = &inner.kind else {
                     return Err(EvalError::Bug("a selector was expected"));
                 };
-                self.select_timestamps(selector, steps)?
+                self.select_timestamps(selector, steps, false)?
             }
             _ => {
                 let mut series = self.eval_arg(call, 0, steps)?;

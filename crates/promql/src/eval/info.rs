@@ -24,7 +24,7 @@ impl Evaluator<'_> {
         let base = self.eval_vector(&node.expr, steps)?;
         let selector = VectorNode { selector: node.selector, when: node.when, smoothed: false };
         // The column holds the times of the samples: of two info series of one identity the newer wins.
-        let infos = self.select_timestamps(&selector, steps)?;
+        let infos = self.select_timestamps(&selector, steps, true)?;
         let mut by_identity: HashMap<Labels, Vec<&VectorSeries>> = HashMap::new();
         for info in infos.iter().filter(|i| IDENTIFYING.iter().any(|n| i.labels.get(n).is_some())) {
             by_identity.entry(info.labels.only(&IDENTIFYING)).or_default().push(info);

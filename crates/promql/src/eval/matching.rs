@@ -191,13 +191,15 @@ impl Matcher<'_> {
         &self.node.matching
     }
 
-    /// What stands in for a missing series of the "one" side, and of the "many" side.
+    /// What stands in for a missing series of the "one" side: the value of `fill_right`, even if that side stands on
+    /// the left (`group_right`), as upstream has it.
     fn fill_of_one(&self) -> Option<f64> {
-        if self.swapped { self.matching().fill_left } else { self.matching().fill_right }
+        self.matching().fill_right
     }
 
+    /// What stands in for a missing series of the "many" side.
     fn fill_of_many(&self) -> Option<f64> {
-        if self.swapped { self.matching().fill_right } else { self.matching().fill_left }
+        self.matching().fill_left
     }
 
     /// Combines a series of the "many" side with those of its group on the other side.

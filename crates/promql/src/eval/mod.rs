@@ -18,6 +18,7 @@ mod pick;
 mod plan;
 mod range;
 mod select;
+mod smooth;
 pub mod value;
 
 use reba_model::{HistogramSample, Labels, METRIC_NAME, SampleColumns, Series};
@@ -145,7 +146,7 @@ impl Evaluator<'_> {
         match &node.kind {
             NodeKind::Number(v) => Ok(Value::Scalar(vec![*v; steps.count])),
             NodeKind::String(s) => Ok(Value::String(s.value.clone())),
-            NodeKind::Vector(vector) => self.select_vector(vector, steps).map(Value::Vector),
+            NodeKind::Vector(vector) => self.select_vector(vector, node.pos, steps).map(Value::Vector),
             NodeKind::Matrix(matrix) => self.select_matrix(matrix, steps).map(Value::Matrix),
             NodeKind::Subquery(subquery) => {
                 let (inner, series) = self.eval_subquery(subquery, steps)?;

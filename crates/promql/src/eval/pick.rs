@@ -121,6 +121,22 @@ fn choose(op: Op, param: f64, series: &[VectorSeries], i: usize, chosen: &mut Ve
 
 /// Whether a series belongs to a share of all series; a negative share is the complement of `1 + ratio`.
 fn in_ratio(ratio: f64, labels: &Labels) -> bool {
-    let place = labels.hash64() as f64 / u64::MAX as f64;
+    let place = upstream_hash(labels) as f64 / u64::MAX as f64;
     if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio }
+}
+
+/// Upstream's hash of a label set, so that the same series are picked: XXH64 of names and values, each behind its
+/// length in one byte, or behind 255 and three bytes.
+fn upstream_hash(labels: &Labels) -> u64 {
+    let mut bytes = Vec::with_capacity(labels.memory_bytes());
+    for s in labels.iter().flat_map(|(n, v)| [n, v]) {
+        if s.len() < 255 {
+            bytes.push(s.len() as u8);
+        } else {
+            bytes.push(255);
+            bytes.extend_from_slice(&(s.len() as u32).to_le_bytes()[..3]);
+        }
+        bytes.extend_from_slice(s.as_bytes());
+    }
+    xxhash_rust::xxh64::xxh64(&bytes, 0)
 }

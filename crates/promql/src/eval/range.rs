@@ -1,8 +1,6 @@
 //! Functions of range vectors: windows that move over sorted columns.
 
-use reba_model::{
-    CounterResetHint, Histogram, Labels, SampleColumns, Series, TimeRange, histogram::keep_figures_only,
-};
+use reba_model::{CounterResetHint, Histogram, Labels, SampleColumns, Series};
 
 use super::{
     EvalOptions, Evaluator,
@@ -10,8 +8,8 @@ use super::{
     column_samples,
     error::EvalError,
     parallel::map_pieces,
-    plan::{CallNode, Node, NodeKind, SubqueryNode, When},
-    select::strip_stale,
+    plan::{CallNode, Node, NodeKind, PlannedSelector, SubqueryNode, When},
+    select::{read_samples, strip_stale},
     value::{
         Column, KernelContext, RangeKernel, RangeMode, Steps, Value, VectorSeries, Window, histogram_weight,
     },
@@ -22,7 +20,7 @@ use crate::syntax::Func;
 /// The range vector that a function is applied to.
 enum Source<'a> {
     /// From a selector.
-    Stored { series: Vec<&'a Series>, range: TimeRange, figures_only: bool },
+    Stored { series: Vec<&'a Series>, planned: &'a PlannedSelector },
     /// From a subquery.
     Computed { series: Vec<VectorSeries>, steps: Steps },
 }
@@ -38,11 +36,8 @@ impl Source<'_> {
     /// Reads series `i` into `out`, without staleness markers; returns its labels and whether its name is to go.
     fn read(&self, i: usize, out: &mut SampleColumns) -> Result<(&Labels, bool), EvalError> {
         match self {
-            Source::Stored { series, range, figures_only } => {
-                series[i].read_into(*range, out)?;
-                if *figures_only {
-                    keep_figures_only(&mut out.h);
-                }
+            Source::Stored { series, planned } => {
+                read_samples(series[i], planned, out)?;
                 strip_stale(out);
                 Ok((&series[i].labels, false))
             }
@@ -164,10 +159,9 @@ impl<'a> Evaluator<'a> {
     ) -> Result<(Source<'a>, When, i64, RangeMode), EvalError> {
         match &node.kind {
             NodeKind::Matrix(m) => {
-                let range = self.selected_range(m.selector);
+                let planned = self.planned(m.selector)?;
                 let series = self.selected(m.selector)?;
-                let figures_only = self.figures_only(m.selector);
-                Ok((Source::Stored { series, range, figures_only }, m.when, m.range, m.mode))
+                Ok((Source::Stored { series, planned }, m.when, m.range, m.mode))
             }
             NodeKind::Subquery(s) => {
                 let (inner, series) = self.eval_subquery(s, steps)?;

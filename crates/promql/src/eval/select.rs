@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use reba_model::{
-    Histogram, Matcher, SampleColumns, Series, TimeRange, histogram::keep_figures_only, is_stale_nan,
+    Histogram, Labels, Matcher, SampleColumns, Series, TimeRange, histogram::keep_figures_only, is_stale_nan,
 };
 
 use super::{
     Evaluator,
+    annotations::Annotations,
     error::EvalError,
     parallel::map_pieces,
-    plan::{MatrixNode, VectorNode, When},
+    plan::{MatrixNode, Plan, PlannedSelector, VectorNode, When},
+    smooth::Smoothing,
     value::{Column, MatrixSeries, Point, RangeMode, Steps, VectorSeries},
 };
 
@@ -18,10 +20,8 @@ impl<'a> Evaluator<'a> {
     /// The series of a selector, filtered again and sorted by labels.
     pub(super) fn selected(&self, selector: usize) -> Result<Vec<&'a Series>, EvalError> {
         let all: &'a [Vec<Series>] = self.series;
-        let planned = self.plan.selectors().get(selector);
-        let (Some(planned), Some(series)) = (planned, all.get(selector)) else {
-            return Err(EvalError::Bug("a selector is not in the plan"));
-        };
+        let planned = self.planned(selector)?;
+        let series = all.get(selector).ok_or(EvalError::Bug("a selector without series"))?;
         let mut out: Vec<&'a Series> =
             series.iter().filter(|s| Matcher::all(&planned.matchers, &s.labels)).collect();
         if !out.is_sorted_by(|a, b| a.labels <= b.labels) {
@@ -30,70 +30,76 @@ impl<'a> Evaluator<'a> {
         Ok(out)
     }
 
-    /// The samples that a selector needs.
-    pub(super) fn selected_range(&self, selector: usize) -> TimeRange {
-        self.plan.selectors().get(selector).map_or(TimeRange::new(0, -1), |s| s.range)
-    }
-
-    /// Whether histograms of a selector are wanted without their buckets.
-    pub(super) fn figures_only(&self, selector: usize) -> bool {
-        self.plan.selectors().get(selector).is_some_and(|s| s.figures_only)
+    /// What was planned for a selector.
+    pub(super) fn planned(&self, selector: usize) -> Result<&'a PlannedSelector, EvalError> {
+        let plan: &'a Plan = self.plan;
+        plan.selectors().get(selector).ok_or(EvalError::Bug("a selector is not in the plan"))
     }
 
     pub(super) fn select_vector(
         &mut self,
         node: &VectorNode,
+        pos: usize,
         steps: &Steps,
     ) -> Result<Vec<VectorSeries>, EvalError> {
-        self.select_with(node, &|samples, lookback| {
+        let lookback = self.plan.options.lookback;
+        if node.smoothed {
+            let smoothing = Smoothing { node, steps, lookback, pos };
+            return self.select_with(node, &|samples, labels, annotations| {
+                strip_stale(samples);
+                Ok(smoothing.column(samples, labels, annotations))
+            });
+        }
+        self.select_with(node, &|samples, _, _| {
             let mut column = Column::absent(steps.count);
             latest_at_steps(samples, steps, node.when, lookback, |i, latest| match latest.point {
                 PointRef::Float(v) => column.v[i] = v,
                 PointRef::Histogram(h) => column.set(i, Point::Histogram(Arc::clone(h))),
             });
-            column
+            Ok(column)
         })
     }
 
-    /// As [`Self::select_vector`], with the times of the samples (seconds) in place of their values.
+    /// As [`Self::select_vector`], with the times of the samples (seconds) in place of their values. With
+    /// `only_floats` a histogram is an error.
     pub(super) fn select_timestamps(
         &mut self,
         node: &VectorNode,
         steps: &Steps,
+        only_floats: bool,
     ) -> Result<Vec<VectorSeries>, EvalError> {
-        self.select_with(node, &|samples, lookback| {
+        let lookback = self.plan.options.lookback;
+        self.select_with(node, &|samples, labels, _| {
             let mut column = Column::absent(steps.count);
+            let mut histograms = false;
             latest_at_steps(samples, steps, node.when, lookback, |i, latest| {
+                histograms |= matches!(latest.point, PointRef::Histogram(_));
                 column.v[i] = latest.t as f64 / 1000.0;
             });
-            column
+            if histograms && only_floats {
+                let text = format!("this should be an info metric, with float samples: {labels}");
+                return Err(EvalError::Execution(text));
+            }
+            Ok(column)
         })
     }
 
-    fn select_with(
-        &mut self,
-        node: &VectorNode,
-        read: &(dyn Fn(&SampleColumns, i64) -> Column + Sync),
-    ) -> Result<Vec<VectorSeries>, EvalError> {
+    fn select_with(&mut self, node: &VectorNode, read: ReadColumn<'_>) -> Result<Vec<VectorSeries>, EvalError> {
         let found = self.selected(node.selector)?;
-        let range = self.selected_range(node.selector);
-        let figures_only = self.figures_only(node.selector);
-        let lookback = self.plan.options.lookback;
+        let planned = self.planned(node.selector)?;
         let room = self.room();
         let cancelled = self.options.cancelled;
         let pieces = map_pieces(self.options.executor, &found, |part| {
             let mut samples = SampleColumns::default();
+            let mut annotations = Annotations::new();
             let mut out = Vec::with_capacity(part.len());
             let mut weight = 0;
             for series in part {
                 if cancelled() {
                     return Err(EvalError::Cancelled);
                 }
-                series.read_into(range, &mut samples)?;
-                if figures_only {
-                    keep_figures_only(&mut samples.h);
-                }
-                let column = read(&samples, lookback);
+                read_samples(series, planned, &mut samples)?;
+                let column = read(&mut samples, &series.labels, &mut annotations)?;
                 if column.is_all_absent() {
                     continue;
                 }
@@ -103,9 +109,13 @@ impl<'a> Evaluator<'a> {
                 }
                 out.push(VectorSeries { labels: series.labels.clone(), drop_name: false, column });
             }
-            Ok(out)
+            Ok((out, annotations))
         })?;
-        let out: Vec<VectorSeries> = pieces.into_iter().flatten().collect();
+        let mut out = Vec::with_capacity(found.len());
+        for (series, annotations) in pieces {
+            out.extend(series);
+            self.annotations.merge(annotations);
+        }
         self.stats.total_samples += out.iter().map(|s| s.column.weight() as u64).sum::<u64>();
         Ok(out)
     }
@@ -150,6 +160,23 @@ impl<'a> Evaluator<'a> {
         self.stats.total_samples += out.iter().map(|s| s.samples.len() as u64).sum::<u64>();
         Ok(out)
     }
+}
+
+/// Turns the samples of a series into a column.
+type ReadColumn<'a> =
+    &'a (dyn Fn(&mut SampleColumns, &Labels, &mut Annotations) -> Result<Column, EvalError> + Sync);
+
+/// Decodes the samples of a series that its selector needs.
+pub(super) fn read_samples(
+    series: &Series,
+    planned: &PlannedSelector,
+    out: &mut SampleColumns,
+) -> Result<(), EvalError> {
+    series.read_into(planned.range, out)?;
+    if planned.figures_only {
+        keep_figures_only(&mut out.h);
+    }
+    Ok(())
 }
 
 /// A sample, and when it was taken.

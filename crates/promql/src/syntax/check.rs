@@ -4,12 +4,11 @@ use reba_model::{METRIC_NAME, float::go_quote};
 
 use super::{
     ast::{
-        Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, MatchCardinality, Span, Subquery, Unary,
+        Aggregate, Binary, Call, Expr, ExprKind, MatchCardinality, Span, Subquery, Unary,
         ValueType, VectorSelector,
     },
     error::ParseError,
     function::{Func, Variadic},
-    literal::quote_bytes,
 };
 
 type Checked<T = ()> = Result<T, ParseError>;
@@ -90,12 +89,6 @@ impl Checker<'_> {
         self.expect(&mut aggregate.expr, ValueType::Vector, "aggregation expression")?;
         if let (Some(param), Some(wanted)) = (&mut aggregate.param, aggregate.op.param_type()) {
             self.expect(param, wanted, "aggregation parameter")?;
-            // The evaluator checks the names it can express; this one it cannot.
-            if let (AggregateOp::CountValues, ExprKind::String(text)) = (aggregate.op, &param.kind)
-                && let Some(raw) = &text.raw
-            {
-                return self.fail(param.span, format!("invalid label name {}", quote_bytes(raw)));
-            }
         }
         Ok(ValueType::Vector)
     }

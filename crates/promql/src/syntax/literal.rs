@@ -127,7 +127,7 @@ fn unescape<'a>(rest: &'a str, quote: u8, out: &mut Vec<u8>) -> Option<&'a str> 
 }
 
 /// Bytes in double quotes with Go's escapes; those that are no UTF-8 as `\xff`.
-pub(super) fn quote_bytes(bytes: &[u8]) -> String {
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in bytes.utf8_chunks() {
         let quoted = float::go_quote(chunk.valid());
