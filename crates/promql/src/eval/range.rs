@@ -15,7 +15,10 @@ use super::{
     },
     without_metadata,
 };
-use crate::syntax::Func;
+use crate::{
+    functions::rolling::{RollingKernel, Windows, rolling_kernel},
+    syntax::Func,
+};
 
 /// The range vector that a function is applied to.
 enum Source<'a> {
@@ -52,6 +55,8 @@ impl Source<'_> {
 /// One call of a range function on all series.
 struct RangeCall<'a> {
     kernel: RangeKernel,
+    /// A form of the kernel that takes all windows of a column of floats at once.
+    rolling: Option<RollingKernel>,
     func: Func,
     when: When,
     range: i64,
@@ -124,6 +129,7 @@ impl<'a> Evaluator<'a> {
         let (source, when, range, mode) = self.range_source(&call.args[index], steps)?;
         let range_call = RangeCall {
             kernel,
+            rolling: rolling_kernel(call.func),
             func: call.func,
             when,
             range,
@@ -216,6 +222,12 @@ impl RangeCall<'_> {
         labels: &Labels,
         piece: &mut Piece,
     ) -> Result<Column, EvalError> {
+        if let Some(rolling) = self.rolling
+            && self.mode == RangeMode::Plain
+            && samples.h.is_empty()
+        {
+            return self.apply_rolling(rolling, samples, piece);
+        }
         let mut column = Column::absent(self.steps.count);
         let mut args = vec![0.0; self.args.len()];
         let (before, after) = match self.mode {
@@ -262,6 +274,36 @@ impl RangeCall<'_> {
             column.set(i, (self.kernel)(&window, &args, &mut cx));
         }
         Ok(column)
+    }
+
+    /// Applies a kernel to all windows of a series of floats.
+    fn apply_rolling(
+        &self,
+        rolling: RollingKernel,
+        samples: &SampleColumns,
+        piece: &mut Piece,
+    ) -> Result<Column, EvalError> {
+        let mut bounds = Bounds::default();
+        let mut windows = Vec::with_capacity(self.steps.count);
+        let mut ends = Vec::with_capacity(self.steps.count);
+        let mut widest = 0;
+        for t in self.steps.iter() {
+            let end = self.when.time(t);
+            bounds.advance(&samples.t, end.saturating_sub(self.range), end, |t| *t);
+            windows.push((bounds.from as u32, bounds.to as u32));
+            ends.push(end);
+            let weight = bounds.to - bounds.from;
+            widest = widest.max(weight);
+            piece.samples += weight as u64;
+        }
+        if piece.weight + widest > self.room {
+            return Err(EvalError::TooManySamples);
+        }
+        let windows =
+            Windows { t: &samples.t, v: &samples.v, samples: &windows, ends: &ends, range: self.range };
+        let mut out = Vec::with_capacity(self.steps.count);
+        rolling(&windows, &mut out);
+        Ok(Column::floats(out))
     }
 
     /// Notes that the argument of `rate` or `increase` may be no counter.

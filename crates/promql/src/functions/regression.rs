@@ -38,7 +38,7 @@ fn linear_regression(w: &Window<'_>, at: i64) -> (f64, f64) {
     }
     let mut sums = [(0.0, 0.0); 4];
     for (t, y) in w.t.iter().zip(w.v) {
-        let x = (t - at) as f64 / 1e3;
+        let x = t.saturating_sub(at) as f64 / 1e3;
         for ((sum, c), term) in sums.iter_mut().zip([x, *y, x * y, x * x]) {
             (*sum, *c) = kahan::add(term, *sum, *c);
         }

@@ -100,7 +100,8 @@ fn rates(w: &Windows<'_>, kind: Kind, out: &mut Vec<f64>) {
         for at in resets.within(from, to) {
             total += w.v[at - 1];
         }
-        let extent = Extent::of(w.t[from], w.t[to - 1], to - from, end - w.range, *end);
+        let start = end.saturating_sub(w.range);
+        let extent = Extent::of(w.t[from], w.t[to - 1], to - from, start, *end);
         let to_zero = (kind.is_counter() && total > 0.0 && first >= 0.0).then(|| first / total);
         total * extent.factor(to_zero, kind)
     }));
