@@ -14,7 +14,9 @@ mod store;
 pub use clock::SimClock;
 pub use compare::{almost_equal, histograms_match};
 pub use conformance::{Tally, conformance_dir, script_files};
-pub use notation::{NotationError, SeriesLine, SeriesValue, parse_series, parse_start_times};
+pub use notation::{NotationError, SeriesLine, SeriesValue, StartTimes, parse_series, parse_start_times};
 pub use runner::{Answer, CaseResult, Failure, Outcome, ScriptEngine, run_script};
-pub use script::{Command, Eval, EvalTimes, Expect, ExpectKind, ExpectText, Load, LoadedSeries, ScriptError, parse_script};
+pub use script::{
+    Command, Eval, EvalTimes, Expect, ExpectKind, ExpectText, Load, LoadedSeries, ScriptError, parse_script,
+};
 pub use store::{MemConfig, MemStore};

@@ -41,6 +41,9 @@ pub struct SeriesLine {
     pub values: Vec<SeriesValue>,
 }
 
+/// A series, and for each of its values the offset of its start in milliseconds, if it has one.
+pub type StartTimes = (Labels, Vec<Option<i64>>);
+
 /// Reads a series and its values.
 pub fn parse_series(line: &str) -> Result<SeriesLine, NotationError> {
     let line = line.trim();
@@ -60,7 +63,7 @@ pub fn parse_series(line: &str) -> Result<SeriesLine, NotationError> {
 
 /// Reads a line of start timestamps, `metric{a="b"}@st -1mx3`: the series, and for each value the offset of its start
 /// from its time in milliseconds. `None` if it is no such line.
-pub fn parse_start_times(line: &str) -> Option<Result<(Labels, Vec<Option<i64>>), NotationError>> {
+pub fn parse_start_times(line: &str) -> Option<Result<StartTimes, NotationError>> {
     let (metric, rest) = line.trim().split_once([' ', '\t'])?;
     let metric = metric.strip_suffix("@st")?;
     let parse = || {
@@ -232,7 +235,8 @@ fn number(s: &str) -> Option<(f64, &str)> {
     let len = if word > 0 {
         word
     } else {
-        let digits = |s: &str| s.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.' || *b == b'_').count();
+        let digits =
+            |s: &str| s.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.' || *b == b'_').count();
         let mut len = digits(body);
         if body[len..].starts_with(['e', 'E']) {
             let signed = usize::from(body[len + 1..].starts_with(['+', '-']));
@@ -298,8 +302,18 @@ mod tests {
 
     #[test]
     fn items_expand_as_upstream_expands_them() {
-        assert_eq!(floats("m 1+2x3 _ 7x1"), [1.0, 3.0, 5.0, 7.0].map(Some).into_iter().chain([None, Some(7.0), Some(7.0)]).collect::<Vec<_>>());
-        assert_eq!(floats("m -1-0.5x2 _x2 1e3"), [Some(-1.0), Some(-1.5), Some(-2.0), None, None, Some(1000.0)]);
+        assert_eq!(
+            floats("m 1+2x3 _ 7x1"),
+            [1.0, 3.0, 5.0, 7.0]
+                .map(Some)
+                .into_iter()
+                .chain([None, Some(7.0), Some(7.0)])
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            floats("m -1-0.5x2 _x2 1e3"),
+            [Some(-1.0), Some(-1.5), Some(-2.0), None, None, Some(1000.0)]
+        );
         assert_eq!(floats("m Inf -Infx1"), [f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY].map(Some));
         assert!(floats("m NaNx1").iter().all(|v| v.unwrap().is_nan()));
         assert!(floats("m stale")[0].is_some_and(reba_model::is_stale_nan));

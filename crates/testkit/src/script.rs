@@ -193,7 +193,8 @@ impl<'a> Reader<'a> {
     }
 
     fn load(&mut self, line: &str) -> Result<Load, ScriptError> {
-        let (word, gap) = line.split_once(char::is_whitespace).ok_or_else(|| self.error("load without step"))?;
+        let (word, gap) =
+            line.split_once(char::is_whitespace).ok_or_else(|| self.error("load without step"))?;
         let gap = self.duration(gap.trim())?;
         let mut load = Load { line: self.at, series: Vec::new() };
         let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
@@ -250,7 +251,8 @@ impl<'a> Reader<'a> {
                 let mut rest = rest;
                 let mut parts = [0i64; 3];
                 for (slot, keyword) in parts.iter_mut().zip(["from", "to", "step"]) {
-                    let (value, after) = split_word(rest.strip_prefix(keyword).ok_or_else(fail)?.trim_start());
+                    let (value, after) =
+                        split_word(rest.strip_prefix(keyword).ok_or_else(fail)?.trim_start());
                     *slot = self.duration(value)?;
                     rest = after;
                 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use reba_model::{Chunk, Exemplar, Histogram, HistogramSample, Labels, METRIC_NAME, Matcher, RawColumns, Series, TimeRange};
+use reba_model::{
+    Chunk, Exemplar, Histogram, HistogramSample, Labels, METRIC_NAME, Matcher, RawColumns, Series, TimeRange,
+};
 use reba_storage::{
     AppendError, AppendMode, AppendReport, Budget, ExemplarSeries, MetricAppender, MetricQuerier, QueryError,
     RejectReason, Rejection, SelectRequest, SeriesRef, StoreStats, TopEntry, WriteBatch,
@@ -88,7 +90,13 @@ impl MemStore {
         }
     }
 
-    fn check(&self, newest: Option<i64>, series: &MemSeries, t: i64, value: &Value) -> Result<(), RejectReason> {
+    fn check(
+        &self,
+        newest: Option<i64>,
+        series: &MemSeries,
+        t: i64,
+        value: &Value,
+    ) -> Result<(), RejectReason> {
         if let Value::Histogram(h) = value
             && h.validate().is_err()
         {
@@ -207,9 +215,14 @@ impl MemSeries {
 
 impl Inner {
     /// Series that match any of the sets and have samples in the range, by reference.
-    fn matching<'a>(&'a self, sets: &'a [Vec<Matcher>], range: TimeRange) -> impl Iterator<Item = &'a MemSeries> {
+    fn matching<'a>(
+        &'a self,
+        sets: &'a [Vec<Matcher>],
+        range: TimeRange,
+    ) -> impl Iterator<Item = &'a MemSeries> {
         self.series.values().filter(move |s| {
-            (sets.is_empty() || sets.iter().any(|set| Matcher::all(set, &s.labels))) && s.has_samples_in(range)
+            (sets.is_empty() || sets.iter().any(|set| Matcher::all(set, &s.labels)))
+                && s.has_samples_in(range)
         })
     }
 }
@@ -230,7 +243,12 @@ impl MetricQuerier for MemStore {
         Ok(out)
     }
 
-    fn series(&self, sets: &[Vec<Matcher>], range: TimeRange, budget: &Budget) -> Result<Vec<Labels>, QueryError> {
+    fn series(
+        &self,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<Vec<Labels>, QueryError> {
         let inner = self.inner.read();
         let found: BTreeSet<Labels> = inner.matching(sets, range).map(|s| s.labels.clone()).collect();
         budget.spend(found.len() as u64, 0)?;

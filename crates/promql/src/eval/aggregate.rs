@@ -109,11 +109,11 @@ impl Evaluator<'_> {
         let mut out = Vec::with_capacity(members.len());
         for (labels, members) in groups.labels.into_iter().zip(members) {
             let mut column = Column::absent(steps.count);
-            for i in 0..steps.count {
+            for (i, (slot, q)) in column.v.iter_mut().zip(quantiles).enumerate() {
                 values.clear();
                 values.extend(members.iter().map(|s| s.column.v[i]).filter(|v| !is_absent(*v)));
                 if !values.is_empty() {
-                    column.v[i] = quantile_of(quantiles[i], &mut values);
+                    *slot = quantile_of(*q, &mut values);
                 }
             }
             let drop_name = members.iter().any(|s| s.drop_name);
@@ -460,7 +460,9 @@ mod tests {
 
     fn total(op: Op, values: &[f64]) -> f64 {
         let mut totals = Totals::new(op, 1);
-        values.iter().for_each(|v| totals.add_column(&[*v]));
+        for v in values {
+            totals.add_column(&[*v]);
+        }
         totals.finish_float(0)
     }
 

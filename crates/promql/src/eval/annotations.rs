@@ -158,7 +158,7 @@ fn line_and_column(query: &str, pos: usize) -> String {
     let Some(before) = query.as_bytes().get(..pos) else {
         return "invalid position".to_owned();
     };
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
     let col = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
     format!("{line}:{col}")
 }

@@ -2,13 +2,13 @@
 
 use reba_model::Labels;
 
-use crate::functions::{element_kernel, vector_kernel};
 use super::{
     Evaluator,
     error::EvalError,
     plan::{CallNode, NodeKind},
     value::{ABSENT, Column, KernelContext, Point, Steps, Value, VectorArg, VectorSeries, is_absent},
 };
+use crate::functions::{element_kernel, vector_kernel};
 use crate::syntax::Func;
 
 impl Evaluator<'_> {

@@ -37,11 +37,11 @@ impl Evaluator<'_> {
         // Order of the result of an instant query: groups as first seen, inside of them as ranked.
         let mut order = Vec::new();
         let mut chosen = Vec::new();
-        for i in 0..steps.count {
+        for (i, param) in param.iter().enumerate() {
             for group in &members {
                 chosen.clear();
                 chosen.extend(group.iter().copied().filter(|k| series[*k].column.is_present(i)));
-                choose(op, param[i], &series, i, &mut chosen);
+                choose(op, *param, &series, i, &mut chosen);
                 for k in &chosen {
                     if picked[*k].is_empty() {
                         picked[*k] = Column::absent(steps.count);

@@ -52,6 +52,14 @@ impl Source<'_> {
     }
 }
 
+/// A range vector, and which range of it each step sees.
+struct Ranged<'a> {
+    source: Source<'a>,
+    when: When,
+    range: i64,
+    mode: RangeMode,
+}
+
 /// One call of a range function on all series.
 struct RangeCall<'a> {
     kernel: RangeKernel,
@@ -126,7 +134,7 @@ impl<'a> Evaluator<'a> {
                 args.push(self.eval_scalar(arg, steps)?);
             }
         }
-        let (source, when, range, mode) = self.range_source(&call.args[index], steps)?;
+        let Ranged { source, when, range, mode } = self.range_source(&call.args[index], steps)?;
         let range_call = RangeCall {
             kernel,
             rolling: rolling_kernel(call.func),
@@ -154,35 +162,33 @@ impl<'a> Evaluator<'a> {
         if call.func == Func::AbsentOverTime {
             return Ok(Value::Vector(super::call::absent(&out, &call.absent, steps)));
         }
-        let out = if self.options.delayed_name_removal { out } else { self.unite_strictly(out)? };
+        let out = if self.options.delayed_name_removal { out } else { unite_strictly(out)? };
         Ok(Value::Vector(out))
     }
 
-    fn range_source(
-        &mut self,
-        node: &Node,
-        steps: &Steps,
-    ) -> Result<(Source<'a>, When, i64, RangeMode), EvalError> {
+    fn range_source(&mut self, node: &Node, steps: &Steps) -> Result<Ranged<'a>, EvalError> {
         match &node.kind {
             NodeKind::Matrix(m) => {
                 let planned = self.planned(m.selector)?;
                 let series = self.selected(m.selector)?;
-                Ok((Source::Stored { series, planned }, m.when, m.range, m.mode))
+                let source = Source::Stored { series, planned };
+                Ok(Ranged { source, when: m.when, range: m.range, mode: m.mode })
             }
             NodeKind::Subquery(s) => {
                 let (inner, series) = self.eval_subquery(s, steps)?;
-                Ok((Source::Computed { series, steps: inner }, s.when, s.range, RangeMode::Plain))
+                let source = Source::Computed { series, steps: inner };
+                Ok(Ranged { source, when: s.when, range: s.range, mode: RangeMode::Plain })
             }
             _ => Err(EvalError::Bug("a range vector was expected")),
         }
     }
+}
 
-    /// Fails if any two series have equal labels, even at different steps, as upstream does for functions of ranges.
-    fn unite_strictly(&self, series: Vec<VectorSeries>) -> Result<Vec<VectorSeries>, EvalError> {
-        let before = series.len();
-        let united = super::group::unite(series)?;
-        if united.len() == before { Ok(united) } else { Err(EvalError::duplicate_labels()) }
-    }
+/// Fails if any two series have equal labels, even at different steps, as upstream does for functions of ranges.
+fn unite_strictly(series: Vec<VectorSeries>) -> Result<Vec<VectorSeries>, EvalError> {
+    let before = series.len();
+    let united = super::group::unite(series)?;
+    if united.len() == before { Ok(united) } else { Err(EvalError::duplicate_labels()) }
 }
 
 impl RangeCall<'_> {

@@ -84,7 +84,11 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn select_with(&mut self, node: &VectorNode, read: ReadColumn<'_>) -> Result<Vec<VectorSeries>, EvalError> {
+    fn select_with(
+        &mut self,
+        node: &VectorNode,
+        read: ReadColumn<'_>,
+    ) -> Result<Vec<VectorSeries>, EvalError> {
         let found = self.selected(node.selector)?;
         let planned = self.planned(node.selector)?;
         let room = self.room();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use reba_model::{CounterResetHint, Histogram, HistogramSample, IncompatibleSchemas, Labels, SampleColumns, float};
+use reba_model::{
+    CounterResetHint, Histogram, HistogramSample, IncompatibleSchemas, Labels, SampleColumns, float,
+};
 
 use super::{
     annotations::Annotations,

@@ -11,7 +11,9 @@ use reba_promql::{
 use reba_storage::{
     AppendMode, Budget, FloatSample, MetricAppender, MetricQuerier, SelectHints, SelectRequest, WriteBatch,
 };
-use reba_testkit::{Answer, EvalTimes, LoadedSeries, MemConfig, MemStore, Outcome, ScriptEngine, SeriesValue};
+use reba_testkit::{
+    Answer, EvalTimes, LoadedSeries, MemConfig, MemStore, Outcome, ScriptEngine, SeriesValue,
+};
 
 /// PromQL over the RAM store, with upstream's test settings.
 pub struct MemEngine<'a> {
@@ -34,8 +36,12 @@ impl<'a> MemEngine<'a> {
         let mut series = Vec::new();
         for selector in plan.selectors() {
             let hints = SelectHints::default();
-            let request =
-                SelectRequest { matchers: &selector.matchers, range: selector.range, hints: &hints, budget: &budget };
+            let request = SelectRequest {
+                matchers: &selector.matchers,
+                range: selector.range,
+                hints: &hints,
+                budget: &budget,
+            };
             series.push(self.store.select(&request).map_err(|e| e.to_string())?);
         }
         let options = EvalOptions {
@@ -67,15 +73,21 @@ impl ScriptEngine for MemEngine<'_> {
             }
             // Histograms before floats that are older would be out of order: write by time.
             let mut rows: Vec<(i64, WriteBatch)> = Vec::new();
-            rows.extend(batch.floats.iter().map(|f| (f.t, WriteBatch { floats: vec![*f], ..WriteBatch::default() })));
             rows.extend(
-                batch.histograms.iter().map(|h| (h.1, WriteBatch { histograms: vec![h.clone()], ..WriteBatch::default() })),
+                batch.floats.iter().map(|f| (f.t, WriteBatch { floats: vec![*f], ..WriteBatch::default() })),
+            );
+            rows.extend(
+                batch
+                    .histograms
+                    .iter()
+                    .map(|h| (h.1, WriteBatch { histograms: vec![h.clone()], ..WriteBatch::default() })),
             );
             rows.sort_by_key(|r| r.0);
             let single_kind = batch.floats.is_empty() || batch.histograms.is_empty();
             let batches = if single_kind { vec![batch] } else { rows.into_iter().map(|r| r.1).collect() };
             for batch in batches {
-                let report = self.store.append(&batch, AppendMode::AllOrNothing).map_err(|e| e.to_string())?;
+                let report =
+                    self.store.append(&batch, AppendMode::AllOrNothing).map_err(|e| e.to_string())?;
                 if let Some(rejected) = report.rejected.first() {
                     return Err(format!("{} {}", s.labels, rejected.reason));
                 }
@@ -183,8 +195,21 @@ fn is_safe(expr: &Expr) -> bool {
 /// Functions whose result may change with the time of evaluation though their arguments do not.
 fn depends_on_time(name: &str) -> bool {
     let names = [
-        "days_in_month", "day_of_month", "day_of_week", "day_of_year", "end", "hour", "minute", "month", "year",
-        "predict_linear", "range", "start", "step", "time", "timestamp",
+        "days_in_month",
+        "day_of_month",
+        "day_of_week",
+        "day_of_year",
+        "end",
+        "hour",
+        "minute",
+        "month",
+        "year",
+        "predict_linear",
+        "range",
+        "start",
+        "step",
+        "time",
+        "timestamp",
     ];
     names.contains(&name)
 }
