@@ -104,7 +104,8 @@ impl Dir {
 
     /// A buffered writer of a new file.
     pub fn writer(&self, name: &str) -> Result<FileWriter> {
-        Ok(FileWriter { file: self.create(name)?, path: self.join(name), buf: Vec::new() })
+        let (file, path) = (self.create(name)?, self.join(name));
+        Ok(FileWriter { file, path, buf: Vec::new(), hasher: crc32fast::Hasher::new() })
     }
 
     /// Makes the names in the directory durable.
@@ -183,6 +184,8 @@ pub struct FileWriter {
     file: Box<dyn FsFile>,
     path: PathBuf,
     buf: Vec<u8>,
+    /// Of everything that is in the file, without the buffer.
+    hasher: crc32fast::Hasher,
 }
 
 const WRITE_BUFFER: usize = 256 << 10;
@@ -201,8 +204,16 @@ impl FileWriter {
 
     fn flush(&mut self) -> Result<()> {
         self.file.append(&self.buf).map_err(|e| DiskError::io("write", &self.path, e))?;
+        self.hasher.update(&self.buf);
         self.buf.clear();
         Ok(())
+    }
+
+    /// CRC-32 of everything written so far.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = self.hasher.clone();
+        hasher.update(&self.buf);
+        hasher.finalize()
     }
 
     /// Writes what is buffered and makes the file durable; returns its length.

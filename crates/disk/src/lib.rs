@@ -27,5 +27,7 @@ pub use fault::{Fault, FaultFs, FaultKind, FaultOp};
 pub use frame::{FRAME_HEADER, FrameError, checksum, next_frame, push_frame};
 pub use fs::{Entry, Fs, FsFile, Lock, RealFs};
 pub use log::{Log, LogConfig, LogStats, Seq};
-pub use log_reader::{SEGMENT_HEADER, SegmentEnd, read_segment, repair_segment, segment_header, segment_name, segments};
+pub use log_reader::{
+    SEGMENT_HEADER, SegmentEnd, read_segment, repair_segment, segment_header, segment_name, segments,
+};
 pub use mmap::Mapped;

@@ -1,7 +1,7 @@
 //! The store: head, log and blocks behind the two traits.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
@@ -15,9 +15,12 @@ use reba_storage::{
 };
 
 use crate::{
-    TsdbConfig, TsdbError, TsdbMetrics, checkpoint,
+    TsdbConfig, TsdbError, TsdbMetrics,
+    blocks::Blocks,
+    checkpoint,
     error::append_error,
     head::{AppendScratch, ChunkFiles, Head},
+    maintain::Maintenance,
     wal::RecordWriter,
 };
 
@@ -27,29 +30,31 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 /// An open store.
 #[derive(Debug)]
 pub struct Tsdb {
-    env: Env,
-    config: TsdbConfig,
-    head: Head,
-    log: Log,
-    checkpoints: Dir,
-    closed: AtomicBool,
+    pub(crate) env: Env,
+    pub(crate) config: TsdbConfig,
+    pub(crate) dir: Dir,
+    pub(crate) wal: Dir,
+    pub(crate) checkpoints: Dir,
+    pub(crate) head: Head,
+    pub(crate) log: Log,
+    pub(crate) blocks: Blocks,
+    pub(crate) closed: AtomicBool,
     scratch: Mutex<Vec<AppendScratch>>,
-    /// Held by whoever maintains.
-    maintenance: Mutex<Maintenance>,
-    counters: DiskCounters,
+    /// Held by whoever maintains or deletes.
+    pub(crate) maintenance: Mutex<Maintenance>,
+    pub(crate) counters: DiskCounters,
     _lock: Lock,
 }
 
 #[derive(Debug, Default)]
-struct Maintenance {
-    /// Bytes of the log when the last checkpoint was taken.
-    logged_at_checkpoint: u64,
-}
-
-#[derive(Debug, Default)]
-struct DiskCounters {
-    checkpoints: AtomicU64,
-    checkpoints_failed: AtomicU64,
+pub(crate) struct DiskCounters {
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoints_failed: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compactions_failed: AtomicU64,
+    pub(crate) last_compaction_ms: AtomicU64,
+    pub(crate) time_retentions: AtomicU64,
+    pub(crate) size_retentions: AtomicU64,
     wal_corruptions: AtomicU64,
     replay_ms: AtomicU64,
 }
@@ -70,11 +75,15 @@ impl Tsdb {
             e => e.into(),
         })?;
         let (wal, checkpoints) = (dir.subdir("wal")?, dir.subdir("checkpoint")?);
+        let blocks = Blocks::open(dir.subdir("blocks")?)?;
         let files = checkpoint::files(&wal, &checkpoints)?;
         let shards = checkpoint::shards_of(&files)?.unwrap_or(config.shards);
         let mut head = Head::new(&config, shards, ChunkFiles::open(dir.subdir("head")?)?);
         let replayed = checkpoint::replay(&head, &files, progress)?;
-        let log = Log::open(env, wal, config.wal)?;
+        if let Some(end) = blocks.end() {
+            head.truncate(end);
+        }
+        let log = Log::open(env, wal.clone(), config.wal)?;
         if shards != config.shards {
             head = head.reshard(config.shards);
             checkpoint::write(&head, &log, &checkpoints)?;
@@ -87,9 +96,12 @@ impl Tsdb {
         let db = Tsdb {
             env: env.clone(),
             config,
+            dir,
+            wal,
+            checkpoints,
             head,
             log,
-            checkpoints,
+            blocks,
             closed: AtomicBool::new(false),
             scratch: Mutex::new(Vec::new()),
             maintenance: Mutex::new(Maintenance::default()),
@@ -108,45 +120,22 @@ impl Tsdb {
         Ok(db)
     }
 
-    /// Refuses further writes, takes a checkpoint so that the next start is quick, and makes everything durable.
-    pub fn close(&self) -> Result<(), TsdbError> {
-        self.closed.store(true, Ordering::SeqCst);
-        let mut maintenance = self.maintenance.lock();
-        self.log.sync()?;
-        self.checkpoint(&mut maintenance)
-    }
-
-    /// Does what is due: fsync, checkpoint, blocks, compaction, retention. Call it every second from one thread; it
-    /// may take long, and appends and queries go on meanwhile. `now_ms` is for retention only.
-    pub fn maintain(&self, now_ms: i64) -> Result<(), TsdbError> {
-        let _ = now_ms;
-        let mut maintenance = self.maintenance.lock();
-        self.log.sync_if_due()?;
-        if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
-            self.head.flush_sealed()?;
-        }
-        let logged = self.log.stats().written_bytes;
-        if logged - maintenance.logged_at_checkpoint >= self.config.checkpoint_bytes {
-            self.checkpoint(&mut maintenance)?;
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&self, maintenance: &mut Maintenance) -> Result<(), TsdbError> {
-        let logged = self.log.stats().written_bytes;
-        if let Err(e) = checkpoint::write(&self.head, &self.log, &self.checkpoints) {
-            self.counters.checkpoints_failed.fetch_add(1, Ordering::Relaxed);
-            return Err(e.into());
-        }
-        maintenance.logged_at_checkpoint = logged;
-        self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Figures for the metrics page. Walks the head: call it no more than every few seconds.
     pub fn metrics(&self) -> TsdbMetrics {
         let mut out = TsdbMetrics { head: self.head.metrics(), ..TsdbMetrics::default() };
         let get = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        let blocks = self.blocks.all();
+        out.disk.blocks = blocks.len() as u64;
+        out.disk.block_bytes = self.blocks.bytes();
+        out.disk.total_bytes = self.disk_bytes().unwrap_or(0);
+        out.disk.lowest_time = blocks.iter().map(|b| b.meta.min_time).min().unwrap_or(i64::MAX);
+        out.disk.lowest_time = out.disk.lowest_time.min(out.head.min_time);
+        out.disk.quarantined = get(&self.blocks.quarantined);
+        out.disk.compactions = get(&self.counters.compactions);
+        out.disk.compactions_failed = get(&self.counters.compactions_failed);
+        out.disk.last_compaction_ms = get(&self.counters.last_compaction_ms);
+        out.disk.time_retentions = get(&self.counters.time_retentions);
+        out.disk.size_retentions = get(&self.counters.size_retentions);
         out.disk.checkpoints = get(&self.counters.checkpoints);
         out.disk.checkpoints_failed = get(&self.counters.checkpoints_failed);
         out.disk.wal_corruptions = get(&self.counters.wal_corruptions);
@@ -188,9 +177,21 @@ impl MetricAppender for Tsdb {
 
 impl MetricQuerier for Tsdb {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Vec<Series>, QueryError> {
+        // The head first: what moves to a block meanwhile is then seen twice, never not at all.
         let mut out = Vec::new();
         self.head.select(request, &mut out)?;
-        Ok(out)
+        let blocks = self.blocks.overlapping(request.range);
+        if blocks.is_empty() {
+            return Ok(out);
+        }
+        let mut parts = Vec::with_capacity(blocks.len() + 1);
+        for block in blocks {
+            let mut part = Vec::new();
+            block.select(request, &mut part)?;
+            parts.push(part);
+        }
+        parts.push(out);
+        Ok(join(parts))
     }
 
     fn series(
@@ -201,6 +202,9 @@ impl MetricQuerier for Tsdb {
     ) -> Result<Vec<Labels>, QueryError> {
         let mut out = BTreeSet::new();
         self.head.series(sets, range, budget, &mut out)?;
+        for block in self.blocks.overlapping(range) {
+            block.series(sets, budget, &mut out)?;
+        }
         Ok(out.into_iter().collect())
     }
 
@@ -210,9 +214,12 @@ impl MetricQuerier for Tsdb {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<Vec<String>, QueryError> {
-        budget.check()?;
         let mut out = BTreeSet::new();
         self.head.label_names(sets, range, &mut out);
+        for block in self.blocks.overlapping(range) {
+            budget.check()?;
+            block.label_names(sets, &mut out)?;
+        }
         Ok(out.into_iter().collect())
     }
 
@@ -223,9 +230,12 @@ impl MetricQuerier for Tsdb {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<Vec<String>, QueryError> {
-        budget.check()?;
         let mut out = Vec::new();
         self.head.label_values(name, sets, range, &mut out);
+        for block in self.blocks.overlapping(range) {
+            budget.check()?;
+            block.label_values(name, sets, &mut out)?;
+        }
         out.sort_unstable();
         out.dedup();
         Ok(out)
@@ -238,4 +248,34 @@ impl MetricQuerier for Tsdb {
     fn stats(&self, limit: usize) -> StoreStats {
         self.head.stats(limit)
     }
+}
+
+/// Puts the parts of each series together; chunks of later parts stand behind those of earlier ones that begin at the
+/// same time.
+fn join(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let mut parts = parts.into_iter().filter(|p| !p.is_empty());
+    let mut out = parts.next().unwrap_or_default();
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut joined = false;
+    for part in parts {
+        if !joined {
+            places = out.iter().enumerate().map(|(i, s)| (s.labels.clone(), i)).collect();
+            joined = true;
+        }
+        for series in part {
+            match places.entry(series.labels.clone()) {
+                Entry::Occupied(at) => out[*at.get()].chunks.extend(series.chunks),
+                Entry::Vacant(at) => {
+                    at.insert(out.len());
+                    out.push(series);
+                }
+            }
+        }
+    }
+    if joined {
+        for series in &mut out {
+            series.chunks.sort_by_key(|c| c.range().start);
+        }
+    }
+    out
 }

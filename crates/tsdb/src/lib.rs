@@ -6,11 +6,15 @@
 //!
 //! It is not a query engine (it returns chunks), and it knows neither HTTP nor configuration files.
 
+mod block;
+mod blocks;
 mod checkpoint;
+mod compact;
 mod config;
 mod db;
 mod error;
 mod head;
+mod maintain;
 mod matching;
 mod metrics;
 mod varint;

@@ -24,7 +24,8 @@ fn what_was_written_is_read_back_and_survives_without_a_clean_end() {
 #[test]
 fn a_checkpoint_takes_the_place_of_the_log_before_it() {
     let fs = FaultFs::new();
-    let config = TsdbConfig { checkpoint_bytes: 10_000, sealed_memory_bytes: 1000, ..TsdbConfig::unbounded() };
+    let config =
+        TsdbConfig { checkpoint_bytes: 10_000, sealed_memory_bytes: 1000, ..TsdbConfig::unbounded() };
     let db = open(&fs, config.clone());
     let times: Vec<i64> = (0..400).map(|i| T0 + i * 15_000).collect();
     for t in &times {

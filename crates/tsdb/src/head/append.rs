@@ -61,8 +61,10 @@ impl Head {
         scratch: &mut AppendScratch,
         logged: impl FnOnce(&RecordWriter) -> T,
     ) -> (AppendReport, Option<T>) {
-        let bounds = self.bounds(now);
         let mut guards = self.lock(batch);
+        // Under the locks: whoever moves the lower bound and then reads the shards sees every sample that was judged
+        // by the old one.
+        let bounds = self.bounds(now);
         let mut report = AppendReport::default();
         if mode == AppendMode::AllOrNothing {
             report.rejected = rehearse(batch, &bounds, &guards);

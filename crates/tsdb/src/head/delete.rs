@@ -49,6 +49,7 @@ impl Head {
             chunks.push(self.sealed_chunk(sealed)?);
         }
         chunks.extend(series.open_chunk());
+        // Late samples are never being written to a block here: maintenance and deletion exclude each other.
         let late = series.rare.as_ref().and_then(|r| r.out_of_order.chunk(TimeRange::ALL));
         let (mut all, mut late_all) = (SampleColumns::default(), SampleColumns::default());
         for chunk in &chunks {
@@ -87,6 +88,7 @@ impl Head {
                 kept += 1;
             }
         }
+        series.sealed.sort_by_key(|s| s.range.start);
         // What was deleted is not accepted again in order.
         series.restore_last(last.0, last.1);
         shard.sealed_bytes += sealed as u64;

@@ -12,6 +12,7 @@ mod query;
 mod recover;
 mod series;
 mod shard;
+mod source;
 mod stats;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use exemplars::Exemplars;
 pub(crate) use recover::Recovery;
 pub(crate) use series::{HeadSeries, Sealed, SealedData};
 pub(crate) use shard::Shard;
+pub(crate) use source::{Part, ShardSource};
 
 use crate::{config::TsdbConfig, wal::RecordWriter};
 
@@ -255,13 +257,32 @@ impl Head {
         self.counters.truncations.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Drops late samples before `t`.
-    pub(crate) fn truncate_out_of_order(&self, t: i64) {
+    /// Sets the late samples before `t` apart so that they can be written to blocks: queries go on seeing them, and
+    /// what comes meanwhile is kept separate. Returns their range.
+    pub(crate) fn start_flush(&self, t: i64) -> Option<TimeRange> {
+        let mut all: Option<TimeRange> = None;
         for lock in &self.shards {
             let mut shard = lock.write();
             for slot in 0..shard.slot_count() {
-                if let Some(rare) = shard.get_mut(slot).and_then(|(s, _)| s.rare.as_mut()) {
-                    rare.out_of_order.truncate(t);
+                let Some(rare) = shard.get_mut(slot).and_then(|(s, _)| s.rare.as_mut()) else { continue };
+                rare.flushing = rare.out_of_order.split_before(t);
+                if let Some(range) = rare.flushing.range() {
+                    all = Some(all.map_or(range, |a| a.union(range)));
+                }
+            }
+        }
+        all
+    }
+
+    /// Drops what was set apart if it is in blocks now, else takes it back.
+    pub(crate) fn end_flush(&self, written: bool) {
+        for lock in &self.shards {
+            let mut shard = lock.write();
+            for slot in 0..shard.slot_count() {
+                let Some(rare) = shard.get_mut(slot).and_then(|(s, _)| s.rare.as_mut()) else { continue };
+                let late = std::mem::take(&mut rare.flushing);
+                if !written {
+                    rare.out_of_order.absorb(late);
                 }
             }
         }
@@ -323,6 +344,7 @@ impl Head {
             out.extend(series.open_chunk());
         }
         if let Some(rare) = &series.rare {
+            out.extend(rare.flushing.chunk(range));
             out.extend(rare.out_of_order.chunk(range));
         }
         Ok(())

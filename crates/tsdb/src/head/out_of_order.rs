@@ -47,10 +47,6 @@ impl OutOfOrder {
         self.floats.is_empty() && self.histograms.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.floats.len() + self.histograms.len()
-    }
-
     pub(crate) fn floats(&self) -> &[(i64, f64)] {
         &self.floats
     }
@@ -66,10 +62,6 @@ impl OutOfOrder {
         [floats, hists].into_iter().flatten().reduce(|a, b| a.union(b))
     }
 
-    pub(crate) fn overlaps(&self, range: TimeRange) -> bool {
-        self.range().is_some_and(|r| r.overlaps(range))
-    }
-
     /// The samples in `range` as a chunk.
     pub(crate) fn chunk(&self, range: TimeRange) -> Option<Chunk> {
         let inside = self.floats.iter().filter(|s| range.contains(s.0));
@@ -79,9 +71,23 @@ impl OutOfOrder {
         (chunk.samples() > 0).then_some(chunk)
     }
 
-    /// Drops the samples before `t`.
-    pub(crate) fn truncate(&mut self, t: i64) {
-        self.floats.retain(|s| s.0 >= t);
-        self.histograms.retain(|s| s.t >= t);
+    /// Takes out the samples before `t`.
+    pub(crate) fn split_before(&mut self, t: i64) -> OutOfOrder {
+        let floats = self.floats.partition_point(|s| s.0 < t);
+        let histograms = self.histograms.partition_point(|s| s.t < t);
+        OutOfOrder {
+            floats: self.floats.drain(..floats).collect(),
+            histograms: self.histograms.drain(..histograms).collect(),
+        }
+    }
+
+    /// Puts samples back.
+    pub(crate) fn absorb(&mut self, other: OutOfOrder) {
+        for (t, v) in other.floats {
+            self.insert(t, v);
+        }
+        for s in other.histograms {
+            self.insert_histogram(s.t, s.h);
+        }
     }
 }

@@ -156,11 +156,6 @@ impl PairTable {
         self.names.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// How many pairs are in use.
-    pub(crate) fn len(&self) -> usize {
-        self.pairs.len() - self.free.len()
-    }
-
     /// Forgets the series `dead` and the pairs that only they had.
     pub(crate) fn remove_series(&mut self, dead: &RoaringBitmap) {
         let pairs = &mut self.pairs;

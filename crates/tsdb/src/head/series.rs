@@ -51,6 +51,18 @@ pub(crate) struct Rare {
     /// Native histograms of the open chunk; while there are any, the chunk of floats is empty.
     pub(crate) histograms: Vec<HistogramSample>,
     pub(crate) out_of_order: OutOfOrder,
+    /// Late samples that are being written to a block at the moment.
+    pub(crate) flushing: OutOfOrder,
+}
+
+impl Rare {
+    fn late_range(&self) -> Option<TimeRange> {
+        [self.out_of_order.range(), self.flushing.range()].into_iter().flatten().reduce(|a, b| a.union(b))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.histograms.is_empty() && self.out_of_order.is_empty() && self.flushing.is_empty()
+    }
 }
 
 /// Memory that sealing reuses.
@@ -257,7 +269,7 @@ impl HeadSeries {
     /// The range of everything the series holds, in order or not.
     pub(crate) fn range(&self) -> Option<TimeRange> {
         let sealed = self.sealed.first().map(|s| TimeRange::new(s.range.start, self.last_t));
-        let late = self.rare.as_ref().and_then(|r| r.out_of_order.range());
+        let late = self.rare.as_ref().and_then(|r| r.late_range());
         [sealed, self.open_range(), late].into_iter().flatten().reduce(|a, b| a.union(b))
     }
 
@@ -270,7 +282,7 @@ impl HeadSeries {
                 || self.open_range().is_some_and(|r| r.start <= range.end),
                 |s| s.range.start <= range.end,
             );
-        in_order || self.rare.as_ref().is_some_and(|r| r.out_of_order.overlaps(range))
+        in_order || self.rare.as_ref().and_then(|r| r.late_range()).is_some_and(|r| r.overlaps(range))
     }
 
     /// Drops all in-order samples before `t`, which is a multiple of the block range.
@@ -282,7 +294,7 @@ impl HeadSeries {
                 rare.histograms.clear();
             }
         }
-        if self.rare.as_ref().is_some_and(|r| r.histograms.is_empty() && r.out_of_order.is_empty()) {
+        if self.rare.as_ref().is_some_and(|r| r.is_empty()) {
             self.rare = None;
         }
     }

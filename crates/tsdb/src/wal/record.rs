@@ -153,15 +153,17 @@ impl RecordWriter {
 
     /// Late samples of a series (checkpoints only), as if they came again.
     pub(crate) fn out_of_order(&mut self, shard: usize, slot: u32, series: &HeadSeries) {
-        let Some(rare) = series.rare.as_ref().filter(|r| !r.out_of_order.is_empty()) else { return };
-        let mut encoded = Vec::new();
-        let mut encoder = FloatEncoder::default();
-        for (t, v) in rare.out_of_order.floats() {
-            encoder.push(slot, *t, *v, &mut encoded);
-        }
-        self.late_floats(shard, &encoded);
-        for sample in rare.out_of_order.histograms() {
-            self.histogram(shard, slot, true, sample);
+        let Some(rare) = &series.rare else { return };
+        for late in [&rare.flushing, &rare.out_of_order] {
+            let mut encoded = Vec::new();
+            let mut encoder = FloatEncoder::default();
+            for (t, v) in late.floats() {
+                encoder.push(slot, *t, *v, &mut encoded);
+            }
+            self.late_floats(shard, &encoded);
+            for sample in late.histograms() {
+                self.histogram(shard, slot, true, sample);
+            }
         }
     }
 }

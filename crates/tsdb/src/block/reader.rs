@@ -1,0 +1,367 @@
+//! A block that is open for reading.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+use reba_disk::{Dir, DiskError, Mapped, checksum};
+use reba_model::{Chunk, ChunkBytes, ChunkError, Labels, Matcher, SampleColumns, Series, TimeRange};
+use reba_storage::{Budget, QueryError, SelectRequest};
+use roaring::RoaringBitmap;
+
+use super::{
+    BlockMeta, CHUNKS, CHUNKS_MAGIC, INDEX, META, SeriesSource,
+    index_reader::{BadIndex, Index},
+    tombstones::{Tombstones, strike},
+    writer::WriteError,
+};
+use crate::{matching::resolve, varint::Reader};
+
+/// An open block.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) meta: BlockMeta,
+    pub(crate) dir: Dir,
+    pub(crate) bytes: u64,
+    index: Index,
+    chunks: Arc<Mapped>,
+    tombstones: RwLock<Tombstones>,
+    /// A read found it corrupt: it is to be set aside.
+    damaged: AtomicBool,
+}
+
+/// Where a chunk stands.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    range: TimeRange,
+    at: usize,
+    len: usize,
+    times: Option<(usize, usize)>,
+}
+
+/// Series between two looks at the budget.
+const SERIES_PER_CHECK: u64 = 256;
+
+impl Block {
+    /// Opens the block in `dir` and verifies its index. An error means that the block must be set aside.
+    pub(crate) fn open(dir: Dir) -> Result<Self, DiskError> {
+        let corrupt = |file: &str, what: String| DiskError::Corrupt {
+            path: dir.join(file).display().to_string(),
+            at: 0,
+            what,
+        };
+        let meta: BlockMeta =
+            serde_json::from_slice(&dir.read(META)?).map_err(|e| corrupt(META, e.to_string()))?;
+        if meta.version != 1 || meta.min_time >= meta.max_time {
+            return Err(corrupt(META, "version or span".to_owned()));
+        }
+        let index = Index::open(Arc::new(dir.map(INDEX)?)).map_err(|e| corrupt(INDEX, e.0.to_owned()))?;
+        if u64::from(index.len()) != meta.series {
+            return Err(corrupt(INDEX, "another number of series than in meta.json".to_owned()));
+        }
+        let chunks = Arc::new(dir.map(CHUNKS)?);
+        if !chunks.starts_with(CHUNKS_MAGIC) {
+            return Err(corrupt(CHUNKS, "not a file of chunks".to_owned()));
+        }
+        let tombstones = RwLock::new(Tombstones::load(&dir)?);
+        let bytes = dir.size()?;
+        Ok(Block { meta, dir, bytes, index, chunks, tombstones, damaged: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn has_tombstones(&self) -> bool {
+        !self.tombstones.read().is_empty()
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every chunk has the right checksum.
+    pub(crate) fn is_readable(&self) -> bool {
+        let mut buffers = Buffers::default();
+        (0..self.index.len()).all(|id| self.read(id, TimeRange::ALL, &mut buffers, &mut Vec::new()).is_ok())
+    }
+
+    /// What a query says of a damaged block. The block is set aside at the next maintenance.
+    fn broken(&self, what: &dyn std::fmt::Display) -> QueryError {
+        self.set_damaged();
+        QueryError::Storage(format!("block {}: {what}", self.dir.path().display()))
+    }
+
+    fn bad(&self, e: BadIndex) -> QueryError {
+        self.broken(&format!("bad index: {}", e.0))
+    }
+
+    fn labels(&self, symbols: &[u32]) -> Result<Labels, BadIndex> {
+        let mut pairs = Vec::with_capacity(symbols.len() / 2);
+        for pair in symbols.chunks_exact(2) {
+            pairs.push((self.index.symbol(pair[0])?, self.index.symbol(pair[1])?));
+        }
+        let sorted = pairs.windows(2).all(|w| w[0].0 < w[1].0) && pairs.iter().all(|p| !p.1.is_empty());
+        if sorted { Ok(Labels::from_sorted(pairs)) } else { Err(BadIndex("labels out of order")) }
+    }
+
+    fn entries(&self, mut r: Reader<'_>, out: &mut Vec<Entry>) -> Option<()> {
+        out.clear();
+        let mut last_end = self.meta.min_time;
+        let mut last_position = 0u64;
+        for _ in 0..r.count()? {
+            let at = last_position.checked_add(r.u64()?)?;
+            let start = last_end.wrapping_add(r.i64()?);
+            let end = start.wrapping_add(r.u64()? as i64);
+            let word = r.u64()?;
+            let times = if word & 1 == 1 { Some((r.u64()? as usize, r.u64()? as usize)) } else { None };
+            let range = TimeRange::new(start, end);
+            out.push(Entry { range, at: at as usize, len: (word >> 1) as usize, times });
+            last_end = end;
+            last_position = at.checked_add(word >> 1)?;
+        }
+        Some(())
+    }
+
+    /// Bytes at a place in the file of chunks, if their checksum is right.
+    fn verified(&self, at: usize, len: usize) -> Result<ChunkBytes, ChunkError> {
+        let corrupt = |what| ChunkError::Corrupt { at, what };
+        let end = at.checked_add(len).ok_or(corrupt("chunk outside of its file"))?;
+        let sum = at.checked_sub(4).and_then(|s| self.chunks.get(s..at));
+        let bytes = self.chunks.get(at..end).zip(sum).ok_or(corrupt("chunk outside of its file"))?;
+        if checksum(bytes.0).to_le_bytes() != bytes.1 {
+            return Err(corrupt("wrong checksum"));
+        }
+        let owner: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::clone(&self.chunks) as _;
+        ChunkBytes::part(owner, at..end).ok_or(corrupt("chunk outside of its file"))
+    }
+
+    fn chunk(&self, entry: &Entry) -> Result<Chunk, ChunkError> {
+        let bytes = self.verified(entry.at, entry.len)?;
+        match entry.times {
+            None => Chunk::from_bytes(bytes),
+            Some((at, len)) => Chunk::from_columns(self.verified(at, len)?, bytes),
+        }
+    }
+
+    /// Chunks of a series that overlap `range`, without what was deleted. Returns the labels' symbols in `symbols`.
+    fn read(
+        &self,
+        id: u32,
+        range: TimeRange,
+        buffers: &mut Buffers,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), ReadError> {
+        let rest = self.index.series(id, &mut buffers.symbols)?;
+        self.entries(rest, &mut buffers.entries).ok_or(BadIndex("chunks of a series"))?;
+        let tombstones = self.tombstones.read();
+        let dead = tombstones.get(id);
+        for entry in buffers.entries.iter().filter(|e| e.range.overlaps(range)) {
+            let chunk = self.chunk(entry)?;
+            if dead.iter().any(|d| d.overlaps(entry.range)) {
+                let mut columns = SampleColumns::default();
+                chunk.decode_into(TimeRange::ALL, &mut columns)?;
+                strike(&mut columns, dead);
+                let SampleColumns { t, v, h } = columns;
+                let left = Chunk::raw_columns(reba_model::RawColumns { t, v, h });
+                out.extend((left.samples() > 0).then_some(left));
+            } else {
+                out.push(chunk);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn select(
+        &self,
+        request: &SelectRequest<'_>,
+        out: &mut Vec<Series>,
+    ) -> Result<(), QueryError> {
+        let mut buffers = Buffers::default();
+        let ids = resolve(&self.index, request.matchers).map_err(|e| self.bad(e))?;
+        let mut unpaid = 0;
+        for id in ids {
+            let mut chunks = Vec::new();
+            self.read(id, request.range, &mut buffers, &mut chunks).map_err(|e| self.broken(&e))?;
+            if chunks.is_empty() {
+                continue;
+            }
+            unpaid += 1;
+            if unpaid == SERIES_PER_CHECK {
+                request.budget.spend(unpaid, 0)?;
+                unpaid = 0;
+            }
+            let labels = self.labels(&buffers.symbols).map_err(|e| self.bad(e))?;
+            out.push(Series { labels, chunks });
+        }
+        Ok(request.budget.spend(unpaid, 0)?)
+    }
+
+    /// Series that match any of `sets`; `None`: all.
+    fn any_of(&self, sets: &[Vec<Matcher>]) -> Result<Option<RoaringBitmap>, QueryError> {
+        if sets.is_empty() {
+            return Ok(None);
+        }
+        let mut all = RoaringBitmap::new();
+        for set in sets {
+            all |= resolve(&self.index, set).map_err(|e| self.bad(e))?;
+        }
+        Ok(Some(all))
+    }
+
+    pub(crate) fn series(
+        &self,
+        sets: &[Vec<Matcher>],
+        budget: &Budget,
+        out: &mut BTreeSet<Labels>,
+    ) -> Result<(), QueryError> {
+        let mut symbols = Vec::new();
+        let ids = self.any_of(sets)?.unwrap_or_else(|| (0..self.index.len()).collect());
+        for id in ids {
+            budget.check()?;
+            self.index.series(id, &mut symbols).map_err(|e| self.bad(e))?;
+            out.insert(self.labels(&symbols).map_err(|e| self.bad(e))?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn label_names(
+        &self,
+        sets: &[Vec<Matcher>],
+        out: &mut BTreeSet<String>,
+    ) -> Result<(), QueryError> {
+        let Some(ids) = self.any_of(sets)? else {
+            out.extend(self.index.names().map_err(|e| self.bad(e))?.into_iter().map(str::to_owned));
+            return Ok(());
+        };
+        let mut symbols = Vec::new();
+        let mut found = BTreeSet::new();
+        for id in ids {
+            self.index.series(id, &mut symbols).map_err(|e| self.bad(e))?;
+            found.extend(symbols.iter().step_by(2).copied());
+        }
+        for symbol in found {
+            out.insert(self.index.symbol(symbol).map_err(|e| self.bad(e))?.to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        out: &mut Vec<String>,
+    ) -> Result<(), QueryError> {
+        let ids = self.any_of(sets)?;
+        for entry in self.index.values_of(name).map_err(|e| self.bad(e))? {
+            let (value, postings) = self.index.value(entry).map_err(|e| self.bad(e))?;
+            let found = match &ids {
+                None => true,
+                Some(ids) => !self.index.postings(postings).map_err(|e| self.bad(e))?.is_disjoint(ids),
+            };
+            if found {
+                out.push(value.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks samples as deleted, durably.
+    pub(crate) fn delete(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<u64, QueryError> {
+        let ids = self.any_of(sets)?.unwrap_or_default();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let mut tombstones = self.tombstones.write();
+        let mut next = tombstones.clone();
+        for id in &ids {
+            next.add(id, range);
+        }
+        next.save(&self.dir).map_err(|e| QueryError::Storage(e.to_string()))?;
+        *tombstones = next;
+        Ok(ids.len())
+    }
+
+    /// Its series in order, for merging.
+    pub(crate) fn source(self: &Arc<Self>) -> Result<BlockSource, WriteError> {
+        let mut source =
+            BlockSource { block: Arc::clone(self), next: 0, labels: None, buffers: Buffers::default() };
+        source.load()?;
+        Ok(source)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    symbols: Vec<u32>,
+    entries: Vec<Entry>,
+}
+
+/// Why a series of a block could not be read.
+#[derive(Debug)]
+enum ReadError {
+    Index(BadIndex),
+    Chunk(ChunkError),
+}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ReadError::Index(e) => write!(f, "bad index: {}", e.0),
+            ReadError::Chunk(e) => e.fmt(f),
+        }
+    }
+}
+
+impl From<BadIndex> for ReadError {
+    fn from(e: BadIndex) -> Self {
+        ReadError::Index(e)
+    }
+}
+
+impl From<ChunkError> for ReadError {
+    fn from(e: ChunkError) -> Self {
+        ReadError::Chunk(e)
+    }
+}
+
+/// The series of a block, one after the other.
+#[derive(Debug)]
+pub(crate) struct BlockSource {
+    block: Arc<Block>,
+    next: u32,
+    labels: Option<Labels>,
+    buffers: Buffers,
+}
+
+impl BlockSource {
+    fn load(&mut self) -> Result<(), WriteError> {
+        self.labels = None;
+        if self.next < self.block.index.len() {
+            let bad = |e: BadIndex| ChunkError::Corrupt { at: 0, what: e.0 };
+            self.block.index.series(self.next, &mut self.buffers.symbols).map_err(bad)?;
+            self.labels = Some(self.block.labels(&self.buffers.symbols).map_err(bad)?);
+        }
+        Ok(())
+    }
+}
+
+impl SeriesSource for BlockSource {
+    fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    fn take(&mut self, out: &mut Vec<Chunk>) -> Result<(), WriteError> {
+        self.block.read(self.next, TimeRange::ALL, &mut self.buffers, out).map_err(|e| match e {
+            ReadError::Index(e) => ChunkError::Corrupt { at: 0, what: e.0 },
+            ReadError::Chunk(e) => e,
+        })?;
+        self.next += 1;
+        self.load()
+    }
+}

@@ -1,0 +1,298 @@
+//! What is due from time to time: blocks from the head, compaction, retention, checkpoints.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use reba_disk::{Dir, DiskError};
+use reba_model::{Matcher, TimeRange};
+
+use crate::{
+    Tsdb, TsdbError,
+    block::{Block, BlockMeta, BlockWriter, Packing, SeriesSource, WriteError, merge},
+    checkpoint, compact,
+    head::{Part, ShardSource},
+};
+
+/// What maintenance remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Maintenance {
+    /// Bytes of the log when the last checkpoint was taken.
+    logged_at_checkpoint: u64,
+    /// Start of the oldest data in the head when it was last looked for.
+    oldest: Option<i64>,
+}
+
+impl Tsdb {
+    /// Does what is due: fsync, checkpoint, blocks, compaction, retention. Call it every second from one thread; it
+    /// may take long, and appends and queries go on meanwhile. `now_ms` bounds what retention believes of the newest
+    /// sample, so that neither a clock nor a sender that is ahead drops data early.
+    pub fn maintain(&self, now_ms: i64) -> Result<(), TsdbError> {
+        let mut state = self.maintenance.lock();
+        self.log.sync_if_due()?;
+        self.blocks.quarantine_damaged()?;
+        if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
+            self.head.flush_sealed()?;
+        }
+        let moved = self.write_head_blocks(&mut state)?;
+        let logged = self.log.stats().written_bytes - state.logged_at_checkpoint;
+        if moved || logged >= self.config.checkpoint_bytes {
+            self.checkpoint(&mut state)?;
+        }
+        self.compact()?;
+        self.retain(now_ms)
+    }
+
+    /// Refuses further writes, takes a checkpoint so that the next start is quick, and makes everything durable.
+    pub fn close(&self) -> Result<(), TsdbError> {
+        self.closed.store(true, Ordering::SeqCst);
+        let mut state = self.maintenance.lock();
+        self.log.sync()?;
+        self.checkpoint(&mut state)
+    }
+
+    fn checkpoint(&self, state: &mut Maintenance) -> Result<(), TsdbError> {
+        let logged = self.log.stats().written_bytes;
+        if let Err(e) = checkpoint::write(&self.head, &self.log, &self.checkpoints) {
+            self.counters.checkpoints_failed.fetch_add(1, Ordering::Relaxed);
+            return Err(e.into());
+        }
+        state.logged_at_checkpoint = logged;
+        self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Moves spans of the head that are wholly in the past to blocks; whether there was one.
+    fn write_head_blocks(&self, state: &mut Maintenance) -> Result<bool, TsdbError> {
+        let range = self.config.block_range_ms;
+        let newest = self.head.max_time();
+        if newest == i64::MIN {
+            return Ok(false);
+        }
+        let due = |oldest: i64| newest.saturating_sub(oldest.div_euclid(range) * range) >= range + range / 2;
+        let mut written = false;
+        loop {
+            // The oldest sample is looked for only when the one found last is far behind.
+            if state.oldest.is_some_and(|o| !due(o)) {
+                return Ok(written);
+            }
+            let oldest = self.head.min_time();
+            state.oldest = Some(oldest);
+            if oldest == i64::MAX || !due(oldest) {
+                return Ok(written);
+            }
+            let from = oldest.div_euclid(range) * range;
+            self.head_to_blocks(from, from + range)?;
+            written = true;
+        }
+    }
+
+    /// Writes the in-order samples of `[from, to)` and the late samples before `to`, and drops them from the head.
+    fn head_to_blocks(&self, from: i64, to: i64) -> Result<(), TsdbError> {
+        self.head.set_min_valid(to);
+        let late = self.head.start_flush(to);
+        let result = self.write_blocks_of_head(from, to, late);
+        self.head.end_flush(result.is_ok());
+        result?;
+        self.head.truncate(to);
+        Ok(())
+    }
+
+    fn write_blocks_of_head(&self, from: i64, to: i64, late: Option<TimeRange>) -> Result<(), TsdbError> {
+        let range = self.config.block_range_ms;
+        let mut start = late.map_or(from, |l| l.start.div_euclid(range) * range).min(from);
+        while start < to {
+            // `from` is the oldest in-order sample's span: what is before is late. Where blocks cover the span already,
+            // the new one overlaps them until they are compacted.
+            let span = TimeRange::new(start, start + range - 1);
+            let part = if start < from { Part::Late } else { Part::All };
+            let meta = BlockMeta {
+                version: 1,
+                number: self.blocks.next_number(),
+                min_time: start,
+                max_time: start + range,
+                level: 1,
+                out_of_order: part == Part::Late || self.blocks.end().is_some_and(|e| e > start),
+                ..BlockMeta::default()
+            };
+            let sources = (0..self.head.shards.len())
+                .map(|i| Box::new(ShardSource::new(&self.head, i, span, part)) as Box<dyn SeriesSource>);
+            self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
+            start += range;
+        }
+        Ok(())
+    }
+
+    /// Merges sources into a block and takes it up.
+    fn write_block(
+        &self,
+        meta: BlockMeta,
+        packing: Packing,
+        mut sources: Vec<Box<dyn SeriesSource + '_>>,
+        parents: &[Arc<Block>],
+    ) -> Result<(), TsdbError> {
+        let begin = self.env.clock.monotonic();
+        let between = || {
+            if let Err(error) = self.log.sync_if_due() {
+                tracing::debug!(%error, "the log could not be synced during compaction");
+            }
+        };
+        let write = || -> Result<Option<BlockMeta>, WriteError> {
+            let mut writer = BlockWriter::new(&self.blocks.dir, meta, packing)?;
+            merge(&mut sources, &mut writer, &between)?;
+            Ok(writer.finish()?)
+        };
+        let written = write().map_err(|e| match e {
+            WriteError::Disk(e) => e.into(),
+            WriteError::Chunk(e) => {
+                // It is not known which of them is damaged: reading them finds out.
+                parents.iter().filter(|b| !b.is_readable()).for_each(|b| b.set_damaged());
+                TsdbError::Corrupt {
+                    path: self.blocks.dir.path().display().to_string(),
+                    reason: e.to_string(),
+                }
+            }
+        });
+        let written = written.inspect_err(|_| {
+            self.counters.compactions_failed.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = self.blocks.dir.remove_unfinished() {
+                tracing::warn!(%error, "an unfinished block could not be removed");
+            }
+        })?;
+        let parents: Vec<u64> = parents.iter().map(|b| b.meta.number).collect();
+        match written {
+            Some(meta) => self.blocks.add(&meta)?,
+            None => self.blocks.replace(&parents, None)?,
+        }
+        let elapsed = self.env.clock.monotonic().saturating_sub(begin);
+        self.counters.compactions.fetch_add(1, Ordering::Relaxed);
+        self.counters.last_compaction_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Merges small blocks into larger ones until nothing is left to merge.
+    fn compact(&self) -> Result<(), TsdbError> {
+        let by_retention = self.config.retention_ms.map_or(i64::MAX, |r| r / 10);
+        let longest = self.config.max_block_range_ms.min(by_retention).max(self.config.block_range_ms);
+        let ranges = compact::ranges(self.config.block_range_ms, longest);
+        loop {
+            let blocks = self.blocks.all();
+            let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta.clone()).collect();
+            let Some((start, end, numbers)) = compact::plan(&metas, &ranges) else { return Ok(()) };
+            let group: Vec<_> = blocks.iter().filter(|b| numbers.contains(&b.meta.number)).cloned().collect();
+            self.merge_blocks(group, start, end)?;
+        }
+    }
+
+    fn merge_blocks(&self, mut group: Vec<Arc<Block>>, start: i64, end: i64) -> Result<(), TsdbError> {
+        // Late samples, and what was written later, win.
+        group.sort_by_key(|b| (b.meta.out_of_order, b.meta.number));
+        let meta = BlockMeta {
+            version: 1,
+            number: self.blocks.next_number(),
+            min_time: start,
+            max_time: end,
+            level: group.iter().map(|b| b.meta.level).max().unwrap_or(0) + 1,
+            parents: group.iter().map(|b| b.meta.number).collect(),
+            ..BlockMeta::default()
+        };
+        let mut sources: Vec<Box<dyn SeriesSource>> = Vec::new();
+        for block in &group {
+            match block.source() {
+                Ok(source) => sources.push(Box::new(source)),
+                Err(_) => {
+                    block.set_damaged();
+                    return Ok(self.blocks.quarantine_damaged()?);
+                }
+            }
+        }
+        let written = self.write_block(meta, Packing::Repack, sources, &group);
+        if matches!(written, Err(TsdbError::Corrupt { .. })) {
+            return Ok(self.blocks.quarantine_damaged()?);
+        }
+        written
+    }
+
+    /// Drops blocks that are too old or too many.
+    fn retain(&self, now_ms: i64) -> Result<(), TsdbError> {
+        let metas: Vec<BlockMeta> = self.blocks.all().iter().map(|b| b.meta.clone()).collect();
+        if metas.is_empty() {
+            return Ok(());
+        }
+        if let Some(retention) = self.config.retention_ms {
+            let newest = self.head.max_time().max(self.blocks.end().unwrap_or(i64::MIN)).min(now_ms);
+            let old = compact::expired(&metas, newest.saturating_sub(retention));
+            self.counters.time_retentions.fetch_add(old.len() as u64, Ordering::Relaxed);
+            self.blocks.replace(&old, None)?;
+        }
+        if let Some(limit) = self.config.retention_bytes {
+            let by_age: Vec<(u64, u64)> =
+                self.blocks.all().iter().map(|b| (b.meta.number, b.bytes)).collect();
+            let old = compact::oversize(&by_age, self.disk_bytes()?, limit);
+            self.counters.size_retentions.fetch_add(old.len() as u64, Ordering::Relaxed);
+            self.blocks.replace(&old, None)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of blocks, log, checkpoint and chunks of the head.
+    pub(crate) fn disk_bytes(&self) -> Result<u64, DiskError> {
+        Ok(self.blocks.bytes() + self.head.files.size() + self.wal.size()? + self.checkpoints.size()?)
+    }
+
+    /// Deletes the samples in `range` of all series that match any of `sets`; returns how many samples (in the head)
+    /// and series (in blocks) were touched. Space is freed when blocks are compacted, or by
+    /// [`Tsdb::clean_tombstones`].
+    pub fn delete_series(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<u64, TsdbError> {
+        let _state = self.maintenance.lock();
+        self.log.ready()?;
+        let corrupt = |reason: String| TsdbError::Corrupt { path: "head".to_owned(), reason };
+        let mut seq = None;
+        let mut touched = self
+            .head
+            .delete(sets, range, |records| seq = Some(self.log.push(records.frame())))
+            .map_err(|e| corrupt(e.to_string()))?;
+        if let Some(seq) = seq {
+            self.log.commit(seq)?;
+        }
+        for block in self.blocks.overlapping(range) {
+            touched += block.delete(sets, range).map_err(|e| corrupt(e.to_string()))?;
+        }
+        Ok(touched)
+    }
+
+    /// Writes the blocks with deleted samples anew without them.
+    pub fn clean_tombstones(&self) -> Result<(), TsdbError> {
+        let _state = self.maintenance.lock();
+        for block in self.blocks.all().iter().filter(|b| b.has_tombstones()) {
+            let (start, end) = (block.meta.min_time, block.meta.max_time);
+            self.merge_blocks(vec![Arc::clone(block)], start, end)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a copy of the store under `name` in its folder `snapshots`, out of hard links; with the head, it is first
+    /// written down as a checkpoint. The copy is opened like any store.
+    pub fn snapshot(&self, name: &str, with_head: bool) -> Result<(), TsdbError> {
+        let mut state = self.maintenance.lock();
+        if with_head {
+            self.checkpoint(&mut state)?;
+        }
+        let to = self.dir.subdir("snapshots")?.subdir(name)?;
+        let blocks = to.subdir("blocks")?;
+        for block in self.blocks.all().iter() {
+            link_all(&block.dir, &blocks.subdir(&block.meta.name())?)?;
+        }
+        if with_head {
+            for part in ["checkpoint", "head"] {
+                link_all(&self.dir.existing(part), &to.subdir(part)?)?;
+            }
+        }
+        Ok(to.sync()?)
+    }
+}
+
+fn link_all(from: &Dir, to: &Dir) -> Result<(), DiskError> {
+    for entry in from.list()?.into_iter().filter(|e| !e.is_dir) {
+        from.hard_link(&entry.name, to)?;
+    }
+    to.sync()
+}
