@@ -75,3 +75,6 @@ pub fn vector_kernel(func: Func) -> Option<VectorKernel> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;
