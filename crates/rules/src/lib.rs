@@ -1,1 +1,24 @@
 //! Recording and alerting rule groups.
+//!
+//! [`RuleFile`] reads and checks rule files. [`RuleManager`] evaluates them: each group is a task that runs its rules in
+//! source order on a fixed grid of time. What happens to an alert is the pure function [`lifecycle::step`]; everything
+//! around it is thin. Alerts leave through a bounded channel; a full or closed one never stops evaluation.
+
+mod alerting;
+mod expand;
+mod file;
+mod group;
+pub mod lifecycle;
+mod manager;
+mod querier;
+mod restore;
+mod status;
+mod write;
+
+pub use file::{
+    AlertingRule, FileOptions, Rule, RuleError, RuleFile, RuleGroup, RuleKind, describe_duplicates,
+};
+pub use lifecycle::AlertState;
+pub use manager::{ALERT_QUEUE_BATCHES, Clock, ManagerOptions, Parts, RuleManager, RuleSettings};
+pub use querier::{RuleQuerier, RuleQueryError, RuleSample, SampleValue};
+pub use status::{AlertStatus, AlertingStatus, GroupStatus, Metrics, RuleHealth, RuleStatus};

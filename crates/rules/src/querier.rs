@@ -1,0 +1,53 @@
+//! What rules need of a query engine.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use reba_model::{Histogram, Labels};
+use thiserror::Error;
+
+/// The value of one element.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+impl SampleValue {
+    /// The number that an alert shows; a histogram counts as 0, as upstream has it.
+    pub fn as_f64(&self) -> f64 {
+        match self {
+            SampleValue::Float(v) => *v,
+            SampleValue::Histogram(_) => 0.0,
+        }
+    }
+}
+
+/// One element of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleSample {
+    /// Labels, the metric name included if the expression keeps it.
+    pub labels: Labels,
+    /// The value.
+    pub value: SampleValue,
+}
+
+/// Why a query gave no result; the text is shown as the rule's last error.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct RuleQueryError(pub String);
+
+/// Runs instant queries for rules.
+///
+/// A scalar counts as one element without labels; any other result that is no instant vector is the error
+/// `rule result is not a vector or scalar`. Every query ends by itself after the engine's timeout.
+pub trait RuleQuerier: Send + Sync {
+    /// The elements of `query` at `t`, Unix milliseconds.
+    fn instant<'a>(
+        &'a self,
+        query: &'a str,
+        t: i64,
+    ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>>;
+}
