@@ -44,9 +44,15 @@ pub(super) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
 
 /// Reads name and labels out of the bytes of a series ([`super::TextSample::series`]) into `out`, which is cleared
 /// first. The bounds of histograms and the quantiles of summaries (`kind` is the type that the page gives last before
-/// the series) get the form that OpenMetrics wants, whichever they have.
-pub fn series_labels(series: &[u8], kind: MetricType, out: &mut LabelsBuilder) -> Result<(), LabelsError> {
+/// the series) get the form that OpenMetrics wants, whichever they have. Returns the names of labels that stand there
+/// with an empty value, which `out` does not show.
+pub fn series_labels(
+    series: &[u8],
+    kind: MetricType,
+    out: &mut LabelsBuilder,
+) -> Result<Vec<String>, LabelsError> {
     out.clear();
+    let mut empty = Vec::new();
     let mut scan = Scan::new(series);
     let name = scan.name(true);
     if !name.is_empty() {
@@ -56,10 +62,14 @@ pub fn series_labels(series: &[u8], kind: MetricType, out: &mut LabelsBuilder) -
     if scan.eat(b'{') {
         pairs(&mut scan, |name, value| match value {
             None => set(out, METRIC_NAME, &name),
+            Some(value) if value.is_empty() => {
+                empty.push(name.into_owned());
+                Ok(())
+            }
             Some(value) => set(out, &name, &normal_bound(kind, &name, value)),
         })?;
     }
-    Ok(())
+    Ok(empty)
 }
 
 /// Reads the labels of an exemplar ([`super::TextExemplar::labels`]) into `out`, which is cleared first. Their names
