@@ -16,7 +16,10 @@ use super::{
     without_metadata,
 };
 use crate::{
-    functions::rolling::{RollingKernel, Windows, rolling_kernel},
+    functions::{
+        check_arguments,
+        rolling::{RollingKernel, Windows, rolling_kernel},
+    },
     syntax::Func,
 };
 
@@ -269,6 +272,7 @@ impl RangeCall<'_> {
             for (arg, scalar) in args.iter_mut().zip(&self.args) {
                 *arg = scalar[i];
             }
+            check_arguments(self.func, &args).map_err(EvalError::Execution)?;
             let mut cx = KernelContext {
                 t,
                 labels,

@@ -61,6 +61,19 @@ pub fn range_kernel(func: Func) -> Option<RangeKernel> {
     })
 }
 
+/// Whether a function of ranges accepts these scalar arguments; if not, the query fails with upstream's text.
+pub fn check_arguments(func: Func, args: &[f64]) -> Result<(), String> {
+    if !matches!(func, Func::DoubleExponentialSmoothing | Func::HoltWinters) {
+        return Ok(());
+    }
+    for (v, name, short) in args.iter().zip(["smoothing", "trend"]).map(|(v, name)| (*v, name, &name[..1])) {
+        if v <= 0.0 || v >= 1.0 {
+            return Err(format!("invalid {name} factor. Expected: 0 < {short}f < 1, got: {v:.6}"));
+        }
+    }
+    Ok(())
+}
+
 /// The kernel of a function that looks at one element at a time.
 pub fn element_kernel(func: Func) -> Option<ElementKernel> {
     element::kernel(func).or_else(|| time::kernel(func))

@@ -144,6 +144,16 @@ proptest! {
 }
 
 #[test]
+fn factors_of_smoothing_lie_between_zero_and_one() {
+    let check = |args: [f64; 2]| check_arguments(Func::HoltWinters, &args);
+    assert_eq!(check([0.5, 0.1]), Ok(()));
+    let error = |s: &str| Err(s.to_owned());
+    assert_eq!(check([1.0, 0.1]), error("invalid smoothing factor. Expected: 0 < sf < 1, got: 1.000000"));
+    assert_eq!(check([0.5, -0.1]), error("invalid trend factor. Expected: 0 < tf < 1, got: -0.100000"));
+    assert_eq!(check_arguments(Func::PredictLinear, &[-7.0]), Ok(()));
+}
+
+#[test]
 fn every_function_of_ranges_and_elements_has_a_kernel() {
     let elsewhere = [
         "absent",
