@@ -111,7 +111,7 @@ pub(crate) fn report_series(rule: &Rule, active: &ActiveAlerts) -> Vec<RuleSampl
     let mut samples = Vec::new();
     for (labels, alert) in active.iter().filter(|(_, a)| a.life.is_active()) {
         let mut series = rule.labels.to_builder();
-        for (name, value) in labels.iter() {
+        for (name, value) in labels {
             series.set(name, value);
         }
         series.set(ALERT_NAME, &rule.name).set(METRIC_NAME, ALERTS_FOR_STATE);

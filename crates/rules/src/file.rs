@@ -158,7 +158,7 @@ pub fn describe_duplicates(duplicates: &[(String, Labels)]) -> String {
     let mut out = format!("{} duplicate rule(s) found.\n", duplicates.len());
     for (name, labels) in duplicates {
         out.push_str(&format!("Metric: {name}\nLabel(s):\n"));
-        for (label, value) in labels.iter() {
+        for (label, value) in labels {
             out.push_str(&format!("\t{label}: {value}\n"));
         }
     }
@@ -285,22 +285,13 @@ impl Check<'_> {
         let annotations = yaml.annotations.unwrap_or_default();
         let labels = yaml.labels.unwrap_or_default();
         if !record.is_empty() {
-            let at = place(&yaml.record);
-            for (wrong, field) in [
+            let of_alerts = [
                 (!annotations.is_empty(), "annotations"),
                 (yaml.r#for.is_some_and(|d| d.0 != 0), "for"),
                 (yaml.keep_firing_for.is_some_and(|d| d.0 != 0), "keep_firing_for"),
-            ] {
-                if wrong {
-                    fault(at, &format!("invalid field '{field}' in recording rule"));
-                }
-            }
-            if !self.options.names.is_metric_name(&record) {
-                fault(at, &format!("invalid recording rule name: {record}"));
-            }
-            if record.contains(['{', '}']) {
-                let message = "braces present in the recording rule name; should it be in expr?";
-                fault(at, &format!("{message}: {record}"));
+            ];
+            for message in self.recording_faults(&record, &of_alerts) {
+                fault(place(&yaml.record), &message);
             }
         }
         for label in labels.keys().filter(|l| !self.is_label_name(l)) {
@@ -309,37 +300,61 @@ impl Check<'_> {
         for label in annotations.keys().filter(|l| !self.options.names.is_label_name(l)) {
             fault(whole, &format!("invalid annotation name: {label}"));
         }
+        let mut merged = outer.to_builder();
+        for (label, value) in &labels {
+            merged.set(label, value);
+        }
+        let merged = merged.build();
         let mut kind = RuleKind::Recording;
         if !alert.is_empty() {
-            let mut compile = |what: &str, texts: &BTreeMap<String, String>| {
-                let mut compiled = Vec::new();
-                for (label, text) in texts {
-                    match expand::compile(&alert, text) {
-                        Ok(text) => compiled.push((label.clone(), text)),
-                        Err(e) => fault(whole, &format!("{what} {}: {e}", go_quote(label))),
-                    }
+            let annotations = Labels::from_pairs(annotations);
+            let mut compile = |what: &str, texts: &Labels| {
+                let (texts, errors) = compile_all(&alert, what, texts);
+                for e in &errors {
+                    fault(whole, e);
                 }
-                compiled
+                texts
             };
-            let mut all_labels: BTreeMap<String, String> =
-                outer.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-            all_labels.extend(labels.clone());
             kind = RuleKind::Alerting(Box::new(AlertingRule {
                 hold: yaml.r#for.map_or(0, |d| d.0),
                 keep_firing_for: yaml.keep_firing_for.map_or(0, |d| d.0),
-                label_texts: compile("label", &all_labels),
+                label_texts: compile("label", &merged),
                 annotation_texts: compile("annotation", &annotations),
-                annotations: Labels::from_pairs(annotations),
+                annotations,
             }));
         }
         for (at, message) in faults {
             let (group, name) = (go_quote(group), go_quote(&name));
             self.fail(Some(at), format!("group {group}, rule {number}, {name}: {message}"));
         }
-        let mut merged = outer.to_builder();
-        for (label, value) in &labels {
-            merged.set(label, value);
-        }
-        Rule { name, query, labels: merged.build(), kind }
+        Rule { name, query, labels: merged, kind }
     }
+
+    /// What is wrong with a recording rule beyond its expression; `fields` says which fields of alerts are there.
+    fn recording_faults(&self, record: &str, fields: &[(bool, &str)]) -> Vec<String> {
+        let mut faults: Vec<String> = Vec::new();
+        for (_, field) in fields.iter().filter(|(wrong, _)| *wrong) {
+            faults.push(format!("invalid field '{field}' in recording rule"));
+        }
+        if !self.options.names.is_metric_name(record) {
+            faults.push(format!("invalid recording rule name: {record}"));
+        }
+        if record.contains(['{', '}']) {
+            let message = "braces present in the recording rule name; should it be in expr?";
+            faults.push(format!("{message}: {record}"));
+        }
+        faults
+    }
+}
+
+/// Parses the templates of an alert's labels or annotations.
+fn compile_all(alert: &str, what: &str, texts: &Labels) -> (Vec<(String, Text)>, Vec<String>) {
+    let (mut compiled, mut errors) = (Vec::new(), Vec::new());
+    for (label, text) in texts {
+        match expand::compile(alert, text) {
+            Ok(text) => compiled.push((label.to_owned(), text)),
+            Err(e) => errors.push(format!("{what} {}: {e}", go_quote(label))),
+        }
+    }
+    (compiled, errors)
 }

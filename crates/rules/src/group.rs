@@ -312,7 +312,7 @@ fn record(rule: &Rule, result: Vec<RuleSample>, limit: usize) -> Result<Vec<Rule
     for sample in result {
         let mut labels = sample.labels.to_builder();
         labels.set(METRIC_NAME, &rule.name);
-        for (name, value) in rule.labels.iter() {
+        for (name, value) in &rule.labels {
             labels.set(name, value);
         }
         let labels = labels.build();

@@ -294,10 +294,9 @@ impl Cell {
 
     async fn join(&self) {
         let task = self.task.lock().take();
-        if let Some(task) = task {
-            if let Err(error) = task.await {
-                tracing::error!(%error, group = %self.spec.group.name, "evaluation of a rule group ended badly");
-            }
+        let Some(task) = task else { return };
+        if let Err(error) = task.await {
+            tracing::error!(%error, group = %self.spec.group.name, "evaluation of a rule group ended badly");
         }
     }
 

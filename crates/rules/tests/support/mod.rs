@@ -26,10 +26,13 @@ pub fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied())
 }
 
+/// Times and values.
+pub type Samples = Vec<(i64, f64)>;
+
 /// Series in the order of their references, and whether writing fails.
 #[derive(Default)]
 pub struct FakeStore {
-    pub series: Mutex<Vec<(Labels, Vec<(i64, f64)>)>>,
+    pub series: Mutex<Vec<(Labels, Samples)>>,
     pub failing: Mutex<Option<AppendError>>,
 }
 
