@@ -1,5 +1,26 @@
-//! Runs a query plan: fetch, CPU pool, limits, timeout, cancellation, statistics.
+//! Runs queries: fetch, threads, limits, timeout, cancellation, statistics.
+//!
+//! [`QueryEngine`] takes a query as text, works out which series it needs, fetches them from the store it was given,
+//! and has `reba-promql` evaluate them, all on its own threads. It is the one place where a query meets time: the
+//! deadline, the queue, the client that leaves.
+//!
+//! This crate knows no HTTP, and not which engine stores the data.
 
-mod types;
+mod active;
+mod config;
+mod engine;
+mod error;
+mod guard;
+mod helpers;
+mod metadata;
+mod output;
+mod pool;
+mod run;
+mod stats;
 
-pub use types::{ActiveQuery, ExecError, InstantQuery, QueryOptions, QueryOutput, QueryStats, RangeQuery};
+pub use active::{ActiveQuery, QueryId};
+pub use config::{EngineConfig, QueryLimits};
+pub use engine::{InstantQuery, QueryEngine, QueryOptions, RangeQuery};
+pub use error::{ErrorKind, ExecError, Stage};
+pub use output::{QueryData, QueryOutput};
+pub use stats::{EngineTotals, QueryStats, QueryTimings};

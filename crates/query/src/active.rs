@@ -1,0 +1,113 @@
+//! Which queries there are right now.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use reba_promql::eval::QueryTimes;
+use reba_storage::Budget;
+
+/// Names a query as long as it is active; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// A query that waits or runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveQuery {
+    /// By this it can be stopped.
+    pub id: QueryId,
+    /// The text of the query.
+    pub query: String,
+    /// The times it asks for.
+    pub times: QueryTimes,
+    /// How long ago it was asked.
+    pub age: Duration,
+    /// Whether it runs; otherwise it waits.
+    pub running: bool,
+}
+
+/// All active queries.
+#[derive(Debug, Default)]
+pub(crate) struct ActiveQueries {
+    next: AtomicU64,
+    queries: Mutex<BTreeMap<QueryId, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    query: String,
+    times: QueryTimes,
+    since: Instant,
+    running: Arc<AtomicBool>,
+    budget: Arc<Budget>,
+}
+
+impl ActiveQueries {
+    /// Lists a query until the registration is dropped.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        query: &str,
+        times: QueryTimes,
+        budget: &Arc<Budget>,
+        since: Instant,
+    ) -> Registration {
+        let id = QueryId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let running = Arc::new(AtomicBool::new(false));
+        let (query, budget) = (query.to_owned(), Arc::clone(budget));
+        let entry = Entry { query, times, since, running: Arc::clone(&running), budget };
+        self.queries.lock().insert(id, entry);
+        Registration { id, running, list: Arc::clone(self) }
+    }
+
+    /// The queries, oldest first.
+    pub(crate) fn list(&self) -> Vec<ActiveQuery> {
+        let queries = self.queries.lock();
+        queries
+            .iter()
+            .map(|(id, entry)| ActiveQuery {
+                id: *id,
+                query: entry.query.clone(),
+                times: entry.times,
+                age: entry.since.elapsed(),
+                running: entry.running.load(Ordering::Relaxed),
+            })
+            .collect()
+    }
+
+    /// Stops a query. Returns whether it was there.
+    pub(crate) fn kill(&self, id: QueryId) -> bool {
+        self.queries.lock().get(&id).map(|entry| entry.budget.cancel()).is_some()
+    }
+
+    /// Stops them all.
+    pub(crate) fn kill_all(&self) {
+        self.queries.lock().values().for_each(|entry| entry.budget.cancel());
+    }
+}
+
+/// Keeps a query listed.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    id: QueryId,
+    running: Arc<AtomicBool>,
+    list: Arc<ActiveQueries>,
+}
+
+impl Registration {
+    /// The query left the queue.
+    pub(crate) fn start(&self) {
+        self.running.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.list.queries.lock().remove(&self.id);
+    }
+}

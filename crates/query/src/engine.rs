@@ -1,0 +1,280 @@
+//! The engine: who may run when, and for how long.
+
+use std::{
+    any::Any,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reba_promql::eval::{PlanOptions, QueryTimes};
+use reba_storage::{Budget, MetricQuerier};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout_at,
+};
+
+use crate::{
+    ActiveQuery, EngineConfig, EngineTotals, ExecError, QueryId, QueryOutput, QueryStats, Stage,
+    active::{ActiveQueries, Registration},
+    guard::CancelOnDrop,
+    helpers::Helpers,
+    pool::Pool,
+    run::{Context, Task},
+    stats::Totals,
+};
+
+/// Questions about names and labels that run at the same time. They are short, and do not wait for queries.
+const METADATA_SLOTS: usize = 4;
+
+/// What one query may ask for beside its text and times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// A deadline shorter than that of the engine.
+    pub timeout: Option<Duration>,
+    /// How far back instant selectors look, milliseconds; none or 0 means as the engine is configured.
+    pub lookback_ms: Option<i64>,
+}
+
+/// A query for one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstantQuery {
+    /// PromQL.
+    pub query: String,
+    /// Unix milliseconds.
+    pub time: i64,
+    /// What else is asked for.
+    pub options: QueryOptions,
+}
+
+/// A query for a range of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeQuery {
+    /// PromQL.
+    pub query: String,
+    /// The first step, Unix milliseconds.
+    pub start: i64,
+    /// No step is later, Unix milliseconds.
+    pub end: i64,
+    /// Milliseconds between steps.
+    pub step: i64,
+    /// What else is asked for.
+    pub options: QueryOptions,
+}
+
+/// Runs queries over one store.
+///
+/// Dropping it stops all queries and waits for its threads.
+pub struct QueryEngine {
+    shared: Arc<Shared>,
+    subquery_step_ms: AtomicI64,
+    active: Arc<ActiveQueries>,
+    queries: Arc<Semaphore>,
+    metadata: Arc<Semaphore>,
+    pool: Pool,
+}
+
+/// What jobs take along to their thread.
+struct Shared {
+    store: Arc<dyn MetricQuerier>,
+    config: EngineConfig,
+    helpers: Helpers,
+    totals: Totals,
+}
+
+impl QueryEngine {
+    /// Starts the engine's threads.
+    pub fn new(store: Arc<dyn MetricQuerier>, config: EngineConfig) -> io::Result<Self> {
+        let concurrency = config.limits.max_concurrency.max(1);
+        Ok(QueryEngine {
+            pool: Pool::start(concurrency + METADATA_SLOTS)?,
+            shared: Arc::new(Shared {
+                store,
+                config,
+                helpers: Helpers::new(config.cores),
+                totals: Totals::default(),
+            }),
+            subquery_step_ms: AtomicI64::new(config.subquery_step_ms),
+            active: Arc::default(),
+            queries: Arc::new(Semaphore::new(concurrency)),
+            metadata: Arc::new(Semaphore::new(METADATA_SLOTS)),
+        })
+    }
+
+    /// Evaluates a query at one time.
+    pub async fn instant(&self, query: InstantQuery) -> Result<QueryOutput, ExecError> {
+        let times = QueryTimes::Instant { t: query.time };
+        self.query(query.query, times, query.options).await
+    }
+
+    /// Evaluates a query at each step of a range.
+    pub async fn range(&self, query: RangeQuery) -> Result<QueryOutput, ExecError> {
+        let RangeQuery { query, start, end, step, options } = query;
+        if step <= 0 {
+            return Err(ExecError::BadData(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                    .to_owned(),
+            ));
+        }
+        if end < start {
+            return Err(ExecError::BadData("end timestamp must not be before start time".to_owned()));
+        }
+        self.query(query, QueryTimes::Range { start, end, step }, options).await
+    }
+
+    /// Changes the step of subqueries that name none, milliseconds: a reload may change the evaluation interval.
+    pub fn set_subquery_step(&self, ms: i64) {
+        self.subquery_step_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// What the engine was told at its start.
+    pub fn config(&self) -> &EngineConfig {
+        &self.shared.config
+    }
+
+    /// The store that is asked.
+    pub fn store(&self) -> &Arc<dyn MetricQuerier> {
+        &self.shared.store
+    }
+
+    /// Queries that wait or run, oldest first.
+    pub fn active(&self) -> Vec<ActiveQuery> {
+        self.active.list()
+    }
+
+    /// Stops a query, which then ends as canceled. Returns whether there was one.
+    pub fn kill(&self, id: QueryId) -> bool {
+        self.active.kill(id)
+    }
+
+    /// What all queries have cost so far.
+    pub fn totals(&self) -> EngineTotals {
+        self.shared.totals.snapshot()
+    }
+
+    async fn query(
+        &self,
+        query: String,
+        times: QueryTimes,
+        options: QueryOptions,
+    ) -> Result<QueryOutput, ExecError> {
+        let asked = Instant::now();
+        let config = &self.shared.config;
+        let limits = &config.limits;
+        let budget = Arc::new(Budget::new(limits.max_series, limits.max_bytes));
+        let registration = self.active.register(&query, times, &budget, asked);
+        let plan = PlanOptions {
+            lookback: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(config.lookback_ms),
+            subquery_step: self.subquery_step_ms.load(Ordering::Relaxed).max(1),
+        };
+        let task = Task { query, times, plan };
+        let timeout = options.timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
+        let shared = Arc::clone(&self.shared);
+        let work = move |budget: &Budget| shared.answer(&task, &registration, asked, budget);
+        self.run(&self.queries, timeout, budget, work).await
+    }
+
+    /// A question to the store itself, on a thread of the pool.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn MetricQuerier, &Budget) -> Result<T, ExecError> + Send + 'static,
+    ) -> Result<T, ExecError> {
+        let limits = &self.shared.config.limits;
+        let budget = Arc::new(Budget::new(limits.max_series, limits.max_bytes));
+        let store = Arc::clone(&self.shared.store);
+        let work = move |budget: &Budget| question(&*store, budget);
+        self.run(&self.metadata, limits.timeout, budget, work).await
+    }
+
+    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped,
+    /// or the deadline passes, the budget is cancelled, and the slot is given back when the work has noticed.
+    async fn run<T: Send + 'static>(
+        &self,
+        slots: &Arc<Semaphore>,
+        timeout: Duration,
+        budget: Arc<Budget>,
+        work: impl FnOnce(&Budget) -> Result<T, ExecError> + Send + 'static,
+    ) -> Result<T, ExecError> {
+        if timeout.is_zero() {
+            return Err(ExecError::Timeout(Stage::Queue));
+        }
+        let deadline = tokio::time::Instant::now() + timeout;
+        let guard = CancelOnDrop(Arc::clone(&budget));
+        let slot = timeout_at(deadline, Arc::clone(slots).acquire_owned())
+            .await
+            .map_err(|_| ExecError::Timeout(Stage::Queue))?
+            .map_err(|_| ExecError::shut_down())?;
+        if budget.is_cancelled() {
+            return Err(ExecError::Canceled(Stage::Queue));
+        }
+        let (answer, answered) = oneshot::channel();
+        let job = move || complete(slot, answer, || work(&budget));
+        if !self.pool.submit(Box::new(job)) {
+            return Err(ExecError::shut_down());
+        }
+        let result = timeout_at(deadline, answered).await;
+        drop(guard);
+        match result {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ExecError::shut_down()),
+            Err(_) => Err(ExecError::Timeout(Stage::Evaluation)),
+        }
+    }
+}
+
+/// Runs a job to its end: a panic becomes an error, and the slot is free before the answer is there, so that who
+/// got it can ask again at once.
+fn complete<T>(
+    slot: OwnedSemaphorePermit,
+    answer: oneshot::Sender<Result<T, ExecError>>,
+    work: impl FnOnce() -> Result<T, ExecError>,
+) {
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    drop(slot);
+    // Nobody may be waiting any more.
+    let _ = answer.send(result);
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> ExecError {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "query panicked");
+    ExecError::Internal(format!("unexpected error: {text}"))
+}
+
+impl Shared {
+    fn answer(
+        &self,
+        task: &Task,
+        registration: &Registration,
+        asked: Instant,
+        budget: &Budget,
+    ) -> Result<QueryOutput, ExecError> {
+        registration.start();
+        let mut stats = QueryStats::default();
+        stats.timings.exec_queue = asked.elapsed();
+        let context = Context { store: &*self.store, config: &self.config, helpers: &self.helpers, budget };
+        let mut result = task.run(context, &mut stats);
+        if let Ok(output) = &mut result {
+            output.stats.timings.exec_total = asked.elapsed();
+        }
+        self.totals.count(&stats, result.as_ref().err());
+        result
+    }
+}
+
+impl Drop for QueryEngine {
+    fn drop(&mut self) {
+        self.active.kill_all();
+    }
+}
+
+impl fmt::Debug for QueryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryEngine").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,65 @@
+//! What a query gives.
+
+use reba_promql::eval::value::{MatrixSeries, Steps, VectorSeries};
+
+use crate::QueryStats;
+
+/// The result of a query.
+#[derive(Clone, Debug)]
+pub struct QueryOutput {
+    /// The value.
+    pub data: QueryData,
+    /// Warnings, ready to be shown.
+    pub warnings: Vec<String>,
+    /// Infos, ready to be shown.
+    pub infos: Vec<String>,
+    /// What the query cost.
+    pub stats: QueryStats,
+}
+
+/// The value of a query. Times are Unix milliseconds.
+#[derive(Clone, Debug)]
+pub enum QueryData {
+    /// A number (instant queries).
+    Scalar {
+        /// The time of the query.
+        t: i64,
+        /// The number.
+        v: f64,
+    },
+    /// A text (instant queries).
+    String {
+        /// The time of the query.
+        t: i64,
+        /// The text.
+        v: String,
+    },
+    /// An instant vector (instant queries), in the order that the query gave it.
+    Vector {
+        /// The time of the query.
+        t: i64,
+        /// Each with a column of one slot, which is never empty.
+        series: Vec<VectorSeries>,
+    },
+    /// A range vector (instant queries), sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+    /// A vector at every step (range queries), sorted by labels; a scalar is one series without labels.
+    Range {
+        /// The steps.
+        steps: Steps,
+        /// Each with a slot a step, of which at least one is not empty.
+        series: Vec<VectorSeries>,
+    },
+}
+
+impl QueryData {
+    /// As it is named in the field `resultType` of an answer.
+    pub fn result_type(&self) -> &'static str {
+        match self {
+            QueryData::Scalar { .. } => "scalar",
+            QueryData::String { .. } => "string",
+            QueryData::Vector { .. } => "vector",
+            QueryData::Matrix(_) | QueryData::Range { .. } => "matrix",
+        }
+    }
+}
