@@ -10,6 +10,7 @@ mod notation;
 mod runner;
 mod script;
 mod store;
+mod suite;
 
 pub use clock::SimClock;
 pub use compare::{almost_equal, histograms_match};
@@ -20,3 +21,4 @@ pub use script::{
     Command, Eval, EvalTimes, Expect, ExpectKind, ExpectText, Load, LoadedSeries, ScriptError, parse_script,
 };
 pub use store::{MemConfig, MemStore};
+pub use suite::{MetricStore, SuiteConfig, metric_suite};

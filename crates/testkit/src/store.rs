@@ -21,7 +21,7 @@ pub struct MemConfig {
     /// Samples may be older than the newest of their series if they are not older than the newest of the store by more
     /// than this, milliseconds. 0 admits none.
     pub out_of_order_window: i64,
-    /// Without an out-of-order window: how much older than the newest sample of the store a sample may be at all.
+    /// How much older than the newest sample of the store a sample may be that is in order, milliseconds.
     pub accept_back: i64,
 }
 
@@ -102,16 +102,24 @@ impl MemStore {
         {
             return Err(RejectReason::InvalidHistogram);
         }
-        if let Some(old) = series.samples.get(&t) {
-            return if old.same(value) { Ok(()) } else { Err(RejectReason::DuplicateTimestamp) };
+        let behind = |back: i64| newest.is_some_and(|newest| t < newest.saturating_sub(back));
+        let last = series.samples.last_key_value();
+        if let Some((_, last)) = last.filter(|(at, _)| **at == t) {
+            return if last.same(value) { Ok(()) } else { Err(RejectReason::DuplicateTimestamp) };
+        }
+        let in_order = last.is_none_or(|(at, _)| *at < t);
+        if in_order && !behind(self.config.accept_back) {
+            return Ok(());
         }
         let window = self.config.out_of_order_window;
-        let in_order = series.samples.last_key_value().is_none_or(|(last, _)| *last < t);
-        let back = if window > 0 { window } else { self.config.accept_back };
-        if newest.is_some_and(|newest| t < newest.saturating_sub(back)) {
-            return Err(RejectReason::TooOld);
+        if window > 0 {
+            return match series.samples.get(&t) {
+                _ if behind(window) => Err(RejectReason::TooOld),
+                Some(old) if !old.same(value) => Err(RejectReason::DuplicateTimestamp),
+                _ => Ok(()),
+            };
         }
-        if in_order || window > 0 { Ok(()) } else { Err(RejectReason::OutOfOrder) }
+        Err(if behind(self.config.accept_back) { RejectReason::TooOld } else { RejectReason::OutOfOrder })
     }
 }
 
