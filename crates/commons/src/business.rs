@@ -1,6 +1,6 @@
 //! What EasyMO does, in numbers: one typed method an event, so that no caller spells a metric or label name.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
@@ -109,12 +109,12 @@ pub struct DbQuery<'a> {
 /// The business metrics of one service. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct BusinessMetrics {
-    families: Families,
+    families: Arc<Families>,
     clock: Clock,
     trace: Option<TraceContext>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Families {
     ride_requests: Counters<2>,
     rides_accepted: Counters<1>,
@@ -195,7 +195,7 @@ impl Families {
 
 impl BusinessMetrics {
     pub(crate) fn register(registry: &mut Registrar, clock: Clock) -> Self {
-        Self { families: Families::register(registry), clock, trace: None }
+        Self { families: Arc::new(Families::register(registry)), clock, trace: None }
     }
 
     /// The same metrics; what is tracked through it carries `trace` as its exemplar.

@@ -15,6 +15,7 @@ use crate::{
     fleet,
     node::{Node, World},
     process::Strain,
+    rides::DueRide,
     routes::{Incoming, Topic},
 };
 
@@ -101,8 +102,9 @@ impl Engine {
         }
         self.follow_the_day(busy);
         let due = self.world.rides.lock().due(now);
-        for (id, ride) in due {
-            let (world, trace) = (self.world.clone(), self.trace(ride.dice));
+        for DueRide { id, ride, attempt } in due {
+            let dice = ride.dice.for_asker(&format!("end, attempt {attempt}"));
+            let (world, trace) = (self.world.clone(), self.trace(dice));
             self.world.spawn(async move {
                 world.caller.post(&trace, Service::Simulator, &format!("/rides/{id}/complete"), &()).await;
             });

@@ -37,18 +37,18 @@ pub enum EventKind {
 
 /// How often things happen, in events a second at mean busyness.
 const RATES: [(EventKind, f64); 12] = [
-    (EventKind::RideByWhatsApp, 0.80),
-    (EventKind::RideByVoice, 0.25),
-    (EventKind::Chat, 0.40),
-    (EventKind::SupportRequest, 0.25),
-    (EventKind::Browse, 1.50),
-    (EventKind::Order, 0.25),
-    (EventKind::InsuranceQuote, 0.30),
-    (EventKind::InsurancePolicy, 0.15),
-    (EventKind::TopUp, 0.30),
-    (EventKind::Balance, 0.60),
-    (EventKind::Signup, 0.15),
-    (EventKind::AdminView, 0.40),
+    (EventKind::RideByWhatsApp, 1.05),
+    (EventKind::RideByVoice, 0.35),
+    (EventKind::Chat, 0.50),
+    (EventKind::SupportRequest, 0.30),
+    (EventKind::Browse, 2.00),
+    (EventKind::Order, 0.30),
+    (EventKind::InsuranceQuote, 0.40),
+    (EventKind::InsurancePolicy, 0.20),
+    (EventKind::TopUp, 0.40),
+    (EventKind::Balance, 0.80),
+    (EventKind::Signup, 0.20),
+    (EventKind::AdminView, 0.50),
 ];
 
 /// An event of the plan.

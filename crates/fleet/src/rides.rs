@@ -60,11 +60,27 @@ impl Ride {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    ride: Ride,
+    /// How often it was named as due.
+    attempts: u32,
+}
+
+/// A ride that should have ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct DueRide {
+    pub(crate) id: u64,
+    pub(crate) ride: Ride,
+    /// Counts the attempts to end it, from 1: each has luck of its own, or a ride once unlucky would never end.
+    pub(crate) attempt: u32,
+}
+
 /// Rides under way, by their ids, and when each is due to end.
 #[derive(Debug, Default)]
 pub(crate) struct Rides {
     next_id: u64,
-    under_way: BTreeMap<u64, Ride>,
+    under_way: BTreeMap<u64, UnderWay>,
     due: BTreeSet<(Duration, u64)>,
 }
 
@@ -72,14 +88,14 @@ impl Rides {
     /// Starts a ride that is due to end at a simulated time; returns its id.
     pub(crate) fn start(&mut self, ride: Ride, ends: Duration) -> u64 {
         self.next_id += 1;
-        self.under_way.insert(self.next_id, ride);
+        self.under_way.insert(self.next_id, UnderWay { ride, attempts: 0 });
         self.due.insert((ends, self.next_id));
         self.next_id
     }
 
     /// Takes a ride off those under way; nothing if it ended before.
     pub(crate) fn finish(&mut self, id: u64) -> Option<Ride> {
-        self.under_way.remove(&id)
+        Some(self.under_way.remove(&id)?.ride)
     }
 
     /// How many rides are under way.
@@ -89,12 +105,17 @@ impl Rides {
 
     /// The rides that should have ended by now. Each is named again a little later unless it was finished, so that
     /// none is forgotten when the service that finishes them is down.
-    pub(crate) fn due(&mut self, now: Duration) -> Vec<(u64, Ride)> {
+    pub(crate) fn due(&mut self, now: Duration) -> Vec<DueRide> {
         let later = self.due.split_off(&(now + Duration::from_nanos(1), 0));
         let due = std::mem::replace(&mut self.due, later);
-        let ids = due.into_iter().map(|(_, id)| id);
-        let rides: Vec<(u64, Ride)> = ids.filter_map(|id| Some((id, *self.under_way.get(&id)?))).collect();
-        self.due.extend(rides.iter().map(|(id, _)| (now + RETRY, *id)));
+        let mut rides = Vec::with_capacity(due.len());
+        for (_, id) in due {
+            if let Some(UnderWay { ride, attempts }) = self.under_way.get_mut(&id) {
+                *attempts += 1;
+                rides.push(DueRide { id, ride: *ride, attempt: *attempts });
+                self.due.insert((now + RETRY, id));
+            }
+        }
         rides
     }
 }
@@ -110,9 +131,9 @@ mod tests {
         let at = Duration::from_secs;
         let id = rides.start(ride, at(10));
         assert_eq!(rides.due(at(9)), []);
-        assert_eq!(rides.due(at(10)), [(id, ride)]);
+        assert_eq!(rides.due(at(10)), [DueRide { id, ride, attempt: 1 }]);
         assert_eq!(rides.due(at(11)), [], "the first attempt is under way");
-        assert_eq!(rides.due(at(30)), [(id, ride)], "it failed");
+        assert_eq!(rides.due(at(30)), [DueRide { id, ride, attempt: 2 }], "it failed");
         assert_eq!(rides.finish(id), Some(ride));
         assert_eq!(rides.finish(id), None);
         assert_eq!(rides.due(at(1_000)), []);
