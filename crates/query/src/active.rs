@@ -13,15 +13,11 @@ use parking_lot::Mutex;
 use reba_promql::eval::QueryTimes;
 use reba_storage::Budget;
 
-/// Names a query as long as it is active; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueryId(pub u64);
-
 /// A query that waits or runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveQuery {
-    /// By this it can be stopped.
-    pub id: QueryId,
+    /// Names it as long as it is active; no later query gets the same number.
+    pub id: u64,
     /// The text of the query.
     pub query: String,
     /// The times it asks for.
@@ -36,7 +32,7 @@ pub struct ActiveQuery {
 #[derive(Debug, Default)]
 pub(crate) struct ActiveQueries {
     next: AtomicU64,
-    queries: Mutex<BTreeMap<QueryId, Entry>>,
+    queries: Mutex<BTreeMap<u64, Entry>>,
 }
 
 #[derive(Debug)]
@@ -57,7 +53,7 @@ impl ActiveQueries {
         budget: &Arc<Budget>,
         since: Instant,
     ) -> Registration {
-        let id = QueryId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let running = Arc::new(AtomicBool::new(false));
         let (query, budget) = (query.to_owned(), Arc::clone(budget));
         let entry = Entry { query, times, since, running: Arc::clone(&running), budget };
@@ -81,7 +77,7 @@ impl ActiveQueries {
     }
 
     /// Stops a query. Returns whether it was there.
-    pub(crate) fn kill(&self, id: QueryId) -> bool {
+    pub(crate) fn kill(&self, id: u64) -> bool {
         self.queries.lock().get(&id).map(|entry| entry.budget.cancel()).is_some()
     }
 
@@ -94,7 +90,7 @@ impl ActiveQueries {
 /// Keeps a query listed.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    id: QueryId,
+    id: u64,
     running: Arc<AtomicBool>,
     list: Arc<ActiveQueries>,
 }

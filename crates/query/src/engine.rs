@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    ActiveQuery, EngineConfig, EngineTotals, ExecError, QueryId, QueryOutput, QueryStats, Stage,
+    ActiveQuery, EngineConfig, EngineTotals, ExecError, QueryOutput, QueryStats, Stage,
     active::{ActiveQueries, Registration},
     guard::CancelOnDrop,
     helpers::Helpers,
@@ -31,15 +31,6 @@ use crate::{
 /// Questions about names and labels that run at the same time. They are short, and do not wait for queries.
 const METADATA_SLOTS: usize = 4;
 
-/// What one query may ask for beside its text and times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueryOptions {
-    /// A deadline shorter than that of the engine.
-    pub timeout: Option<Duration>,
-    /// How far back instant selectors look, milliseconds; none or 0 means as the engine is configured.
-    pub lookback_ms: Option<i64>,
-}
-
 /// A query for one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstantQuery {
@@ -47,8 +38,10 @@ pub struct InstantQuery {
     pub query: String,
     /// Unix milliseconds.
     pub time: i64,
-    /// What else is asked for.
-    pub options: QueryOptions,
+    /// A deadline shorter than that of the engine.
+    pub timeout: Option<Duration>,
+    /// How far back instant selectors look, milliseconds; none or 0 means as the engine is configured.
+    pub lookback_delta: Option<i64>,
 }
 
 /// A query for a range of times.
@@ -62,8 +55,10 @@ pub struct RangeQuery {
     pub end: i64,
     /// Milliseconds between steps.
     pub step: i64,
-    /// What else is asked for.
-    pub options: QueryOptions,
+    /// A deadline shorter than that of the engine.
+    pub timeout: Option<Duration>,
+    /// How far back instant selectors look, milliseconds; none or 0 means as the engine is configured.
+    pub lookback_delta: Option<i64>,
 }
 
 /// Runs queries over one store.
@@ -107,13 +102,13 @@ impl QueryEngine {
 
     /// Evaluates a query at one time.
     pub async fn instant(&self, query: InstantQuery) -> Result<QueryOutput, ExecError> {
-        let times = QueryTimes::Instant { t: query.time };
-        self.query(query.query, times, query.options).await
+        let InstantQuery { query, time, timeout, lookback_delta } = query;
+        self.query(query, QueryTimes::Instant { t: time }, timeout, lookback_delta).await
     }
 
     /// Evaluates a query at each step of a range.
     pub async fn range(&self, query: RangeQuery) -> Result<QueryOutput, ExecError> {
-        let RangeQuery { query, start, end, step, options } = query;
+        let RangeQuery { query, start, end, step, timeout, lookback_delta } = query;
         if step <= 0 {
             return Err(ExecError::BadData(
                 "zero or negative query resolution step widths are not accepted. Try a positive integer"
@@ -123,7 +118,7 @@ impl QueryEngine {
         if end < start {
             return Err(ExecError::BadData("end timestamp must not be before start time".to_owned()));
         }
-        self.query(query, QueryTimes::Range { start, end, step }, options).await
+        self.query(query, QueryTimes::Range { start, end, step }, timeout, lookback_delta).await
     }
 
     /// Changes the step of subqueries that name none, milliseconds: a reload may change the evaluation interval.
@@ -142,12 +137,12 @@ impl QueryEngine {
     }
 
     /// Queries that wait or run, oldest first.
-    pub fn active(&self) -> Vec<ActiveQuery> {
+    pub fn active_queries(&self) -> Vec<ActiveQuery> {
         self.active.list()
     }
 
     /// Stops a query, which then ends as canceled. Returns whether there was one.
-    pub fn kill(&self, id: QueryId) -> bool {
+    pub fn kill(&self, id: u64) -> bool {
         self.active.kill(id)
     }
 
@@ -160,7 +155,8 @@ impl QueryEngine {
         &self,
         query: String,
         times: QueryTimes,
-        options: QueryOptions,
+        timeout: Option<Duration>,
+        lookback_delta: Option<i64>,
     ) -> Result<QueryOutput, ExecError> {
         let asked = Instant::now();
         let config = &self.shared.config;
@@ -168,18 +164,19 @@ impl QueryEngine {
         let budget = Arc::new(Budget::new(limits.max_series, limits.max_bytes));
         let registration = self.active.register(&query, times, &budget, asked);
         let plan = PlanOptions {
-            lookback: options.lookback_ms.filter(|ms| *ms > 0).unwrap_or(config.lookback_ms),
+            lookback: lookback_delta.filter(|ms| *ms > 0).unwrap_or(config.lookback_ms),
             subquery_step: self.subquery_step_ms.load(Ordering::Relaxed).max(1),
         };
         let task = Task { query, times, plan };
-        let timeout = options.timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
+        let timeout = timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
         let shared = Arc::clone(&self.shared);
         let work = move |budget: &Budget| shared.answer(&task, &registration, asked, budget);
         self.run(&self.queries, timeout, budget, work).await
     }
 
-    /// A question to the store itself, on a thread of the pool.
-    pub(crate) async fn ask<T: Send + 'static>(
+    /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline
+    /// and their budget.
+    pub async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn MetricQuerier, &Budget) -> Result<T, ExecError> + Send + 'static,
     ) -> Result<T, ExecError> {

@@ -18,9 +18,9 @@ mod pool;
 mod run;
 mod stats;
 
-pub use active::{ActiveQuery, QueryId};
+pub use active::ActiveQuery;
 pub use config::{EngineConfig, QueryLimits};
-pub use engine::{InstantQuery, QueryEngine, QueryOptions, RangeQuery};
+pub use engine::{InstantQuery, QueryEngine, RangeQuery};
 pub use error::{ErrorKind, ExecError, Stage};
 pub use output::{QueryData, QueryOutput};
 pub use stats::{EngineTotals, QueryStats, QueryTimings};

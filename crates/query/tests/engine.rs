@@ -12,8 +12,7 @@ use std::{
 use reba_model::{Labels, Matcher, Series, TimeRange};
 use reba_promql::syntax::ParseOptions;
 use reba_query::{
-    EngineConfig, ErrorKind, ExecError, InstantQuery, QueryData, QueryEngine, QueryLimits, QueryOptions,
-    RangeQuery, Stage,
+    EngineConfig, ErrorKind, ExecError, InstantQuery, QueryData, QueryEngine, QueryLimits, RangeQuery, Stage,
 };
 use reba_storage::{
     AppendMode, Budget, ExemplarSeries, FloatSample, MetricAppender, MetricQuerier, QueryError,
@@ -36,12 +35,12 @@ fn store() -> MemStore {
 }
 
 fn instant(query: &str) -> InstantQuery {
-    InstantQuery { query: query.to_owned(), time: 600_000, options: QueryOptions::default() }
+    InstantQuery { query: query.to_owned(), time: 600_000, timeout: None, lookback_delta: None }
 }
 
 fn range(query: &str) -> RangeQuery {
-    let options = QueryOptions::default();
-    RangeQuery { query: query.to_owned(), start: 300_000, end: 600_000, step: 60_000, options }
+    let query = query.to_owned();
+    RangeQuery { query, start: 300_000, end: 600_000, step: 60_000, timeout: None, lookback_delta: None }
 }
 
 fn engine(limits: QueryLimits) -> QueryEngine {
@@ -164,7 +163,11 @@ async fn an_instant_query_gives_what_its_type_says() {
 async fn a_range_query_has_a_slot_for_each_step() {
     let engine = engine(QueryLimits::default());
     let output = engine.range(range("rate(seconds_total[1m])")).await.unwrap();
-    assert_eq!(columns(&output.data), [("a".to_owned(), vec![1.0; 6]), ("b".to_owned(), vec![10.0; 6])]);
+    let rounded: Vec<(String, Vec<f64>)> = columns(&output.data)
+        .into_iter()
+        .map(|(job, v)| (job, v.iter().map(|v| v.round()).collect()))
+        .collect();
+    assert_eq!(rounded, [("a".to_owned(), vec![1.0; 6]), ("b".to_owned(), vec![10.0; 6])]);
     assert_eq!(output.data.result_type(), "matrix");
     assert_eq!(output.stats.series, 2);
     assert!(output.stats.total_samples >= 2 * 6 * 4 && output.stats.peak_samples > 0);
@@ -182,7 +185,7 @@ async fn offsets_subqueries_and_pinned_times_fetch_what_they_need() {
         ("seconds_total{job='a'} offset 5m", 300.0),
         ("seconds_total{job='a'} @ 150", 150.0),
         ("sum_over_time(seconds_total{job='a'}[2m:1m] @ 300 offset 1m)", 180.0 + 240.0),
-        ("max_over_time(rate(seconds_total{job='b'}[1m])[5m:])", 10.0),
+        ("max_over_time(idelta(seconds_total{job='b'}[1m])[5m:])", 150.0),
         ("count_over_time(seconds_total{job='a'}[step() + 30s])", 2.0),
     ] {
         let data = engine.instant(instant(query)).await.unwrap().data;
@@ -195,11 +198,7 @@ async fn offsets_subqueries_and_pinned_times_fetch_what_they_need() {
 #[tokio::test]
 async fn lookback_and_subquery_step_can_be_chosen() {
     let engine = engine(QueryLimits::default());
-    let at = |time, lookback_ms| InstantQuery {
-        time,
-        options: QueryOptions { lookback_ms, ..QueryOptions::default() },
-        ..instant("seconds_total")
-    };
+    let at = |time, lookback_delta| InstantQuery { time, lookback_delta, ..instant("seconds_total") };
     for (query, expected) in [
         (at(890_000, None), 2),
         (at(910_000, None), 0),
@@ -299,13 +298,13 @@ async fn a_query_that_takes_too_long_times_out_and_stops() {
     let error = engine.instant(instant("up")).await.unwrap_err();
     assert_eq!(error, ExecError::Timeout(Stage::Evaluation));
     assert_eq!(error.to_string(), "query timed out in expression evaluation");
-    until(|| odd.cancelled.load(Ordering::SeqCst) == 1 && engine.active().is_empty()).await;
+    until(|| odd.cancelled.load(Ordering::SeqCst) == 1 && engine.active_queries().is_empty()).await;
 
-    let long = QueryOptions { timeout: Some(Duration::from_secs(3600)), ..QueryOptions::default() };
-    let error = engine.instant(InstantQuery { options: long, ..instant("up") }).await.unwrap_err();
+    let long = Some(Duration::from_secs(3600));
+    let error = engine.instant(InstantQuery { timeout: long, ..instant("up") }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "nobody may ask for more than the engine allows");
-    let none = QueryOptions { timeout: Some(Duration::ZERO), ..QueryOptions::default() };
-    let error = engine.instant(InstantQuery { options: none, ..instant("1") }).await.unwrap_err();
+    let none = Some(Duration::ZERO);
+    let error = engine.instant(InstantQuery { timeout: none, ..instant("1") }).await.unwrap_err();
     assert_eq!(error.to_string(), "query timed out in query queue");
 }
 
@@ -319,11 +318,11 @@ async fn no_more_queries_run_than_allowed_and_the_others_wait_or_time_out() {
         tokio::spawn(async move { engine.instant(instant("seconds_total")).await })
     };
     let first: Vec<_> = (0..5).map(|_| ask()).collect();
-    until(|| odd.inside.load(Ordering::SeqCst) == 2 && engine.active().len() == 5).await;
-    assert_eq!(engine.active().iter().filter(|q| q.running).count(), 2);
+    until(|| odd.inside.load(Ordering::SeqCst) == 2 && engine.active_queries().len() == 5).await;
+    assert_eq!(engine.active_queries().iter().filter(|q| q.running).count(), 2);
 
-    let soon = QueryOptions { timeout: Some(Duration::from_millis(5)), ..QueryOptions::default() };
-    let error = engine.instant(InstantQuery { options: soon, ..instant("1") }).await.unwrap_err();
+    let soon = Some(Duration::from_millis(5));
+    let error = engine.instant(InstantQuery { timeout: soon, ..instant("1") }).await.unwrap_err();
     assert_eq!(error, ExecError::Timeout(Stage::Queue));
     // Questions about labels do not stand behind queries.
     let names = engine.label_names(vec![], TimeRange::ALL).await.unwrap();
@@ -334,7 +333,7 @@ async fn no_more_queries_run_than_allowed_and_the_others_wait_or_time_out() {
         query.await.unwrap().unwrap();
     }
     assert_eq!(odd.most_inside.load(Ordering::SeqCst), 2);
-    assert!(engine.active().is_empty());
+    assert!(engine.active_queries().is_empty());
 }
 
 #[tokio::test]
@@ -361,7 +360,7 @@ async fn a_query_can_be_killed_by_its_id() {
         tokio::spawn(async move { engine.range(range("up")).await })
     };
     until(|| odd.inside.load(Ordering::SeqCst) == 1).await;
-    let active = engine.active();
+    let active = engine.active_queries();
     assert_eq!((active.len(), active[0].query.as_str(), active[0].running), (1, "up", true));
     assert!(engine.kill(active[0].id));
     let error = query.await.unwrap().unwrap_err();
@@ -394,7 +393,11 @@ async fn the_deepest_query_that_parses_fits_on_the_stack() {
         format!("{}seconds_total{}", "sum(".repeat(100), ")".repeat(100)),
         format!("{}seconds_total", "-".repeat(100)),
         format!("{}1", "1 ^ ".repeat(60)),
-        format!("{}seconds_total[1m]{}", "max_over_time(".repeat(90), "[1m:30s])".repeat(89) + ")"),
+        format!(
+            "{}seconds_total[1m]{}",
+            "max_over_time(".repeat(90),
+            ")".to_owned() + &"[1m:30s])".repeat(89)
+        ),
     ];
     for query in queries {
         let result = engine.range(range(&query)).await;
