@@ -1,1 +1,3 @@
 //! Sends alerts to Alertmanagers; receivers come with the alerting capability.
+
+pub mod alertmanager;
