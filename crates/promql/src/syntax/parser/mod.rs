@@ -23,8 +23,8 @@ use super::{
     token::{Lexeme, Token, Word, describe},
 };
 
-/// Which experimental parts of the language are accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which younger parts of the language are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseOptions {
     /// Functions and aggregations that upstream calls experimental.
     pub experimental_functions: bool,
@@ -34,6 +34,18 @@ pub struct ParseOptions {
     pub extended_range_selectors: bool,
     /// `fill`, `fill_left` and `fill_right`.
     pub fill_modifiers: bool,
+}
+
+impl Default for ParseOptions {
+    /// As the newest upstream has it without feature flags: duration expressions, nothing experimental.
+    fn default() -> Self {
+        ParseOptions {
+            experimental_functions: false,
+            duration_expressions: true,
+            extended_range_selectors: false,
+            fill_modifiers: false,
+        }
+    }
 }
 
 impl ParseOptions {

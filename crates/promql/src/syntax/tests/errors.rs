@@ -307,7 +307,8 @@ fn what_is_experimental_is_refused_unless_it_is_switched_on() {
         ("up[5m] anchored", "anchored modifier is experimental and not enabled"),
         ("a + fill(0) b", "binop fill modifiers are experimental and not enabled"),
     ] {
-        let plain = parse(query, ParseOptions::default()).map(|e| e.to_string());
+        let stable = ParseOptions { duration_expressions: false, ..ParseOptions::default() };
+        let plain = parse(query, stable).map(|e| e.to_string());
         assert_eq!(plain.map_err(|e| e.message), Err(expected.to_owned()), "{query}");
         assert!(parse(query, ParseOptions::all()).is_ok(), "{query}");
     }
