@@ -93,7 +93,7 @@ impl Histogram {
         }
         let shift = shift_between(self.schema, schema);
         for positive in [true, false] {
-            let reduced = self.side(positive).reduced(shift, false);
+            let reduced = self.side(positive).reduced(shift, false, 0);
             self.put_side(positive, reduced);
         }
         self.schema = schema;
@@ -258,11 +258,14 @@ fn combine_sides(h: &mut Histogram, parts: &mut KahanParts, other: &Histogram, s
         let mut side = h.take_side(positive);
         side.compensation = std::mem::take(parts.side(positive));
         if h.schema > schema {
-            side = side.as_ref().reduced(shift_between(h.schema, schema), with_kahan);
+            side = side.as_ref().reduced(shift_between(h.schema, schema), with_kahan, 0);
         }
         if other.schema > schema {
-            let coarse = other.side(positive).reduced(shift_between(other.schema, schema), with_kahan);
-            side.join(coarse.as_ref(), how);
+            let fine = other.side(positive);
+            // Merged with others, a bucket inside the zero bucket could not be told apart any more.
+            let skipped = fine.leading_inside(other.schema, how.threshold);
+            let coarse = fine.reduced(shift_between(other.schema, schema), with_kahan, skipped);
+            side.join(coarse.as_ref(), Join { threshold: 0.0, ..how });
         } else {
             side.join(other.side(positive), how);
         }

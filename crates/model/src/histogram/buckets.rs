@@ -69,16 +69,17 @@ pub struct SideBuckets<'a> {
 
 impl SideBuckets<'_> {
     fn bucket(&self, (index, count): (i32, f64)) -> Bucket {
-        let far = upper_bound(index, self.schema, self.custom);
-        let near = upper_bound(index.saturating_sub(1), self.schema, self.custom);
-        let (lower, upper) = if self.positive { (near, far) } else { (-far, -near) };
-        let (lower_inclusive, upper_inclusive) = if self.schema == CUSTOM_BUCKETS_SCHEMA {
-            (index == 0, true)
-        } else {
-            (lower < 0.0, upper > 0.0)
-        };
-        Bucket { lower, upper, lower_inclusive, upper_inclusive, count, index }
+        bucket(index, count, self.schema, self.custom, self.positive)
     }
+}
+
+fn bucket(index: i32, count: f64, schema: i32, custom: &[f64], positive: bool) -> Bucket {
+    let far = upper_bound(index, schema, custom);
+    let near = upper_bound(index.saturating_sub(1), schema, custom);
+    let (lower, upper) = if positive { (near, far) } else { (-far, -near) };
+    let (lower_inclusive, upper_inclusive) =
+        if schema == CUSTOM_BUCKETS_SCHEMA { (index == 0, true) } else { (lower < 0.0, upper > 0.0) };
+    Bucket { lower, upper, lower_inclusive, upper_inclusive, count, index }
 }
 
 impl Iterator for SideBuckets<'_> {
@@ -137,18 +138,52 @@ impl Histogram {
     /// All buckets by rising bounds, the zero bucket only if it is populated. Bounds that reach into the zero bucket
     /// are cut at its threshold.
     pub fn all_buckets(&self) -> impl DoubleEndedIterator<Item = Bucket> + '_ {
-        let threshold = self.zero_threshold;
-        let clipped = move |mut b: Bucket| {
-            if b.lower > 0.0 && b.lower < threshold {
-                b.lower = threshold;
-            } else if b.upper < 0.0 && b.upper > -threshold {
-                b.upper = -threshold;
-            }
-            b
-        };
-        let zero = (self.zero_count > 0.0).then(|| self.zero_bucket());
-        self.negative().rev().map(clipped).chain(zero).chain(self.positive().map(clipped))
+        self.raw_buckets().map(|b| self.bounded(b))
     }
+
+    /// As [`Histogram::all_buckets`], without the bounds, which are dear to compute.
+    pub(super) fn raw_buckets(&self) -> impl DoubleEndedIterator<Item = RawBucket> + '_ {
+        let side = |positive| {
+            let side = self.side(positive);
+            let place = if positive { Place::Positive } else { Place::Negative };
+            Indexed::new(side.spans, side.counts).map(move |(index, count)| RawBucket { place, index, count })
+        };
+        let zero = RawBucket { place: Place::Zero, index: 0, count: self.zero_count };
+        let zero = (self.zero_count > 0.0).then_some(zero);
+        side(false).rev().chain(zero).chain(side(true))
+    }
+
+    /// A bucket with its bounds.
+    pub(super) fn bounded(&self, raw: RawBucket) -> Bucket {
+        let mut b = match raw.place {
+            Place::Zero => return self.zero_bucket(),
+            Place::Positive => bucket(raw.index, raw.count, self.schema, &self.custom_values, true),
+            Place::Negative => bucket(raw.index, raw.count, self.schema, &[], false),
+        };
+        let threshold = self.zero_threshold;
+        if b.lower > 0.0 && b.lower < threshold {
+            b.lower = threshold;
+        } else if b.upper < 0.0 && b.upper > -threshold {
+            b.upper = -threshold;
+        }
+        b
+    }
+}
+
+/// A bucket before its bounds are computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawBucket {
+    place: Place,
+    index: i32,
+    pub(super) count: f64,
+}
+
+/// Where a bucket lies.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Negative,
+    Zero,
+    Positive,
 }
 
 /// The buckets of one side merged to a coarser schema, as pairs of index and count, those inside the zero bucket
@@ -156,17 +191,17 @@ impl Histogram {
 pub(super) struct CoarseBuckets<'a> {
     indexed: std::iter::Peekable<Indexed<'a>>,
     shift: u32,
-    schema: i32,
-    /// Buckets before the first one that ends above this are skipped.
-    threshold: Option<f64>,
 }
 
 impl<'a> CoarseBuckets<'a> {
-    /// `schema` is at most `from_schema`, or both are custom.
+    /// `schema` is at most `from_schema`, or both are custom. Leading buckets that end at or below `threshold` are left
+    /// out before merging: they are part of the zero bucket.
     pub(super) fn new(indexed: Indexed<'a>, from_schema: i32, schema: i32, threshold: f64) -> Self {
-        let shift = from_schema.saturating_sub(schema).max(0) as u32;
-        let skips = schema != CUSTOM_BUCKETS_SCHEMA && threshold != 0.0;
-        CoarseBuckets { indexed: indexed.peekable(), shift, schema, threshold: skips.then_some(threshold) }
+        let mut indexed = indexed.peekable();
+        if schema != CUSTOM_BUCKETS_SCHEMA && threshold != 0.0 {
+            while indexed.next_if(|(i, _)| upper_bound(*i, from_schema, &[]) <= threshold).is_some() {}
+        }
+        CoarseBuckets { indexed, shift: from_schema.saturating_sub(schema).max(0) as u32 }
     }
 }
 
@@ -174,23 +209,14 @@ impl Iterator for CoarseBuckets<'_> {
     type Item = (i32, f64);
 
     fn next(&mut self) -> Option<(i32, f64)> {
-        loop {
-            let (index, mut count) = self.indexed.next()?;
-            let index = coarser_index(index, self.shift);
-            if self.shift > 0 {
-                while let Some((_, c)) = self.indexed.next_if(|(i, _)| coarser_index(*i, self.shift) == index)
-                {
-                    count += c;
-                }
-            }
-            match self.threshold {
-                Some(t) if upper_bound(index, self.schema, &[]) <= t => {}
-                _ => {
-                    self.threshold = None;
-                    return Some((index, count));
-                }
+        let (index, mut count) = self.indexed.next()?;
+        let index = coarser_index(index, self.shift);
+        if self.shift > 0 {
+            while let Some((_, c)) = self.indexed.next_if(|(i, _)| coarser_index(*i, self.shift) == index) {
+                count += c;
             }
         }
+        Some((index, count))
     }
 }
 

@@ -59,10 +59,24 @@ impl Histogram {
             return true;
         }
         [true, false].into_iter().any(|positive| {
+            if let Some(shrank) = self.same_layout_shrank(previous, positive) {
+                return shrank;
+            }
             let now = self.coarse(positive, self.schema, self.zero_threshold);
             let before = previous.coarse(positive, self.schema, self.zero_threshold);
             any_bucket_shrank(now, before)
         })
+    }
+
+    /// The common case, no bucket appeared or vanished: whether any count of the side is smaller than in `previous`.
+    fn same_layout_shrank(&self, previous: &Histogram, positive: bool) -> Option<bool> {
+        let (now, before) = (self.side(positive), previous.side(positive));
+        let same = now.spans == before.spans
+            && now.counts.len() == before.counts.len()
+            && self.schema == previous.schema
+            && self.zero_threshold == previous.zero_threshold
+            && now.leading_inside(self.schema, self.zero_threshold) == 0;
+        same.then(|| now.counts.iter().zip(before.counts).fold(false, |shrank, (n, b)| shrank | (n < b)))
     }
 
     fn coarse(&self, positive: bool, schema: i32, threshold: f64) -> CoarseBuckets<'_> {

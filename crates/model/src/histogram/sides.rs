@@ -33,13 +33,21 @@ impl<'a> SideRef<'a> {
         self.compensation.get(i).copied().unwrap_or(0.0)
     }
 
+    /// How many leading buckets lie inside a zero bucket of that width.
+    pub(super) fn leading_inside(&self, schema: i32, threshold: f64) -> usize {
+        if schema == CUSTOM_BUCKETS_SCHEMA || threshold == 0.0 {
+            return 0;
+        }
+        self.indexed().take_while(|(i, _)| exponential_bound(*i, schema) <= threshold).count()
+    }
+
     /// The same buckets, merged so that the resolution is halved `shift` times. With `with_kahan`, rounding errors
-    /// are collected.
-    pub(super) fn reduced(&self, shift: u32, with_kahan: bool) -> Side {
+    /// are collected. The first `skipped` buckets are left out.
+    pub(super) fn reduced(&self, shift: u32, with_kahan: bool, skipped: usize) -> Side {
         let mut out = Side::default();
         let mut spans = SpanBuilder::default();
         let mut last = None;
-        for (i, (index, count)) in self.indexed().enumerate() {
+        for (i, (index, count)) in self.indexed().enumerate().skip(skipped) {
             let index = coarser_index(index, shift);
             let c = self.compensation_at(i);
             let same = last.replace(index) == Some(index);
@@ -86,7 +94,7 @@ impl Side {
         if how.kahan {
             self.compensation.resize(self.counts.len(), 0.0);
         }
-        let skipped = leading_inside(other, how);
+        let skipped = other.leading_inside(how.schema, how.threshold);
         if self.spans == other.spans && self.counts.len() == other.counts.len() {
             for i in skipped..self.counts.len() {
                 self.join_at(i, other, i, how);
@@ -183,12 +191,4 @@ impl Side {
             self.compensation = Vec::new();
         }
     }
-}
-
-/// How many leading buckets of `side` lie inside the zero bucket.
-fn leading_inside(side: SideRef<'_>, how: Join) -> usize {
-    if how.schema == CUSTOM_BUCKETS_SCHEMA || how.threshold == 0.0 {
-        return 0;
-    }
-    side.indexed().take_while(|(i, _)| exponential_bound(*i, how.schema) <= how.threshold).count()
 }

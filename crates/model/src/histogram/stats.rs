@@ -1,6 +1,6 @@
 //! Quantiles, fractions and moments, estimated from the buckets.
 
-use super::{Bucket, Histogram, kahan};
+use super::{Bucket, Histogram, buckets::RawBucket, kahan};
 
 /// What observations of NaN did to a quantile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,17 @@ impl Histogram {
         let forward = has_nan_sum || q < 0.5;
         let mut rank = if forward { q * self.count } else { (1.0 - q) * self.count };
         let mut rest = 0.0;
-        let (mut bucket, found) = if forward {
-            let mut buckets = self.all_buckets();
+        let (bucket, found) = if forward {
+            let mut buckets = self.raw_buckets();
             let at = bucket_of_rank(&mut buckets, rank);
             if has_nan_sum {
                 rest = buckets.map(|b| b.count).sum();
             }
             at
         } else {
-            bucket_of_rank(&mut self.all_buckets().rev(), rank)
+            bucket_of_rank(&mut self.raw_buckets().rev(), rank)
         };
+        let mut bucket = bucket.map_or_else(Bucket::default, |b| self.bounded(b));
         if self.uses_custom_buckets() {
             if bucket.lower == f64::NEG_INFINITY {
                 if bucket.upper <= 0.0 {
@@ -151,11 +152,11 @@ impl Histogram {
 
 /// The first bucket with which the running count reaches `rank`, else the last one, and the running count. The iterator
 /// stands behind the bucket afterwards.
-fn bucket_of_rank(buckets: &mut impl Iterator<Item = Bucket>, rank: f64) -> (Bucket, f64) {
-    let mut last = Bucket::default();
+fn bucket_of_rank(buckets: &mut impl Iterator<Item = RawBucket>, rank: f64) -> (Option<RawBucket>, f64) {
+    let mut last = None;
     let mut count = 0.0;
     for b in buckets {
-        last = b;
+        last = Some(b);
         if b.count == 0.0 {
             continue;
         }

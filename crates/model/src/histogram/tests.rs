@@ -278,3 +278,10 @@ proptest! {
         difference.write_json(&mut json);
     }
 }
+
+#[test]
+fn a_zero_bucket_that_grows_to_the_end_of_a_bucket_holds_its_observations_once() {
+    let mut fine = h("{{schema:-1 count:1 n_offset:-4 n_buckets:[1]}}");
+    fine.add(&h("{{schema:-4 z_bucket_w:0.001}}")).unwrap();
+    assert_eq!(fine, h("{{schema:-4 count:1 z_bucket:1 z_bucket_w:0.00390625}}"));
+}
