@@ -133,6 +133,10 @@ fn rehearse(batch: &WriteBatch, bounds: &Bounds, guards: &Guards<'_>) -> Vec<Rej
             out.push(Rejection { index, reason: RejectReason::UnknownSeries });
             continue;
         };
+        if histogram.is_some_and(|h| h.validate().is_err()) {
+            out.push(Rejection { index, reason: RejectReason::InvalidHistogram });
+            continue;
+        }
         let last = newest.entry(r.0.get()).or_insert_with(|| series.last());
         match HeadSeries::judge(*last, t, bits, bounds) {
             Verdict::Append => *last = (t, bits),
@@ -214,8 +218,13 @@ impl Run<'_> {
                 }
                 Verdict::Duplicate => self.duplicate(),
                 Verdict::OutOfOrder => {
+                    let there = self.head.at(series, sample.t);
                     let late = &mut series.rare.get_or_insert_default().out_of_order;
-                    let inserted = late.insert(sample.t, sample.v);
+                    let inserted = match there.t.first().zip(there.v.first()) {
+                        Some((_, v)) if v.to_bits() == sample.v.to_bits() => Inserted::Duplicate,
+                        _ if !there.is_empty() => Inserted::Conflict,
+                        _ => late.insert(sample.t, sample.v),
+                    };
                     if self.late(index, inserted) {
                         let (encoder, bytes) = &mut self.scratch.late[at];
                         encoder.push(slot, sample.t, sample.v, bytes);
@@ -264,6 +273,10 @@ impl Run<'_> {
                 self.reject(index, RejectReason::UnknownSeries);
                 continue;
             };
+            if h.validate().is_err() {
+                self.reject(index, RejectReason::InvalidHistogram);
+                continue;
+            }
             let sample = HistogramSample { t: *t, h: h.clone() };
             match HeadSeries::judge(series.last(), *t, u64::MAX, &bounds) {
                 Verdict::Append => {
@@ -274,8 +287,13 @@ impl Run<'_> {
                     self.report.appended += 1;
                 }
                 Verdict::OutOfOrder => {
+                    let there = self.head.at(series, *t);
                     let late = &mut series.rare.get_or_insert_default().out_of_order;
-                    let inserted = late.insert_histogram(*t, h.clone());
+                    let inserted = match there.h.first() {
+                        Some(old) if *old.h == **h => Inserted::Duplicate,
+                        _ if !there.is_empty() => Inserted::Conflict,
+                        _ => late.insert_histogram(*t, h.clone()),
+                    };
                     if self.late(index, inserted) {
                         self.scratch.records.histogram(at, slot, true, &sample);
                     }

@@ -24,7 +24,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use reba_model::{Chunk, Labels, TimeRange};
+use reba_model::{Chunk, Labels, SampleColumns, TimeRange};
 use reba_storage::{AppendError, SeriesRef};
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -328,6 +328,21 @@ impl Head {
             SealedData::Memory(bytes) => Chunk::from_bytes(Arc::clone(bytes).into()),
             SealedData::File(at) => self.files.chunk(*at),
         }
+    }
+
+    /// The in-order or late sample of a series at `t`, if the head has one.
+    pub(crate) fn at(&self, series: &HeadSeries, t: i64) -> SampleColumns {
+        let range = TimeRange::new(t, t);
+        let (mut chunks, mut columns) = (Vec::new(), SampleColumns::default());
+        // A damaged chunk shows when it is queried; here it only means that nothing is known.
+        if self.chunks(series, range, &mut chunks).is_ok() {
+            for chunk in chunks {
+                if chunk.decode_into(range, &mut columns).is_err() {
+                    break;
+                }
+            }
+        }
+        columns
     }
 
     /// Chunks of a series that may hold samples in `range`, by start, late ones last.

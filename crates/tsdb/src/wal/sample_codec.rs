@@ -2,21 +2,34 @@
 
 use crate::varint::{Reader, put_i64, unzigzag, zigzag};
 
-/// Bits of the control byte.
-const LEN_MASK: u8 = 0x0f;
-const RAW: u8 = 0x10;
-const NEXT_SLOT: u8 = 0x20;
-const SAME_TIME: u8 = 0x40;
+/// The low bits of the control byte: 0 to 7, an integer of so many bytes; from 8 on, the upper bytes of a float: one
+/// more than 8 subtracted.
+const VALUE_MASK: u8 = 0x0f;
+const FLOAT: u8 = 8;
 
-/// Integers up to here are exact in a float.
+/// The series: the one in the next slot, the same one again, or any other.
+const NEXT_SLOT: u8 = 0x10;
+const SAME_SLOT: u8 = 0x20;
+
+/// The time: as the sample before, as far from it as it was from the one before, or anything.
+const SAME_TIME: u8 = 0x40;
+const SAME_STEP: u8 = 0x80;
+
+/// Integers up to here are exact in a float, and take 7 bytes at most.
 const MAX_INTEGER: f64 = 9_007_199_254_740_992.0;
+
+/// What both sides know of the samples before.
+#[derive(Debug, Default)]
+struct Before {
+    slot: u32,
+    t: i64,
+    /// The last difference of times that was not zero.
+    step: i64,
+}
 
 /// Writes floats of one shard: slots and times as differences to the sample before.
 #[derive(Debug, Default)]
-pub(crate) struct FloatEncoder {
-    slot: u32,
-    t: i64,
-}
+pub(crate) struct FloatEncoder(Before);
 
 impl FloatEncoder {
     #[inline]
@@ -24,60 +37,75 @@ impl FloatEncoder {
         let bits = v.to_bits();
         let integer = v as i64;
         let is_integer = v.abs() <= MAX_INTEGER && (integer as f64).to_bits() == bits;
-        let (word, mut control) = if is_integer {
+        let (word, len, mut control) = if is_integer {
             let z = zigzag(integer);
             let len = (64 - z.leading_zeros()).div_ceil(8);
-            (z, len as u8)
+            (z, len, len as u8)
         } else {
             // Low bytes of a float are often zero: they come last and are left out.
             let len = (64 - bits.trailing_zeros()).div_ceil(8);
-            (bits.swap_bytes(), len as u8 | RAW)
+            (bits.swap_bytes(), len, len as u8 - 1 + FLOAT)
         };
-        let next = slot == self.slot.wrapping_add(1);
-        let same = t == self.t;
-        control |= if next { NEXT_SLOT } else { 0 };
-        control |= if same { SAME_TIME } else { 0 };
+        let before = &mut self.0;
+        let step = t.wrapping_sub(before.t);
+        let next = Some(slot) == before.slot.checked_add(1);
+        let same = slot == before.slot;
+        control |= if next { NEXT_SLOT } else { 0 } | if same { SAME_SLOT } else { 0 };
+        control |= if step == 0 {
+            SAME_TIME
+        } else if step == before.step {
+            SAME_STEP
+        } else {
+            0
+        };
         out.push(control);
-        if !next {
-            put_i64(out, i64::from(slot) - i64::from(self.slot));
+        if !next && !same {
+            put_i64(out, i64::from(slot) - i64::from(before.slot));
         }
-        if !same {
-            put_i64(out, t.wrapping_sub(self.t));
+        if control & (SAME_TIME | SAME_STEP) == 0 {
+            put_i64(out, step);
         }
-        let len = out.len();
+        let end = out.len() + len as usize;
         out.extend_from_slice(&word.to_le_bytes());
-        out.truncate(len + (control & LEN_MASK) as usize);
-        self.slot = slot;
-        self.t = t;
+        out.truncate(end);
+        before.slot = slot;
+        before.t = t;
+        before.step = if step == 0 { before.step } else { step };
     }
 }
 
 /// Reads what [`FloatEncoder`] wrote.
 #[derive(Debug, Default)]
-pub(crate) struct FloatDecoder {
-    slot: u32,
-    t: i64,
-}
+pub(crate) struct FloatDecoder(Before);
 
 impl FloatDecoder {
     /// The next sample as slot, time and value; `None` if the bytes make no sense.
     #[inline]
     pub(crate) fn next(&mut self, r: &mut Reader<'_>) -> Option<(u32, i64, f64)> {
         let control = r.u8()?;
-        let step = if control & NEXT_SLOT != 0 { 1 } else { r.i64()? };
-        self.slot = u32::try_from(i64::from(self.slot).checked_add(step)?).ok()?;
-        if control & SAME_TIME == 0 {
-            self.t = self.t.wrapping_add(r.i64()?);
+        let before = &mut self.0;
+        before.slot = match control & (NEXT_SLOT | SAME_SLOT) {
+            NEXT_SLOT => before.slot.checked_add(1)?,
+            SAME_SLOT => before.slot,
+            0 => u32::try_from(i64::from(before.slot).checked_add(r.i64()?)?).ok()?,
+            _ => return None,
+        };
+        match control & (SAME_TIME | SAME_STEP) {
+            SAME_TIME => {}
+            SAME_STEP => before.t = before.t.wrapping_add(before.step),
+            0 => {
+                before.step = r.i64()?;
+                before.t = before.t.wrapping_add(before.step);
+            }
+            _ => return None,
         }
-        let len = (control & LEN_MASK) as usize;
-        if len > 8 {
-            return None;
-        }
+        let value = control & VALUE_MASK;
+        let len = if value < FLOAT { value } else { value - FLOAT + 1 } as usize;
         let mut word = [0u8; 8];
         word[..len].copy_from_slice(r.take(len)?);
         let word = u64::from_le_bytes(word);
-        let v = if control & RAW != 0 { f64::from_bits(word.swap_bytes()) } else { unzigzag(word) as f64 };
-        Some((self.slot, self.t, v))
+        let v = if value < FLOAT { unzigzag(word) as f64 } else { f64::from_bits(word.swap_bytes()) };
+        Some((before.slot, before.t, v))
     }
 }
 
