@@ -4,6 +4,7 @@
 //! defaults filled in). The second serialises to the text of `/api/v1/status/config`.
 
 mod alerting;
+mod check;
 mod discovery;
 mod env;
 mod global;
@@ -22,6 +23,7 @@ use std::{
 };
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
+pub use check::{Diagnostic, Severity, check, check_with};
 pub use discovery::{DiscoveryConfig, FileSd, StaticGroup};
 pub use env::{Expanded, expand_env};
 pub use global::{GlobalConfig, Limits, NameEscaping};

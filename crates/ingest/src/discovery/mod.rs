@@ -56,7 +56,8 @@ impl TargetGroup {
     }
 }
 
-fn static_groups(config: &DiscoveryConfig) -> Vec<TargetGroup> {
+/// The groups that the configuration names itself.
+pub(crate) fn static_groups(config: &DiscoveryConfig) -> Vec<TargetGroup> {
     let group = |(i, g): (usize, &StaticGroup)| TargetGroup::from_static(g, i.to_string());
     config.statics.iter().enumerate().map(group).collect()
 }
