@@ -140,6 +140,30 @@ async fn requests_are_counted_by_route_template_and_never_by_path() {
 }
 
 #[tokio::test]
+async fn paths_that_nobody_serves_share_one_series() {
+    let registry = registry();
+    let app = service(&registry);
+    for path in ["/nowhere", "/wp-admin", "/%ff"] {
+        assert_eq!(ask(&app, request("GET", path)).await.0, StatusCode::NOT_FOUND);
+    }
+    let (_, lines) = parse(&registry.expose(Format::Text));
+    let labels = [("route", "unmatched"), ("status_code", "404")];
+    assert_eq!(value(&lines, "http_requests_total", &labels), 3.0);
+}
+
+#[test]
+fn label_values_are_escaped_in_both_formats() {
+    let registry = registry();
+    let odd = "a \"quoted\" \\ and\na new line # {x=\"y\"} 1";
+    registry.business().track_signup(odd);
+    let escaped = r#"user_type="a \"quoted\" \\ and\na new line # {x=\"y\"} 1"} 1"#;
+    for format in [Format::Text, Format::OpenMetrics] {
+        let page = registry.expose(format);
+        assert!(page.lines().any(|line| line.ends_with(escaped)), "{format:?}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_unknown_length_is_counted_as_it_passes() {
     let registry = registry();
     let (_, _, body) = ask(&service(&registry), request("GET", "/stream")).await;
