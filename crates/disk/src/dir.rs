@@ -29,6 +29,13 @@ impl Env {
     pub fn dir(&self, path: impl Into<PathBuf>) -> Result<Dir> {
         let dir = Dir { fs: Arc::clone(&self.fs), path: path.into() };
         dir.fs.create_dir_all(&dir.path).map_err(|e| DiskError::io("make directory", &dir.path, e))?;
+        // The name of a new directory must be durable before anything in it can be. Those above it may belong to
+        // somebody else and not be readable; then they are older than we are.
+        for above in dir.path.ancestors().skip(1) {
+            if above.as_os_str().is_empty() || self.fs.sync_dir(above).is_err() {
+                break;
+            }
+        }
         Ok(dir)
     }
 }

@@ -29,6 +29,14 @@ impl Tsdb {
         let mut state = self.maintenance.lock();
         self.log.sync_if_due()?;
         self.blocks.quarantine_damaged()?;
+        let lost = self.head.drop_damaged();
+        if lost > 0 {
+            self.blocks.quarantined.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                chunks = lost,
+                "chunks of the head cannot be read and are dropped; the rest keeps working"
+            );
+        }
         if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
             self.head.flush_sealed()?;
         }

@@ -46,7 +46,12 @@ impl MetricQuerier for Busy {
         self.0.select(request)
     }
 
-    fn series(&self, sets: &[Vec<Matcher>], range: TimeRange, budget: &Budget) -> Result<Vec<Labels>, QueryError> {
+    fn series(
+        &self,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<Vec<Labels>, QueryError> {
         self.0.series(sets, range, budget)
     }
 
@@ -87,5 +92,6 @@ fn maintenance_in_between_changes_no_answer() {
         sealed_memory_bytes: 500,
         ..config(suite)
     };
-    metric_suite(&|suite| Box::new(Busy(open(&FaultFs::new(), busy(suite))))).unwrap_or_else(|e| panic!("{e}"));
+    metric_suite(&|suite| Box::new(Busy(open(&FaultFs::new(), busy(suite)))))
+        .unwrap_or_else(|e| panic!("{e}"));
 }

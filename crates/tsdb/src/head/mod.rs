@@ -19,7 +19,7 @@ use std::{
     num::NonZeroU64,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -76,6 +76,8 @@ pub(crate) struct Head {
     max_t: AtomicI64,
     /// Everything older stands in blocks.
     min_valid: AtomicI64,
+    /// A read found a chunk that cannot be read.
+    damaged: AtomicBool,
 }
 
 /// What a [`SeriesRef`] is made of: a generation (24 bits, not zero), a shard (8 bits), a slot (32 bits).
@@ -118,6 +120,7 @@ impl Head {
             series: AtomicU64::new(0),
             max_t: AtomicI64::new(i64::MIN),
             min_valid: AtomicI64::new(i64::MIN),
+            damaged: AtomicBool::new(false),
         }
     }
 
@@ -324,10 +327,30 @@ impl Head {
 
     /// The chunk behind a sealed chunk's entry.
     pub(crate) fn sealed_chunk(&self, sealed: &Sealed) -> Result<Chunk, reba_model::ChunkError> {
-        match &sealed.data {
+        let chunk = match &sealed.data {
             SealedData::Memory(bytes) => Chunk::from_bytes(Arc::clone(bytes).into()),
             SealedData::File(at) => self.files.chunk(*at),
+        };
+        chunk.inspect_err(|_| self.damaged.store(true, Ordering::Relaxed))
+    }
+
+    /// Drops the chunks that cannot be read, if a read found one; returns how many.
+    pub(crate) fn drop_damaged(&self) -> u64 {
+        if !self.damaged.swap(false, Ordering::Relaxed) {
+            return 0;
         }
+        let mut dropped = 0;
+        for lock in &self.shards {
+            let mut shard = lock.write();
+            for slot in 0..shard.slot_count() {
+                let Some((series, _)) = shard.get_mut(slot) else { continue };
+                let before = series.sealed.len();
+                series.sealed.retain(|s| self.sealed_chunk(s).is_ok());
+                dropped += (before - series.sealed.len()) as u64;
+            }
+        }
+        self.damaged.store(false, Ordering::Relaxed);
+        dropped
     }
 
     /// The in-order or late sample of a series at `t`, if the head has one.

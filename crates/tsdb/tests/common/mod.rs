@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use reba_disk::{Env, FaultFs, ManualClock};
+use reba_disk::{Env, FaultFs, Fs as _, ManualClock};
 use reba_model::{Labels, Matcher, SampleColumns, TimeRange};
 use reba_storage::{
     AppendError, AppendMode, AppendReport, Budget, FloatSample, MetricAppender, MetricQuerier, SelectHints,
@@ -81,4 +81,28 @@ pub fn expected(n: usize, times: impl IntoIterator<Item = i64> + Clone) -> BTree
     (0..n)
         .map(|i| (series(i).to_string(), times.clone().into_iter().map(|t| (t, value(i, t))).collect()))
         .collect()
+}
+
+/// Bytes of a file.
+pub fn len(fs: &FaultFs, path: &str) -> u64 {
+    fs.read(path.as_ref()).unwrap().len() as u64
+}
+
+/// Files below `/data` whose path contains `part`, sorted.
+pub fn files(fs: &FaultFs, part: &str) -> Vec<String> {
+    fn walk(fs: &FaultFs, dir: &str, out: &mut Vec<String>) {
+        for entry in fs.list(dir.as_ref()).unwrap() {
+            let path = format!("{dir}/{}", entry.name);
+            if entry.is_dir { walk(fs, &path, out) } else { out.push(path) }
+        }
+    }
+    let mut out = Vec::new();
+    walk(fs, "/data", &mut out);
+    out.retain(|p| p.contains(part));
+    out
+}
+
+/// Cuts a file.
+pub fn cut(fs: &FaultFs, path: &str, len: u64) {
+    fs.open(path.as_ref()).unwrap().set_len(len).unwrap();
 }
