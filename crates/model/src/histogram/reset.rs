@@ -76,7 +76,8 @@ impl Histogram {
             && self.schema == previous.schema
             && self.zero_threshold == previous.zero_threshold
             && now.leading_inside(self.schema, self.zero_threshold) == 0;
-        same.then(|| now.counts.iter().zip(before.counts).fold(false, |shrank, (n, b)| shrank | (n < b)))
+        // Counting instead of searching: the loop then has no branch.
+        same.then(|| now.counts.iter().zip(before.counts).filter(|(n, b)| n < b).count() > 0)
     }
 
     fn coarse(&self, positive: bool, schema: i32, threshold: f64) -> CoarseBuckets<'_> {
