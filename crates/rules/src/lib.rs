@@ -5,6 +5,7 @@
 //! around it is thin. Alerts leave through a bounded channel; a full or closed one never stops evaluation.
 
 mod alerting;
+mod engine;
 mod expand;
 mod file;
 mod group;
@@ -13,8 +14,10 @@ mod manager;
 mod querier;
 mod restore;
 mod status;
+pub mod unit_test;
 mod write;
 
+pub use engine::EngineQuerier;
 pub use file::{
     AlertingRule, FileOptions, Rule, RuleError, RuleFile, RuleGroup, RuleKind, describe_duplicates,
 };
