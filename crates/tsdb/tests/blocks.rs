@@ -66,7 +66,7 @@ fn retention_by_time_and_by_size_drops_the_oldest_blocks() {
     let db = open(&fs, config.clone());
     fill(&db, 5, 30);
     let oldest = db.metrics().disk.lowest_time;
-    assert!(oldest >= T0 + 18 * HOUR && oldest <= T0 + 20 * HOUR, "{}", (oldest - T0) / HOUR);
+    assert!((T0 + 18 * HOUR..=T0 + 20 * HOUR).contains(&oldest), "{}", (oldest - T0) / HOUR);
     assert!(db.metrics().disk.time_retentions > 0);
     drop(db);
     let db = open(&fs, TsdbConfig { retention_bytes: Some(1), ..config });
