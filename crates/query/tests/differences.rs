@@ -12,8 +12,11 @@ use reba_testkit::{MemConfig, MemStore};
 /// 12:05:00, in seconds after 12:00:00.
 const NOW: i64 = 300;
 
-/// The values of `query` at [`NOW`] over series given as labels and samples (seconds, value).
-async fn ask(query: &str, series: &[(&[(&str, &str)], &[(i64, f64)])]) -> Vec<f64> {
+/// Labels and samples (seconds, value) of one series.
+type Given<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
+/// The values of `query` at [`NOW`] over these series.
+async fn ask(query: &str, series: &[Given<'_>]) -> Vec<f64> {
     let store = MemStore::new(MemConfig::default());
     for (labels, samples) in series {
         let series = store.series_ref(&Labels::from_pairs(labels.iter().copied())).unwrap();
@@ -63,7 +66,7 @@ async fn sums_across_series_are_compensated() {
     let values = [("a", 1.0), ("b", 1e100), ("c", 1.0), ("d", -1e100)];
     let labels: Vec<[(&str, &str); 2]> = values.iter().map(|(i, _)| [("__name__", "x"), ("i", *i)]).collect();
     let samples: Vec<[(i64, f64); 1]> = values.iter().map(|(_, v)| [(290, *v)]).collect();
-    let series: Vec<(&[(&str, &str)], &[(i64, f64)])> =
+    let series: Vec<Given<'_>> =
         labels.iter().zip(&samples).map(|(l, s)| (l.as_slice(), s.as_slice())).collect();
     assert_eq!(ask("sum(x)", &series).await, [2.0]);
 }

@@ -4,8 +4,8 @@ use reba_model::{METRIC_NAME, float::go_quote};
 
 use super::{
     ast::{
-        Aggregate, Binary, Call, Expr, ExprKind, MatchCardinality, Span, Subquery, Unary,
-        ValueType, VectorSelector,
+        Aggregate, Binary, Call, Expr, ExprKind, MatchCardinality, Span, Subquery, Unary, ValueType,
+        VectorSelector,
     },
     error::ParseError,
     function::{Func, Variadic},

@@ -4,6 +4,7 @@ mod ast;
 mod check;
 mod error;
 mod function;
+mod json;
 mod lexer;
 mod literal;
 mod parser;

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod errors;
+mod json;
 mod printing;
 mod random;
 mod trees;
