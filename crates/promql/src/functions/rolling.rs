@@ -75,8 +75,18 @@ struct Resets {
 
 impl Resets {
     fn of(v: &[f64]) -> Self {
-        let falls = v.windows(2).enumerate().filter(|(_, p)| p[1] < p[0]);
-        Resets { at: falls.map(|(i, _)| i as u32 + 1).collect(), first: 0 }
+        /// Pairs that are looked at together: most blocks have no reset, and that is found without a branch.
+        const BLOCK: usize = 64;
+        let mut at = Vec::new();
+        let next = v.get(1..).unwrap_or_default();
+        for (block, (a, b)) in v.chunks(BLOCK).zip(next.chunks(BLOCK)).enumerate() {
+            if a.iter().zip(b).filter(|(a, b)| b < a).count() == 0 {
+                continue;
+            }
+            let falls = a.iter().zip(b).enumerate().filter(|(_, (a, b))| b < a);
+            at.extend(falls.map(|(i, _)| (block * BLOCK + i) as u32 + 1));
+        }
+        Resets { at, first: 0 }
     }
 
     /// Resets between samples of the window; windows must move forward.
