@@ -48,12 +48,15 @@ Examples:
 Signals: SIGHUP reads the configuration again; SIGINT and SIGTERM stop in order.")]
     Run(RunArgs),
     /// Run with the simulated EasyMO fleet, and switch its incidents on and off.
-    #[command(args_conflicts_with_subcommands = true, after_help = "\
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "\
 Examples:
   reba demo
   reba demo incident list
   reba demo incident start payments-down
-  reba demo incident stop payments-down")]
+  reba demo incident stop payments-down"
+    )]
     Demo(DemoArgs),
     /// Check a configuration folder without starting anything.
     #[command(after_help = "\

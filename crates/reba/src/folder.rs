@@ -46,7 +46,10 @@ impl Folder {
     }
 
     /// Values for `${NAME}`: the process environment, and `.env` for what it lacks.
-    pub fn environment(&self, process: impl IntoIterator<Item = (String, String)>) -> Result<BTreeMap<String, String>> {
+    pub fn environment(
+        &self,
+        process: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<BTreeMap<String, String>> {
         let mut all = match fs::read_to_string(&self.env) {
             Ok(text) => parse_env(&text).with_context(|| self.env.display().to_string())?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
@@ -116,7 +119,8 @@ mod tests {
     fn the_process_environment_wins_over_the_file() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".env"), "A=file\nB=file\n").unwrap();
-        let env = Folder::at(dir.path()).unwrap().environment([("A".to_owned(), "process".to_owned())]).unwrap();
+        let env =
+            Folder::at(dir.path()).unwrap().environment([("A".to_owned(), "process".to_owned())]).unwrap();
         assert_eq!((env["A"].as_str(), env["B"].as_str()), ("process", "file"));
     }
 }

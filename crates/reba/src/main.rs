@@ -1,3 +1,117 @@
-//! `reba`: configuration, wiring, reload and shutdown; no logic worth a unit test lives here.
+//! `reba`: configuration, wiring, reload and shutdown; no logic worth a unit test lives here, but for what only a
+//! terminal needs.
 
-fn main() {}
+mod alertmanagers;
+mod args;
+mod check;
+mod client;
+mod config;
+mod demo;
+mod folder;
+mod logging;
+mod metrics;
+mod query;
+mod reload;
+mod rule_querier;
+mod run;
+mod settings;
+mod shift;
+mod store;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage};
+
+/// Gives memory back to the system and scales with threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code of a wrong command line or configuration.
+const WRONG_CONFIGURATION: u8 = 2;
+
+#[expect(clippy::print_stderr, reason = "the last word of a command-line tool")]
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Two providers linked into one process make rustls panic at the first connection: ours is chosen here, first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("reba: cannot start the runtime: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("reba: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+async fn dispatch(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Run(args) => {
+            logging::init(&cli.log, cli.log_format)?;
+            match run::start(&args, 0).await {
+                Ok(running) => until_stopped(running).await,
+                Err(e) => {
+                    eprintln!("reba: {e:#}");
+                    Ok(ExitCode::from(WRONG_CONFIGURATION))
+                }
+            }
+        }
+        Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
+            print!("{}", demo::incident(&args).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(args) => {
+            logging::init(&cli.log, cli.log_format)?;
+            let fleet = demo::fleet(&args).await?;
+            let running = run::start(&args.run, args.run.port_offset).await?;
+            print!("{}", demo::welcome(&running, &fleet, args.run.port_offset));
+            let code = until_stopped(running).await;
+            fleet.shutdown().await;
+            code
+        }
+        Command::Check(args) => {
+            let (text, ok) = check::check(&args.config, args.output)?;
+            print!("{text}");
+            Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Query(args) => {
+            let QueryLanguage::Promql(args) = args.language;
+            let (text, remarks) = query::promql(&args).await?;
+            print!("{text}");
+            remarks.iter().for_each(|r| eprintln!("{r}"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Serves until a signal, or somebody who asks over HTTP, wants the end; SIGHUP reads the configuration again.
+async fn until_stopped(running: run::Running) -> Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = running.stop.cancelled() => break,
+            _ = hangup.recv() => {
+                // The reason of a failure was logged; the old configuration goes on.
+                let _ = running.reload().await;
+            }
+        }
+    }
+    tracing::info!("stopping");
+    running.shutdown().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -130,13 +130,19 @@ mod tests {
     #[test]
     fn without_a_file_everything_has_a_default() {
         let s = Settings::read(Path::new("/nonexistent/reba.yml")).unwrap();
-        assert_eq!((s.retention_ms, s.lookback_delta_ms, s.query_max_concurrency), (2_592_000_000, 300_000, 20));
+        assert_eq!(
+            (s.retention_ms, s.lookback_delta_ms, s.query_max_concurrency),
+            (2_592_000_000, 300_000, 20)
+        );
     }
 
     #[test]
     fn errors_name_the_line_or_the_key() {
         let unknown = Settings::parse("metrics:\n  retention: 1d\n  nope: 1\n").unwrap_err();
-        assert!(format!("{unknown:#}").contains("nope") && format!("{unknown:#}").contains('3'), "{unknown:#}");
+        assert!(
+            format!("{unknown:#}").contains("nope") && format!("{unknown:#}").contains('3'),
+            "{unknown:#}"
+        );
         let wrong = Settings::parse("query: {timeout: soon}").unwrap_err();
         assert!(format!("{wrong:#}").starts_with("query.timeout"), "{wrong:#}");
         assert!(Settings::parse("query: {timeout: 0s}").is_err());

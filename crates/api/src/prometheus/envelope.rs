@@ -98,14 +98,14 @@ pub fn success<T: Serialize + ?Sized>(data: &T) -> ApiResult {
 /// The same with warnings and infos, which are left out where empty.
 pub fn success_with<T: Serialize + ?Sized>(data: &T, warnings: &[String], infos: &[String]) -> ApiResult {
     let data = serde_json::to_vec(data).map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
-    Ok(success_raw(&data, warnings, infos))
+    Ok(success_bytes(warnings, infos, |out| out.extend_from_slice(&data)))
 }
 
-/// The same around data that is JSON already.
-pub fn success_raw(data: &[u8], warnings: &[String], infos: &[String]) -> Response {
-    let mut body = Vec::with_capacity(data.len() + 64);
+/// The same; `write` adds the data as JSON to the body.
+pub fn success_bytes(warnings: &[String], infos: &[String], write: impl FnOnce(&mut Vec<u8>)) -> Response {
+    let mut body = Vec::with_capacity(1024);
     body.extend_from_slice(br#"{"status":"success","data":"#);
-    body.extend_from_slice(data);
+    write(&mut body);
     for (name, list) in [("warnings", warnings), ("infos", infos)] {
         if !list.is_empty() {
             body.extend_from_slice(format!(r#","{name}":"#).as_bytes());

@@ -45,7 +45,10 @@ impl HttpMetrics {
                 page.with(&[("handler", &route), ("code", code)], *n as f64);
             }
         }
-        page.histogram("prometheus_http_request_duration_seconds", "Histogram of latencies for HTTP requests.");
+        page.histogram(
+            "prometheus_http_request_duration_seconds",
+            "Histogram of latencies for HTTP requests.",
+        );
         for (route, handler) in all.iter() {
             let route = upstream_route(route);
             let mut total = 0;
@@ -77,7 +80,12 @@ mod tests {
         let mut page = Page::new();
         m.write(&mut page);
         let text = page.finish();
-        assert!(text.contains(r#"prometheus_http_requests_total{handler="/api/v1/label/:name/values",code="200"} 1"#), "{text}");
+        assert!(
+            text.contains(
+                r#"prometheus_http_requests_total{handler="/api/v1/label/:name/values",code="200"} 1"#
+            ),
+            "{text}"
+        );
         assert!(text.contains(r#"_bucket{handler="/api/v1/label/:name/values",le="0.1"} 1"#), "{text}");
         assert!(text.contains(r#"_bucket{handler="/api/v1/label/:name/values",le="+Inf"} 2"#), "{text}");
     }

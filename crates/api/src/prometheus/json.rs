@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use reba_model::{Histogram, Labels, SampleColumns, float};
-use reba_promql::eval::{MatrixSeries, Steps, Value, VectorSeries, is_absent};
+use reba_promql::eval::value::{MatrixSeries, Steps, VectorSeries, is_absent};
+use reba_query::QueryData;
 
 /// Writes a JSON string.
 pub fn write_string(out: &mut Vec<u8>, s: &str) {
@@ -92,10 +93,10 @@ pub fn write_histogram(out: &mut Vec<u8>, h: &Histogram) {
     out.extend_from_slice(br#","sum":"#);
     write_value(out, h.sum);
     let mut first = true;
-    for bucket in h.api_buckets() {
+    for bucket in h.all_buckets().filter(|b| b.count != 0.0) {
         out.extend_from_slice(if first { br#","buckets":["# as &[u8] } else { b"," });
         first = false;
-        let _ = write!(out, "[{},", bucket.rule);
+        let _ = write!(out, "[{},", bucket.boundary_rule());
         write_value(out, bucket.lower);
         out.push(b',');
         write_value(out, bucket.upper);
@@ -107,7 +108,11 @@ pub fn write_histogram(out: &mut Vec<u8>, h: &Histogram) {
 }
 
 /// Writes a list; `write` adds one item, or nothing and returns false.
-fn write_list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T) -> bool) {
+fn write_list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T) -> bool,
+) {
     out.push(b'[');
     let mut first = true;
     for item in items {
@@ -124,27 +129,28 @@ fn write_list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut writ
     out.push(b']');
 }
 
-/// Writes `"resultType":…,"result":…` of an instant query.
-pub fn write_instant(out: &mut Vec<u8>, value: &Value, t: i64) {
-    match value {
-        Value::Scalar(column) => {
-            out.extend_from_slice(br#""resultType":"scalar","result":"#);
-            write_scalar(out, t, column.first().copied().unwrap_or(f64::NAN));
-        }
-        Value::String(s) => {
-            out.extend_from_slice(br#""resultType":"string","result":["#);
-            write_short_timestamp(out, t);
+/// Writes `"resultType":…,"result":…`.
+pub fn write_data(out: &mut Vec<u8>, data: &QueryData) {
+    let _ = write!(out, r#""resultType":"{}","result":"#, data.result_type());
+    match data {
+        QueryData::Scalar { t, v } => {
+            out.push(b'[');
+            write_short_timestamp(out, *t);
             out.push(b',');
-            write_string(out, s);
+            write_value(out, *v);
             out.push(b']');
         }
-        Value::Vector(series) => {
-            out.extend_from_slice(br#""resultType":"vector","result":"#);
-            write_list(out, series, |out, s| write_vector_element(out, s, t));
+        QueryData::String { t, v } => {
+            out.push(b'[');
+            write_short_timestamp(out, *t);
+            out.push(b',');
+            write_string(out, v);
+            out.push(b']');
         }
-        Value::Matrix(series) => {
-            out.extend_from_slice(br#""resultType":"matrix","result":"#);
-            write_list(out, series, write_matrix_series);
+        QueryData::Vector { t, series } => write_list(out, series, |out, s| write_vector_element(out, s, *t)),
+        QueryData::Matrix(series) => write_list(out, series, write_matrix_series),
+        QueryData::Range { steps, series } => {
+            write_list(out, series, |out, s| write_range_series(out, s, *steps))
         }
     }
 }
@@ -152,14 +158,6 @@ pub fn write_instant(out: &mut Vec<u8>, value: &Value, t: i64) {
 /// Scalars and strings carry the shortest form of their time, `1.3` and not `1.300`; upstream is not consistent here.
 fn write_short_timestamp(out: &mut Vec<u8>, t: i64) {
     out.extend_from_slice(float::format_json(t as f64 / 1000.0).as_bytes());
-}
-
-fn write_scalar(out: &mut Vec<u8>, t: i64, v: f64) {
-    out.push(b'[');
-    write_short_timestamp(out, t);
-    out.push(b',');
-    write_value(out, v);
-    out.push(b']');
 }
 
 fn write_vector_element(out: &mut Vec<u8>, series: &VectorSeries, t: i64) -> bool {
@@ -205,24 +203,6 @@ fn write_samples(out: &mut Vec<u8>, labels: &Labels, samples: &SampleColumns) ->
     !samples.is_empty()
 }
 
-/// Writes `"resultType":"matrix","result":…` of a range query.
-pub fn write_range(out: &mut Vec<u8>, value: &Value, steps: Steps) {
-    out.extend_from_slice(br#""resultType":"matrix","result":"#);
-    match value {
-        Value::Scalar(column) => {
-            out.extend_from_slice(br#"[{"metric":{},"values":"#);
-            write_list(out, column.iter().enumerate(), |out, (i, v)| {
-                write_float_point(out, steps.at(i), *v);
-                true
-            });
-            out.extend_from_slice(b"}]");
-        }
-        Value::Vector(series) => write_list(out, series, |out, s| write_range_series(out, s, steps)),
-        Value::Matrix(series) => write_list(out, series, write_matrix_series),
-        Value::String(_) => out.extend_from_slice(b"[]"),
-    }
-}
-
 fn write_range_series(out: &mut Vec<u8>, series: &VectorSeries, steps: Steps) -> bool {
     let column = &series.column;
     out.extend_from_slice(br#"{"metric":"#);
@@ -254,7 +234,7 @@ fn write_range_series(out: &mut Vec<u8>, series: &VectorSeries, steps: Steps) ->
 
 #[cfg(test)]
 mod tests {
-    use reba_promql::eval::Column;
+    use reba_promql::eval::value::Column;
 
     use super::*;
 
@@ -266,7 +246,9 @@ mod tests {
 
     #[test]
     fn times_have_three_decimals_or_none() {
-        for (t, want) in [(1_700_000_000_050, "1700000000.050"), (1300, "1.300"), (0, "0"), (-1500, "-1.500"), (5000, "5")] {
+        for (t, want) in
+            [(1_700_000_000_050, "1700000000.050"), (1300, "1.300"), (0, "0"), (-1500, "-1.500"), (5000, "5")]
+        {
             assert_eq!(text(|o| write_timestamp(o, t)), want);
         }
     }
@@ -297,11 +279,12 @@ mod tests {
         let mut column = Column::absent(3);
         column.v[0] = 1.0;
         column.v[2] = 2.5;
-        let series = |column| VectorSeries { labels: Labels::from_pairs([("a", "b")]), drop_name: false, column };
-        let value = Value::Vector(vec![series(Column::absent(3)), series(column)]);
+        let series =
+            |column| VectorSeries { labels: Labels::from_pairs([("a", "b")]), drop_name: false, column };
         let steps = Steps { start: 0, interval: 1000, count: 3 };
+        let data = QueryData::Range { steps, series: vec![series(Column::absent(3)), series(column)] };
         assert_eq!(
-            text(|o| write_range(o, &value, steps)),
+            text(|o| write_data(o, &data)),
             r#""resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[0,"1"],[2,"2.5"]]}]"#
         );
     }

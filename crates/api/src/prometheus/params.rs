@@ -37,9 +37,9 @@ impl Params {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// The first value of `name`, which must be there.
-    pub fn required(&self, name: &str) -> Result<&str, ApiError> {
-        Ok(self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str()))
+    /// The first value of `name`, or the empty text.
+    pub fn value(&self, name: &str) -> &str {
+        self.get(name).unwrap_or("")
     }
 
     /// A time in milliseconds, or `default` where it is absent.
@@ -49,12 +49,17 @@ impl Params {
 
     /// A time that must be there.
     pub fn required_time(&self, name: &str) -> Result<i64, ApiError> {
-        parse_time(self.get(name).unwrap_or("")).map_err(|e| invalid(name, &e))
+        parse_time(self.value(name)).map_err(|e| invalid(name, &e))
     }
 
     /// A duration in milliseconds.
     pub fn duration(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.get(name).map(|text| parse_duration(text).map_err(|e| invalid(name, &e))).transpose()
+    }
+
+    /// A duration that must be there, in milliseconds.
+    pub fn required_duration(&self, name: &str) -> Result<i64, ApiError> {
+        parse_duration(self.value(name)).map_err(|e| invalid(name, &e))
     }
 
     /// A whole number.
@@ -74,7 +79,8 @@ impl Params {
 
 /// Reads one selector of `match[]`; it must have a matcher that refuses the empty text.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
-    let matchers = reba_promql::parse_selector(text).map_err(|e| invalid("match[]", &e.to_string()))?;
+    let matchers =
+        reba_promql::syntax::parse_selector(text).map_err(|e| invalid("match[]", &e.to_string()))?;
     if matchers.iter().all(Matcher::matches_empty) {
         return Err(invalid("match[]", "match[] must contain at least one non-empty matcher"));
     }

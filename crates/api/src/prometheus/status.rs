@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -159,8 +159,7 @@ fn table(entries: &[TopEntry]) -> Vec<NameValue<'_>> {
 /// `/api/v1/status/tsdb`
 pub async fn tsdb(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
     let limit = params.number("limit")?.filter(|n| *n > 0).unwrap_or(10);
-    let store = Arc::clone(&api.store);
-    let stats = super::blocking(move || store.stats(limit)).await?;
+    let stats = api.engine.stats(limit).await?;
     success(&json!({
         "headStats": {
             "numSeries": stats.series,
@@ -176,10 +175,29 @@ pub async fn tsdb(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiR
     }))
 }
 
-/// POST `/-/reload`
-pub async fn reload(State(api): State<Arc<PrometheusApi>>) -> Response {
+/// POST or PUT `/-/reload`
+pub async fn reload(State(api): State<Arc<PrometheusApi>>, method: Method) -> Response {
+    if let Some(refusal) = refuse_reading(&method) {
+        return refusal;
+    }
     match (api.reload)().await {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {e}\n")).into_response(),
+        Err(e) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {e}\n")).into_response()
+        }
     }
+}
+
+/// POST or PUT `/-/quit`
+pub async fn quit(State(api): State<Arc<PrometheusApi>>, method: Method) -> Response {
+    if let Some(refusal) = refuse_reading(&method) {
+        return refusal;
+    }
+    api.quit.cancel();
+    "Requesting termination... Goodbye!".into_response()
+}
+
+fn refuse_reading(method: &Method) -> Option<Response> {
+    let allowed = matches!(*method, Method::POST | Method::PUT);
+    (!allowed).then(|| (StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed").into_response())
 }

@@ -54,7 +54,13 @@ pub fn read(body: &[u8]) -> Result<Answer> {
     let lines = match data.result_type.as_str() {
         "scalar" => vec![Line { name: "scalar".into(), points: vec![point(&data.result)?] }],
         "string" => bail!("{}", data.result[1].as_str().unwrap_or_default()),
-        _ => data.result.as_array().context("the result is no list")?.iter().map(line).collect::<Result<_>>()?,
+        _ => data
+            .result
+            .as_array()
+            .context("the result is no list")?
+            .iter()
+            .map(line)
+            .collect::<Result<_>>()?,
     };
     Ok(Answer { lines, remarks })
 }

@@ -20,7 +20,8 @@ pub fn table(lines: &[Line], zone: &TimeZone) -> String {
         .flat_map(|l| l.points.iter().map(|(t, v)| [l.name.clone(), format_g(*v), time(*t, zone)]))
         .collect();
     let head = ["SERIES", "VALUE", "TIME"];
-    let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).chain([head[i].len()]).max().unwrap_or(0);
+    let width =
+        |i: usize| rows.iter().map(|r| r[i].chars().count()).chain([head[i].len()]).max().unwrap_or(0);
     let (series, value) = (width(0), width(1));
     let mut out = String::new();
     let _ = writeln!(out, "{:<series$}  {:>value$}  {}", head[0], head[1], head[2]);
@@ -45,9 +46,11 @@ pub fn csv(lines: &[Line]) -> String {
 /// One plot a series, `width` columns wide.
 pub fn plots(lines: &[Line], width: usize, zone: &TimeZone) -> String {
     let width = width.max(16);
-    let range = lines.iter().flat_map(|l| &l.points).map(|p| p.0).fold(None, |r: Option<(f64, f64)>, t| {
-        Some(r.map_or((t, t), |(lo, hi)| (lo.min(t), hi.max(t))))
-    });
+    let range = lines
+        .iter()
+        .flat_map(|l| &l.points)
+        .map(|p| p.0)
+        .fold(None, |r: Option<(f64, f64)>, t| Some(r.map_or((t, t), |(lo, hi)| (lo.min(t), hi.max(t)))));
     let Some((from, to)) = range else { return "no data\n".to_owned() };
     let mut out = String::new();
     for l in lines {
@@ -124,9 +127,10 @@ fn short(v: f64) -> String {
 
 /// In the user's zone, to the second.
 fn time(seconds: f64, zone: &TimeZone) -> String {
-    timestamp(seconds).map_or_else(|| seconds.to_string(), |t| {
-        t.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-    })
+    timestamp(seconds).map_or_else(
+        || seconds.to_string(),
+        |t| t.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
 }
 
 fn utc(seconds: f64) -> String {
@@ -154,7 +158,8 @@ mod tests {
     #[test]
     fn a_plot_rises_with_its_values() {
         let out = plots(&[ramp()], 20, &TimeZone::UTC);
-        let rows: Vec<Vec<char>> = out.lines().skip(1).take(PLOT_ROWS).map(|l| l.chars().skip(11).collect()).collect();
+        let rows: Vec<Vec<char>> =
+            out.lines().skip(1).take(PLOT_ROWS).map(|l| l.chars().skip(11).collect()).collect();
         assert!(rows.iter().all(|r| r.len() == 20), "{out}");
         assert_eq!(rows[0][19], '█', "{out}");
         assert_eq!(rows[0][0], ' ', "{out}");

@@ -1,0 +1,80 @@
+//! `/api/v1/series`, `labels` and `label/NAME/values`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use reba_model::TimeRange;
+
+use super::{
+    PrometheusApi,
+    envelope::{ApiError, ApiResult, success_bytes, success_with},
+    json::write_labels,
+    params::{Params, invalid},
+};
+
+const TRUNCATED: &str = "results truncated due to limit";
+
+fn range(params: &Params) -> Result<TimeRange, ApiError> {
+    let range = TimeRange::new(params.time("start", i64::MIN)?, params.time("end", i64::MAX)?);
+    if range.end < range.start {
+        return Err(invalid("end", "end timestamp must not be before start time"));
+    }
+    Ok(range)
+}
+
+/// Cuts a list to `limit`, with the warning that says so. A limit of 0 is none.
+fn cut<T>(list: &mut Vec<T>, limit: Option<usize>) -> Vec<String> {
+    match limit.filter(|n| *n > 0) {
+        Some(n) if list.len() > n => {
+            list.truncate(n);
+            vec![TRUNCATED.to_owned()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// `/api/v1/series`
+pub async fn series(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let limit = params.number("limit")?;
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let range = range(&params)?;
+    let mut found = api.engine.series(params.matchers()?, range).await?;
+    let warnings = cut(&mut found, limit);
+    Ok(success_bytes(&warnings, &[], |out| {
+        out.push(b'[');
+        for (i, labels) in found.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_labels(out, labels);
+        }
+        out.push(b']');
+    }))
+}
+
+/// `/api/v1/labels`
+pub async fn names(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let limit = params.number("limit")?;
+    let range = range(&params)?;
+    let mut names = api.engine.label_names(params.matchers()?, range).await?;
+    let warnings = cut(&mut names, limit);
+    success_with(&names, &warnings, &[])
+}
+
+/// `/api/v1/label/NAME/values`
+pub async fn values(
+    State(api): State<Arc<PrometheusApi>>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult {
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    let limit = params.number("limit")?;
+    let range = range(&params)?;
+    let mut values = api.engine.label_values(name, params.matchers()?, range).await?;
+    let warnings = cut(&mut values, limit);
+    success_with(&values, &warnings, &[])
+}

@@ -1,0 +1,163 @@
+//! Prometheus' HTTP API, on port 9090.
+
+mod envelope;
+pub mod exposition;
+mod federate;
+mod http_metrics;
+mod json;
+mod metadata;
+mod middleware;
+mod params;
+mod query;
+mod rules;
+pub mod self_metrics;
+mod status;
+mod targets;
+mod write;
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+    routing::{any, get, post},
+};
+use futures::future::BoxFuture;
+use reba_ingest::{remote_write::RemoteWriteReceiver, scrape::ScrapeManager};
+use reba_model::{GoRegex, Labels};
+use reba_notify::alertmanager::Notifier;
+use reba_query::QueryEngine;
+use reba_rules::RuleManager;
+use tokio_util::sync::CancellationToken;
+use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
+
+pub use self::{
+    http_metrics::HttpMetrics,
+    status::{COMPATIBLE_VERSION, Readiness, Runtime},
+};
+
+/// The time of day in Unix milliseconds.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Reads the configuration again; the error is for the person who asked.
+pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// Adds a part's own metrics to a page.
+pub type MetricsSource = Box<dyn Fn(&mut exposition::Page) + Send + Sync>;
+
+/// Answers smaller than this are sent as they are.
+const COMPRESS_ABOVE: u64 = 1024;
+
+/// The parts of Reba that this API shows to the outside.
+pub struct PrometheusApi {
+    /// Runs queries.
+    pub engine: Arc<QueryEngine>,
+    /// Scrapes targets.
+    pub scrape: ScrapeManager,
+    /// Evaluates rules.
+    pub rules: Arc<RuleManager>,
+    /// Sends alerts.
+    pub notifier: Arc<Notifier>,
+    /// Takes remote writes.
+    pub receiver: Arc<RemoteWriteReceiver>,
+    /// Whether the store is open.
+    pub readiness: Arc<Readiness>,
+    /// Flags, configuration, retention.
+    pub runtime: Arc<Runtime>,
+    /// Requests by handler.
+    pub http: HttpMetrics,
+    /// Metrics of parts that this crate does not know (the store, the process).
+    pub metrics: Vec<MetricsSource>,
+    /// `global.external_labels`.
+    pub external_labels: Arc<ArcSwap<Labels>>,
+    /// The address by which people reach this server.
+    pub external_url: String,
+    /// How far back federation looks, in milliseconds.
+    pub lookback_ms: i64,
+    /// Origins whose pages may read answers.
+    pub cors_origin: GoRegex,
+    /// The time of day.
+    pub clock: Clock,
+    /// What `/-/reload` does.
+    pub reload: Reload,
+    /// What `/-/quit` cancels.
+    pub quit: CancellationToken,
+}
+
+impl PrometheusApi {
+    fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+}
+
+impl fmt::Debug for PrometheusApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrometheusApi").field("external_url", &self.external_url).finish_non_exhaustive()
+    }
+}
+
+/// The routes.
+pub fn router(api: Arc<PrometheusApi>) -> Router {
+    let v1 = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/format_query", get(query::format).post(query::format))
+        .route("/series", get(metadata::series).post(metadata::series).delete(not_implemented))
+        .route("/labels", get(metadata::names).post(metadata::names))
+        .route("/label/{name}/values", get(metadata::values))
+        .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(targets::targets_metadata))
+        .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/metadata", get(targets::metadata))
+        .route("/alertmanagers", get(targets::alertmanagers))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/runtimeinfo", get(status::runtimeinfo))
+        .route("/status/buildinfo", get(status::buildinfo))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/status/walreplay", get(status::walreplay))
+        .route("/status/active_queries", get(query::active))
+        .route("/status/active_queries/{id}/kill", post(query::kill))
+        .route("/write", post(write::write))
+        .route("/admin/tsdb/{action}", post(admin_disabled).put(admin_disabled));
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/", get(|| async { Redirect::to("/graph") }))
+        .route("/graph", get(graph))
+        .route("/metrics", get(self_metrics::page))
+        .route("/federate", get(federate::federate))
+        .route("/version", get(status::version))
+        .route("/-/healthy", get(status::healthy))
+        .route("/-/ready", get(status::ready))
+        .route("/ready", get(status::ready))
+        .route("/-/reload", any(status::reload))
+        .route("/-/quit", any(status::quit))
+        .fallback(not_found)
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_ABOVE)))
+        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&api), middleware::count))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), middleware::around))
+        .with_state(api)
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+async fn not_implemented() -> envelope::ApiResult {
+    Err(envelope::ApiError::new(envelope::ErrorKind::Internal, "not implemented"))
+}
+
+async fn admin_disabled() -> envelope::ApiResult {
+    Err(envelope::ApiError::new(envelope::ErrorKind::Unavailable, "admin APIs disabled"))
+}
+
+/// Until the web application is there, the root says where things are.
+async fn graph() -> &'static str {
+    "Reba answers Prometheus' API here. Try /api/v1/query?query=up, /api/v1/targets, /api/v1/rules, /metrics,\n\
+     or `reba query promql up` on the command line.\n"
+}

@@ -1,0 +1,265 @@
+//! `/metrics`: what people alert on, by upstream's names.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use reba_query::QueryEngine;
+use reba_rules::RuleManager;
+
+use super::{COMPATIBLE_VERSION, PrometheusApi, Runtime, exposition::Page};
+
+/// `/metrics`
+pub async fn page(State(api): State<Arc<PrometheusApi>>) -> Response {
+    let mut page = Page::new();
+    general(&mut page, &api.runtime, api.readiness.is_ready());
+    engine(&mut page, &api.engine);
+    rules(&mut page, &api.rules);
+    scraping(&mut page, &api);
+    notifications(&mut page, &api);
+    api.http.write(&mut page);
+    for source in &api.metrics {
+        source(&mut page);
+    }
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, page.finish()).into_response()
+}
+
+fn get(counter: &AtomicU64) -> f64 {
+    counter.load(Ordering::Relaxed) as f64
+}
+
+fn general(page: &mut Page, runtime: &Runtime, ready: bool) {
+    let build: [(&str, &dyn std::fmt::Display); 5] = [
+        ("version", &COMPATIBLE_VERSION),
+        ("revision", &concat!("reba-", env!("CARGO_PKG_VERSION"))),
+        ("branch", &"main"),
+        ("goversion", &"none"),
+        ("reba", &env!("CARGO_PKG_VERSION")),
+    ];
+    page.gauge("prometheus_build_info", "Always 1; the labels say what runs.").with(&build, 1.0);
+    page.gauge("prometheus_ready", "Whether the store is open and queries are answered.")
+        .value(f64::from(u8::from(ready)));
+    let ok = runtime.reload_ok.load(Ordering::Relaxed);
+    page.gauge(
+        "prometheus_config_last_reload_successful",
+        "Whether the last reload of the configuration worked.",
+    )
+    .value(f64::from(u8::from(ok)));
+    page.gauge(
+        "prometheus_config_last_reload_success_timestamp_seconds",
+        "When the configuration was last loaded.",
+    )
+    .value(get(&runtime.reloaded_ms) / 1000.0);
+}
+
+fn engine(page: &mut Page, engine: &QueryEngine) {
+    let totals = engine.totals();
+    page.gauge("prometheus_engine_queries", "Queries that run or wait.")
+        .value(engine.active_queries().len() as f64);
+    page.gauge("prometheus_engine_queries_concurrent_max", "Queries that may run at once.")
+        .value(engine.config().limits.max_concurrency as f64);
+    page.counter("prometheus_engine_query_samples_total", "Samples read by all queries.")
+        .value(totals.samples as f64);
+    page.counter("reba_query_queries_total", "Queries that ended.").value(totals.queries as f64);
+    page.counter("reba_query_failures_total", "Queries that ended in an error.").value(totals.failed as f64);
+    page.summary("prometheus_engine_query_duration_seconds", "Time of queries by part.");
+    for (slice, took) in [
+        ("queue_time", totals.queue_time),
+        ("prepare_time", totals.prepare_time),
+        ("inner_eval", totals.inner_eval),
+    ] {
+        page.suffixed("_sum", &[("slice", &slice)], took.as_secs_f64());
+        page.suffixed("_count", &[("slice", &slice)], totals.queries as f64);
+    }
+}
+
+fn rules(page: &mut Page, rules: &RuleManager) {
+    let groups = rules.groups();
+    let metrics = rules.metrics();
+    let by_group = |page: &mut Page, value: &dyn Fn(&reba_rules::GroupStatus) -> f64| {
+        for g in &groups {
+            page.with(&[("rule_group", &format!("{};{}", g.file, g.name))], value(g));
+        }
+    };
+    by_group(page.counter("prometheus_rule_evaluations_total", "Evaluations of rules."), &|g| {
+        g.evaluations as f64
+    });
+    by_group(page.counter("prometheus_rule_evaluation_failures_total", "Evaluations that failed."), &|g| {
+        g.evaluation_failures as f64
+    });
+    by_group(
+        page.counter("prometheus_rule_group_iterations_total", "Scheduled evaluations of a group."),
+        &|g| g.iterations as f64,
+    );
+    by_group(
+        page.counter(
+            "prometheus_rule_group_iterations_missed_total",
+            "Evaluations that were missed because one took too long.",
+        ),
+        &|g| g.iterations_missed as f64,
+    );
+    by_group(page.gauge("prometheus_rule_group_interval_seconds", "Interval of a group."), &|g| {
+        g.interval_ms as f64 / 1000.0
+    });
+    by_group(
+        page.gauge("prometheus_rule_group_last_duration_seconds", "Duration of the last evaluation."),
+        &|g| g.evaluation_seconds,
+    );
+    by_group(
+        page.gauge(
+            "prometheus_rule_group_last_evaluation_timestamp_seconds",
+            "When a group was last evaluated.",
+        ),
+        &|g| g.last_evaluation.unwrap_or(0) as f64 / 1000.0,
+    );
+    by_group(
+        page.gauge("prometheus_rule_group_last_evaluation_samples", "Samples that the last evaluation gave."),
+        &|g| g.last_samples as f64,
+    );
+    by_group(page.gauge("prometheus_rule_group_rules", "Rules of a group."), &|g| g.rules.len() as f64);
+    page.summary("prometheus_rule_evaluation_duration_seconds", "Duration of evaluations of rules.");
+    page.suffixed("_sum", &[], metrics.evaluation_seconds).suffixed(
+        "_count",
+        &[],
+        metrics.evaluations as f64,
+    );
+    page.summary("prometheus_rule_group_duration_seconds", "Duration of evaluations of groups.");
+    page.suffixed("_sum", &[], metrics.group_seconds).suffixed(
+        "_count",
+        &[],
+        metrics.group_evaluations as f64,
+    );
+    page.counter("prometheus_template_text_expansions_total", "Expansions of templates.")
+        .value(metrics.template_expansions as f64);
+    page.counter("prometheus_template_text_expansion_failures_total", "Expansions that failed.")
+        .value(metrics.template_failures as f64);
+    page.counter("reba_rules_alerts_dropped_total", "Alerts that found the queue to the notifier full.")
+        .value(metrics.alerts_dropped as f64);
+}
+
+fn scraping(page: &mut Page, api: &PrometheusApi) {
+    let m = api.scrape.metrics();
+    for (name, help, counter) in [
+        ("prometheus_target_scrape_pools_total", "Scrape pools that were made.", &m.pools),
+        (
+            "prometheus_target_scrape_pools_failed_total",
+            "Scrape pools that could not be made.",
+            &m.pools_failed,
+        ),
+        ("prometheus_target_scrape_pool_reloads_total", "Reloads of scrape pools.", &m.pool_reloads),
+        (
+            "prometheus_target_scrape_pool_reloads_failed_total",
+            "Reloads of scrape pools that failed.",
+            &m.pool_reloads_failed,
+        ),
+        (
+            "prometheus_target_scrape_pool_exceeded_target_limit_total",
+            "Times a pool had more targets than its limit.",
+            &m.exceeded_target_limit,
+        ),
+        (
+            "prometheus_target_scrape_pool_exceeded_label_limits_total",
+            "Scrapes with a label beyond a limit.",
+            &m.exceeded_label_limits,
+        ),
+        (
+            "prometheus_target_scrapes_exceeded_body_size_limit_total",
+            "Scrapes with a body beyond its limit.",
+            &m.exceeded_body_size_limit,
+        ),
+        (
+            "prometheus_target_scrapes_exceeded_sample_limit_total",
+            "Scrapes with more samples than the limit.",
+            &m.exceeded_sample_limit,
+        ),
+        (
+            "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+            "Samples refused: another value at the same time.",
+            &m.duplicate_timestamp,
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_order_total",
+            "Samples refused: older than the newest of their series.",
+            &m.out_of_order,
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_bounds_total",
+            "Samples refused: too old or too far in the future.",
+            &m.out_of_bounds,
+        ),
+        (
+            "prometheus_target_scrapes_exemplar_out_of_order_total",
+            "Exemplars refused.",
+            &m.exemplar_out_of_order,
+        ),
+        ("reba_ingest_scrapes_total", "Scrapes.", &m.scrapes),
+        ("reba_ingest_scrape_failures_total", "Scrapes that failed.", &m.scrape_failures),
+    ] {
+        page.counter(name, help).value(get(counter));
+    }
+    let jobs = m.by_job();
+    page.gauge("prometheus_target_scrape_pool_targets", "Targets of a pool.");
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.targets as f64);
+    }
+    page.counter(
+        "prometheus_target_scrape_pool_sync_total",
+        "Times that the targets of a pool were worked out.",
+    );
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.syncs as f64);
+    }
+    page.counter("prometheus_target_sync_failed_total", "Targets that make no sense.");
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.failed_targets as f64);
+    }
+    page.summary("prometheus_target_interval_length_seconds", "Time between two scrapes of a target.");
+    for (interval, lengths) in m.interval_lengths() {
+        let interval = reba_model::duration::format(interval.as_millis() as i64);
+        for q in [0.01, 0.05, 0.5, 0.9, 0.99] {
+            page.with(&[("interval", &interval), ("quantile", &q)], lengths.quantile(q));
+        }
+        page.suffixed("_sum", &[("interval", &interval)], lengths.sum);
+        page.suffixed("_count", &[("interval", &interval)], lengths.count as f64);
+    }
+    let d = api.scrape.discovery_metrics();
+    page.counter("prometheus_sd_updates_total", "Changes of target groups.")
+        .with(&[("name", &"scrape")], get(&d.updates));
+    page.counter("prometheus_sd_file_read_errors_total", "Files of targets that could not be read.")
+        .value(get(&d.file_read_errors));
+}
+
+fn notifications(page: &mut Page, api: &PrometheusApi) {
+    let m = api.notifier.metrics();
+    page.gauge("prometheus_notifications_alertmanagers_discovered", "Alertmanagers that alerts are sent to.")
+        .value(m.alertmanagers_discovered as f64);
+    page.gauge("prometheus_notifications_queue_length", "Alerts that wait to be sent.")
+        .value(m.queue_length as f64);
+    page.gauge("prometheus_notifications_queue_capacity", "Alerts that may wait.")
+        .value(m.queue_capacity as f64);
+    page.counter(
+        "prometheus_notifications_dropped_total",
+        "Alerts that were dropped because the queue was full, or nobody took them.",
+    )
+    .value(m.dropped as f64);
+    page.counter("prometheus_notifications_sent_total", "Alerts sent.");
+    for (url, a) in &m.managers {
+        page.with(&[("alertmanager", url)], a.sent as f64);
+    }
+    page.counter("prometheus_notifications_errors_total", "Alerts that could not be sent.");
+    for (url, a) in &m.managers {
+        page.with(&[("alertmanager", url)], a.errors as f64);
+    }
+    page.summary("prometheus_notifications_latency_seconds", "Time to send alerts.");
+    for (url, a) in &m.managers {
+        page.suffixed("_sum", &[("alertmanager", url)], a.seconds);
+        page.suffixed("_count", &[("alertmanager", url)], a.requests as f64);
+    }
+}

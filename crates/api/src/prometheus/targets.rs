@@ -1,0 +1,174 @@
+//! `/api/v1/targets`, `scrape_pools`, `targets/metadata`, `metadata`, `alertmanagers`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use axum::extract::State;
+use jiff::Timestamp;
+use reba_ingest::scrape::{PoolStatus, TargetStatus};
+use reba_model::{Labels, Matcher, Metadata, duration};
+use serde_json::{Map, Value, json};
+
+use super::{
+    PrometheusApi,
+    envelope::{ApiError, ApiResult, success},
+    params::{Params, parse_selector},
+};
+
+/// Labels as a JSON object.
+pub(super) fn object(labels: &Labels) -> Value {
+    Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
+}
+
+/// Go's zero time, which upstream shows for what has not happened yet.
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// Unix milliseconds as RFC 3339.
+pub(super) fn rfc3339(t: Option<i64>) -> String {
+    t.and_then(|t| Timestamp::from_millisecond(t).ok()).map_or_else(|| NEVER.to_owned(), |t| t.to_string())
+}
+
+/// `/api/v1/targets`
+pub async fn targets(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let state = params.value("state").to_ascii_lowercase();
+    let pool = params.get("scrapePool");
+    let pools: Vec<PoolStatus> =
+        api.scrape.targets().into_iter().filter(|p| pool.is_none_or(|name| p.name == name)).collect();
+    let active = match state.as_str() {
+        "dropped" => Vec::new(),
+        _ => pools.iter().flat_map(|p| &p.active).map(|t| active_target(&api, t)).collect(),
+    };
+    let (dropped, counts) = match state.as_str() {
+        "active" => (Vec::new(), Value::Null),
+        _ => {
+            let one = |l: &Labels| json!({ "discoveredLabels": object(l) });
+            let counts = pools.iter().map(|p| (p.name.clone(), Value::from(p.dropped_count)));
+            (pools.iter().flat_map(|p| &p.dropped).map(one).collect(), Value::Object(counts.collect()))
+        }
+    };
+    success(&json!({ "activeTargets": active, "droppedTargets": dropped, "droppedTargetCounts": counts }))
+}
+
+fn active_target(api: &PrometheusApi, status: &TargetStatus) -> Value {
+    let target = &status.target;
+    let millis = |d: std::time::Duration| duration::format(d.as_millis() as i64);
+    json!({
+        "discoveredLabels": object(&target.discovered),
+        "labels": object(&target.labels),
+        "scrapePool": status.pool,
+        "scrapeUrl": target.url.to_string(),
+        "globalUrl": global_url(&api.external_url, &target.url.to_string()),
+        "lastError": status.last.error,
+        "lastScrape": rfc3339(status.last.at),
+        "lastScrapeDuration": status.last.duration.as_secs_f64(),
+        "health": status.last.health.as_str(),
+        "scrapeInterval": millis(target.interval),
+        "scrapeTimeout": millis(target.timeout),
+    })
+}
+
+/// A loopback address means this host: seen from elsewhere it has the host's name.
+fn global_url(external: &str, url: &str) -> String {
+    let host = external.split("://").nth(1).and_then(|r| r.split(['/', ':']).next()).unwrap_or("localhost");
+    for local in ["://localhost", "://127.0.0.1", "://[::1]"] {
+        if let Some((scheme, rest)) = url.split_once(local) {
+            return format!("{scheme}://{host}{rest}");
+        }
+    }
+    url.to_owned()
+}
+
+/// `/api/v1/scrape_pools`
+pub async fn scrape_pools(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
+    success(&json!({ "scrapePools": api.scrape.pool_names() }))
+}
+
+fn entry(name: Option<&str>, meta: &Metadata) -> Map<String, Value> {
+    let mut out = Map::new();
+    if let Some(name) = name {
+        out.insert("metric".to_owned(), name.into());
+    }
+    out.insert("type".to_owned(), meta.kind.as_str().into());
+    out.insert("help".to_owned(), meta.help.as_str().into());
+    out.insert("unit".to_owned(), meta.unit.as_str().into());
+    out
+}
+
+/// `/api/v1/targets/metadata`
+pub async fn targets_metadata(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let matchers = params.get("match_target").map(parse_selector).transpose()?.unwrap_or_default();
+    let metric = params.get("metric");
+    // The limit counts targets, not entries: so does upstream.
+    let limit = params.number("limit")?.unwrap_or(usize::MAX);
+    let pools = api.scrape.targets();
+    let targets = pools.iter().flat_map(|p| &p.active);
+    let mut out = Vec::new();
+    for status in targets.filter(|t| Matcher::all(&matchers, &t.target.labels)).take(limit) {
+        let target = object(&status.target.labels);
+        let mut add = |name: Option<&str>, meta: &Metadata| {
+            let mut item = entry(name, meta);
+            item.insert("target".to_owned(), target.clone());
+            out.push(Value::Object(item));
+        };
+        match metric {
+            Some(name) => {
+                if let Some(meta) = status.metadata.get(name) {
+                    add(None, meta);
+                }
+            }
+            None => status.metadata.iter().for_each(|(name, meta)| add(Some(name), meta)),
+        }
+    }
+    success(&out)
+}
+
+/// `/api/v1/metadata`
+pub async fn metadata(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let limit = params.number("limit")?.unwrap_or(usize::MAX);
+    let per_metric = params.number("limit_per_metric")?.filter(|n| *n > 0).unwrap_or(usize::MAX);
+    let wanted = params.get("metric");
+    let mut all: BTreeMap<String, BTreeSet<(&'static str, String, String)>> = BTreeMap::new();
+    for status in api.scrape.targets().iter().flat_map(|p| &p.active) {
+        for (name, meta) in status.metadata.iter().filter(|(n, _)| wanted.is_none_or(|w| w == n.as_str())) {
+            let entries = all.entry(name.clone()).or_default();
+            if entries.len() < per_metric {
+                entries.insert((meta.kind.as_str(), meta.help.clone(), meta.unit.clone()));
+            }
+        }
+    }
+    let rows = all.into_iter().take(limit).map(|(name, entries)| {
+        let entries =
+            entries.into_iter().map(|(kind, help, unit)| json!({"type": kind, "help": help, "unit": unit}));
+        (name, Value::Array(entries.collect()))
+    });
+    success(&Value::Object(rows.collect()))
+}
+
+/// `/api/v1/alertmanagers`
+pub async fn alertmanagers(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
+    let urls =
+        |list: Vec<String>| -> Vec<Value> { list.into_iter().map(|url| json!({ "url": url })).collect() };
+    let (active, dropped) = api.notifier.alertmanagers();
+    success(&json!({ "activeAlertmanagers": urls(active), "droppedAlertmanagers": urls(dropped) }))
+}
+
+/// What a number in a request is refused with.
+pub(super) fn unknown(name: &str, value: &str) -> ApiError {
+    ApiError::bad_data(format!("invalid {name} parameter: {value:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_targets_are_shown_under_the_external_name() {
+        assert_eq!(
+            global_url("http://mon.easymo.rw:9090/x", "http://127.0.0.1:3000/metrics"),
+            "http://mon.easymo.rw:3000/metrics"
+        );
+        assert_eq!(global_url("http://a", "http://10.0.0.1/metrics"), "http://10.0.0.1/metrics");
+    }
+}

@@ -1,0 +1,123 @@
+//! From the `alerting` section to the Alertmanagers that the notifier knows.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use reba_http::ProxyEnv;
+use reba_ingest::{
+    config::{AlertingConfig, AlertmanagerConfig},
+    discovery::{self, ADDRESS_LABEL, DiscoveryMetrics, TargetGroups},
+};
+use reba_model::LabelsBuilder;
+use reba_notify::alertmanager::{ALERTS_PATH, AlertmanagerTarget, Alertmanagers};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__alerts_path__";
+
+/// One section with its client and what discovery finds for it.
+struct Section {
+    config: AlertmanagerConfig,
+    client: reba_http::Client,
+    groups: watch::Receiver<TargetGroups>,
+}
+
+/// The Alertmanagers of one configuration; watches discovery until it is dropped.
+pub struct Watching {
+    cancel: CancellationToken,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// Starts to tell `sender` which Alertmanagers there are.
+pub fn watch(
+    config: &AlertingConfig,
+    user_agent: &str,
+    proxies: &ProxyEnv,
+    sender: Arc<watch::Sender<Arc<Alertmanagers>>>,
+) -> Result<Watching> {
+    let cancel = CancellationToken::new();
+    let metrics = Arc::new(DiscoveryMetrics::default());
+    let mut sections = Vec::new();
+    for (i, section) in config.alertmanagers.iter().enumerate() {
+        let client = reba_http::Client::new(&section.http, user_agent, proxies)
+            .with_context(|| format!("alerting.alertmanagers[{i}]"))?;
+        let groups = discovery::start(&section.discovery, Arc::clone(&metrics), cancel.clone());
+        sections.push(Section { config: section.clone(), client, groups });
+    }
+    sender.send_replace(Arc::new(collect(&mut sections)));
+    tokio::spawn(follow(sections, sender, cancel.clone()));
+    Ok(Watching { cancel })
+}
+
+/// Ends with `cancel`, or when nothing can change any more: a section of static targets has no sender.
+async fn follow(
+    mut sections: Vec<Section>,
+    sender: Arc<watch::Sender<Arc<Alertmanagers>>>,
+    cancel: CancellationToken,
+) {
+    loop {
+        let open = sections.iter_mut().filter(|s| s.groups.has_changed().is_ok());
+        let changes: Vec<_> = open.map(|s| Box::pin(s.groups.changed())).collect();
+        if changes.is_empty() {
+            return;
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = futures::future::select_all(changes) => {}
+        }
+        sender.send_replace(Arc::new(collect(&mut sections)));
+    }
+}
+
+fn collect(sections: &mut [Section]) -> Alertmanagers {
+    let mut all = Alertmanagers::default();
+    for section in sections {
+        let groups = Arc::clone(&section.groups.borrow_and_update());
+        for labels in groups.iter().flat_map(discovery::file::merged) {
+            let mut builder = labels.to_builder();
+            builder.set(SCHEME, &section.config.scheme);
+            builder.set(PATH, &format!("{}{ALERTS_PATH}", prefix(&section.config.path_prefix)));
+            let discovered = url(&builder);
+            let kept = section.config.relabel_configs.iter().all(|r| r.apply(&mut builder));
+            match url(&builder) {
+                Some(url) if kept => all.active.push(AlertmanagerTarget {
+                    url,
+                    client: section.client.clone(),
+                    timeout: section.config.timeout.as_std(),
+                    alert_relabel: section.config.alert_relabel_configs.clone().into(),
+                }),
+                _ => all.dropped.extend(discovered.map(|u| u.to_string())),
+            }
+        }
+    }
+    all
+}
+
+/// `/x` for `x`, `/x` and `/x/`; nothing for `/`.
+fn prefix(path: &str) -> String {
+    match path.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+fn url(labels: &LabelsBuilder) -> Option<http::Uri> {
+    let (scheme, address, path) = (labels.value(SCHEME), labels.value(ADDRESS_LABEL), labels.value(PATH));
+    if address.is_empty() || address.contains('/') {
+        return None;
+    }
+    // As for scrape targets: an address without a port has that of its scheme.
+    let has_port = address.rsplit(']').next().is_some_and(|a| a.contains(':'));
+    let port = match (has_port, scheme) {
+        (true, _) => "",
+        (false, "https") => ":443",
+        (false, _) => ":80",
+    };
+    format!("{scheme}://{address}{port}{path}").parse().ok()
+}

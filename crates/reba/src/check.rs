@@ -1,0 +1,109 @@
+//! `reba check`: is this folder right?
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+use reba_ingest::config::{self, Config, Severity, expand_env};
+use reba_rules::{FileOptions, RuleFile, describe_duplicates};
+use serde_json::json;
+
+use crate::{args::CheckFormat, folder::Folder, settings::Settings};
+
+/// One line of the verdict.
+struct Finding {
+    error: bool,
+    text: String,
+}
+
+impl Finding {
+    fn error(text: impl ToString) -> Self {
+        Finding { error: true, text: text.to_string() }
+    }
+
+    fn warning(text: impl ToString) -> Self {
+        Finding { error: false, text: text.to_string() }
+    }
+}
+
+/// The text to print, and whether all is right.
+pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
+    let folder = Folder::at(path)?;
+    let mut findings = Vec::new();
+    let mut notes = Vec::new();
+    match folder.environment(std::env::vars()) {
+        Err(e) => findings.push(Finding::error(format!("{e:#}"))),
+        Ok(environment) => {
+            if folder.prometheus.exists() {
+                let lookup = |name: &str| environment.get(name).cloned();
+                prometheus(&folder, &lookup, &mut findings, &mut notes);
+            } else {
+                notes.push(format!("{}: not there, nothing will be scraped", folder.prometheus.display()));
+            }
+        }
+    }
+    if let Err(e) = Settings::read(&folder.reba) {
+        findings.push(Finding::error(format!("{e:#}")));
+    }
+    let ok = findings.iter().all(|f| !f.error);
+    Ok((print(&findings, &notes, ok, format), ok))
+}
+
+fn prometheus(
+    folder: &Folder,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    findings: &mut Vec<Finding>,
+    notes: &mut Vec<String>,
+) {
+    let file = &folder.prometheus;
+    let expand = |text: &str| expand_env(text, lookup).text;
+    for d in config::check_with(file, &expand) {
+        let finding = Finding { error: d.severity == Severity::Error, text: d.message };
+        findings.push(finding);
+    }
+    let Ok(config) = Config::load_with(file, &expand) else { return };
+    let Ok(paths) = config.rule_paths() else { return };
+    notes.push(format!("{}: {} jobs, {} rule files", file.display(), config.jobs().count(), paths.len()));
+    for path in paths {
+        rules(&path, findings, notes);
+    }
+}
+
+fn rules(path: &Path, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    let name = path.display().to_string();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) => return findings.push(Finding::error(format!("{name}: {e}"))),
+    };
+    match RuleFile::parse(&name, &text, &FileOptions::default()) {
+        Err(errors) => findings.extend(errors.iter().map(Finding::error)),
+        Ok(file) => {
+            notes.push(format!("{name}: {} rules", file.rule_count()));
+            let duplicates = file.duplicates();
+            if !duplicates.is_empty() {
+                findings.push(Finding::warning(format!("{name}: {}", describe_duplicates(&duplicates))));
+            }
+        }
+    }
+}
+
+fn print(findings: &[Finding], notes: &[String], ok: bool, format: CheckFormat) -> String {
+    let severity = |f: &Finding| if f.error { "error" } else { "warning" };
+    match format {
+        CheckFormat::Json => {
+            let list: Vec<_> =
+                findings.iter().map(|f| json!({ "severity": severity(f), "message": f.text })).collect();
+            format!("{}\n", json!({ "ok": ok, "findings": list }))
+        }
+        CheckFormat::Text => {
+            let mut out = String::new();
+            for f in findings {
+                out.push_str(&format!("{}: {}\n", f.text, severity(f)));
+            }
+            for note in notes {
+                out.push_str(&format!("{note}\n"));
+            }
+            out.push_str(if ok { "all right\n" } else { "something is wrong\n" });
+            out
+        }
+    }
+}

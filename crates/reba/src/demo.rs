@@ -1,0 +1,106 @@
+//! `reba demo`: the simulated fleet beside Reba, and its incidents from the command line.
+
+use std::{fmt::Write as _, time::SystemTime};
+
+use anyhow::{Context, Result, bail};
+use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, Incident};
+use serde::Deserialize;
+
+use crate::{
+    args::{DemoArgs, IncidentAction, IncidentArgs},
+    client, run,
+};
+
+/// Where the fleet's control server listens; the port is moved by the offset.
+const CONTROL_PORT: u16 = 3999;
+
+/// Starts the fleet.
+pub async fn fleet(args: &DemoArgs) -> Result<FleetHandle> {
+    let config = FleetConfig {
+        speed: args.speed,
+        addressing: Addressing::Documented { port_offset: args.run.port_offset },
+        ..FleetConfig::new(args.seed, SystemTime::now())
+    };
+    Fleet::start(config).await.context("start the simulated fleet")
+}
+
+/// What a person sees when the demo is up.
+pub fn welcome(running: &run::Running, fleet: &FleetHandle, offset: u16) -> String {
+    let mut out = String::from("\nReba watches the simulated EasyMO fleet.\n\n");
+    for (role, address) in &running.addresses {
+        let _ = writeln!(out, "  {:<12} http://{address}", role.name());
+    }
+    for endpoint in fleet.endpoints() {
+        let _ = writeln!(out, "  {:<21} http://{}{}", endpoint.service, endpoint.addr, endpoint.metrics_path);
+    }
+    let (flag, url) = match (offset, running.addresses.first()) {
+        (0, _) | (_, None) => (String::new(), String::new()),
+        (n, Some((_, address))) => (format!(" --port-offset {n}"), format!(" --url http://{address}")),
+    };
+    let _ = write!(
+        out,
+        "\nTry in another terminal:\n\
+         \x20 reba query promql 'sum by (service) (rate(http_requests_total[1m]))'{url}\n\
+         \x20 reba query promql 'sum(rate(ride_requests_total[1m]))' --since 15m{url}\n\
+         \x20 reba demo incident start payments-down{flag}\n\
+         \x20 reba query promql 'ALERTS'{url}\n\n\
+         Ctrl-C stops everything.\n"
+    );
+    out
+}
+
+#[derive(Deserialize)]
+struct Status {
+    name: String,
+    active: bool,
+    alert: String,
+    summary: String,
+}
+
+/// `reba demo incident …`: the text to print.
+pub async fn incident(args: &IncidentArgs) -> Result<String> {
+    let port = CONTROL_PORT.checked_add(args.port_offset).context("--port-offset leads beyond port 65535")?;
+    let base = format!("http://127.0.1.100:{port}/incidents");
+    let (method, path, name) = match &args.action {
+        IncidentAction::List => (http::Method::GET, base, None),
+        IncidentAction::Start { name } => {
+            (http::Method::POST, format!("{base}/{}/start", known(name)?), Some(name))
+        }
+        IncidentAction::Stop { name } => {
+            (http::Method::POST, format!("{base}/{}/stop", known(name)?), Some(name))
+        }
+    };
+    let (status, body) = client::send(method, &path)
+        .await
+        .with_context(|| format!("no demo answers on port {port}; is `reba demo` running?"))?;
+    if !status.is_success() {
+        bail!("{}", String::from_utf8_lossy(&body).trim());
+    }
+    match name {
+        None => {
+            Ok(table(&serde_json::from_slice::<Vec<Status>>(&body).context("read the list of incidents")?))
+        }
+        Some(name) => {
+            let s: Status = serde_json::from_slice(&body).context("read the incident")?;
+            let state = if s.active { "on" } else { "off" };
+            Ok(format!("{name} is {state}; its alert is {}\n", s.alert))
+        }
+    }
+}
+
+fn known(name: &str) -> Result<&str> {
+    if Incident::from_name(name).is_none() {
+        let names: Vec<&str> = Incident::ALL.iter().map(|i| i.name()).collect();
+        bail!("there is no incident {name:?}; there are {}", names.join(", "));
+    }
+    Ok(name)
+}
+
+fn table(all: &[Status]) -> String {
+    let mut out = format!("{:<28} {:<4} {:<28} WHAT HAPPENS\n", "INCIDENT", "IS", "ALERT");
+    for s in all {
+        let state = if s.active { "on" } else { "off" };
+        let _ = writeln!(out, "{:<28} {state:<4} {:<28} {}", s.name, s.alert, s.summary);
+    }
+    out
+}

@@ -1,0 +1,121 @@
+//! Reading the configuration again while everything runs.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use futures::FutureExt as _;
+use parking_lot::Mutex as SyncMutex;
+use reba_api::prometheus::{Reload, Runtime};
+use reba_http::ProxyEnv;
+use reba_ingest::scrape::ScrapeManager;
+use reba_model::Labels;
+use reba_notify::alertmanager::{Alertmanagers, Notifier, NotifierSettings};
+use reba_query::QueryEngine;
+use reba_rules::{RuleManager, RuleSettings};
+use reba_tsdb::Tsdb;
+use tokio::sync::{Mutex, watch};
+
+use crate::{
+    alertmanagers::{self, Watching},
+    config::{Loaded, load},
+    folder::Folder,
+    run::{USER_AGENT, now_ms},
+};
+
+/// The parts that a configuration concerns.
+pub struct Handles {
+    /// Targets.
+    pub scrape: ScrapeManager,
+    /// Rules.
+    pub rules: Arc<RuleManager>,
+    /// External labels and relabelling of alerts.
+    pub notifier: Arc<Notifier>,
+    /// Alertmanagers.
+    pub alertmanagers: Arc<watch::Sender<Arc<Alertmanagers>>>,
+    /// The step of subqueries.
+    pub engine: Arc<QueryEngine>,
+    /// The out-of-order window.
+    pub store: Arc<Tsdb>,
+    /// What the API shows.
+    pub runtime: Arc<Runtime>,
+    /// For federation.
+    pub external_labels: Arc<ArcSwap<Labels>>,
+    /// For links in alerts.
+    pub external_url: String,
+    /// For clients.
+    pub proxies: ProxyEnv,
+    /// Added to the ports of loopback targets.
+    pub port_shift: u16,
+}
+
+/// Applies configurations, one at a time.
+pub struct Reloader {
+    folder: Folder,
+    handles: Handles,
+    one_at_a_time: Mutex<()>,
+    watching: SyncMutex<Option<Watching>>,
+}
+
+impl Reloader {
+    /// A reloader of `folder`.
+    pub fn new(folder: Folder, handles: Handles) -> Self {
+        Reloader { folder, handles, one_at_a_time: Mutex::new(()), watching: SyncMutex::new(None) }
+    }
+
+    /// Reads the folder and applies it. What is wrong in it leaves everything as it was.
+    pub async fn reload(&self) -> Result<()> {
+        let result = match load(&self.folder, self.handles.port_shift) {
+            Ok(loaded) => self.apply(loaded).await,
+            Err(e) => Err(e),
+        };
+        self.handles.runtime.reload_ok.store(result.is_ok(), Ordering::Relaxed);
+        match &result {
+            Ok(()) => tracing::info!("configuration reloaded"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "configuration not reloaded, the old one stays")
+            }
+        }
+        result
+    }
+
+    /// Applies a configuration that was read.
+    pub async fn apply(&self, loaded: Loaded) -> Result<()> {
+        let _one = self.one_at_a_time.lock().await;
+        let h = &self.handles;
+        let config = &loaded.config;
+        // What can still fail comes first, and changes nothing that runs.
+        let watching =
+            alertmanagers::watch(&config.alerting, USER_AGENT, &h.proxies, Arc::clone(&h.alertmanagers))
+                .context("alerting")?;
+        h.scrape.apply_config(config)?;
+        *self.watching.lock() = Some(watching);
+        let external = Labels::from_pairs(&config.global.external_labels);
+        h.notifier.apply(NotifierSettings {
+            external_labels: external.clone(),
+            alert_relabel: config.alerting.alert_relabel_configs.clone(),
+        });
+        let settings = RuleSettings {
+            interval: config.global.evaluation_interval.0,
+            query_offset: config.global.rule_query_offset.0,
+            external_labels: external.clone(),
+            external_url: h.external_url.clone(),
+        };
+        h.rules.apply(&loaded.rules, &settings).await;
+        h.engine.set_subquery_step(config.global.evaluation_interval.0);
+        h.store.set_out_of_order_window(config.storage.tsdb.out_of_order_time_window.0);
+        h.external_labels.store(Arc::new(external));
+        h.runtime.config_yaml.store(Arc::new(config.to_yaml()));
+        h.runtime.reloaded_ms.store(now_ms().unsigned_abs(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The reload as the API calls it.
+    pub fn as_callback(self: &Arc<Self>) -> Reload {
+        let this = Arc::clone(self);
+        Box::new(move || {
+            let this = Arc::clone(&this);
+            async move { this.reload().await.map_err(|e| format!("{e:#}")) }.boxed()
+        })
+    }
+}

@@ -1,0 +1,312 @@
+//! `reba run`: opens the store, builds each part, hands it what it may touch, and stops them in order.
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use reba_api::{
+    prometheus::{self, HttpMetrics, PrometheusApi, Readiness, Runtime},
+    server::Listener,
+};
+use reba_http::ProxyEnv;
+use reba_ingest::{
+    remote_write::{RemoteWriteLimits, RemoteWriteReceiver},
+    scrape::{ScrapeManager, ScrapeOptions},
+};
+use reba_model::{GoRegex, Labels};
+use reba_notify::alertmanager::{Notifier, NotifierOptions};
+use reba_query::{EngineConfig, QueryEngine, QueryLimits};
+use reba_rules::{ALERT_QUEUE_BATCHES, ManagerOptions, Parts, RuleManager};
+use reba_tsdb::Tsdb;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    args::{Role, RunArgs},
+    config::{Loaded, load},
+    folder::Folder,
+    metrics,
+    reload::Reloader,
+    rule_querier::EngineQuerier,
+    settings::Settings,
+    store,
+};
+
+/// What Reba calls itself to targets and Alertmanagers.
+pub const USER_AGENT: &str = concat!("Prometheus/", "2.48.0", " (Reba ", env!("CARGO_PKG_VERSION"), ")");
+
+/// A running Reba.
+pub struct Running {
+    /// Where the roles listen.
+    pub addresses: Vec<(Role, SocketAddr)>,
+    /// Cancelled by `/-/quit`, or by whoever wants the end.
+    pub stop: CancellationToken,
+    reloader: Arc<Reloader>,
+    scrape: ScrapeManager,
+    store: Arc<Tsdb>,
+    readiness: Arc<Readiness>,
+    maintenance: store::Maintenance,
+    evaluation: CancellationToken,
+    notification: CancellationToken,
+    evaluating: TaskTracker,
+    notifying: TaskTracker,
+    serving: TaskTracker,
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// Starts everything that `args` asks for. `port_shift` is added to the ports of the simulated fleet's targets.
+pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
+    let folder = Folder::at(&args.config)?;
+    let settings = Settings::read(&folder.reba)?;
+    let loaded = load(&folder, port_shift)?;
+    // Sockets first: a port that is taken should be said before minutes of replay, not after.
+    let address = address(args, &settings, Role::Prometheus)?;
+    let listener = Listener::bind(Role::Prometheus.name(), address).await?;
+    let address = listener.address();
+    let readiness = Arc::new(Readiness::default());
+    let store = store::open(&args.data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
+    let parts = Assembly::new(&settings, &loaded, address, &store)?;
+    let external_url = parts.external_url.clone();
+    let reloader = Arc::new(Reloader::new(folder, parts.handles(&loaded)));
+    reloader.apply(loaded).await.context("apply the configuration")?;
+
+    let stop = CancellationToken::new();
+    let (serving, evaluating, notifying) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+    let (evaluation, notification) = (CancellationToken::new(), CancellationToken::new());
+    let api = Arc::new(PrometheusApi {
+        engine: Arc::clone(&parts.engine),
+        scrape: parts.scrape.clone(),
+        rules: Arc::clone(&parts.rules),
+        notifier: Arc::clone(&parts.notifier),
+        receiver: Arc::clone(&parts.receiver),
+        readiness: Arc::clone(&readiness),
+        runtime: Arc::clone(&parts.runtime),
+        http: HttpMetrics::default(),
+        metrics: metrics::sources(&store),
+        external_labels: Arc::clone(&parts.external_labels),
+        external_url,
+        lookback_ms: settings.lookback_delta_ms,
+        cors_origin: GoRegex::anchored(&settings.cors_origin)?,
+        clock: Arc::new(now_ms),
+        reload: reloader.as_callback(),
+        quit: stop.clone(),
+    });
+    serving.spawn(listener.serve(prometheus::router(api), stop.clone()));
+    let (rules, until) = (Arc::clone(&parts.rules), evaluation.clone());
+    evaluating.spawn(async move { rules.run(until).await });
+    let (notifier, until) = (Arc::clone(&parts.notifier), notification.clone());
+    notifying.spawn(async move { notifier.run(parts.batches, until).await });
+    readiness.set_ready();
+    tracing::info!(role = Role::Prometheus.name(), %address, "listening");
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "listening beyond this host without authentication");
+    }
+    Ok(Running {
+        addresses: vec![(Role::Prometheus, address)],
+        stop,
+        reloader,
+        scrape: parts.scrape,
+        maintenance: store::Maintenance::start(Arc::clone(&store))?,
+        store,
+        readiness,
+        evaluation,
+        notification,
+        evaluating,
+        notifying,
+        serving,
+    })
+}
+
+impl Running {
+    /// Reads the configuration again; a wrong one leaves the old one running.
+    pub async fn reload(&self) -> Result<()> {
+        self.reloader.reload().await
+    }
+
+    /// Stops in order: no new work, evaluation, notification, answers, and at last the store.
+    pub async fn shutdown(self) -> Result<()> {
+        self.readiness.set_unready();
+        self.stop.cancel();
+        self.scrape.shutdown().await;
+        self.evaluation.cancel();
+        self.evaluating.close();
+        self.evaluating.wait().await;
+        self.notification.cancel();
+        self.notifying.close();
+        self.notifying.wait().await;
+        self.serving.close();
+        self.serving.wait().await;
+        let (maintenance, store) = (self.maintenance, self.store);
+        tokio::task::spawn_blocking(move || {
+            maintenance.stop();
+            store.close().context("close the metric store")
+        })
+        .await?
+    }
+}
+
+/// Every part, before anything runs.
+struct Assembly {
+    engine: Arc<QueryEngine>,
+    scrape: ScrapeManager,
+    rules: Arc<RuleManager>,
+    notifier: Arc<Notifier>,
+    receiver: Arc<RemoteWriteReceiver>,
+    runtime: Arc<Runtime>,
+    external_labels: Arc<ArcSwap<Labels>>,
+    external_url: String,
+    alertmanagers: Arc<watch::Sender<Arc<reba_notify::alertmanager::Alertmanagers>>>,
+    batches: mpsc::Receiver<reba_model::AlertBatch>,
+    proxies: ProxyEnv,
+    store: Arc<Tsdb>,
+}
+
+impl Assembly {
+    fn new(settings: &Settings, loaded: &Loaded, address: SocketAddr, store: &Arc<Tsdb>) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let engine =
+            Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
+        let proxies = proxies(&loaded.environment);
+        let scrape = ScrapeManager::new(
+            Arc::clone(store) as _,
+            ScrapeOptions {
+                seed: host_seed(),
+                user_agent: USER_AGENT.to_owned(),
+                proxies: proxies.clone(),
+                default_port: true,
+                cpus: cores,
+                clock: Arc::new(now_ms),
+            },
+        );
+        let (alerts, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
+        let rules = RuleManager::new(
+            Parts {
+                querier: Arc::new(EngineQuerier::new(Arc::clone(&engine))),
+                store: Arc::clone(store) as _,
+                appender: Arc::clone(store) as _,
+                alerts,
+                clock: Arc::new(now_ms),
+            },
+            ManagerOptions::default(),
+        );
+        let (alertmanagers, targets) = watch::channel(Arc::default());
+        let external_url = match &settings.external_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{address}"),
+        };
+        Ok(Assembly {
+            engine,
+            scrape,
+            rules: Arc::new(rules),
+            notifier: Arc::new(Notifier::new(targets, NotifierOptions::default())),
+            receiver: Arc::new(RemoteWriteReceiver::new(
+                Arc::clone(store) as _,
+                RemoteWriteLimits::with_seed(host_seed()),
+            )),
+            runtime: Arc::new(runtime(settings, address, &external_url)),
+            external_labels: Arc::default(),
+            external_url,
+            alertmanagers: Arc::new(alertmanagers),
+            batches,
+            proxies,
+            store: Arc::clone(store),
+        })
+    }
+
+    /// What a reload changes.
+    fn handles(&self, loaded: &Loaded) -> crate::reload::Handles {
+        crate::reload::Handles {
+            scrape: self.scrape.clone(),
+            rules: Arc::clone(&self.rules),
+            notifier: Arc::clone(&self.notifier),
+            alertmanagers: Arc::clone(&self.alertmanagers),
+            engine: Arc::clone(&self.engine),
+            store: Arc::clone(&self.store),
+            runtime: Arc::clone(&self.runtime),
+            external_labels: Arc::clone(&self.external_labels),
+            external_url: self.external_url.clone(),
+            proxies: self.proxies.clone(),
+            port_shift: loaded.port_shift,
+        }
+    }
+}
+
+fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineConfig {
+    EngineConfig {
+        limits: QueryLimits {
+            timeout: Duration::from_millis(settings.query_timeout_ms.unsigned_abs()),
+            max_concurrency: settings.query_max_concurrency,
+            max_samples: usize::try_from(settings.query_max_samples).unwrap_or(usize::MAX),
+            ..QueryLimits::default()
+        },
+        lookback_ms: settings.lookback_delta_ms,
+        subquery_step_ms: loaded.config.global.evaluation_interval.0,
+        cores,
+        ..EngineConfig::default()
+    }
+}
+
+fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runtime {
+    let retention = reba_model::duration::format(settings.retention_ms);
+    let flags = [
+        ("web.listen-address", address.to_string()),
+        ("web.external-url", external_url.to_owned()),
+        ("web.enable-lifecycle", "true".to_owned()),
+        ("web.enable-remote-write-receiver", "true".to_owned()),
+        ("web.enable-admin-api", "false".to_owned()),
+        ("web.cors.origin", settings.cors_origin.clone()),
+        ("storage.tsdb.retention.time", retention.clone()),
+        ("storage.tsdb.retention.size", format!("{}B", settings.retention_bytes)),
+        ("query.lookback-delta", reba_model::duration::format(settings.lookback_delta_ms)),
+        ("query.timeout", reba_model::duration::format(settings.query_timeout_ms)),
+        ("query.max-concurrency", settings.query_max_concurrency.to_string()),
+        ("query.max-samples", settings.query_max_samples.to_string()),
+    ];
+    Runtime {
+        started: Timestamp::now(),
+        flags: flags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+        retention,
+        config_yaml: ArcSwap::default(),
+        reload_ok: AtomicBool::new(true),
+        reloaded_ms: AtomicU64::new(0),
+    }
+}
+
+fn address(args: &RunArgs, settings: &Settings, role: Role) -> Result<SocketAddr> {
+    if let Some(address) = settings.listen_prometheus {
+        return Ok(address);
+    }
+    let port = role.port().checked_add(args.port_offset).context("--port-offset leads beyond port 65535")?;
+    Ok(SocketAddr::new(args.bind, port))
+}
+
+fn proxies(environment: &std::collections::BTreeMap<String, String>) -> ProxyEnv {
+    let get = |upper: &str, lower: &str| environment.get(upper).or_else(|| environment.get(lower)).cloned();
+    ProxyEnv {
+        http: get("HTTP_PROXY", "http_proxy"),
+        https: get("HTTPS_PROXY", "https_proxy"),
+        no_proxy: get("NO_PROXY", "no_proxy"),
+    }
+}
+
+/// The same on every start of this host, different on others: two servers that scrape the same targets do not do it in
+/// the same moment.
+fn host_seed() -> u64 {
+    let id = std::fs::read_to_string(Path::new("/etc/machine-id"));
+    let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"));
+    Labels::from_pairs([("machine", id.unwrap_or_default()), ("host", name.unwrap_or_default())]).hash64()
+}

@@ -1,0 +1,42 @@
+//! Moves the fleet's targets by the port offset of `reba demo`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use reba_ingest::config::Config;
+
+/// Adds the offset to the port of every static target of the simulated fleet (127.0.1.N), and to Reba's own port.
+pub fn loopback_ports(config: &mut Config, shift: u16) {
+    if shift == 0 {
+        return;
+    }
+    let jobs = config.scrape_configs.iter_mut().chain(&mut config.included);
+    for target in jobs.flat_map(|j| &mut j.discovery.statics).flat_map(|g| &mut g.targets) {
+        if let Some(moved) = moved(target, shift) {
+            *target = moved;
+        }
+    }
+}
+
+fn moved(target: &str, shift: u16) -> Option<String> {
+    let local = target.replace("localhost:", "127.0.0.1:");
+    let address: SocketAddr = local.parse().ok()?;
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let fleet = matches!(ip.octets(), [127, 0, 1, _]);
+    let own = ip.is_loopback() && address.port() == 9090;
+    (fleet || own).then_some(())?;
+    Some(SocketAddr::new(address.ip(), address.port().checked_add(shift)?).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_fleet_and_reba_itself_move() {
+        assert_eq!(moved("127.0.1.3:3002", 100).as_deref(), Some("127.0.1.3:3102"));
+        assert_eq!(moved("localhost:9090", 100).as_deref(), Some("127.0.0.1:9190"));
+        for other in ["127.0.0.1:9100", "10.0.0.1:9090", "wallet-service:3002", "127.0.1.3:65535"] {
+            assert_eq!(moved(other, 100), None, "{other}");
+        }
+    }
+}

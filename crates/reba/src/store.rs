@@ -1,0 +1,80 @@
+//! Opening the metric store and keeping it in order.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use reba_api::prometheus::Readiness;
+use reba_disk::{Env, LogConfig};
+use reba_ingest::config::Config;
+use reba_tsdb::{Tsdb, TsdbConfig};
+
+use crate::{run::now_ms, settings::Settings};
+
+/// Opens the store below `data`; replays the write-ahead log.
+pub async fn open(
+    data: &Path,
+    settings: &Settings,
+    config: &Config,
+    readiness: Arc<Readiness>,
+) -> Result<Arc<Tsdb>> {
+    let path = data.join("metrics");
+    let tsdb = TsdbConfig {
+        shards: std::thread::available_parallelism().map_or(1, usize::from),
+        retention_ms: Some(settings.retention_ms),
+        retention_bytes: (settings.retention_bytes > 0).then_some(settings.retention_bytes),
+        out_of_order_window_ms: config.storage.tsdb.out_of_order_time_window.0,
+        max_series: settings.max_series,
+        max_exemplars: config.storage.exemplars.max_exemplars.try_into().unwrap_or(0),
+        wal: LogConfig {
+            fsync_interval: Duration::from_millis(settings.fsync_interval_ms.unsigned_abs()),
+            ..LogConfig::default()
+        },
+        ..TsdbConfig::default()
+    };
+    let store = tokio::task::spawn_blocking(move || {
+        let progress = |done, total| {
+            readiness.replaying(done, total);
+            tracing::info!(done, total, "replaying the write-ahead log");
+        };
+        Tsdb::open(&Env::real(), path.clone(), tsdb, &progress)
+            .with_context(|| format!("open {}", path.display()))
+    });
+    Ok(Arc::new(store.await??))
+}
+
+/// The thread that does what is due: fsync, checkpoints, blocks, compaction, retention.
+pub struct Maintenance {
+    /// Dropping it ends the thread.
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Maintenance {
+    /// Starts the thread.
+    pub fn start(store: Arc<Tsdb>) -> Result<Self> {
+        let (stop, stopped) = sync_channel::<()>(0);
+        let thread = std::thread::Builder::new().name("maintenance".to_owned()).spawn(move || {
+            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                if let Err(error) = store.maintain(now_ms()) {
+                    tracing::error!(%error, "maintenance of the metric store failed");
+                }
+            }
+        })?;
+        Ok(Maintenance { stop, thread })
+    }
+
+    /// Ends the thread; waits for what it is doing.
+    pub fn stop(self) {
+        drop(self.stop);
+        // It cannot have panicked without having said so.
+        let _ = self.thread.join();
+    }
+}
