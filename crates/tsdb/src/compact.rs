@@ -42,7 +42,7 @@ fn overlapping(sorted: &[&BlockMeta]) -> Option<(i64, i64, Vec<u64>)> {
 }
 
 fn window(sorted: &[&BlockMeta], range: i64) -> Option<(i64, i64, Vec<u64>)> {
-    let newest = sorted.iter().map(|b| b.max_time).max()?;
+    let newest = sorted.iter().filter(|b| !b.out_of_order).map(|b| b.max_time).max()?;
     let mut i = 0;
     while i < sorted.len() {
         let start = sorted[i].min_time.div_euclid(range) * range;

@@ -19,7 +19,16 @@ pub(crate) struct Maintenance {
     logged_at_checkpoint: u64,
     /// Start of the oldest data in the head when it was last looked for.
     oldest: Option<i64>,
+    /// Newest sample when idle series were last looked for.
+    looked_for_idle: i64,
 }
+
+/// How often idle series are looked for, in time of the data.
+const LOOK_FOR_IDLE_MS: i64 = 5 * 60_000;
+
+/// Idle series are moved when they are more than this and more than one in [`IDLE_SHARE`].
+const MIN_IDLE: usize = 500;
+const IDLE_SHARE: u64 = 10;
 
 impl Tsdb {
     /// Does what is due: fsync, checkpoint, blocks, compaction, retention. Call it every second from one thread; it
@@ -40,7 +49,7 @@ impl Tsdb {
         if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
             self.head.flush_sealed()?;
         }
-        let moved = self.write_head_blocks(&mut state)?;
+        let moved = self.write_head_blocks(&mut state)? || self.move_idle_series(&mut state)?;
         let logged = self.log.stats().written_bytes - state.logged_at_checkpoint;
         if moved || logged >= self.config.checkpoint_bytes {
             self.checkpoint(&mut state)?;
@@ -121,12 +130,51 @@ impl Tsdb {
                 out_of_order: part == Part::Late || self.blocks.end().is_some_and(|e| e > start),
                 ..BlockMeta::default()
             };
-            let sources = (0..self.head.shards.len())
-                .map(|i| Box::new(ShardSource::new(&self.head, i, span, part)) as Box<dyn SeriesSource>);
+            let sources = (0..self.head.shards.len()).map(|i| {
+                Box::new(ShardSource::new(&self.head, i, span, part, None)) as Box<dyn SeriesSource>
+            });
             self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
             start += range;
         }
         Ok(())
+    }
+
+    /// Moves series that get no more samples to blocks early; whether there were enough of them.
+    ///
+    /// Their blocks are marked as overlapping, since the head writes the same span later; compaction merges the two.
+    fn move_idle_series(&self, state: &mut Maintenance) -> Result<bool, TsdbError> {
+        let newest = self.head.max_time();
+        if newest.saturating_sub(state.looked_for_idle) < LOOK_FOR_IDLE_MS {
+            return Ok(false);
+        }
+        state.looked_for_idle = newest;
+        let idle = self.head.idle_series();
+        let Some(all) = idle.range else { return Ok(false) };
+        if idle.len() < MIN_IDLE || (idle.len() as u64) < self.head.series_count() / IDLE_SHARE {
+            return Ok(false);
+        }
+        let range = self.config.block_range_ms;
+        let mut start = all.start.div_euclid(range) * range;
+        while start <= all.end {
+            let span = TimeRange::new(start, start + range - 1);
+            let meta = BlockMeta {
+                version: 1,
+                number: self.blocks.next_number(),
+                min_time: start,
+                max_time: start + range,
+                level: 1,
+                out_of_order: true,
+                ..BlockMeta::default()
+            };
+            let sources = (0..self.head.shards.len()).map(|i| {
+                Box::new(ShardSource::new(&self.head, i, span, Part::All, Some(&idle)))
+                    as Box<dyn SeriesSource>
+            });
+            self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
+            start += range;
+        }
+        self.head.remove_idle(&idle);
+        Ok(true)
     }
 
     /// Merges sources into a block and takes it up.
@@ -200,6 +248,7 @@ impl Tsdb {
             max_time: end,
             level: group.iter().map(|b| b.meta.level).max().unwrap_or(0) + 1,
             parents: group.iter().map(|b| b.meta.number).collect(),
+            out_of_order: group.iter().all(|b| b.meta.out_of_order),
             ..BlockMeta::default()
         };
         let mut sources: Vec<Box<dyn SeriesSource>> = Vec::new();

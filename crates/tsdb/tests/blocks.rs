@@ -198,3 +198,33 @@ fn a_snapshot_opens_as_a_store_of_its_own() {
     assert_eq!(dump(&copy), expected(3, times));
     assert!(Tsdb::open(&env, dir.path(), TsdbConfig::unbounded(), &|_, _| {}).is_err(), "it is locked");
 }
+
+#[test]
+fn series_that_come_and_go_do_not_pile_up_in_the_head() {
+    let fs = FaultFs::new();
+    let db = open(&fs, TsdbConfig::unbounded());
+    let (live, replaced) = (2000, 200);
+    let mut want = std::collections::BTreeMap::new();
+    let mut most = 0;
+    for i in 0..10 * 6 {
+        let t = T0 + i * 10 * MINUTE;
+        // A tenth of the series is replaced every ten minutes; each lives for a hundred.
+        for k in 0..2 {
+            let mut b = WriteBatch::default();
+            for n in 0..live {
+                let id = n + (i as usize) * replaced;
+                let labels = series(id);
+                let t = t + k * 5 * MINUTE;
+                b.floats.push(FloatSample { series: db.series_ref(&labels).unwrap(), t, v: value(id, t) });
+                want.entry(labels.to_string()).or_insert_with(Vec::new).push((t, value(id, t)));
+            }
+            db.append(&b, AppendMode::AllOrNothing).unwrap();
+        }
+        db.maintain(t).unwrap();
+        most = most.max(db.metrics().head.series);
+    }
+    assert!(most < 2 * live as u64, "{most} series in the head at once");
+    assert_eq!(dump(&db), want);
+    drop(db);
+    assert_eq!(dump(&open(&fs, TsdbConfig::unbounded())), want);
+}

@@ -6,6 +6,7 @@ mod append;
 mod chunk_files;
 mod delete;
 mod exemplars;
+mod idle;
 mod out_of_order;
 mod pairs;
 mod query;
@@ -32,6 +33,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) use append::AppendScratch;
 pub(crate) use chunk_files::{ChunkFiles, ChunkLocation};
 pub(crate) use exemplars::Exemplars;
+pub(crate) use idle::IdleSeries;
 pub(crate) use recover::Recovery;
 pub(crate) use series::{HeadSeries, Sealed, SealedData};
 pub(crate) use shard::Shard;
@@ -251,11 +253,10 @@ impl Head {
                     dead.insert(slot);
                 }
             }
-            let sealed = |s: &Sealed| if let SealedData::Memory(b) = &s.data { b.len() as u64 } else { 0 };
-            shard.sealed_bytes = shard.iter().flat_map(|(_, s)| &s.sealed).map(sealed).sum();
             self.series.fetch_sub(dead.len(), Ordering::Relaxed);
             self.counters.series_removed.fetch_add(dead.len(), Ordering::Relaxed);
             shard.remove(&dead);
+            shard.recount_sealed();
         }
         self.counters.truncations.fetch_add(1, Ordering::Relaxed);
     }

@@ -273,6 +273,11 @@ impl HeadSeries {
         [sealed, self.open_range(), late].into_iter().flatten().reduce(|a, b| a.union(b))
     }
 
+    /// Whether there are samples that came late.
+    pub(crate) fn has_late(&self) -> bool {
+        self.rare.as_ref().is_some_and(|r| r.late_range().is_some())
+    }
+
     /// Whether a sample may lie in `range`.
     #[inline]
     pub(crate) fn overlaps(&self, range: TimeRange) -> bool {

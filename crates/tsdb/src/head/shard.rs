@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::{
     pairs::{PairId, PairTable},
-    series::{HeadSeries, Scratch},
+    series::{HeadSeries, Scratch, Sealed, SealedData},
 };
 use crate::matching::LabelIndex;
 
@@ -147,6 +147,12 @@ impl Shard {
         self.compact_arena();
         let slots = &self.slots;
         self.by_labels.shrink_to_fit(|s| slots[*s as usize].hash);
+    }
+
+    /// Counts the bytes of sealed chunks in memory anew.
+    pub(crate) fn recount_sealed(&mut self) {
+        let bytes = |s: &Sealed| if let SealedData::Memory(b) = &s.data { b.len() as u64 } else { 0 };
+        self.sealed_bytes = self.iter().flat_map(|(_, s)| &s.sealed).map(bytes).sum();
     }
 
     fn compact_arena(&mut self) {

@@ -2,7 +2,7 @@
 
 use reba_model::{Chunk, Labels, SampleColumns, TimeRange};
 
-use super::{Head, Shard};
+use super::{Head, IdleSeries, Shard};
 use crate::block::{SeriesSource, WriteError};
 
 /// What of a series is wanted.
@@ -28,8 +28,16 @@ pub(crate) struct ShardSource<'a> {
 }
 
 impl<'a> ShardSource<'a> {
-    pub(crate) fn new(head: &'a Head, index: usize, range: TimeRange, part: Part) -> Self {
-        let slots = sorted_slots(&head.shards[index].read(), range);
+    /// The series of a shard with samples in `range`; of those, only the ones in `among`, if that is given.
+    pub(crate) fn new(
+        head: &'a Head,
+        index: usize,
+        range: TimeRange,
+        part: Part,
+        among: Option<&IdleSeries>,
+    ) -> Self {
+        let wanted = |slot: u32| among.is_none_or(|a| a.contains(index, slot));
+        let slots = sorted_slots(&head.shards[index].read(), range, wanted);
         let mut source = ShardSource {
             head,
             index,
@@ -59,7 +67,7 @@ impl<'a> ShardSource<'a> {
 
 /// Slots of series with samples in `range`, by labels. Pairs are ranked once, so that comparing two series compares
 /// numbers.
-fn sorted_slots(shard: &Shard, range: TimeRange) -> Vec<u32> {
+fn sorted_slots(shard: &Shard, range: TimeRange, wanted: impl Fn(u32) -> bool) -> Vec<u32> {
     let mut rank = Vec::new();
     let mut next = 0u32;
     for (_, ids) in shard.pairs.names() {
@@ -73,10 +81,21 @@ fn sorted_slots(shard: &Shard, range: TimeRange) -> Vec<u32> {
             next += 1;
         }
     }
-    let mut slots: Vec<(u32, &[u32])> =
-        shard.iter().filter(|(_, s)| s.overlaps(range)).map(|(slot, s)| (slot, shard.pair_ids(s))).collect();
-    let key = |ids: &'_ [u32]| ids.iter().map(|id| rank[*id as usize]).collect::<Vec<_>>();
-    slots.sort_by_cached_key(|(_, ids)| key(ids));
+    let mut slots: Vec<(u32, &[u32])> = shard
+        .iter()
+        .filter(|(slot, s)| wanted(*slot) && s.overlaps(range))
+        .map(|(slot, s)| (slot, shard.pair_ids(s)))
+        .collect();
+    slots.sort_unstable_by(|a, b| {
+        let (mut x, mut y) = (a.1.iter(), b.1.iter());
+        loop {
+            match (x.next(), y.next()) {
+                (Some(p), Some(q)) if p == q => {}
+                (Some(p), Some(q)) => return rank[*p as usize].cmp(&rank[*q as usize]),
+                (p, q) => return p.is_some().cmp(&q.is_some()),
+            }
+        }
+    });
     slots.into_iter().map(|(slot, _)| slot).collect()
 }
 

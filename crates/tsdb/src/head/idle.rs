@@ -1,0 +1,70 @@
+//! Series that get no more samples: with much churn they would fill the head for hours, so they leave it early.
+
+use std::{collections::HashMap, sync::atomic::Ordering};
+
+use reba_model::{STALE_NAN_BITS, TimeRange};
+use roaring::RoaringBitmap;
+
+use super::{Head, HeadSeries};
+
+/// A series that ended with a staleness marker is idle after this time, any other after [`IDLE_MS`].
+const STALE_IDLE_MS: i64 = 10 * 60_000;
+const IDLE_MS: i64 = 30 * 60_000;
+
+/// Idle series, for each the time of its newest sample when it was found.
+#[derive(Debug, Default)]
+pub(crate) struct IdleSeries {
+    shards: Vec<HashMap<u32, i64>>,
+    /// From the oldest sample of any of them to the newest.
+    pub(crate) range: Option<TimeRange>,
+}
+
+impl IdleSeries {
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(HashMap::len).sum()
+    }
+
+    pub(crate) fn contains(&self, shard: usize, slot: u32) -> bool {
+        self.shards[shard].contains_key(&slot)
+    }
+}
+
+fn is_idle(series: &HeadSeries, newest: i64) -> bool {
+    let (last, bits) = series.last();
+    let after = if bits == STALE_NAN_BITS { STALE_IDLE_MS } else { IDLE_MS };
+    last != i64::MIN && last < newest.saturating_sub(after) && !series.has_late()
+}
+
+impl Head {
+    pub(crate) fn idle_series(&self) -> IdleSeries {
+        let newest = self.max_time();
+        let mut out = IdleSeries::default();
+        for lock in &self.shards {
+            let shard = lock.read();
+            let mut idle = HashMap::new();
+            for (slot, series) in shard.iter().filter(|(_, s)| is_idle(s, newest)) {
+                if let Some(range) = series.range() {
+                    out.range = Some(out.range.map_or(range, |r| r.union(range)));
+                    idle.insert(slot, series.last_t);
+                }
+            }
+            out.shards.push(idle);
+        }
+        out
+    }
+
+    /// Drops those that have got no sample since; their samples are in a block now.
+    pub(crate) fn remove_idle(&self, idle: &IdleSeries) {
+        for (lock, idle) in self.shards.iter().zip(&idle.shards) {
+            let mut shard = lock.write();
+            let unchanged =
+                |slot: u32, last: i64| shard.get(slot).is_some_and(|s| s.last_t == last && !s.has_late());
+            let dead: RoaringBitmap =
+                idle.iter().filter(|(slot, last)| unchanged(**slot, **last)).map(|(slot, _)| *slot).collect();
+            self.series.fetch_sub(dead.len(), Ordering::Relaxed);
+            self.counters.series_removed.fetch_add(dead.len(), Ordering::Relaxed);
+            shard.remove(&dead);
+            shard.recount_sealed();
+        }
+    }
+}
