@@ -68,6 +68,11 @@ pub fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
+/// Unix nanoseconds: scrapes are put on a grid of milliseconds, and sleep to it more exactly than that.
+fn now_ns() -> i64 {
+    i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
 /// Starts everything that `args` asks for. `port_shift` is added to the ports of the simulated fleet's targets.
 pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
     let folder = Folder::at(&args.config)?;
@@ -189,7 +194,7 @@ impl Assembly {
                 proxies: proxies.clone(),
                 default_port: true,
                 cpus: cores,
-                clock: Arc::new(now_ms),
+                clock: Arc::new(now_ns),
             },
         );
         let (alerts, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
