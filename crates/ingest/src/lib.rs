@@ -4,5 +4,6 @@ pub mod config;
 pub mod discovery;
 pub mod exposition;
 mod glob;
+pub mod remote_write;
 pub mod scrape;
 pub mod wire;

@@ -153,6 +153,11 @@ impl<'a> Fields<'a> {
         Fields { rest: message }
     }
 
+    /// Bytes that are not read yet.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     #[inline]
     fn take(&mut self, n: u64) -> Result<&'a [u8], WireError> {
         if n > self.rest.len() as u64 {

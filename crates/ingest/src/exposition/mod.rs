@@ -128,7 +128,10 @@ impl<'a> TextParser<'a> {
 
     /// Goes to the entry that begins at `at`.
     pub fn seek(&mut self, at: usize) {
-        self.scan_mut().at = at;
+        match self {
+            TextParser::Text(p) => p.scan.at = at,
+            TextParser::OpenMetrics(p) => (p.scan.at, p.done) = (at, false),
+        }
     }
 
     /// Reads an entry; `None` at the end of a complete page.
@@ -152,13 +155,6 @@ impl<'a> TextParser<'a> {
         match self {
             TextParser::Text(p) => &p.scan,
             TextParser::OpenMetrics(p) => &p.scan,
-        }
-    }
-
-    fn scan_mut(&mut self) -> &mut Scan<'a> {
-        match self {
-            TextParser::Text(p) => &mut p.scan,
-            TextParser::OpenMetrics(p) => &mut p.scan,
         }
     }
 }

@@ -169,7 +169,8 @@ impl Reader<'_, '_, '_> {
     fn fit(&mut self, family: &Family<'_>, h: &Arc<Histogram>) -> Result<Arc<Histogram>, PageError> {
         let o = self.resolver.options();
         let mut h = Histogram::clone(h);
-        h.validate().map_err(|e| PageError::Histogram(family.name.to_owned(), e.to_string()))?;
+        let valid = h.normalize_schema().and_then(|()| h.validate());
+        valid.map_err(|e| PageError::Histogram(family.name.to_owned(), e.to_string()))?;
         h.compact(0);
         if h.schema > o.max_schema && !h.uses_custom_buckets() {
             h.reduce_resolution(o.max_schema.max(MIN_SCHEMA));

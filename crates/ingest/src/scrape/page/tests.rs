@@ -257,6 +257,7 @@ fn openmetrics_exemplars_are_kept_and_unchanged_ones_are_not_written_again() {
     target.content_type = "application/openmetrics-text; version=1.0.0";
     let page = "# TYPE a counter\na_total 1 # {id=\"x\"} 0.5\n# EOF\n";
     target.scrape(page).unwrap();
+    assert_eq!(target.cache.metadata()["a"].kind, reba_model::MetricType::Counter);
     let (_, exemplar) = &target.batch.exemplars[0];
     assert_eq!((exemplar.labels.get("id"), exemplar.value, exemplar.t), (Some("x"), 0.5, target.t));
     target.scrape(page).unwrap();

@@ -1,0 +1,101 @@
+//! Series by the raw bytes of their labels.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use reba_storage::SeriesRef;
+use xxhash_rust::xxh3::{Xxh3DefaultBuilder, xxh3_128_with_seed};
+
+/// Parts with a lock of their own, so that requests hardly wait for each other.
+const SHARDS: usize = 16;
+
+type Map = HashMap<u128, SeriesRef, Xxh3DefaultBuilder>;
+
+/// Two generations: what was not used since the young one was last full goes with the old one.
+#[derive(Debug, Default)]
+struct Shard {
+    young: Map,
+    old: Map,
+}
+
+/// Remembers the reference of label sets by a 128-bit hash of their encoded bytes. The bytes themselves are not kept,
+/// for they would cost more memory than the series; two of a billion label sets share a hash with a
+/// probability of 10^-21.
+#[derive(Debug)]
+pub(super) struct SeriesCache {
+    shards: Vec<Mutex<Shard>>,
+    /// Most entries of one generation of a shard.
+    limit: usize,
+    seed: u64,
+}
+
+impl SeriesCache {
+    pub(super) fn new(max_series: usize, seed: u64) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        SeriesCache { shards, limit: (max_series / SHARDS / 2).max(1), seed }
+    }
+
+    pub(super) fn key(&self, raw: &[u8]) -> u128 {
+        xxh3_128_with_seed(raw, self.seed)
+    }
+
+    fn shard(&self, key: u128) -> &Mutex<Shard> {
+        &self.shards[(key >> 64) as usize % SHARDS]
+    }
+
+    pub(super) fn get(&self, key: u128) -> Option<SeriesRef> {
+        let mut shard = self.shard(key).lock();
+        if let Some(series) = shard.young.get(&key) {
+            return Some(*series);
+        }
+        let series = shard.old.remove(&key)?;
+        shard.insert(key, series, self.limit);
+        Some(series)
+    }
+
+    pub(super) fn insert(&self, key: u128, series: SeriesRef) {
+        self.shard(key).lock().insert(key, series, self.limit);
+    }
+
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.lock() = Shard::default();
+        }
+    }
+}
+
+impl Shard {
+    fn insert(&mut self, key: u128, series: SeriesRef, limit: usize) {
+        if self.young.len() >= limit {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, series);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_used() {
+        let cache = SeriesCache::new(64, 7);
+        let series = |i: u64| SeriesRef(NonZeroU64::new(i + 1).unwrap());
+        let key = |i: u64| cache.key(&i.to_le_bytes());
+        for i in 0..10_000 {
+            cache.insert(key(i), series(i));
+            assert_eq!(cache.get(key(0)).unwrap_or(series(0)), series(0));
+            assert_eq!(cache.get(key(i)), Some(series(i)));
+        }
+        let len = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            shard.young.len() + shard.old.len()
+        };
+        let kept = cache.shards.iter().map(len).sum::<usize>();
+        assert!(kept <= 64 + SHARDS, "{kept}");
+        cache.clear();
+        assert_eq!(cache.get(key(9_999)), None);
+    }
+}

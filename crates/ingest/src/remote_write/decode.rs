@@ -1,0 +1,277 @@
+//! `prometheus.WriteRequest`, field by field.
+
+use std::sync::Arc;
+
+use reba_model::{
+    CounterResetHint, Exemplar, Histogram, Labels, LabelsBuilder, METRIC_NAME, NameScheme, Span,
+};
+use reba_storage::{FloatSample, MetricAppender, RejectReason, SeriesRef, WriteBatch};
+
+use super::{RemoteWriteError, cache::SeriesCache};
+use crate::wire::{Fields, WireError};
+
+/// Most characters in the labels of an exemplar, as upstream; longer ones are dropped.
+const MAX_EXEMPLAR_CHARACTERS: usize = 128;
+
+/// Where decoded samples go.
+pub(super) struct Target<'a> {
+    pub(super) appender: &'a dyn MetricAppender,
+    pub(super) cache: &'a SeriesCache,
+    /// Whether the cache may answer; it learns in any case.
+    pub(super) use_cache: bool,
+    /// Latest time that a sample may have.
+    pub(super) latest: i64,
+}
+
+/// Decodes a request into `batch` and returns how many samples were skipped for their labels. Metadata is not looked
+/// at, upstream too.
+pub(super) fn write_request(
+    message: &[u8],
+    target: &Target<'_>,
+    labels: &mut LabelsBuilder,
+    batch: &mut WriteBatch,
+) -> Result<usize, RemoteWriteError> {
+    let mut invalid = 0;
+    for field in Fields::new(message) {
+        let field = field?;
+        if field.number == 1 {
+            invalid += time_series(field.bytes()?, target, labels, batch)?;
+        }
+    }
+    Ok(invalid)
+}
+
+fn time_series(
+    message: &[u8],
+    target: &Target<'_>,
+    labels: &mut LabelsBuilder,
+    batch: &mut WriteBatch,
+) -> Result<usize, RemoteWriteError> {
+    let raw_len = labels_len(message)?;
+    let Some(series) = series(message, raw_len, target, labels)? else {
+        return count_samples(message).map_err(Into::into);
+    };
+    for field in Fields::new(&message[raw_len..]) {
+        let field = field?;
+        match field.number {
+            2 => {
+                let (t, v) = sample(field.bytes()?)?;
+                if t > target.latest {
+                    return Err(RemoteWriteError::TooFarAhead);
+                }
+                batch.floats.push(FloatSample { series, t, v });
+            }
+            3 => {
+                if let Some(e) = exemplar(field.bytes()?, labels)? {
+                    batch.exemplars.push((series, e));
+                }
+            }
+            4 => {
+                let (t, h) = histogram(field.bytes()?)?;
+                if t > target.latest {
+                    return Err(RemoteWriteError::TooFarAhead);
+                }
+                if h.validate().is_err() {
+                    return Err(RemoteWriteError::Rejected(RejectReason::InvalidHistogram));
+                }
+                batch.histograms.push((series, t, Arc::new(h)));
+            }
+            _ => {}
+        }
+    }
+    Ok(0)
+}
+
+/// Bytes of the labels at the beginning of a series: all of them, for every encoder writes fields in order.
+fn labels_len(message: &[u8]) -> Result<usize, WireError> {
+    let mut fields = Fields::new(message);
+    let mut len = 0;
+    while let Some(field) = fields.next() {
+        if field?.number != 1 {
+            break;
+        }
+        len = message.len() - fields.left();
+    }
+    Ok(len)
+}
+
+/// The reference of the series whose labels take the first `raw_len` bytes; `None` if they are invalid.
+fn series(
+    message: &[u8],
+    raw_len: usize,
+    target: &Target<'_>,
+    labels: &mut LabelsBuilder,
+) -> Result<Option<SeriesRef>, RemoteWriteError> {
+    let raw = &message[..raw_len];
+    let key = target.cache.key(raw);
+    if target.use_cache
+        && let Some(series) = target.cache.get(key)
+    {
+        return Ok(Some(series));
+    }
+    // Labels behind samples are legal protobuf, if nothing that anyone writes; such a series is not cached.
+    let scattered = Fields::new(&message[raw_len..]).any(|f| f.is_ok_and(|f| f.number == 1));
+    let Some(labels) = read_labels(if scattered { message } else { raw }, labels)? else { return Ok(None) };
+    let series = target.appender.series_ref(&labels)?;
+    if !scattered {
+        target.cache.insert(key, series);
+    }
+    Ok(Some(series))
+}
+
+/// Reads the labels of a series; `None` if they are invalid: no name, a label twice, a text that is no UTF-8.
+fn read_labels(message: &[u8], out: &mut LabelsBuilder) -> Result<Option<Labels>, WireError> {
+    out.clear();
+    let mut valid = true;
+    for field in Fields::new(message) {
+        let field = field?;
+        if field.number == 1 {
+            let (name, value) = label(field.bytes()?)?;
+            let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+                valid = false;
+                continue;
+            };
+            valid &= NameScheme::Utf8.is_label_name(name) && out.value(name).is_empty();
+            out.set(name, value);
+        }
+    }
+    valid &= !out.value(METRIC_NAME).is_empty();
+    Ok(valid.then(|| out.build()))
+}
+
+fn label(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let mut pair: (&[u8], &[u8]) = (&[], &[]);
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            1 => pair.0 = field.bytes()?,
+            2 => pair.1 = field.bytes()?,
+            _ => {}
+        }
+    }
+    Ok(pair)
+}
+
+fn count_samples(message: &[u8]) -> Result<usize, WireError> {
+    let mut n = 0;
+    for field in Fields::new(message) {
+        n += usize::from(matches!(field?.number, 2 | 4));
+    }
+    Ok(n)
+}
+
+#[inline]
+fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
+    let (mut t, mut v) = (0, 0.0);
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            1 => v = field.double()?,
+            2 => t = field.varint()? as i64,
+            _ => {}
+        }
+    }
+    Ok((t, v))
+}
+
+/// `None`: its labels are too long, or no labels at all.
+fn exemplar(message: &[u8], labels: &mut LabelsBuilder) -> Result<Option<Exemplar>, WireError> {
+    labels.clear();
+    let (mut value, mut t, mut characters) = (0.0, 0, 0);
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            1 => {
+                let (name, v) = label(field.bytes()?)?;
+                let (Ok(name), Ok(v)) = (std::str::from_utf8(name), std::str::from_utf8(v)) else {
+                    return Ok(None);
+                };
+                characters += name.chars().count() + v.chars().count();
+                labels.set(name, v);
+            }
+            2 => value = field.double()?,
+            3 => t = field.varint()? as i64,
+            _ => {}
+        }
+    }
+    let fits = characters <= MAX_EXEMPLAR_CHARACTERS;
+    Ok(fits.then(|| Exemplar { labels: labels.build(), value, t }))
+}
+
+/// Counts of one sign, as integers or as floats.
+#[derive(Default)]
+struct Side {
+    spans: Vec<Span>,
+    deltas: Vec<i64>,
+    counts: Vec<f64>,
+}
+
+impl Side {
+    /// Absolute counts.
+    fn counts(self, float: bool) -> Vec<f64> {
+        if float {
+            return self.counts;
+        }
+        let mut sum = 0i64;
+        let add = |d: i64| {
+            sum = sum.wrapping_add(d);
+            sum as f64
+        };
+        self.deltas.into_iter().map(add).collect()
+    }
+}
+
+fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
+    let mut h = Histogram::default();
+    let (mut t, mut float) = (0, false);
+    let (mut zero_int, mut zero_float) = (0, 0.0);
+    let (mut negative, mut positive) = (Side::default(), Side::default());
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            1 => h.count = field.varint()? as f64,
+            2 => (h.count, float) = (field.double()?, true),
+            3 => h.sum = field.double()?,
+            4 => h.schema = field.zigzag()? as i32,
+            5 => h.zero_threshold = field.double()?,
+            6 => zero_int = field.varint()?,
+            7 => zero_float = field.double()?,
+            8 => negative.spans.push(span(field.bytes()?)?),
+            9 => field.zigzags(&mut negative.deltas)?,
+            10 => field.doubles(&mut negative.counts)?,
+            11 => positive.spans.push(span(field.bytes()?)?),
+            12 => field.zigzags(&mut positive.deltas)?,
+            13 => field.doubles(&mut positive.counts)?,
+            14 => {
+                h.hint = match field.varint()? {
+                    1 => CounterResetHint::CounterReset,
+                    2 => CounterResetHint::NotCounterReset,
+                    3 => CounterResetHint::Gauge,
+                    _ => CounterResetHint::Unknown,
+                }
+            }
+            15 => t = field.varint()? as i64,
+            16 => field.doubles(&mut h.custom_values)?,
+            _ => {}
+        }
+    }
+    h.zero_count = if float { zero_float } else { zero_int as f64 };
+    h.positive_spans = std::mem::take(&mut positive.spans);
+    h.negative_spans = std::mem::take(&mut negative.spans);
+    h.positive_buckets = positive.counts(float);
+    h.negative_buckets = negative.counts(float);
+    Ok((t, h))
+}
+
+fn span(message: &[u8]) -> Result<Span, WireError> {
+    let mut s = Span { offset: 0, length: 0 };
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            1 => s.offset = field.zigzag()? as i32,
+            2 => s.length = field.varint()? as u32,
+            _ => {}
+        }
+    }
+    Ok(s)
+}

@@ -1,0 +1,232 @@
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use proptest::prelude::*;
+use reba_model::{Exemplar, Histogram, Labels, STALE_NAN, Sample, Span};
+use reba_storage::{Rejection, SeriesRef};
+
+use super::*;
+use crate::wire::{put_bytes_field, put_double_field, put_varint_field};
+
+/// Takes what it is given, but rejects what it is told to.
+#[derive(Default)]
+struct Store {
+    known: Mutex<HashMap<Labels, SeriesRef>>,
+    lookups: AtomicUsize,
+    reject: Mutex<Vec<Vec<Rejection>>>,
+    batches: Mutex<Vec<WriteBatch>>,
+}
+
+impl MetricAppender for Store {
+    fn series_ref(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        let mut known = self.known.lock();
+        let next = SeriesRef(NonZeroU64::new(known.len() as u64 + 1).unwrap());
+        Ok(*known.entry(labels.clone()).or_insert(next))
+    }
+
+    fn append(&self, batch: &WriteBatch, mode: AppendMode) -> Result<AppendReport, AppendError> {
+        assert_eq!(mode, AppendMode::AllOrNothing);
+        let mut reject = self.reject.lock();
+        let rejected = if reject.is_empty() { Vec::new() } else { reject.remove(0) };
+        if rejected.is_empty() {
+            self.batches.lock().push(batch.clone());
+            return Ok(AppendReport { appended: batch.samples(), rejected });
+        }
+        Ok(AppendReport { appended: 0, rejected })
+    }
+}
+
+fn receiver() -> (Arc<Store>, RemoteWriteReceiver) {
+    let store = Arc::new(Store::default());
+    let limits = RemoteWriteLimits { max_decompressed_bytes: 10_000, ..RemoteWriteLimits::with_seed(1) };
+    (Arc::clone(&store), RemoteWriteReceiver::new(store, limits))
+}
+
+fn labels(name: &str, x: &str) -> Labels {
+    Labels::from_pairs([("__name__", name), ("x", x)])
+}
+
+fn request(series: &[(&Labels, f64)]) -> Vec<u8> {
+    let mut r = WriteRequest::new();
+    for (labels, v) in series {
+        r.begin_series(labels).sample(Sample { t: 5, v: *v }).end_series();
+    }
+    r.body().unwrap()
+}
+
+#[test]
+fn a_request_is_written_and_its_series_are_looked_up_once() {
+    let (store, receiver) = receiver();
+    let (a, b) = (labels("a", "1"), labels("a", "2"));
+    let body = request(&[(&a, 1.5), (&b, STALE_NAN), (&a, 2.0)]);
+    for _ in 0..3 {
+        assert_eq!(receiver.handle_v1(&body, 0), Ok(Written { samples: 3, ..Written::default() }));
+    }
+    assert_eq!(store.lookups.load(Ordering::Relaxed), 2);
+    let batch = &store.batches.lock()[2];
+    assert_eq!((batch.floats[0].t, batch.floats[0].v), (5, 1.5));
+    assert_eq!(batch.floats[1].v.to_bits(), STALE_NAN.to_bits());
+    assert_eq!(batch.floats[0].series, batch.floats[2].series);
+}
+
+#[test]
+fn histograms_and_exemplars_arrive_as_they_were_sent() {
+    let (store, receiver) = receiver();
+    let h = Histogram {
+        schema: 2,
+        hint: reba_model::CounterResetHint::Gauge,
+        zero_threshold: 0.25,
+        zero_count: 1.0,
+        count: 10.0,
+        sum: -3.5,
+        positive_spans: vec![Span { offset: -3, length: 1 }, Span { offset: 2, length: 1 }],
+        positive_buckets: vec![4.0, 2.0],
+        negative_spans: vec![Span { offset: 0, length: 1 }],
+        negative_buckets: vec![3.0],
+        custom_values: Vec::new(),
+    };
+    let e = Exemplar { labels: Labels::from_pairs([("trace_id", "ab")]), value: 0.5, t: 7 };
+    let mut r = WriteRequest::new();
+    r.begin_series(&labels("h", "1")).histogram(9, &h).exemplar(&e).end_series();
+    let written = receiver.handle_v1(&r.body().unwrap(), 0).unwrap();
+    assert_eq!((written.samples, written.histograms, written.exemplars), (1, 1, 1));
+    let batch = &store.batches.lock()[0];
+    assert_eq!((batch.histograms[0].1, &*batch.histograms[0].2), (9, &h));
+    assert_eq!(batch.exemplars[0].1, e);
+}
+
+#[test]
+fn invalid_labels_are_skipped_and_counted() {
+    let (store, receiver) = receiver();
+    let mut message = Vec::new();
+    for pairs in [
+        vec![("x", "1")],
+        vec![("__name__", "a"), ("__name__", "b")],
+        vec![("__name__", "a"), ("", "b")],
+        vec![("__name__", "good")],
+    ] {
+        let mut series = Vec::new();
+        for (n, v) in pairs {
+            let mut pair = Vec::new();
+            put_bytes_field(1, n.as_bytes(), &mut pair);
+            put_bytes_field(2, v.as_bytes(), &mut pair);
+            put_bytes_field(1, &pair, &mut series);
+        }
+        let mut sample = Vec::new();
+        put_double_field(1, 1.0, &mut sample);
+        put_varint_field(2, 3, &mut sample);
+        put_bytes_field(2, &sample, &mut series);
+        put_bytes_field(2, &sample, &mut series);
+        put_bytes_field(1, &series, &mut message);
+    }
+    let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
+    let written = receiver.handle_v1(&body, 0).unwrap();
+    assert_eq!((written.samples, written.invalid_labels), (2, 6));
+    assert_eq!(store.known.lock().keys().next().unwrap().metric_name(), "good");
+}
+
+#[test]
+fn a_bad_sample_refuses_the_request_with_upstreams_words() {
+    let (store, receiver) = receiver();
+    let body = request(&[(&labels("a", "1"), 1.0)]);
+    for (reason, text, status) in [
+        (RejectReason::OutOfOrder, "out of order sample", 400),
+        (RejectReason::DuplicateTimestamp, "duplicate sample for timestamp", 400),
+        (RejectReason::TooOld, "too old sample", 400),
+    ] {
+        store.reject.lock().push(vec![Rejection { index: 0, reason }]);
+        let error = receiver.handle_v1(&body, 0).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.status()), (text, status));
+    }
+    let error = receiver.handle_v1(&body, -600_000).unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.status()),
+        ("out of bounds: timestamp is too far in the future", 400)
+    );
+    assert!(store.batches.lock().is_empty());
+}
+
+#[test]
+fn a_series_that_the_store_dropped_is_asked_for_again() {
+    let (store, receiver) = receiver();
+    let body = request(&[(&labels("a", "1"), 1.0)]);
+    receiver.handle_v1(&body, 0).unwrap();
+    let unknown = Rejection { index: 0, reason: RejectReason::UnknownSeries };
+    store.reject.lock().push(vec![unknown]);
+    assert_eq!(receiver.handle_v1(&body, 0).unwrap().samples, 1);
+    assert_eq!(store.lookups.load(Ordering::Relaxed), 2);
+    // If that does not help, it is not the sender's fault.
+    store.reject.lock().extend([vec![unknown], vec![unknown]]);
+    assert_eq!(receiver.handle_v1(&body, 0).unwrap_err().status(), 500);
+}
+
+#[test]
+fn old_exemplars_hold_up_no_samples() {
+    let (store, receiver) = receiver();
+    let e = Exemplar { labels: Labels::from_pairs([("trace_id", "ab")]), value: 0.5, t: 7 };
+    let mut r = WriteRequest::new();
+    r.begin_series(&labels("a", "1")).sample(Sample { t: 1, v: 2.0 }).exemplar(&e).end_series();
+    store.reject.lock().push(vec![Rejection { index: 1, reason: RejectReason::ExemplarOutOfOrder }]);
+    let written = receiver.handle_v1(&r.body().unwrap(), 0).unwrap();
+    assert_eq!((written.samples, written.exemplars, written.exemplars_out_of_order), (1, 0, 1));
+}
+
+#[test]
+fn a_block_that_declares_too_much_is_refused_before_memory_is_taken() {
+    let (_, receiver) = receiver();
+    // Four gigabytes, and nothing behind.
+    let error = receiver.handle_v1(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0], 0).unwrap_err();
+    assert_eq!(error, RemoteWriteError::TooLarge { len: u32::MAX as usize, limit: 10_000 });
+    assert_eq!(error.status(), 413);
+    assert_eq!(receiver.handle_v1(b"", 0).unwrap_err().status(), 400);
+    assert_eq!(receiver.handle_v1(b"\x05hello", 0).unwrap_err().status(), 400);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_body_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let (_, receiver) = receiver();
+        let _ = receiver.handle_v1(&bytes, 0);
+        let _ = receiver.handle_v1(&snap::raw::Encoder::new().compress_vec(&bytes).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_damaged_request_is_answered(at in any::<prop::sample::Index>(), x in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let mut r = WriteRequest::new();
+        let h = Histogram { schema: 1, positive_buckets: vec![1.0], positive_spans: vec![Span { offset: 0, length: 1 }], ..Histogram::default() };
+        r.begin_series(&labels("a", "1")).sample(Sample { t: 1, v: 2.0 }).histogram(2, &h).end_series();
+        let mut message = r.message().to_vec();
+        let at = at.index(message.len());
+        message[at] ^= x;
+        message.truncate(1 + cut.index(message.len()));
+        let (_, receiver) = receiver();
+        let _ = receiver.handle_v1(&snap::raw::Encoder::new().compress_vec(&message).unwrap(), i64::MAX);
+    }
+
+    #[test]
+    fn what_is_sent_arrives(series in proptest::collection::vec((".{1,9}", ".{1,9}", proptest::collection::vec(any::<(i64, u64)>(), 0..4)), 0..5)) {
+        let (store, receiver) = receiver();
+        let mut r = WriteRequest::new();
+        for (name, x, samples) in &series {
+            r.begin_series(&labels(name, x));
+            for (t, v) in samples {
+                r.sample(Sample { t: *t, v: f64::from_bits(*v) });
+            }
+            r.end_series();
+        }
+        receiver.handle_v1(&r.body().unwrap(), i64::MAX).unwrap();
+        let sent: Vec<(i64, u64)> = series.iter().flat_map(|s| s.2.clone()).collect();
+        let batches = store.batches.lock();
+        let arrived: Vec<(i64, u64)> = batches[0].floats.iter().map(|s| (s.t, s.v.to_bits())).collect();
+        prop_assert_eq!(arrived, sent);
+        for (name, x, _) in &series {
+            prop_assert!(store.known.lock().contains_key(&labels(name, x)));
+        }
+    }
+}
