@@ -20,11 +20,19 @@ pub struct MemEngine<'a> {
     pub store: MemStore,
     pub executor: &'a dyn Executor,
     pub type_and_unit_labels: bool,
+    pub delayed_name_removal: bool,
+    pub max_samples: usize,
 }
 
 impl<'a> MemEngine<'a> {
     pub fn new(executor: &'a dyn Executor) -> Self {
-        MemEngine { store: MemStore::new(MemConfig::default()), executor, type_and_unit_labels: false }
+        MemEngine {
+            store: MemStore::new(MemConfig::default()),
+            executor,
+            type_and_unit_labels: false,
+            delayed_name_removal: true,
+            max_samples: 100_000,
+        }
     }
 
     pub fn output(&self, expr: &str, times: QueryTimes) -> Result<(Output, Steps), String> {
@@ -45,8 +53,8 @@ impl<'a> MemEngine<'a> {
             series.push(self.store.select(&request).map_err(|e| e.to_string())?);
         }
         let options = EvalOptions {
-            max_samples: 100_000,
-            delayed_name_removal: true,
+            max_samples: self.max_samples,
+            delayed_name_removal: self.delayed_name_removal,
             type_and_unit_labels: self.type_and_unit_labels,
             executor: self.executor,
             ..EvalOptions::default()
