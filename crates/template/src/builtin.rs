@@ -36,10 +36,11 @@ pub(crate) fn call(name: &str, args: &[Value], limit: usize) -> Result<Value, St
         "slice" => slice(first, rest),
         "eq" => equal(first, rest).map(Value::Bool),
         "ne" => equal(first, rest).map(|same| Value::Bool(!same)),
-        "lt" => Ok(Value::Bool(order(first, second)? == Some(Ordering::Less))),
-        "le" => Ok(Value::Bool(matches!(order(first, second)?, Some(Ordering::Less | Ordering::Equal)))),
-        "gt" => Ok(Value::Bool(order(first, second)? == Some(Ordering::Greater))),
-        "ge" => Ok(Value::Bool(matches!(order(first, second)?, Some(Ordering::Greater | Ordering::Equal)))),
+        "lt" => less(first, second).map(Value::Bool),
+        "le" => less_or_equal(first, second).map(Value::Bool),
+        // Go negates, so that a comparison with NaN is true here.
+        "gt" => less_or_equal(first, second).map(|le| Value::Bool(!le)),
+        "ge" => less(first, second).map(|lt| Value::Bool(!lt)),
         "print" => text(print::sprint(args, limit), limit),
         "println" => text(print::sprintln(args, limit), limit),
         "printf" => text(print::sprintf(&first.as_str().unwrap_or_default(), rest, limit), limit),
@@ -178,6 +179,14 @@ fn equal(first: &Value, others: &[Value]) -> Result<bool, String> {
         }
     }
     Ok(false)
+}
+
+fn less(a: &Value, b: &Value) -> Result<bool, String> {
+    Ok(order(a, b)? == Some(Ordering::Less))
+}
+
+fn less_or_equal(a: &Value, b: &Value) -> Result<bool, String> {
+    Ok(matches!(order(a, b)?, Some(Ordering::Less | Ordering::Equal)))
 }
 
 /// How two values compare; `None` if one is not a number.

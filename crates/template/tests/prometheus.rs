@@ -108,6 +108,7 @@ fn functions_print_what_prometheus_prints() {
         (r#"{{define "x"}}{{.arg0}} {{.arg1}}{{end}}{{template "x" (args 1 "2")}}"#.into(), Value::Nil, "1 2"),
         (r#"{{ urlQueryEscape "a b&c" }} {{ safeHtml "<b>" }}"#.into(), Value::Nil, "a+b%26c <b>"),
         ("{{ .Foo }}".into(), Value::Nil, "<no value>"),
+        ("{{ gt . 1.0 }} {{ ge . 1.0 }} {{ lt . 1.0 }} {{ le . 1.0 }} {{ eq . . }}".into(), Value::Float(f64::NAN), "true true false false false"),
     ];
     for (source, data, expected) in cases {
         assert_eq!(run(&source, data).as_deref(), Ok(expected), "{source}");
@@ -236,7 +237,7 @@ fn no_template_hangs_or_explodes() {
         let result = run(source, Value::Nil);
         assert!(result.is_err(), "{source}");
     }
-    let deep = format!("{}1{}", "{{(".repeat(1) + &"(".repeat(5000), ")".repeat(5001) + "}}");
+    let deep = format!("{}1{}", "{{".to_owned() + &"(".repeat(5001), ")".repeat(5001) + "}}");
     assert!(run(&deep, Value::Nil).unwrap_err().contains("levels deep"));
     let many_ifs = "{{if 1}}".repeat(5000) + &"{{end}}".repeat(5000);
     assert!(run(&many_ifs, Value::Nil).unwrap_err().contains("levels deep"));
