@@ -12,6 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use reba_promql::eval::QueryTimes;
 use reba_storage::Budget;
+use tokio::sync::Notify;
 
 /// A query that waits or runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,21 +43,31 @@ struct Entry {
     since: Instant,
     running: Arc<AtomicBool>,
     budget: Arc<Budget>,
+    killed: Arc<Notify>,
+}
+
+impl Entry {
+    /// Stops the work, and tells who waits for it.
+    fn kill(&self) {
+        self.budget.cancel();
+        self.killed.notify_one();
+    }
 }
 
 impl ActiveQueries {
-    /// Lists a query until the registration is dropped.
+    /// Lists a query until the registration is dropped. `killed` is notified if somebody stops it.
     pub(crate) fn register(
         self: &Arc<Self>,
         query: &str,
         times: QueryTimes,
         budget: &Arc<Budget>,
         since: Instant,
+        killed: &Arc<Notify>,
     ) -> Registration {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let running = Arc::new(AtomicBool::new(false));
-        let (query, budget) = (query.to_owned(), Arc::clone(budget));
-        let entry = Entry { query, times, since, running: Arc::clone(&running), budget };
+        let (query, budget, killed) = (query.to_owned(), Arc::clone(budget), Arc::clone(killed));
+        let entry = Entry { query, times, since, running: Arc::clone(&running), budget, killed };
         self.queries.lock().insert(id, entry);
         Registration { id, running, list: Arc::clone(self) }
     }
@@ -78,12 +89,12 @@ impl ActiveQueries {
 
     /// Stops a query. Returns whether it was there.
     pub(crate) fn kill(&self, id: u64) -> bool {
-        self.queries.lock().get(&id).map(|entry| entry.budget.cancel()).is_some()
+        self.queries.lock().get(&id).map(Entry::kill).is_some()
     }
 
     /// Stops them all.
     pub(crate) fn kill_all(&self) {
-        self.queries.lock().values().for_each(|entry| entry.budget.cancel());
+        self.queries.lock().values().for_each(Entry::kill);
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use reba_promql::eval::{PlanOptions, QueryTimes};
 use reba_storage::{Budget, MetricQuerier};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout_at,
 };
 
@@ -162,7 +162,8 @@ impl QueryEngine {
         let config = &self.shared.config;
         let limits = &config.limits;
         let budget = Arc::new(Budget::new(limits.max_series, limits.max_bytes));
-        let registration = self.active.register(&query, times, &budget, asked);
+        let killed = Arc::new(Notify::new());
+        let registration = self.active.register(&query, times, &budget, asked, &killed);
         let plan = PlanOptions {
             lookback: lookback_delta.filter(|ms| *ms > 0).unwrap_or(config.lookback_ms),
             subquery_step: self.subquery_step_ms.load(Ordering::Relaxed).max(1),
@@ -171,7 +172,7 @@ impl QueryEngine {
         let timeout = timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
         let shared = Arc::clone(&self.shared);
         let work = move |budget: &Budget| shared.answer(&task, &registration, asked, budget);
-        self.run(&self.queries, timeout, budget, work).await
+        self.run(&self.queries, timeout, budget, &killed, work).await
     }
 
     /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline
@@ -184,42 +185,48 @@ impl QueryEngine {
         let budget = Arc::new(Budget::new(limits.max_series, limits.max_bytes));
         let store = Arc::clone(&self.shared.store);
         let work = move |budget: &Budget| question(&*store, budget);
-        self.run(&self.metadata, limits.timeout, budget, work).await
+        self.run(&self.metadata, limits.timeout, budget, &Notify::new(), work).await
     }
 
     /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped,
-    /// or the deadline passes, the budget is cancelled, and the slot is given back when the work has noticed.
+    /// the deadline passes, or the query is killed, the budget is cancelled, and the slot is given back when the work
+    /// has noticed.
     async fn run<T: Send + 'static>(
         &self,
         slots: &Arc<Semaphore>,
         timeout: Duration,
         budget: Arc<Budget>,
+        killed: &Notify,
         work: impl FnOnce(&Budget) -> Result<T, ExecError> + Send + 'static,
     ) -> Result<T, ExecError> {
         if timeout.is_zero() {
             return Err(ExecError::Timeout(Stage::Queue));
         }
         let deadline = tokio::time::Instant::now() + timeout;
-        let guard = CancelOnDrop(Arc::clone(&budget));
-        let slot = timeout_at(deadline, Arc::clone(slots).acquire_owned())
-            .await
-            .map_err(|_| ExecError::Timeout(Stage::Queue))?
-            .map_err(|_| ExecError::shut_down())?;
-        if budget.is_cancelled() {
-            return Err(ExecError::Canceled(Stage::Queue));
-        }
+        let _guard = CancelOnDrop(Arc::clone(&budget));
+        let slot = Arc::clone(slots).acquire_owned();
+        let slot =
+            stoppable(deadline, killed, Stage::Queue, slot).await?.map_err(|_| ExecError::shut_down())?;
         let (answer, answered) = oneshot::channel();
         let job = move || complete(slot, answer, || work(&budget));
         if !self.pool.submit(Box::new(job)) {
             return Err(ExecError::shut_down());
         }
-        let result = timeout_at(deadline, answered).await;
-        drop(guard);
-        match result {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(ExecError::shut_down()),
-            Err(_) => Err(ExecError::Timeout(Stage::Evaluation)),
-        }
+        stoppable(deadline, killed, Stage::Evaluation, answered).await?.map_err(|_| ExecError::shut_down())?
+    }
+}
+
+/// Waits for `what` until the deadline passes or somebody kills the query.
+async fn stoppable<F: Future>(
+    deadline: tokio::time::Instant,
+    killed: &Notify,
+    stage: Stage,
+    what: F,
+) -> Result<F::Output, ExecError> {
+    tokio::select! {
+        biased;
+        () = killed.notified() => Err(ExecError::Canceled(stage)),
+        done = timeout_at(deadline, what) => done.map_err(|_| ExecError::Timeout(stage)),
     }
 }
 

@@ -366,7 +366,26 @@ async fn a_query_can_be_killed_by_its_id() {
     let error = query.await.unwrap().unwrap_err();
     assert_eq!(error, ExecError::Canceled(Stage::Evaluation));
     assert_eq!(error.to_string(), "query was canceled in expression evaluation");
-    assert!(!engine.kill(active[0].id));
+    until(|| !engine.kill(active[0].id)).await;
+}
+
+#[tokio::test]
+async fn a_query_that_waits_can_be_killed_too() {
+    let limits = QueryLimits { max_concurrency: 1, ..QueryLimits::default() };
+    let (odd, engine) = odd_engine(Odd { blocks: true, ..Odd::default() }, limits);
+    let ask = || {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move { engine.instant(instant("up")).await })
+    };
+    let first = ask();
+    until(|| odd.inside.load(Ordering::SeqCst) == 1).await;
+    let second = ask();
+    until(|| engine.active_queries().len() == 2).await;
+    let waiting = engine.active_queries().into_iter().find(|q| !q.running).unwrap();
+    assert!(engine.kill(waiting.id));
+    assert_eq!(second.await.unwrap().unwrap_err().to_string(), "query was canceled in query queue");
+    odd.open.store(true, Ordering::SeqCst);
+    assert!(first.await.unwrap().is_ok());
 }
 
 #[tokio::test]
