@@ -200,7 +200,7 @@ fn sums(w: &Windows<'_>, out: &mut Vec<f64>) {
         Some(prefix) => {
             out.extend(w.iter().map(|(from, to)| if from < to { prefix[to] - prefix[from] } else { ABSENT }));
         }
-        None => each(w, out, over_time::sum_of),
+        None => kahan_sums(w, out, |sum, c, _| sum + c, over_time::sum_of),
     }
 }
 
@@ -209,8 +209,77 @@ fn means(w: &Windows<'_>, out: &mut Vec<f64>) {
         Some(prefix) => out.extend(w.iter().map(|(from, to)| {
             if from < to { (prefix[to] - prefix[from]) / (to - from) as f64 } else { ABSENT }
         })),
-        None => each(w, out, over_time::avg_of),
+        None => kahan_sums(w, out, |sum, c, n| sum / n + c / n, over_time::avg_of),
     }
+}
+
+/// Windows that are summed side by side.
+const LANES: usize = 4;
+
+/// Kahan sums of all windows. Each is a chain of dependent additions, so several windows are summed at once where they
+/// overlap: every chain still sees its samples in their order. `finish` gets sum, compensation and count; a window whose
+/// sum is not finite goes to `plain` instead.
+fn kahan_sums(
+    w: &Windows<'_>,
+    out: &mut Vec<f64>,
+    finish: impl Fn(f64, f64, f64) -> f64,
+    plain: impl Fn(&[f64]) -> f64,
+) {
+    let windows: Vec<(usize, usize)> = w.iter().collect();
+    for group in windows.chunks(LANES) {
+        let sums = match <&[(usize, usize); LANES]>::try_from(group) {
+            Ok(group) if overlap_by_half(group) => side_by_side(w.v, group),
+            _ => {
+                out.extend(
+                    group.iter().map(|(from, to)| if from < to { plain(&w.v[*from..*to]) } else { ABSENT }),
+                );
+                continue;
+            }
+        };
+        out.extend(group.iter().zip(sums).map(|((from, to), (sum, c))| {
+            let finite = sum.is_finite() && c.is_finite();
+            if finite { finish(sum, c, (to - from) as f64) } else { plain(&w.v[*from..*to]) }
+        }));
+    }
+}
+
+/// Whether at least half of the first window also lies in the last one of the group.
+fn overlap_by_half(group: &[(usize, usize); LANES]) -> bool {
+    let (first, last) = (group[0], group[LANES - 1]);
+    first.0 < first.1 && first.1.saturating_sub(last.0) * 2 >= first.1 - first.0
+}
+
+/// Sums with their compensations: first what only earlier windows hold, then what all hold, then the rest of the later.
+fn side_by_side(v: &[f64], group: &[(usize, usize); LANES]) -> [(f64, f64); LANES] {
+    let (shared_from, shared_to) = (group[LANES - 1].0, group[0].1);
+    let mut sums = [0.0; LANES];
+    let mut rests = [0.0; LANES];
+    for lane in 0..LANES {
+        for x in &v[group[lane].0..shared_from] {
+            (sums[lane], rests[lane]) = add_finite(*x, sums[lane], rests[lane]);
+        }
+    }
+    for x in &v[shared_from..shared_to] {
+        for lane in 0..LANES {
+            (sums[lane], rests[lane]) = add_finite(*x, sums[lane], rests[lane]);
+        }
+    }
+    for lane in 0..LANES {
+        for x in &v[shared_to..group[lane].1] {
+            (sums[lane], rests[lane]) = add_finite(*x, sums[lane], rests[lane]);
+        }
+    }
+    std::array::from_fn(|lane| (sums[lane], rests[lane]))
+}
+
+/// As `kahan::add`, with the same bits while the sum is finite (and a sum that is not finite once it is not): the error of
+/// an addition is found by Knuth's TwoSum, which needs no branch.
+#[inline(always)]
+fn add_finite(x: f64, sum: f64, c: f64) -> (f64, f64) {
+    let t = sum + x;
+    let rounded = t - sum;
+    let error = (sum - (t - rounded)) + (x - rounded);
+    (t, c + error)
 }
 
 #[cfg(test)]
