@@ -9,6 +9,11 @@ pub(super) struct BitWriter {
 }
 
 impl BitWriter {
+    /// Goes on behind bits that were written before: `free` of the last byte are not used.
+    pub(super) fn resume(bytes: Vec<u8>, free: u8) -> Self {
+        BitWriter { bytes, free }
+    }
+
     /// Appends whole bytes; only while no bits are pending.
     pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
         debug_assert_eq!(self.free, 0);
@@ -63,6 +68,11 @@ pub(super) struct BitReader<'a> {
 impl<'a> BitReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         BitReader { bytes, at: 0 }
+    }
+
+    /// Bits that were not read; `None` after an overrun.
+    pub(super) fn left(&self) -> Option<usize> {
+        (self.bytes.len() * 8).checked_sub(self.at)
     }
 
     /// Whether more was read than there is.

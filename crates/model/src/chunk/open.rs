@@ -5,6 +5,8 @@
 //! here too: a value with two decimals costs 10 bits, not 55); the width of their differences adapts from sample to
 //! sample. Other floats are coded by XOR with the one before (Pelkonen et al., "Gorilla", 2015).
 
+use std::sync::Arc;
+
 use super::{
     Chunk, ChunkBytes, ChunkError,
     bits::{BitReader, BitWriter},
@@ -228,9 +230,28 @@ impl OpenChunk {
     /// A copy of the samples so far as a chunk, for readers. `None` if there are none.
     pub fn snapshot(&self) -> Option<Chunk> {
         let range = TimeRange { start: self.start()?, end: self.state.t };
-        let mut bytes = self.stream.bytes.clone();
-        bytes.get_mut(1..3)?.copy_from_slice(&self.samples.to_le_bytes());
-        Some(Chunk::known(range, u32::from(self.samples), ChunkBytes::from(bytes.as_slice())))
+        let mut bytes: Arc<[u8]> = Arc::from(self.stream.bytes.as_slice());
+        Arc::get_mut(&mut bytes)?.get_mut(1..3)?.copy_from_slice(&self.samples.to_le_bytes());
+        Some(Chunk::known(range, u32::from(self.samples), ChunkBytes::from(bytes)))
+    }
+
+    /// An open chunk that goes on where the one that [`OpenChunk::snapshot`] copied was; costs decoding it once.
+    pub fn resume(bytes: &[u8]) -> Result<Self, ChunkError> {
+        let mut reader = OpenReader::new(bytes)?;
+        let corrupt = |what| ChunkError::Corrupt { at: 0, what };
+        let samples = reader.left;
+        if bytes.first() != Some(&TAG) || samples == 0 || usize::from(samples) > Self::MAX_SAMPLES {
+            return Err(corrupt("not an open chunk"));
+        }
+        let mut last = None;
+        for (t, _) in reader.by_ref() {
+            if last.is_some_and(|l| l >= t) {
+                return Err(corrupt("times that do not rise"));
+            }
+            last = Some(t);
+        }
+        let free = reader.bits.left().filter(|left| *left < 8).ok_or(corrupt("length"))?;
+        Ok(OpenChunk { stream: BitWriter::resume(bytes.to_vec(), free as u8), state: reader.state, samples })
     }
 
     /// Appends the samples to the columns, which is how a head seals: decode, then [`crate::encode_floats`].
@@ -413,4 +434,46 @@ pub(super) fn decode(bytes: &[u8], range: TimeRange, out: &mut SampleColumns) ->
         out.v.truncate(before);
         Err(e)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_resumed_chunk_goes_on_as_if_nothing_had_happened(
+            values in proptest::collection::vec(prop_oneof![
+                (-1000i64..1000).prop_map(|i| i as f64 / 100.0),
+                any::<f64>(),
+                Just(f64::from_bits(STALE_NAN_BITS)),
+            ], 2..120),
+            steps in proptest::collection::vec(prop_oneof![Just(15_000i64), 1..40_000i64], 120),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let cut = cut.index(values.len() - 1) + 1;
+            let (mut one, mut t) = (OpenChunk::new(), 0);
+            let mut two = OpenChunk::new();
+            for (i, v) in values.iter().enumerate() {
+                if i == cut {
+                    two = OpenChunk::resume(one.snapshot().unwrap().as_bytes().unwrap()).unwrap();
+                }
+                t += steps[i];
+                one.append(t, *v);
+                two.append(t, *v);
+            }
+            let (one, two) = (one.snapshot().unwrap(), two.snapshot().unwrap());
+            prop_assert_eq!(one.as_bytes(), two.as_bytes());
+        }
+
+        #[test]
+        fn any_bytes_are_resumed_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(tag) = bytes.first_mut() {
+                *tag = TAG;
+            }
+            let _ = OpenChunk::resume(&bytes);
+        }
+    }
 }

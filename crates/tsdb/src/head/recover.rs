@@ -1,13 +1,12 @@
 //! Building the head again from a checkpoint and the log behind it.
 
-use std::sync::Arc;
-
 use parking_lot::RwLockWriteGuard;
-use reba_model::{Chunk, ChunkBytes, SampleColumns, TimeRange};
+use reba_model::{Chunk, ChunkBytes, OpenChunk, SampleColumns, TimeRange};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Head, Shard,
+    pairs::PairId,
     series::{Bounds, Sealed, SealedData},
 };
 use crate::{
@@ -38,7 +37,9 @@ pub(crate) struct Recovery<'a> {
     pub(crate) counts: RecoveryCounts,
     max_t: i64,
     packed: String,
-    columns: SampleColumns,
+    /// The shard's ids of the pairs of a record.
+    ids: Vec<PairId>,
+    pairs: Vec<PairId>,
 }
 
 impl<'a> Recovery<'a> {
@@ -51,7 +52,8 @@ impl<'a> Recovery<'a> {
             counts: RecoveryCounts::default(),
             max_t: i64::MIN,
             packed: String::new(),
-            columns: SampleColumns::default(),
+            ids: Vec::new(),
+            pairs: Vec::new(),
         }
     }
 
@@ -101,6 +103,8 @@ impl<'a> Recovery<'a> {
     }
 
     fn series(&mut self, section: &SeriesSection<'_>) -> Option<()> {
+        self.pairs.clear();
+        self.pairs.extend(section.pairs.iter().map(|p| self.shard.pairs.intern(*p)));
         section.each(|slot, ids| {
             self.packed.clear();
             self.packed.extend(ids.iter().map(|i| section.pairs[*i as usize].packed));
@@ -117,9 +121,14 @@ impl<'a> Recovery<'a> {
                 // The slot was freed and used again behind a checkpoint that was lost.
                 self.shard.remove(&std::iter::once(slot).collect());
                 drop(self.shard.take_freed());
+                // Their pairs may have gone with it.
+                self.pairs.clear();
+                self.pairs.extend(section.pairs.iter().map(|p| self.shard.pairs.intern(*p)));
             }
             self.moved.remove(&slot);
-            self.shard.place(slot, hash, ids.iter().map(|i| section.pairs[*i as usize]));
+            self.ids.clear();
+            self.ids.extend(ids.iter().map(|i| self.pairs[*i as usize]));
+            self.shard.place(slot, hash, &self.ids);
         })
     }
 
@@ -178,14 +187,7 @@ impl<'a> Recovery<'a> {
     /// The chunks of a series in a checkpoint: the series is new, so its chunks are these and no others.
     fn chunks(&mut self, state: ChunkState<'_>) {
         let slot = self.target(state.slot);
-        let block_range = self.head.block_range;
-        self.columns.clear();
-        let open = if state.open.is_empty() {
-            Ok(())
-        } else {
-            Chunk::from_bytes(ChunkBytes::from(state.open))
-                .and_then(|c| c.decode_into(TimeRange::ALL, &mut self.columns))
-        };
+        let open = if state.open.is_empty() { Ok(OpenChunk::new()) } else { OpenChunk::resume(state.open) };
         self.counts.bad_chunks += u64::from(open.is_err());
         let known = |s: &Sealed| match s.data {
             SealedData::Memory(_) => true,
@@ -194,22 +196,17 @@ impl<'a> Recovery<'a> {
         let before = state.sealed.len();
         let sealed: Vec<Sealed> = state.sealed.into_iter().filter(known).collect();
         self.counts.bad_chunks += (before - sealed.len()) as u64;
-        let Some((series, scratch)) = self.shard.get_mut(slot) else {
-            self.counts.orphans += self.columns.len() as u64;
+        let Some((series, _)) = self.shard.get_mut(slot) else {
+            self.counts.orphans += open.map_or(0, |o| o.len() as u64);
             return;
         };
         if series.last_t != i64::MIN {
             return;
         }
         let in_memory = |s: &Sealed| if let SealedData::Memory(b) = &s.data { b.len() } else { 0 };
-        let mut bytes: usize = sealed.iter().map(in_memory).sum();
+        let bytes: usize = sealed.iter().map(in_memory).sum();
         series.sealed = sealed;
-        for (t, v) in self.columns.t.iter().zip(&self.columns.v) {
-            bytes += series.append(*t, *v, block_range, scratch);
-        }
-        for s in &self.columns.h {
-            bytes += series.append_histogram(s.t, Arc::clone(&s.h), &any_time(block_range), scratch);
-        }
+        series.open = open.unwrap_or_default();
         series.restore_last(state.last_t, state.last_bits);
         self.shard.sealed_bytes += bytes as u64;
         self.max_t = self.max_t.max(state.last_t);

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use hashbrown::HashTable;
-use reba_model::{Labels, PackedPair};
+use reba_model::Labels;
 use roaring::RoaringBitmap;
 
 use super::{
@@ -95,23 +95,23 @@ impl Shard {
     /// Makes a series in a free slot. The caller has made sure that there is none with these labels.
     pub(crate) fn create(&mut self, hash: u64, labels: &Labels) -> u32 {
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        self.place(slot, hash, labels.packed_pairs());
+        let ids: Vec<PairId> = labels.packed_pairs().map(|p| self.pairs.intern(p)).collect();
+        self.place(slot, hash, &ids);
         self.unlogged.push(slot);
         slot
     }
 
-    /// Makes a series in a certain slot, which must be free (recovery).
-    pub(crate) fn place<'a>(&mut self, slot: u32, hash: u64, pairs: impl Iterator<Item = PackedPair<'a>>) {
+    /// Makes a series with these pairs in a certain slot, which must be free.
+    pub(crate) fn place(&mut self, slot: u32, hash: u64, ids: &[PairId]) {
         while self.slots.len() <= slot as usize {
             self.slots.push(HeadSeries::new(0, 0));
         }
         self.generation = (self.generation % GENERATIONS) + 1;
         let start = self.arena.len();
-        for pair in pairs {
-            let id = self.pairs.intern(pair);
-            self.pairs.postings_mut(id).insert(slot);
-            self.arena.push(id);
+        for id in ids {
+            self.pairs.postings_mut(*id).insert(slot);
         }
+        self.arena.extend_from_slice(ids);
         let mut series = HeadSeries::new(hash, self.generation);
         series.pairs_at = start as u32;
         series.pairs_len = (self.arena.len() - start) as u16;
