@@ -68,9 +68,16 @@ fn text(result: Result<String, TooLong>, limit: usize) -> Result<Value, String> 
 fn joined(args: &[Value], limit: usize) -> Result<String, String> {
     match args {
         [Value::String(s)] => Ok(s.to_string()),
-        _ => print::sprint(args, limit).map_err(|TooLong| too_long(limit)),
+        _ => {
+            let shown = |v: &Value| if matches!(v, Value::Nil) { Value::from(NO_VALUE) } else { v.clone() };
+            let shown: Vec<Value> = args.iter().map(shown).collect();
+            print::sprint(&shown, limit).map_err(|TooLong| too_long(limit))
+        }
     }
 }
+
+/// How nothing prints by itself.
+pub(crate) const NO_VALUE: &str = "<no value>";
 
 fn length(item: &Value) -> Result<Value, String> {
     let n = match item.plain() {

@@ -262,7 +262,7 @@ impl<'t> Run<'t> {
     fn print(&mut self, value: &Value) -> Ran<()> {
         let room = self.options.limits.output_bytes - self.out.len();
         match value {
-            Value::Nil => self.write("<no value>"),
+            Value::Nil => self.write(builtin::NO_VALUE),
             Value::String(s) => self.write(s),
             other => match print::sprint(std::slice::from_ref(other), room) {
                 Ok(text) => {
@@ -326,7 +326,7 @@ impl<'t> Run<'t> {
             }
             Value::Nil => {}
             other => {
-                let text = print::sprint(&[other], 256).unwrap_or_default();
+                let text = print::sprint(&[other], 4096).unwrap_or_default();
                 return self.fail(format!("range can't iterate over {text}"));
             }
         }

@@ -76,7 +76,7 @@ pub(crate) fn format_float(v: f64, verb: char, spec: &Spec) -> Option<String> {
     let body = match lower {
         'e' => exponential(&scientific(v, precision.unwrap_or(6) + 1), precision.unwrap_or(6)),
         'f' => format!("{v:.*}", precision.unwrap_or(6)),
-        _ => general(v, precision, spec.sharp && verb != 'v'),
+        _ => general(v, precision, spec.sharp),
     };
     let body = if verb.is_ascii_uppercase() { body.to_ascii_uppercase() } else { body };
     Some(format!("{sign}{body}"))

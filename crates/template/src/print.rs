@@ -53,6 +53,10 @@ pub(crate) struct Spec {
     pub sharp: bool,
     pub space: bool,
     pub zero: bool,
+    /// `%+v`: names of fields.
+    pub field_names: bool,
+    /// `%#v`: as Go source.
+    pub go_syntax: bool,
     pub width: Option<usize>,
     pub precision: Option<usize>,
 }
@@ -175,6 +179,11 @@ impl Printer {
             return Ok("");
         };
         let rest = &rest[verb.len_utf8()..];
+        if verb == 'v' {
+            // These two flags mean something else under `%v`.
+            spec.field_names = std::mem::take(&mut spec.plus);
+            spec.go_syntax = std::mem::take(&mut spec.sharp);
+        }
         if verb == '%' {
             self.put("%")?;
         } else if !args.good_index {
@@ -194,31 +203,29 @@ impl Printer {
             return Err(TooLong);
         }
         if verb == 'T' {
-            return self.padded(value.type_name(), spec);
+            return self.string('s', spec, value.type_name(), value);
         }
-        // Under `%v` the plus asks for field names, not for a sign.
-        let unsigned = Spec { plus: spec.plus && verb != 'v', ..spec.clone() };
         match value {
-            Value::Nil if depth > 0 && verb == 'v' && spec.sharp => self.put("interface {}(nil)"),
-            Value::Nil if depth > 0 || verb == 'v' => self.padded("<nil>", spec),
+            Value::Nil if depth > 0 => self.put(if spec.go_syntax { "interface {}(nil)" } else { "<nil>" }),
+            Value::Nil if verb == 'v' => self.padded("<nil>", spec),
             Value::Nil => self.put(&format!("%!{verb}(<nil>)")),
             Value::Bool(b) => match verb {
                 't' | 'v' => self.padded(if *b { "true" } else { "false" }, spec),
-                _ => self.bad(verb, value),
+                _ => self.bad(verb, spec, value),
             },
-            Value::Int(i) => match number::format_int(*i, verb, &unsigned, MAX_WIDTH) {
+            Value::Int(i) => match number::format_int(*i, verb, spec, MAX_WIDTH) {
                 Some(text) => self.padded_number(&text, spec),
-                None => self.bad(verb, value),
+                None => self.bad(verb, spec, value),
             },
-            Value::Float(f) => match number::format_float(*f, verb, &unsigned) {
+            Value::Float(f) => match number::format_float(*f, verb, spec) {
                 Some(text) => self.padded_number(&text, spec),
-                None => self.bad(verb, value),
+                None => self.bad(verb, spec, value),
             },
             Value::String(s) => self.string(verb, spec, s, value),
             Value::List(list) => {
-                self.put(if spec.sharp && verb == 'v' { "[]interface {}{" } else { "[" })?;
+                self.put(if spec.go_syntax { "[]interface {}{" } else { "[" })?;
                 self.items(verb, spec, &list.items, depth)?;
-                self.put(if spec.sharp && verb == 'v' { "}" } else { "]" })
+                self.put(if spec.go_syntax { "}" } else { "]" })
             }
             Value::StringMap(map) => {
                 let entries = map.iter().map(|(k, v)| (k.as_str(), Value::from(v.as_str())));
@@ -229,7 +236,7 @@ impl Printer {
                 self.map(verb, spec, value, entries, depth)
             }
             Value::Object(object) => {
-                let stringer = matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') && !(spec.sharp && verb == 'v');
+                let stringer = matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') && !spec.go_syntax;
                 if let Some(text) = object.text().filter(|_| stringer) {
                     let verb = if verb == 'v' { 's' } else { verb };
                     return self.string(verb, spec, &text, value);
@@ -245,7 +252,7 @@ impl Printer {
     fn items(&mut self, verb: char, spec: &Spec, items: &[Value], depth: usize) -> Printed {
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
-                self.put(if spec.sharp && verb == 'v' { ", " } else { " " })?;
+                self.put(if spec.go_syntax { ", " } else { " " })?;
             }
             self.verb(verb, spec, item, depth + 1)?;
         }
@@ -260,7 +267,7 @@ impl Printer {
         entries: impl Iterator<Item = (&'v str, Value)>,
         depth: usize,
     ) -> Printed {
-        let go_syntax = spec.sharp && verb == 'v';
+        let go_syntax = spec.go_syntax;
         if go_syntax {
             self.put(whole.type_name())?;
             self.put("{")?;
@@ -284,7 +291,7 @@ impl Printer {
             if i > 0 {
                 self.put(" ")?;
             }
-            if spec.plus && verb == 'v' {
+            if spec.field_names {
                 self.put(name)?;
                 self.put(":")?;
             }
@@ -295,11 +302,11 @@ impl Printer {
 
     fn string(&mut self, verb: char, spec: &Spec, s: &str, value: &Value) -> Printed {
         let cut = match spec.precision {
-            Some(n) if verb != 'T' => s.char_indices().nth(n).map_or(s, |(at, _)| &s[..at]),
+            Some(n) => s.char_indices().nth(n).map_or(s, |(at, _)| &s[..at]),
             _ => s,
         };
         match verb {
-            'v' if spec.sharp => self.padded(&go_quote(cut), spec),
+            'v' if spec.go_syntax => self.padded(&go_quote(cut), spec),
             'v' | 's' => self.padded(cut, spec),
             'q' if spec.sharp && !cut.contains('`') => self.padded(&format!("`{cut}`"), spec),
             'q' => self.padded(&go_quote(cut), spec),
@@ -321,14 +328,14 @@ impl Printer {
                 }
                 self.padded(&hex, spec)
             }
-            _ => self.bad(verb, value),
+            _ => self.bad(verb, spec, value),
         }
     }
 
-    /// `%!d(string=hi)`
-    fn bad(&mut self, verb: char, value: &Value) -> Printed {
+    /// `%!d(string=hi)`: the flags stay in force.
+    fn bad(&mut self, verb: char, spec: &Spec, value: &Value) -> Printed {
         self.put(&format!("%!{verb}({}=", value.type_name()))?;
-        self.verb('v', &Spec::default(), &value.plain(), 1)?;
+        self.verb('v', spec, &value.plain(), 1)?;
         self.put(")")
     }
 
