@@ -134,6 +134,14 @@ impl Chunk {
         }
     }
 
+    /// The encoded values of a chunk whose times stand apart.
+    pub fn value_bytes(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Columns { values, .. } => Some(values.as_slice()),
+            Body::Raw(_) | Body::Encoded(_) => None,
+        }
+    }
+
     /// Times of the first and the last sample.
     pub fn range(&self) -> TimeRange {
         self.range
