@@ -27,7 +27,7 @@ def wait_until(check, seconds, what):
             answer = check()
             if answer:
                 return answer
-        except (OSError, AssertionError, KeyError, IndexError, ValueError) as error:
+        except (OSError, AssertionError, KeyError, IndexError, TypeError, ValueError) as error:
             last = error
         time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s: {what} ({last})")

@@ -136,9 +136,8 @@ pub fn write_data(out: &mut Vec<u8>, data: &QueryData) {
         QueryData::Scalar { t, v } => {
             out.push(b'[');
             write_short_timestamp(out, *t);
-            out.push(b',');
-            write_value(out, *v);
-            out.push(b']');
+            // Upstream prints scalars without an exponent, whatever their size.
+            let _ = write!(out, r#","{}"]"#, float::format_f(*v));
         }
         QueryData::String { t, v } => {
             out.push(b'[');
