@@ -125,7 +125,7 @@ impl FromRequestParts<Arc<Node>> for Call {
 pub(crate) async fn fail_sometimes(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let call = Call::new(&node, request.extensions().get());
     let path = request.uri().path();
-    let probability = if call.suffers(Incident::ErrorBurst) { 0.35 } else { 0.002 };
+    let probability = if call.suffers(Incident::ErrorBurst) { 0.35 } else { 0.0006 };
     if path != "/health" && call.dice.for_asker(path).chance("error", probability) {
         call.work("fail", 8).await;
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
