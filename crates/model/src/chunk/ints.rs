@@ -133,56 +133,61 @@ struct Form {
     residuals: [i64; PAGE],
     n: usize,
     plans: [Plan; 2],
+    /// First a rough measure in bits, then what the plans cost in bytes.
     cost: usize,
 }
 
 impl Form {
+    /// The smallest of the forms. All are measured roughly; only the best, and the second if it is close, are planned.
     fn smallest(y: &[i64]) -> Form {
-        let mut best = Form::new(DELTA, 0, y);
-        let mut consider = |form: Form| {
-            if form.cost < best.cost {
-                best = form;
-            }
-        };
-        consider(Form::new(LINE, 0, y));
+        let mut forms = vec![Form::new(DELTA, 0, y), Form::new(LINE, 0, y)];
         if y.len() > 2 {
-            consider(Form::new(SLOPE, y[1], y));
-            // Half a step up, so that the line lies in the middle of a jittering clock.
+            forms.push(Form::new(SLOPE, y[1], y));
             let mean = (i128::from(y[y.len() - 1]) * 2 / (y.len() as i128 - 1) + 1) / 2;
             if mean != 0 {
-                consider(Form::new(LINE, mean as i64, y));
+                forms.push(Form::new(LINE, mean as i64, y));
             }
         }
-        best
+        forms.sort_by_key(|form| form.cost);
+        let close = forms[0].cost + forms[0].cost / 8;
+        forms.truncate(if forms[1].cost <= close { 2 } else { 1 });
+        let plan = |form: Form| {
+            let (a, b) = form.residuals().split_at(form.n.min(BLOCK));
+            let plans = [Plan::new(a), Plan::new(b)];
+            let slope = if form.kind == DELTA { 0 } else { varint_len(zigzag(form.slope)) };
+            Form { cost: plans[0].cost + plans[1].cost + slope, plans, ..form }
+        };
+        let second = if forms.len() > 1 { forms.pop().map(plan) } else { None };
+        let best = plan(forms.swap_remove(0));
+        second.filter(|second| second.cost < best.cost).unwrap_or(best)
     }
 
     fn new(kind: u8, slope: i64, y: &[i64]) -> Form {
         let mut residuals = [0; PAGE];
         let n = match kind {
             LINE => {
-                for i in 1..y.len() {
-                    residuals[i - 1] = y[i].wrapping_sub(slope.wrapping_mul(i as i64));
+                for (i, (r, y)) in residuals.iter_mut().zip(&y[1..]).enumerate() {
+                    *r = y.wrapping_sub(slope.wrapping_mul(i as i64 + 1));
                 }
                 y.len() - 1
             }
             DELTA => {
-                for i in 1..y.len() {
-                    residuals[i - 1] = y[i].wrapping_sub(y[i - 1]);
+                for (r, w) in residuals.iter_mut().zip(y.windows(2)) {
+                    *r = w[1].wrapping_sub(w[0]);
                 }
                 y.len() - 1
             }
             _ => {
-                for i in 2..y.len() {
-                    let before = y[i - 1].wrapping_sub(y[i - 2]);
-                    residuals[i - 2] = y[i].wrapping_sub(y[i - 1]).wrapping_sub(before);
+                for (r, w) in residuals.iter_mut().zip(y.windows(3)) {
+                    *r = w[2].wrapping_sub(w[1]).wrapping_sub(w[1].wrapping_sub(w[0]));
                 }
                 y.len() - 2
             }
         };
-        let (a, b) = residuals[..n].split_at(n.min(BLOCK));
-        let plans = [Plan::new(a), Plan::new(b)];
-        let cost = plans[0].cost + plans[1].cost + if kind == DELTA { 0 } else { varint_len(zigzag(slope)) };
-        Form { kind, slope, residuals, n, plans, cost }
+        // The bits that residuals take around one in their middle: a few far off count little.
+        let middle = residuals[n / 2];
+        let cost = residuals[..n].iter().map(|r| bit_len(zigzag(r.wrapping_sub(middle))) as usize).sum();
+        Form { kind, slope, residuals, n, plans: [Plan::EMPTY; 2], cost }
     }
 
     fn residuals(&self) -> &[i64] {
@@ -200,10 +205,10 @@ struct Plan {
 }
 
 impl Plan {
+    const EMPTY: Plan = Plan { base: 0, width: 0, cost: 0 };
+
     fn new(r: &[i64]) -> Plan {
-        let (Some(&min), Some(&max)) = (r.iter().min(), r.iter().max()) else {
-            return Plan { base: 0, width: 0, cost: 0 };
-        };
+        let (Some(&min), Some(&max)) = (r.iter().min(), r.iter().max()) else { return Plan::EMPTY };
         let mut best = Plan::at(r, min);
         // A few residuals far below the others (a counter that was reset) must not set the base for all.
         let mut base = min;

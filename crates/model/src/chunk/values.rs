@@ -96,62 +96,88 @@ pub fn encode_values(v: &[f64], out: &mut Vec<u8>) {
 
 fn encode_value_page(v: &[f64], out: &mut Vec<u8>) {
     let before = out.len();
-    let decimal = decimal_exponent(v);
-    let sure = decimal.is_some_and(|(exponent, odd)| odd == 0 && exponent < 10);
-    if let Some((exponent, _)) = decimal {
-        encode_mapped(v, exponent, |x| exact(x, exponent), out);
-    }
-    if !sure {
-        let as_decimal = out.len() - before;
-        encode_mapped(v, WIDE_TAG, |x| (!x.is_nan()).then(|| ordered(x)), out);
-        let as_bits = out.len() - before - as_decimal;
-        if decimal.is_some() && as_decimal <= as_bits {
-            out.truncate(before + as_decimal);
-        } else {
-            out.drain(before..before + as_decimal);
+    let mut ints = [0; PAGE];
+    let decimal = as_decimals(v, &mut ints);
+    if let Some((exponent, odd)) = decimal {
+        encode_ints(v, &ints, exponent, odd, out);
+        if odd == 0 && exponent < 10 {
+            return;
         }
+    }
+    let as_decimal = out.len() - before;
+    let odd = as_bits(v, &mut ints);
+    encode_ints(v, &ints, WIDE_TAG, odd, out);
+    let as_bits = out.len() - before - as_decimal;
+    if decimal.is_some() && as_decimal <= as_bits {
+        out.truncate(before + as_decimal);
+    } else {
+        out.drain(before..before + as_decimal);
     }
 }
 
-/// The exponent that suits all but a few values of a page, and how many it does not suit.
-fn decimal_exponent(v: &[f64]) -> Option<(u8, usize)> {
-    let (mut exponent, mut odd) = (0, 0);
-    for &x in v {
-        if exact(x, exponent).is_none() {
-            match exponent_of(x, exponent + 1) {
-                Some(e) => exponent = e,
-                None => odd += 1,
+/// Turns a page into decimals with the exponent that suits all but a few values; returns it and how many it does not
+/// suit. `None`: too many.
+fn as_decimals(v: &[f64], ints: &mut [i64; PAGE]) -> Option<(u8, usize)> {
+    let probes = [v[0], v[v.len() / 2], v[v.len() - 1]];
+    let mut exponent = probes.iter().filter_map(|x| exponent_of(*x, 0)).max().unwrap_or(0);
+    'again: loop {
+        let mut odd = 0;
+        for (i, &x) in v.iter().enumerate() {
+            if let Some(m) = exact(x, exponent) {
+                ints[i] = m;
+            } else if let Some(larger) = exponent_of(x, exponent + 1) {
+                exponent = larger;
+                continue 'again;
+            } else {
+                odd += 1;
+                if odd > v.len() / 8 {
+                    return None;
+                }
             }
         }
-        if odd > v.len() / 8 {
-            return None;
+        if odd > 0 {
+            fill_odd(v, ints, |x| exact(x, exponent).is_none());
         }
+        return Some((exponent, odd));
     }
-    // What a smaller exponent suited may be too large for the final one.
-    let odd = v.iter().filter(|x| exact(**x, exponent).is_none()).count();
-    (odd <= v.len() / 8).then_some((exponent, odd))
 }
 
-/// Packs the integers that `map` makes of the values; values without one stand apart.
-fn encode_mapped(v: &[f64], tag: u8, map: impl Fn(f64) -> Option<i64>, out: &mut Vec<u8>) {
-    let mut ints = [0i64; PAGE];
-    // A value without an integer repeats the one before it; the first ones take the next that there is.
-    let mut last = v.iter().find_map(|x| map(*x)).unwrap_or(0);
-    let mut apart = 0;
+/// Turns a page into the integers that rise with its floats; returns how many are NaN, which stand apart.
+fn as_bits(v: &[f64], ints: &mut [i64; PAGE]) -> usize {
+    let mut odd = 0;
     for (i, x) in ints.iter_mut().zip(v) {
-        match map(*x) {
-            Some(m) => last = m,
-            None => apart += 1,
-        }
-        *i = last;
+        *i = ordered(*x);
+        odd += usize::from(x.is_nan());
     }
-    encode_page(&ints[..v.len()], PageHead { tag, marked: apart > 0 }, out);
-    if apart > 0 {
-        out.push((apart - 1) as u8);
-        for (i, x) in v.iter().enumerate().filter(|(_, x)| map(**x).is_none()) {
-            out.push(i as u8);
-            out.extend_from_slice(&x.to_bits().to_le_bytes());
+    if odd > 0 {
+        fill_odd(v, ints, f64::is_nan);
+    }
+    odd
+}
+
+/// Repeats the integer before in the place of each odd value, where it costs nothing; the first ones take the next that
+/// there is.
+fn fill_odd(v: &[f64], ints: &mut [i64; PAGE], is_odd: impl Fn(f64) -> bool) {
+    let mut last = v.iter().position(|x| !is_odd(*x)).map_or(0, |i| ints[i]);
+    for (i, x) in ints.iter_mut().zip(v) {
+        if is_odd(*x) {
+            *i = last;
         }
+        last = *i;
+    }
+}
+
+/// Packs the integers that stand for the values; the odd ones follow as eight bytes each.
+fn encode_ints(v: &[f64], ints: &[i64; PAGE], tag: u8, odd: usize, out: &mut Vec<u8>) {
+    encode_page(&ints[..v.len()], PageHead { tag, marked: odd > 0 }, out);
+    if odd == 0 {
+        return;
+    }
+    out.push((odd - 1) as u8);
+    let is_odd = |x: f64| if tag == WIDE_TAG { x.is_nan() } else { exact(x, tag).is_none() };
+    for (i, x) in v.iter().enumerate().filter(|(_, x)| is_odd(**x)) {
+        out.push(i as u8);
+        out.extend_from_slice(&x.to_bits().to_le_bytes());
     }
 }
 
