@@ -39,7 +39,7 @@ impl Evaluator<'_> {
                 self.warn_of_quantiles(&param, param_pos);
                 Ok(self.quantile(&param, &series, groups, node.expr.pos, steps))
             }
-            _ => Ok(self.accumulate(node, &series, groups, steps)),
+            _ => self.accumulate(node, &series, groups, steps),
         }
     }
 
@@ -49,11 +49,17 @@ impl Evaluator<'_> {
         series: &[VectorSeries],
         groups: Groups,
         steps: &Steps,
-    ) -> Vec<VectorSeries> {
+    ) -> Result<Vec<VectorSeries>, EvalError> {
+        // A group has up to three running columns.
+        self.room().take(groups.labels.len().saturating_mul(steps.count))?;
         let mut totals: Vec<Totals> =
             groups.labels.iter().map(|_| Totals::new(node.op, steps.count)).collect();
+        let cancelled = self.options.cancelled;
         let mut cx = Context { op: node.op, pos: node.expr.pos, annotations: &mut self.annotations };
         for (s, group) in series.iter().zip(&groups.of) {
+            if cancelled() {
+                return Err(EvalError::Cancelled);
+            }
             let total = &mut totals[*group as usize];
             total.drop_name |= s.drop_name;
             if s.column.has_histograms() {
@@ -72,7 +78,7 @@ impl Evaluator<'_> {
             let drop_name = total.drop_name;
             VectorSeries { labels, drop_name, column: total.finish(&mut cx) }
         });
-        finished.filter(|s| !s.column.is_all_absent()).collect()
+        Ok(finished.filter(|s| !s.column.is_all_absent()).collect())
     }
 
     fn warn_of_quantiles(&mut self, quantiles: &[f64], pos: usize) {
@@ -146,7 +152,9 @@ impl Evaluator<'_> {
         let series = self.eval_vector(&node.expr, steps)?;
         let mut index = std::collections::HashMap::new();
         let mut out: Vec<VectorSeries> = Vec::new();
+        let room = self.room();
         for s in &series {
+            self.go_on()?;
             // Values often stay the same from step to step.
             let mut last: Option<(Point, usize)> = None;
             for i in 0..steps.count {
@@ -156,11 +164,15 @@ impl Evaluator<'_> {
                     Some((same, at)) if *same == point => *at,
                     _ => {
                         let key = grouping.key(&with_value(&s.labels, name, &point));
-                        *index.entry(key.clone()).or_insert_with(|| {
+                        if let Some(at) = index.get(&key) {
+                            *at
+                        } else {
+                            room.take(steps.count.div_ceil(2))?;
+                            index.insert(key.clone(), out.len());
                             let column = Column::absent(steps.count);
                             out.push(VectorSeries { labels: key, drop_name: false, column });
                             out.len() - 1
-                        })
+                        }
                     }
                 };
                 let slot = &mut out[at].column.v[i];
@@ -168,7 +180,6 @@ impl Evaluator<'_> {
                 last = Some((point, at));
             }
         }
-        self.hold(out.iter().map(|s| s.column.len() / 4).sum())?;
         self.unite(out, steps)
     }
 }

@@ -1,6 +1,6 @@
 //! Binary operators on two vectors: which series belong together is worked out once, then columns are combined.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use reba_model::Labels;
 
@@ -10,6 +10,7 @@ use super::{
     error::EvalError,
     group::{self, Grouping},
     plan::BinaryNode,
+    room::Room,
     value::{Column, Point, Steps, VectorSeries},
     without_metadata,
 };
@@ -110,8 +111,7 @@ impl Evaluator<'_> {
         steps: &Steps,
     ) -> Result<Vec<VectorSeries>, EvalError> {
         let sides = Sides::new(&node.matching, lhs, rhs);
-        let ones = sides.ones_by_group();
-        check_one_side(node, &sides, &ones, steps)?;
+        let ones = Ones::new(node, &sides, steps)?;
         let mut matcher = Matcher {
             node,
             steps: steps.count,
@@ -121,13 +121,16 @@ impl Evaluator<'_> {
             notes: Notes::new(steps.count),
             matched: vec![Vec::new(); sides.groups.len()],
             taken: HashMap::new(),
+            room: self.room(),
             out: Vec::new(),
         };
         for (m, group) in sides.many.iter().zip(&sides.many_groups) {
+            self.go_on()?;
             matcher.match_series(m, *group as usize, &sides, &ones)?;
         }
         if let Some(fill) = matcher.fill_of_many() {
             for (o, group) in sides.one.iter().zip(&sides.one_groups) {
+                self.go_on()?;
                 matcher.fill_many(o, *group as usize, fill, &sides)?;
             }
         }
@@ -135,6 +138,49 @@ impl Evaluator<'_> {
         notes.report(self, pos);
         out.retain(|s| !s.column.is_all_absent());
         if steps.count > 1 { group::unite(out) } else { self.unite(out, steps) }
+    }
+}
+
+/// No series.
+const NONE: u32 = u32::MAX;
+
+/// The series of the "one" side, found by group and step.
+struct Ones {
+    /// Members of each group.
+    members: Vec<Vec<usize>>,
+    /// For groups of several members: which of them has an element, by step.
+    at_step: Vec<Vec<u32>>,
+    /// For each series a number that series share whose included labels are equal.
+    class: Vec<u32>,
+}
+
+impl Ones {
+    fn new(node: &BinaryNode, sides: &Sides, steps: &Steps) -> Result<Self, EvalError> {
+        let members = sides.ones_by_group();
+        check_one_side(node, sides, &members, steps)?;
+        let mut at_step = vec![Vec::new(); members.len()];
+        for (row, members) in at_step.iter_mut().zip(&members).filter(|(_, members)| members.len() > 1) {
+            *row = vec![NONE; steps.count];
+            for k in members {
+                for (i, slot) in row.iter_mut().enumerate() {
+                    if sides.one[*k].column.is_present(i) {
+                        *slot = *k as u32;
+                    }
+                }
+            }
+        }
+        let included = Grouping { labels: &node.matching.include, without: false };
+        let class = included.groups(sides.one.iter().map(|s| &s.labels)).of;
+        Ok(Ones { members, at_step, class })
+    }
+
+    /// The series of a group that has an element at step `i`.
+    fn find(&self, sides: &Sides, group: usize, i: usize) -> Option<usize> {
+        match self.members[group].as_slice() {
+            [] => None,
+            [k] => sides.one[*k].column.is_present(i).then_some(*k),
+            _ => Some(self.at_step[group][i]).filter(|k| *k != NONE).map(|k| k as usize),
+        }
     }
 }
 
@@ -183,7 +229,23 @@ struct Matcher<'a> {
     matched: Vec<Vec<bool>>,
     /// With `group_left` and `group_right`: the steps at which a group has a result of these labels.
     taken: HashMap<(usize, Labels), Vec<bool>>,
+    room: Room,
     out: Vec<VectorSeries>,
+}
+
+/// Elements of both sides at one step, and the labels of the "one" side; equal classes have equal included labels.
+struct Pair<'a> {
+    many: Point,
+    one: Point,
+    class: u32,
+    labels: &'a Labels,
+}
+
+/// A result, and the steps at which there was a pair, whether or not a filter kept it.
+struct Combined {
+    labels: Labels,
+    column: Column,
+    matched: Vec<bool>,
 }
 
 impl Matcher<'_> {
@@ -208,20 +270,27 @@ impl Matcher<'_> {
         m: &VectorSeries,
         group: usize,
         sides: &Sides,
-        ones: &[Vec<usize>],
+        ones: &Ones,
     ) -> Result<(), EvalError> {
-        let partners = &ones[group];
-        for k in partners {
-            let o = &sides.one[*k];
-            self.pair(group, (&m.labels, &o.labels), |i| (m.column.get(i), o.column.get(i)))?;
-        }
-        if let Some(fill) = self.fill_of_one() {
-            let missing = |i: usize| !partners.iter().any(|k| sides.one[*k].column.is_present(i));
-            self.pair(group, (&m.labels, &sides.groups[group]), |i| {
-                (m.column.get(i), if missing(i) { Point::Float(fill) } else { Point::Absent })
-            })?;
-        }
-        Ok(())
+        let fill = self.fill_of_one();
+        self.combine(group, &m.labels, |i| {
+            let value = m.column.get(i);
+            if value == Point::Absent {
+                return None;
+            }
+            match ones.find(sides, group, i) {
+                Some(k) => {
+                    let o = &sides.one[k];
+                    Some(Pair { many: value, one: o.column.get(i), class: ones.class[k], labels: &o.labels })
+                }
+                None => fill.map(|fill| Pair {
+                    many: value,
+                    one: Point::Float(fill),
+                    class: NONE,
+                    labels: &sides.groups[group],
+                }),
+            }
+        })
     }
 
     /// Combines a series of the "one" side with the fill value where nothing else matched it.
@@ -233,27 +302,26 @@ impl Matcher<'_> {
         sides: &Sides,
     ) -> Result<(), EvalError> {
         let matched = self.matched[group].clone();
-        let free = |i: usize| !matched.get(i).copied().unwrap_or(false);
-        self.pair(group, (&sides.groups[group], &o.labels), |i| {
-            if free(i) { (Point::Float(fill), o.column.get(i)) } else { (Point::Absent, Point::Absent) }
+        self.combine(group, &sides.groups[group], |i| {
+            let one = o.column.get(i);
+            if one == Point::Absent || matched.get(i).copied().unwrap_or(false) {
+                return None;
+            }
+            Some(Pair { many: Point::Float(fill), one, class: 0, labels: &o.labels })
         })
     }
 
-    /// Combines two columns, given as the elements of the "many" and of the "one" side at each step.
-    fn pair(
+    /// Combines what `at` gives for each step. There is one result for each class of pairs.
+    fn combine<'l>(
         &mut self,
         group: usize,
-        labels: (&Labels, &Labels),
-        at: impl Fn(usize) -> (Point, Point),
+        many: &Labels,
+        at: impl Fn(usize) -> Option<Pair<'l>>,
     ) -> Result<(), EvalError> {
-        let mut column = Column::absent(self.steps);
-        let mut matched: Vec<bool> = Vec::new();
+        let mut results: BTreeMap<u32, Combined> = BTreeMap::new();
         for i in 0..self.steps {
-            let (m, o) = at(i);
-            if m == Point::Absent || o == Point::Absent {
-                continue;
-            }
-            let (l, r) = if self.swapped { (&o, &m) } else { (&m, &o) };
+            let Some(pair) = at(i) else { continue };
+            let (l, r) = if self.swapped { (&pair.one, &pair.many) } else { (&pair.many, &pair.one) };
             let result = match elements(self.node.op, l, r, i, &mut self.notes) {
                 Element::None => continue,
                 Element::Compared(keep) if self.node.bool_modifier => Point::Float(f64::from(u8::from(keep))),
@@ -261,17 +329,24 @@ impl Matcher<'_> {
                 Element::Compared(false) => Point::Absent,
                 Element::Value(value) => value,
             };
-            matched.resize(self.steps, false);
-            matched[i] = true;
-            column.set(i, result);
+            let combined = match results.entry(pair.class) {
+                Entry::Occupied(slot) => slot.into_mut(),
+                Entry::Vacant(slot) => {
+                    // Twice: the result, and the steps at which it has one.
+                    self.room.take(self.steps.div_ceil(2))?;
+                    let labels = result_labels(self.node, self.drop_metadata, many, pair.labels);
+                    let column = Column::absent(self.steps);
+                    slot.insert(Combined { labels, column, matched: vec![false; self.steps] })
+                }
+            };
+            combined.matched[i] = true;
+            combined.column.set(i, result);
         }
-        if matched.is_empty() {
-            return Ok(());
+        for Combined { labels, column, matched } in results.into_values() {
+            self.note_matched(group, &labels, &matched)?;
+            let drop_name = self.node.bool_modifier && !self.drop_metadata;
+            self.out.push(VectorSeries { labels, drop_name, column });
         }
-        let result = self.result_labels(labels.0, labels.1);
-        self.note_matched(group, &result, &matched)?;
-        let drop_name = self.node.bool_modifier && !self.drop_metadata;
-        self.out.push(VectorSeries { labels: result, drop_name, column });
         Ok(())
     }
 
@@ -295,24 +370,23 @@ impl Matcher<'_> {
         merge(&mut self.matched[group], matched);
         Ok(())
     }
+}
 
-    /// Labels of a result: those of the "many" side, changed as the matching says.
-    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let matching = self.matching();
-        let mut labels = if self.drop_metadata { without_metadata(many) } else { many.clone() };
-        if matching.card == Card::OneToOne {
-            labels =
-                if matching.on { labels.only(&matching.labels) } else { labels.without(&matching.labels) };
-        }
-        if matching.include.is_empty() {
-            return labels;
-        }
-        let mut builder = labels.to_builder();
-        for name in &matching.include {
-            builder.set(name, one.value(name));
-        }
-        builder.build()
+/// Labels of a result: those of the "many" side, changed as the matching says.
+fn result_labels(node: &BinaryNode, drop_metadata: bool, many: &Labels, one: &Labels) -> Labels {
+    let matching = &node.matching;
+    let mut labels = if drop_metadata { without_metadata(many) } else { many.clone() };
+    if matching.card == Card::OneToOne {
+        labels = if matching.on { labels.only(&matching.labels) } else { labels.without(&matching.labels) };
     }
+    if matching.include.is_empty() {
+        return labels;
+    }
+    let mut builder = labels.to_builder();
+    for name in &matching.include {
+        builder.set(name, one.value(name));
+    }
+    builder.build()
 }
 
 fn merge(into: &mut Vec<bool>, from: &[bool]) {

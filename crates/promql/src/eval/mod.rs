@@ -17,6 +17,7 @@ mod parallel;
 mod pick;
 mod plan;
 mod range;
+mod room;
 mod select;
 mod smooth;
 pub mod value;
@@ -26,6 +27,7 @@ use reba_model::{HistogramSample, Labels, METRIC_NAME, SampleColumns, Series};
 use self::{
     annotations::Annotations,
     plan::{Node, NodeKind},
+    room::Room,
     value::{Column, MatrixSeries, Steps, Value, VectorSeries, histogram_weight},
 };
 pub use self::{
@@ -128,10 +130,9 @@ struct Evaluator<'a> {
 impl Evaluator<'_> {
     /// Evaluates a node at `steps`, of which there is at least one.
     fn eval(&mut self, node: &Node, steps: &Steps) -> Result<Value, EvalError> {
-        if (self.options.cancelled)() {
-            return Err(EvalError::Cancelled);
-        }
-        if steps.count > self.options.max_samples {
+        self.go_on()?;
+        // A worker keeps several columns of so many steps.
+        if steps.count > self.options.max_samples / 4 {
             return Err(EvalError::TooManySamples);
         }
         let held = self.held;
@@ -176,9 +177,14 @@ impl Evaluator<'_> {
         if self.held > self.options.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
     }
 
-    /// Samples that may still be held.
-    fn room(&self) -> usize {
-        self.options.max_samples.saturating_sub(self.held)
+    /// Fails if the query was cancelled.
+    fn go_on(&self) -> Result<(), EvalError> {
+        if (self.options.cancelled)() { Err(EvalError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Room for the samples that may still be held.
+    fn room(&self) -> Room {
+        Room::new(self.options.max_samples.saturating_sub(self.held))
     }
 
     /// Evaluates an operand that must be a vector.
@@ -256,8 +262,7 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
 fn weight(value: &Value) -> usize {
     match value {
         Value::Scalar(v) => v.len(),
-        // Empty slots take memory too, though less than upstream's samples: four count as one.
-        Value::Vector(series) => series.iter().map(|s| s.column.weight().max(s.column.len() / 4)).sum(),
+        Value::Vector(series) => series.iter().map(|s| room::charge(&s.column)).sum(),
         Value::Matrix(series) => series
             .iter()
             .map(|s| s.samples.t.len() + s.samples.h.iter().map(|h| histogram_weight(&h.h)).sum::<usize>())

@@ -9,6 +9,7 @@ use super::{
     error::EvalError,
     parallel::map_pieces,
     plan::{CallNode, Node, NodeKind, PlannedSelector, SubqueryNode, When},
+    room::{Room, charge},
     select::{read_samples, strip_stale},
     value::{
         Column, KernelContext, RangeKernel, RangeMode, Steps, Value, VectorSeries, Window, histogram_weight,
@@ -79,7 +80,7 @@ struct RangeCall<'a> {
     call_pos: usize,
     arg_pos: &'a [usize],
     range_pos: usize,
-    room: usize,
+    room: Room,
     options: &'a EvalOptions<'a>,
 }
 
@@ -88,7 +89,6 @@ struct RangeCall<'a> {
 struct Piece {
     series: Vec<VectorSeries>,
     annotations: Annotations,
-    weight: usize,
     samples: u64,
 }
 
@@ -207,10 +207,7 @@ impl RangeCall<'_> {
             if column.is_all_absent() {
                 continue;
             }
-            piece.weight += column.weight().max(column.len() / 4);
-            if piece.weight > self.room {
-                return Err(EvalError::TooManySamples);
-            }
+            self.room.take(charge(&column))?;
             self.doubt_counter(labels, &column, &mut piece.annotations);
             let keeps_name = matches!(self.func, Func::LastOverTime | Func::FirstOverTime);
             let drops = drop_name || !keeps_name;
@@ -266,9 +263,7 @@ impl RangeCall<'_> {
             };
             let weight = window_weight(&window);
             piece.samples += weight as u64;
-            if piece.weight + weight > self.room {
-                return Err(EvalError::TooManySamples);
-            }
+            self.room.fits(weight)?;
             for (arg, scalar) in args.iter_mut().zip(&self.args) {
                 *arg = scalar[i];
             }
@@ -306,9 +301,7 @@ impl RangeCall<'_> {
             widest = widest.max(weight);
             piece.samples += weight as u64;
         }
-        if piece.weight + widest > self.room {
-            return Err(EvalError::TooManySamples);
-        }
+        self.room.fits(widest)?;
         let windows =
             Windows { t: &samples.t, v: &samples.v, samples: &windows, ends: &ends, range: self.range };
         let mut out = Vec::with_capacity(self.steps.count);

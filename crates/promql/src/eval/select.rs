@@ -12,6 +12,7 @@ use super::{
     error::EvalError,
     parallel::map_pieces,
     plan::{MatrixNode, Plan, PlannedSelector, VectorNode, When},
+    room::charge,
     smooth::Smoothing,
     value::{Column, MatrixSeries, Point, RangeMode, Steps, VectorSeries},
 };
@@ -97,7 +98,6 @@ impl<'a> Evaluator<'a> {
             let mut samples = SampleColumns::default();
             let mut annotations = Annotations::new();
             let mut out = Vec::with_capacity(part.len());
-            let mut weight = 0;
             for series in part {
                 if cancelled() {
                     return Err(EvalError::Cancelled);
@@ -107,10 +107,7 @@ impl<'a> Evaluator<'a> {
                 if column.is_all_absent() {
                     continue;
                 }
-                weight += column.weight().max(column.len() / 4);
-                if weight > room {
-                    return Err(EvalError::TooManySamples);
-                }
+                room.take(charge(&column))?;
                 out.push(VectorSeries { labels: series.labels.clone(), drop_name: false, column });
             }
             Ok((out, annotations))
@@ -142,7 +139,6 @@ impl<'a> Evaluator<'a> {
         let room = self.room();
         let pieces = map_pieces(self.options.executor, &found, |part| {
             let mut out = Vec::with_capacity(part.len());
-            let mut weight = 0;
             for series in part {
                 let mut samples = SampleColumns::default();
                 series.read_into(range, &mut samples)?;
@@ -150,10 +146,7 @@ impl<'a> Evaluator<'a> {
                 if node.mode != RangeMode::Plain {
                     samples = extend(&samples, start, end, node.mode)?;
                 }
-                weight += samples.len();
-                if weight > room {
-                    return Err(EvalError::TooManySamples);
-                }
+                room.take(samples.len())?;
                 if !samples.is_empty() {
                     out.push(MatrixSeries { labels: series.labels.clone(), drop_name: false, samples });
                 }
