@@ -22,7 +22,7 @@ fn deviations() -> BTreeMap<&'static str, &'static str> {
 }
 
 #[test]
-fn every_evaluation_of_upstreams_scripts_gives_upstreams_result() {
+fn every_evaluation_of_the_conformance_scripts_gives_upstreams_result() {
     let given = std::env::var("REBA_CONFORMANCE").ok();
     let Some(dir) = conformance_dir(given.as_deref(), env!("CARGO_MANIFEST_DIR"), "promql") else {
         println!("promql passed 0 failed 0 skipped 1 (no conformance data)");
@@ -60,8 +60,8 @@ fn every_evaluation_of_upstreams_scripts_gives_upstreams_result() {
             }
         }
     }
-    println!("promql {stable}");
-    println!("promql-experimental {experimental}");
+    // On lines of their own, whatever the test runner has printed before.
+    println!("\npromql {stable}\npromql-experimental {experimental}");
     assert!(failures.is_empty(), "{} evaluations differ: {failures:?}", failures.len());
     assert!(!only.is_empty() || unused.is_empty(), "deviations that are none any more: {unused:?}");
 }
