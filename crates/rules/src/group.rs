@@ -1,6 +1,10 @@
 //! One group: its state, and one evaluation of all its rules.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use reba_model::{AlertBatch, Labels, METRIC_NAME, TimeRange};
@@ -328,6 +332,11 @@ fn record(rule: &Rule, result: Vec<RuleSample>, limit: usize) -> Result<Vec<Rule
     Ok(samples)
 }
 
+/// The templates of one evaluation of a rule may run queries for the group's interval, but for at least and at most so
+/// many milliseconds.
+const MIN_TEMPLATE_MS: i64 = 1_000;
+const MAX_TEMPLATE_MS: i64 = 60_000;
+
 /// Expands labels and annotations for every element, off the runtime's workers since templates may run queries.
 async fn expand_all(
     env: &Arc<Environment>,
@@ -341,8 +350,13 @@ async fn expand_all(
     }
     let querier = env.querier.clone();
     let runtime = tokio::runtime::Handle::current();
+    let limit = Duration::from_millis(spec.interval.clamp(MIN_TEMPLATE_MS, MAX_TEMPLATE_MS) as u64);
+    let deadline = tokio::time::Instant::now() + limit;
     let query = move |text: &str| {
-        let samples = runtime.block_on(querier.instant(text, now)).map_err(|e| e.to_string())?;
+        let answer = async { tokio::time::timeout_at(deadline, querier.instant(text, now)).await };
+        let answer =
+            runtime.block_on(answer).map_err(|_| "templates of the rule took too long".to_owned())?;
+        let samples = answer.map_err(|e| e.to_string())?;
         let of = |s: RuleSample| Sample { labels: s.labels, value: sample_value(&s.value) };
         Ok(samples.into_iter().map(of).collect())
     };
@@ -408,5 +422,47 @@ fn rule_status(rule: &Rule, state: &RuleState) -> RuleStatus {
         last_evaluation: state.last_evaluation,
         evaluation_seconds: state.evaluation_seconds,
         alerting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(name: &str, interval: i64) -> GroupSpec {
+        let text = format!("groups: [{{name: {name}, rules: []}}]");
+        let file = crate::RuleFile::parse("f.yml", &text, &crate::FileOptions::default()).unwrap();
+        GroupSpec {
+            file: "f.yml".to_owned(),
+            group: file.groups[0].clone(),
+            interval,
+            query_offset: 0,
+            external_labels: Labels::empty(),
+            external_url: String::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_group_stays_on_its_grid_whenever_it_starts(
+            name in "[a-z]{1,8}",
+            interval in 1i64..1_000_000,
+            now in 0i64..4_000_000_000_000,
+            later in 0i64..1_000_000_000,
+        ) {
+            let spec = spec(&name, interval);
+            let first = spec.slot(now);
+            prop_assert!(first <= now && first > now - interval);
+            prop_assert_eq!((spec.slot(now + later) - first) % interval, 0);
+        }
+    }
+
+    #[test]
+    fn groups_are_spread_over_their_interval() {
+        let offsets: std::collections::BTreeSet<i64> =
+            (0..50).map(|i| spec(&format!("g{i}"), 60_000).slot(1_000_000_000) / 10_000).collect();
+        assert!(offsets.len() >= 5, "{offsets:?}");
     }
 }

@@ -357,3 +357,51 @@ async fn groups_run_on_their_grid_until_cancelled() {
     let group = &world.manager.groups()[0];
     assert_eq!(group.iterations - group.iterations_missed, samples.len() as u64);
 }
+
+#[tokio::test]
+async fn a_reload_while_groups_run_keeps_their_alerts() {
+    let world = World::new();
+    let rules = |annotation: &str| {
+        format!(
+            "groups: [{{name: g, interval: 20ms, rules: [{{alert: A, expr: s, annotations: {{a: {annotation}}}}}]}}, {{name: same, interval: 20ms, rules: [{{record: r, expr: s}}]}}]"
+        )
+    };
+    world.answer("s", &[(&[], 1.0)]);
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn({
+        let (manager, cancel) = (world.manager.clone(), cancel.clone());
+        async move { manager.run(cancel).await }
+    });
+    let mut active_at = None;
+    for annotation in ["one", "two"] {
+        world.load(&rules(annotation)).await;
+        for _ in 0..500 {
+            world.now.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let alerts = world.manager.alerts();
+            if alerts.first().is_some_and(|a| a.annotations.get("a") == Some(annotation)) {
+                break;
+            }
+        }
+        let alert = world.manager.alerts()[0].clone();
+        assert_eq!(alert.annotations.get("a"), Some(annotation));
+        assert_eq!(*active_at.get_or_insert(alert.active_at), alert.active_at, "the alert is the same");
+    }
+    cancel.cancel();
+    task.await.unwrap();
+    assert_eq!(world.manager.groups().len(), 2);
+}
+
+#[tokio::test]
+async fn a_template_whose_query_hangs_holds_up_its_rule_for_a_second_only() {
+    let mut world = World::new();
+    world
+        .load(r#"groups: [{name: g, interval: 10ms, rules: [{alert: A, expr: s, annotations: {a: "{{ query \"hang\" }}", b: "{{ range 100 }}{{ query \"hang\" }}{{ end }}"}}]}]"#)
+        .await;
+    world.answer("s", &[(&[], 1.0)]);
+    let started = std::time::Instant::now();
+    world.at(MINUTE).await;
+    assert!(started.elapsed() < Duration::from_secs(3));
+    let sent = world.take_sent();
+    assert!(sent[0].annotations.get("b").unwrap().contains("took too long"), "{sent:?}");
+}

@@ -160,6 +160,9 @@ impl RuleQuerier for FakeEngine {
         query: &'a str,
         t: i64,
     ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>> {
+        if query == "hang" {
+            return Box::pin(std::future::pending());
+        }
         let answer = self.answers.lock().get(query).cloned();
         let answer = answer.unwrap_or_else(|| Ok(self.store.instant(query, t)));
         Box::pin(async move { answer.map_err(RuleQueryError) })
