@@ -102,3 +102,13 @@ tests:
         "    expr: \"x\", time: 1m,\n        exp: {__name__=\"x\", a=\"b\"} 3e+00\n        got: {__name__=\"x\", a=\"b\"} 2e+00"
     );
 }
+
+#[tokio::test]
+async fn the_alerts_that_come_with_the_product_pass_their_tests() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring/prometheus/alerts_test.yml");
+    let results = run(&path, "").await.unwrap();
+    assert!(!results.is_empty());
+    for result in results {
+        assert!(result.failures.is_empty(), "{}:\n{}", result.name, result.failures.join("\n"));
+    }
+}
