@@ -27,7 +27,11 @@ pub(crate) fn write(head: &Head, log: &Log, dir: &Dir) -> Result<(), DiskError> 
         let mut shard = shard.write();
         if written.is_ok() { shard.reuse(slots) } else { shard.keep_freed(slots) }
     }
-    written?;
+    if let Err(e) = written {
+        // What is half written would only take space, which may be what was missing.
+        dir.remove_unfinished()?;
+        return Err(e);
+    }
     for old in segments(dir)?.into_iter().filter(|n| *n < number) {
         dir.remove_file(&segment_name(old))?;
     }

@@ -1,6 +1,9 @@
 //! What is due from time to time: blocks from the head, compaction, retention, checkpoints.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use reba_disk::{Dir, DiskError};
 use reba_model::{Matcher, TimeRange};
@@ -21,7 +24,12 @@ pub(crate) struct Maintenance {
     oldest: Option<i64>,
     /// Newest sample when idle series were last looked for.
     looked_for_idle: i64,
+    /// The disk was full: blocks and checkpoints are not tried again before.
+    not_before: Option<Duration>,
 }
+
+/// Writing a block only to find that it does not fit is work that need not be done every second.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often idle series are looked for, in time of the data.
 const LOOK_FOR_IDLE_MS: i64 = 5 * 60_000;
@@ -46,16 +54,28 @@ impl Tsdb {
                 "chunks of the head cannot be read and are dropped; the rest keeps working"
             );
         }
+        // Retention first: it may be what makes room for the rest.
+        self.retain(now_ms)?;
+        let clock = self.env.clock.monotonic();
+        if state.not_before.is_some_and(|t| clock < t) {
+            return Ok(());
+        }
+        let result = self.write_what_is_due(&mut state);
+        let full = matches!(&result, Err(TsdbError::Disk(e)) if e.is_full());
+        state.not_before = full.then(|| clock + FULL_DISK_PAUSE);
+        result
+    }
+
+    fn write_what_is_due(&self, state: &mut Maintenance) -> Result<(), TsdbError> {
         if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
             self.head.flush_sealed()?;
         }
-        let moved = self.write_head_blocks(&mut state)? || self.move_idle_series(&mut state)?;
+        let moved = self.write_head_blocks(state)? || self.move_idle_series(state)?;
         let logged = self.log.stats().written_bytes - state.logged_at_checkpoint;
         if moved || logged >= self.config.checkpoint_bytes {
-            self.checkpoint(&mut state)?;
+            self.checkpoint(state)?;
         }
-        self.compact()?;
-        self.retain(now_ms)
+        self.compact()
     }
 
     /// Refuses further writes, takes a checkpoint so that the next start is quick, and makes everything durable.

@@ -25,7 +25,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use reba_model::{Chunk, Labels, SampleColumns, TimeRange};
+use reba_model::{Chunk, Exemplar, Labels, SampleColumns, TimeRange};
 use reba_storage::{AppendError, SeriesRef};
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -311,8 +311,10 @@ impl Head {
     pub(crate) fn exemplar_records(&self) -> Vec<RecordWriter> {
         let mut out = Vec::new();
         let mut records = RecordWriter::default();
-        let ring = self.exemplars.lock();
-        for (n, (labels, exemplar)) in ring.iter().enumerate() {
+        // Appends take the lock of a shard, then this one: it must not be held while a shard is looked at.
+        let all: Vec<(Labels, Exemplar)> =
+            self.exemplars.lock().iter().map(|(l, e)| (l.clone(), e.clone())).collect();
+        for (n, (labels, exemplar)) in all.iter().enumerate() {
             let hash = labels.hash64();
             let index = shard_of(labels, hash, self.shards.len());
             if let Some(slot) = self.shards[index].read().find(hash, labels) {
