@@ -3,6 +3,7 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use reba_disk::{Mapped, checksum};
+use reba_model::PackedPair;
 use roaring::RoaringBitmap;
 
 use super::{
@@ -18,12 +19,12 @@ pub(crate) struct BadIndex(pub(crate) &'static str);
 /// Beginnings of the sections.
 #[derive(Clone, Copy, Debug)]
 struct Toc {
-    symbol_offsets: usize,
-    symbols: usize,
+    pair_offsets: usize,
+    pairs: usize,
     series: usize,
     series_offsets: usize,
     postings: usize,
-    values: usize,
+    postings_offsets: usize,
     names: usize,
     end: usize,
 }
@@ -57,9 +58,9 @@ impl Index {
         for (i, b) in data[n - TRAILER..n - 12].chunks_exact(8).enumerate() {
             at[i] = b.first_chunk().map_or(usize::MAX, |b| u64::from_le_bytes(*b) as usize);
         }
-        let [symbol_offsets, symbols, series, series_offsets, postings, values, names] = at;
+        let [pair_offsets, pairs, series, series_offsets, postings, postings_offsets, names] = at;
         let end = n - TRAILER;
-        let toc = Toc { symbol_offsets, symbols, series, series_offsets, postings, values, names, end };
+        let toc = Toc { pair_offsets, pairs, series, series_offsets, postings, postings_offsets, names, end };
         if at.windows(2).any(|w| w[0] > w[1]) || names > end {
             return Err(BadIndex("sections out of order"));
         }
@@ -71,76 +72,76 @@ impl Index {
         ((self.toc.postings - self.toc.series_offsets) / 4) as u32
     }
 
-    pub(crate) fn symbol(&self, id: u32) -> Result<&str, BadIndex> {
-        let at = self.toc.symbol_offsets + id as usize * 4;
-        let bounds =
-            (at + 8 <= self.toc.symbols).then(|| u32_at(&self.data, at).zip(u32_at(&self.data, at + 4)));
-        let text = bounds.flatten().and_then(|(start, end)| {
-            let start = self.toc.symbols + start;
-            let end = self.toc.symbols + end;
-            if end > self.toc.series { None } else { self.data.get(start..end) }
-        });
-        text.and_then(|t| std::str::from_utf8(t).ok()).ok_or(BadIndex("symbol"))
+    fn n_pairs(&self) -> u32 {
+        ((self.toc.names - self.toc.postings_offsets) / 4) as u32
     }
 
-    /// The record of a series: its symbols (name and value by turns) and the rest, which says where its chunks are.
-    pub(crate) fn series(&self, id: u32, symbols: &mut Vec<u32>) -> Result<Reader<'_>, BadIndex> {
+    /// The packed text of a pair.
+    pub(crate) fn packed(&self, pair: u32) -> Result<&str, BadIndex> {
+        let at = self.toc.pair_offsets + pair as usize * 4;
+        let bounds =
+            (at + 8 <= self.toc.pairs).then(|| u32_at(&self.data, at).zip(u32_at(&self.data, at + 4)));
+        let text = bounds.flatten().and_then(|(start, end)| {
+            let (start, end) = (self.toc.pairs + start, self.toc.pairs + end);
+            if end > self.toc.series { None } else { self.data.get(start..end) }
+        });
+        text.and_then(|t| std::str::from_utf8(t).ok()).ok_or(BadIndex("pair"))
+    }
+
+    /// A pair. Its text is nothing but the pair.
+    pub(crate) fn pair(&self, pair: u32) -> Result<PackedPair<'_>, BadIndex> {
+        let text = self.packed(pair)?;
+        PackedPair::read(text, 0)
+            .filter(|p| p.packed.len() == text.len() && !p.value.is_empty())
+            .ok_or(BadIndex("pair"))
+    }
+
+    /// The record of a series: its pairs and the rest, which says where its chunks are.
+    pub(crate) fn series(&self, id: u32, pairs: &mut Vec<u32>) -> Result<Reader<'_>, BadIndex> {
         let bad = BadIndex("series");
         let at = self.toc.series_offsets + id as usize * 4;
         let start = if at + 4 <= self.toc.postings { u32_at(&self.data, at) } else { None };
         let start = self.toc.series + start.ok_or(bad)?;
         let mut r = Reader(self.data.get(start..self.toc.series_offsets).ok_or(bad)?);
-        symbols.clear();
-        for _ in 0..r.count().ok_or(bad)? * 2 {
-            symbols.push(r.u32().ok_or(bad)?);
+        pairs.clear();
+        for _ in 0..r.count().ok_or(bad)? {
+            pairs.push(r.u32().ok_or(bad)?);
         }
-        Ok(r)
-    }
-
-    /// Names with the range of their entries in the table of values.
-    fn name_entry(&self, i: usize) -> Option<(u32, std::ops::Range<usize>)> {
-        let at = self.toc.names + i * 8;
-        let n_values = (self.toc.names - self.toc.values) / 8;
-        let symbol = u32_at(&self.data[..self.toc.end], at)? as u32;
-        let from = u32_at(&self.data[..self.toc.end], at + 4)?;
-        let to = u32_at(&self.data[..self.toc.end], at + 12).unwrap_or(n_values);
-        (from <= to && to <= n_values).then_some((symbol, from..to))
+        // Pairs are sorted by name, then value: rising numbers of different names are a sorted label set.
+        if pairs.windows(2).any(|w| w[0] >= w[1]) { Err(bad) } else { Ok(r) }
     }
 
     fn n_names(&self) -> usize {
-        (self.toc.end - self.toc.names) / 8
+        (self.toc.end - self.toc.names) / 4
+    }
+
+    /// The first pair of a name.
+    fn first_pair(&self, name: usize) -> Result<u32, BadIndex> {
+        let at = self.toc.names + name * 4;
+        u32_at(&self.data[..self.toc.end], at).map(|p| p as u32).ok_or(BadIndex("names"))
     }
 
     /// All names, sorted.
     pub(crate) fn names(&self) -> Result<Vec<&str>, BadIndex> {
-        (0..self.n_names())
-            .map(|i| self.name_entry(i).ok_or(BadIndex("names")).and_then(|(symbol, _)| self.symbol(symbol)))
-            .collect()
+        (0..self.n_names()).map(|i| Ok(self.pair(self.first_pair(i)?)?.name)).collect()
     }
 
-    /// The entries of a name in the table of values; empty if there is none.
-    pub(crate) fn values_of(&self, name: &str) -> Result<std::ops::Range<usize>, BadIndex> {
-        let found = search(self.n_names(), |i| {
-            let (symbol, _) = self.name_entry(i).ok_or(BadIndex("names"))?;
-            Ok(self.symbol(symbol)?.cmp(name))
-        })?;
-        Ok(match found {
-            Ok(i) => self.name_entry(i).ok_or(BadIndex("names"))?.1,
-            Err(_) => 0..0,
-        })
+    /// The pairs of a name, by value; empty if there is none.
+    pub(crate) fn pairs_of(&self, name: &str) -> Result<std::ops::Range<u32>, BadIndex> {
+        let found =
+            search(self.n_names() as u32, |i| Ok(self.pair(self.first_pair(i as usize)?)?.name.cmp(name)))?;
+        let Ok(i) = found else { return Ok(0..0) };
+        let i = i as usize;
+        let end = if i + 1 < self.n_names() { self.first_pair(i + 1)? } else { self.n_pairs() };
+        Ok(self.first_pair(i)?..end)
     }
 
-    /// Text and place of the postings of an entry of the table of values.
-    pub(crate) fn value(&self, entry: usize) -> Result<(&str, usize), BadIndex> {
-        let at = self.toc.values + entry * 8;
-        let table = &self.data[..self.toc.names];
-        let (symbol, postings) = u32_at(table, at).zip(u32_at(table, at + 4)).ok_or(BadIndex("values"))?;
-        Ok((self.symbol(symbol as u32)?, postings))
-    }
-
-    pub(crate) fn postings(&self, at: usize) -> Result<RoaringBitmap, BadIndex> {
+    /// The series that have a pair.
+    pub(crate) fn postings(&self, pair: u32) -> Result<RoaringBitmap, BadIndex> {
         let bad = BadIndex("postings");
-        let mut r = Reader(self.data.get(self.toc.postings + at..self.toc.values).ok_or(bad)?);
+        let offset = u32_at(&self.data[..self.toc.names], self.toc.postings_offsets + pair as usize * 4);
+        let start = self.toc.postings + offset.ok_or(bad)?;
+        let mut r = Reader(self.data.get(start..self.toc.postings_offsets).ok_or(bad)?);
         match r.u8() {
             Some(LIST) => {
                 let mut out = RoaringBitmap::new();
@@ -162,9 +163,9 @@ impl Index {
 
 /// Binary search with a comparison that may fail.
 fn search(
-    n: usize,
-    mut compare: impl FnMut(usize) -> Result<Ordering, BadIndex>,
-) -> Result<Result<usize, usize>, BadIndex> {
+    n: u32,
+    mut compare: impl FnMut(u32) -> Result<Ordering, BadIndex>,
+) -> Result<Result<u32, u32>, BadIndex> {
     let (mut low, mut high) = (0, n);
     while low < high {
         let middle = low.midpoint(high);
@@ -187,10 +188,10 @@ impl LabelIndex for Index {
     }
 
     fn equal(&self, name: &str, value: &str) -> Result<RoaringBitmap, BadIndex> {
-        let entries = self.values_of(name)?;
-        let found = search(entries.len(), |i| Ok(self.value(entries.start + i)?.0.cmp(value)))?;
-        match found {
-            Ok(i) => self.postings(self.value(entries.start + i)?.1),
+        let pairs = self.pairs_of(name)?;
+        let n = pairs.end.saturating_sub(pairs.start);
+        match search(n, |i| Ok(self.pair(pairs.start + i)?.value.cmp(value)))? {
+            Ok(i) => self.postings(pairs.start + i),
             Err(_) => Ok(RoaringBitmap::new()),
         }
     }
@@ -202,16 +203,16 @@ impl LabelIndex for Index {
         accepts: &mut dyn FnMut(&str) -> bool,
         out: &mut RoaringBitmap,
     ) -> Result<(), BadIndex> {
-        let entries = self.values_of(name)?;
-        let start = search(entries.len(), |i| Ok(self.value(entries.start + i)?.0.cmp(prefix)))?;
-        let start = entries.start + start.unwrap_or_else(|i| i);
-        for entry in start..entries.end {
-            let (value, postings) = self.value(entry)?;
+        let pairs = self.pairs_of(name)?;
+        let n = pairs.end.saturating_sub(pairs.start);
+        let first = search(n, |i| Ok(self.pair(pairs.start + i)?.value.cmp(prefix)))?;
+        for pair in pairs.start + first.unwrap_or_else(|i| i)..pairs.end {
+            let value = self.pair(pair)?.value;
             if !value.starts_with(prefix) {
                 break;
             }
             if accepts(value) {
-                *out |= self.postings(postings)?;
+                *out |= self.postings(pair)?;
             }
         }
         Ok(())

@@ -1,17 +1,15 @@
 //! Writing the index of a block. Series are added in order of their labels; little is kept of each.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashTable;
 use reba_disk::{FileWriter, Result};
-use reba_model::Labels;
+use reba_model::{Labels, PackedPair};
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::INDEX_MAGIC;
 use crate::varint::put_u64;
 
-/// Texts with temporary ids in the order in which they came.
+/// Packed pairs of label and value with temporary ids in the order in which they came.
 #[derive(Debug, Default)]
 struct Interner {
     texts: Vec<Box<str>>,
@@ -32,11 +30,16 @@ impl Interner {
     }
 }
 
+/// Name and value of a packed pair.
+fn parts(text: &str) -> (&str, &str) {
+    PackedPair::read(text, 0).map_or(("", ""), |p| (p.name, p.value))
+}
+
 /// Collects an index and writes it at the end.
 #[derive(Debug, Default)]
 pub(crate) struct IndexWriter {
-    symbols: Interner,
-    /// Temporary symbols of all series: names and values by turns.
+    pairs: Interner,
+    /// Temporary pair ids of all series.
     labels: Vec<u32>,
     /// Where the chunks of all series are, encoded.
     chunks: Vec<u8>,
@@ -47,17 +50,14 @@ pub(crate) struct IndexWriter {
 /// Lists up to here are written as differences, longer ones as bitmaps.
 const LONGEST_LIST: u64 = 64;
 
-/// Bytes of an entry of the table of values.
-const VALUE_ENTRY: u32 = 8;
-
 pub(super) const LIST: u8 = 0;
 pub(super) const BITMAP: u8 = 1;
 
 impl IndexWriter {
     pub(crate) fn add(&mut self, labels: &Labels, chunks: &[u8]) {
-        for (name, value) in labels {
-            let ids = [self.symbols.id(name), self.symbols.id(value)];
-            self.labels.extend(ids);
+        for pair in labels.packed_pairs() {
+            let id = self.pairs.id(pair.packed);
+            self.labels.push(id);
         }
         self.chunks.extend_from_slice(chunks);
         self.ends.push((self.labels.len(), self.chunks.len()));
@@ -67,42 +67,26 @@ impl IndexWriter {
         self.ends.len()
     }
 
-    /// Writes symbols, series, postings and the table of contents, and closes the file.
+    /// Writes pairs, series, postings and the table of contents, and closes the file.
     pub(crate) fn finish(mut self, file: FileWriter) -> Result<()> {
         let mut out = Sections { file, toc: Vec::new() };
         out.write(INDEX_MAGIC)?;
-        let texts = std::mem::take(&mut self.symbols.texts);
+        let texts = std::mem::take(&mut self.pairs.texts);
         let mut order: Vec<u32> = (0..texts.len() as u32).collect();
-        order.sort_unstable_by(|a, b| texts[*a as usize].cmp(&texts[*b as usize]));
+        order.sort_unstable_by(|a, b| parts(&texts[*a as usize]).cmp(&parts(&texts[*b as usize])));
         let mut rank = vec![0u32; texts.len()];
         for (i, id) in order.iter().enumerate() {
             rank[*id as usize] = i as u32;
         }
-        Self::write_symbols(&mut out, order.iter().map(|id| &*texts[*id as usize]))?;
-        for symbol in &mut self.labels {
-            *symbol = rank[*symbol as usize];
+        let sorted: Vec<&str> = order.iter().map(|id| &*texts[*id as usize]).collect();
+        write_pairs(&mut out, &sorted)?;
+        for id in &mut self.labels {
+            *id = rank[*id as usize];
         }
         self.write_series(&mut out)?;
-        self.write_postings(&mut out)?;
+        self.write_postings(&mut out, sorted.len())?;
+        write_names(&mut out, &sorted)?;
         out.finish()
-    }
-
-    /// Offsets of all texts and of their end, then the texts.
-    fn write_symbols<'a>(out: &mut Sections, texts: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
-        out.begin();
-        let mut at = 0u32;
-        let mut offsets = Vec::new();
-        for text in texts.clone() {
-            offsets.extend_from_slice(&at.to_le_bytes());
-            at += text.len() as u32;
-        }
-        offsets.extend_from_slice(&at.to_le_bytes());
-        out.write(&offsets)?;
-        out.begin();
-        for text in texts {
-            out.write(text.as_bytes())?;
-        }
-        Ok(())
     }
 
     /// Records of all series, then the offset of each.
@@ -115,9 +99,9 @@ impl IndexWriter {
         for (labels_end, chunks_end) in &self.ends {
             record.clear();
             let labels = &self.labels[labels_at..*labels_end];
-            put_u64(&mut record, labels.len() as u64 / 2);
-            for symbol in labels {
-                put_u64(&mut record, u64::from(*symbol));
+            put_u64(&mut record, labels.len() as u64);
+            for pair in labels {
+                put_u64(&mut record, u64::from(*pair));
             }
             record.extend_from_slice(&self.chunks[chunks_at..*chunks_end]);
             offsets.extend_from_slice(&written.to_le_bytes());
@@ -129,37 +113,57 @@ impl IndexWriter {
         out.write(&offsets)
     }
 
-    /// The lists of all pairs, then the table of values, then the table of names.
-    fn write_postings(&self, out: &mut Sections) -> Result<()> {
-        let mut lists: BTreeMap<(u32, u32), RoaringBitmap> = BTreeMap::new();
+    /// The list of each pair, then the offset of each.
+    fn write_postings(&self, out: &mut Sections, pairs: usize) -> Result<()> {
+        let mut lists = vec![RoaringBitmap::new(); pairs];
         let mut at = 0;
         for (series, (end, _)) in self.ends.iter().enumerate() {
-            for pair in self.labels[at..*end].chunks_exact(2) {
-                lists.entry((pair[0], pair[1])).or_default().insert(series as u32);
+            for pair in &self.labels[at..*end] {
+                lists[*pair as usize].insert(series as u32);
             }
             at = *end;
         }
         out.begin();
+        let mut offsets = Vec::with_capacity(pairs * 4);
         let mut written = 0u32;
-        let (mut values, mut names) = (Vec::new(), Vec::new());
-        let mut last_name = None;
-        for ((name, value), mut list) in lists {
-            if last_name != Some(name) {
-                names.extend_from_slice(&name.to_le_bytes());
-                names.extend_from_slice(&(values.len() as u32 / VALUE_ENTRY).to_le_bytes());
-                last_name = Some(name);
-            }
+        for mut list in lists {
             let bytes = encode_postings(&mut list);
-            values.extend_from_slice(&value.to_le_bytes());
-            values.extend_from_slice(&written.to_le_bytes());
+            offsets.extend_from_slice(&written.to_le_bytes());
             written += bytes.len() as u32;
             out.write(&bytes)?;
         }
         out.begin();
-        out.write(&values)?;
-        out.begin();
-        out.write(&names)
+        out.write(&offsets)
     }
+}
+
+/// Offsets of all pairs and of their end, then the pairs.
+fn write_pairs(out: &mut Sections, sorted: &[&str]) -> Result<()> {
+    out.begin();
+    let mut at = 0u32;
+    let mut offsets = Vec::with_capacity(sorted.len() * 4 + 4);
+    for text in sorted {
+        offsets.extend_from_slice(&at.to_le_bytes());
+        at += text.len() as u32;
+    }
+    offsets.extend_from_slice(&at.to_le_bytes());
+    out.write(&offsets)?;
+    out.begin();
+    sorted.iter().try_for_each(|text| out.write(text.as_bytes()))
+}
+
+/// The first pair of every name.
+fn write_names(out: &mut Sections, sorted: &[&str]) -> Result<()> {
+    out.begin();
+    let mut last = None;
+    for (i, text) in sorted.iter().enumerate() {
+        let name = parts(text).0;
+        if last != Some(name) {
+            out.write(&(i as u32).to_le_bytes())?;
+            last = Some(name);
+        }
+    }
+    Ok(())
 }
 
 fn encode_postings(list: &mut RoaringBitmap) -> Vec<u8> {

@@ -101,13 +101,13 @@ impl Block {
         self.broken(&format!("bad index: {}", e.0))
     }
 
-    fn labels(&self, symbols: &[u32]) -> Result<Labels, BadIndex> {
-        let mut pairs = Vec::with_capacity(symbols.len() / 2);
-        for pair in symbols.chunks_exact(2) {
-            pairs.push((self.index.symbol(pair[0])?, self.index.symbol(pair[1])?));
+    fn labels(&self, pairs: &[u32], text: &mut String) -> Result<Labels, BadIndex> {
+        text.clear();
+        for pair in pairs {
+            text.push_str(self.index.packed(*pair)?);
         }
-        let sorted = pairs.windows(2).all(|w| w[0].0 < w[1].0) && pairs.iter().all(|p| !p.1.is_empty());
-        if sorted { Ok(Labels::from_sorted(pairs)) } else { Err(BadIndex("labels out of order")) }
+        // Says no to a set that is not sorted, as damaged bytes with a right checksum might make it.
+        Labels::from_packed(text).ok_or(BadIndex("labels of a series"))
     }
 
     fn entries(&self, mut r: Reader<'_>, out: &mut Vec<Entry>) -> Option<()> {
@@ -149,7 +149,7 @@ impl Block {
         }
     }
 
-    /// Chunks of a series that overlap `range`, without what was deleted. Returns the labels' symbols in `symbols`.
+    /// Chunks of a series that overlap `range`, without what was deleted. Leaves its pairs in the buffers.
     fn read(
         &self,
         id: u32,
@@ -157,7 +157,7 @@ impl Block {
         buffers: &mut Buffers,
         out: &mut Vec<Chunk>,
     ) -> Result<(), ReadError> {
-        let rest = self.index.series(id, &mut buffers.symbols)?;
+        let rest = self.index.series(id, &mut buffers.pairs)?;
         self.entries(rest, &mut buffers.entries).ok_or(BadIndex("chunks of a series"))?;
         let tombstones = self.tombstones.read();
         let dead = tombstones.get(id);
@@ -196,7 +196,7 @@ impl Block {
                 request.budget.spend(unpaid, 0)?;
                 unpaid = 0;
             }
-            let labels = self.labels(&buffers.symbols).map_err(|e| self.bad(e))?;
+            let labels = self.labels(&buffers.pairs, &mut buffers.text).map_err(|e| self.bad(e))?;
             out.push(Series { labels, chunks });
         }
         Ok(request.budget.spend(unpaid, 0)?)
@@ -220,12 +220,12 @@ impl Block {
         budget: &Budget,
         out: &mut BTreeSet<Labels>,
     ) -> Result<(), QueryError> {
-        let mut symbols = Vec::new();
+        let (mut pairs, mut text) = (Vec::new(), String::new());
         let ids = self.any_of(sets)?.unwrap_or_else(|| (0..self.index.len()).collect());
         for id in ids {
             budget.check()?;
-            self.index.series(id, &mut symbols).map_err(|e| self.bad(e))?;
-            out.insert(self.labels(&symbols).map_err(|e| self.bad(e))?);
+            self.index.series(id, &mut pairs).map_err(|e| self.bad(e))?;
+            out.insert(self.labels(&pairs, &mut text).map_err(|e| self.bad(e))?);
         }
         Ok(())
     }
@@ -239,14 +239,17 @@ impl Block {
             out.extend(self.index.names().map_err(|e| self.bad(e))?.into_iter().map(str::to_owned));
             return Ok(());
         };
-        let mut symbols = Vec::new();
-        let mut found = BTreeSet::new();
+        let mut pairs = Vec::new();
+        let mut found = RoaringBitmap::new();
         for id in ids {
-            self.index.series(id, &mut symbols).map_err(|e| self.bad(e))?;
-            found.extend(symbols.iter().step_by(2).copied());
+            self.index.series(id, &mut pairs).map_err(|e| self.bad(e))?;
+            found.extend(pairs.iter().copied());
         }
-        for symbol in found {
-            out.insert(self.index.symbol(symbol).map_err(|e| self.bad(e))?.to_owned());
+        for pair in found {
+            let name = self.index.pair(pair).map_err(|e| self.bad(e))?.name;
+            if !out.contains(name) {
+                out.insert(name.to_owned());
+            }
         }
         Ok(())
     }
@@ -258,11 +261,11 @@ impl Block {
         out: &mut Vec<String>,
     ) -> Result<(), QueryError> {
         let ids = self.any_of(sets)?;
-        for entry in self.index.values_of(name).map_err(|e| self.bad(e))? {
-            let (value, postings) = self.index.value(entry).map_err(|e| self.bad(e))?;
+        for pair in self.index.pairs_of(name).map_err(|e| self.bad(e))? {
+            let value = self.index.pair(pair).map_err(|e| self.bad(e))?.value;
             let found = match &ids {
                 None => true,
-                Some(ids) => !self.index.postings(postings).map_err(|e| self.bad(e))?.is_disjoint(ids),
+                Some(ids) => !self.index.postings(pair).map_err(|e| self.bad(e))?.is_disjoint(ids),
             };
             if found {
                 out.push(value.to_owned());
@@ -298,7 +301,8 @@ impl Block {
 
 #[derive(Debug, Default)]
 struct Buffers {
-    symbols: Vec<u32>,
+    pairs: Vec<u32>,
+    text: String,
     entries: Vec<Entry>,
 }
 
@@ -344,8 +348,9 @@ impl BlockSource {
         self.labels = None;
         if self.next < self.block.index.len() {
             let bad = |e: BadIndex| ChunkError::Corrupt { at: 0, what: e.0 };
-            self.block.index.series(self.next, &mut self.buffers.symbols).map_err(bad)?;
-            self.labels = Some(self.block.labels(&self.buffers.symbols).map_err(bad)?);
+            let Buffers { pairs, text, .. } = &mut self.buffers;
+            self.block.index.series(self.next, pairs).map_err(bad)?;
+            self.labels = Some(self.block.labels(pairs, text).map_err(bad)?);
         }
         Ok(())
     }
