@@ -43,6 +43,8 @@ impl FromStr for Url {
             return Err(fail("net/url: invalid control character in URL"));
         }
         let (user, plain) = split_user(text);
+        // Nothing is a URL too: `proxy_url: ""` means none.
+        let plain = if plain.is_empty() { "/" } else { &plain };
         let uri = plain.parse::<http::Uri>().map_err(|_| fail("invalid URL"))?;
         Ok(Url { uri, user })
     }
@@ -137,6 +139,7 @@ mod tests {
         let (name, password) = u.user().unwrap();
         assert_eq!((name, password.unwrap().expose()), ("me", "p@ss"));
         assert_eq!(u.to_string(), "http://me:xxxxx@proxy:8080");
+        assert_eq!("".parse::<Url>().unwrap().uri().host(), None);
         assert!(!"http://me:p%40ss@pro xy".parse::<Url>().unwrap_err().to_string().contains("ss@"));
     }
 

@@ -370,3 +370,40 @@ async fn a_target_that_is_down_says_why_and_comes_back() {
         "Get \"http://127.0.0.1:1/metrics\": dial tcp 127.0.0.1:1: connect: connection refused"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_that_the_store_has_dropped_is_asked_for_anew() {
+    use reba_storage::MetricAppender;
+    let address = serve(page("a 1\nb 2\n")).await;
+    let h = Harness::scraping(&address, "").await;
+    for name in ["a", "up"] {
+        let labels = [("__name__", name), ("instance", address.as_str()), ("job", "j")];
+        h.store.forget(h.store.series_ref(&reba_model::Labels::from_pairs(labels)).unwrap());
+    }
+    h.until("a and up coming back", |h| h.last("a") == Some(1.0) && h.last("up") == Some(1.0)).await;
+    assert!(!h.is_stale("b"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_target_says_of_itself_loses_against_the_report() {
+    let address = serve(page("up 7\na 1\n")).await;
+    let h = Harness::scraping(&address, "").await;
+    h.until("three scrapes", |h| h.series("a").first().is_some_and(|s| s.1.len() >= 3)).await;
+    assert_eq!(h.series("up").len(), 1);
+    assert!(h.series("up")[0].1.iter().all(|s| s.1 == 1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_configuration_that_cannot_work_leaves_the_old_one() {
+    let address = serve(page("a 1\n")).await;
+    let h = Harness::scraping(&address, "").await;
+    let bad = job("j", &address, "  proxy_url: 'gopher://proxy:1'\n");
+    let bad = Config::parse(&bad, Path::new("prometheus.yml")).unwrap();
+    let e = h.manager.apply_config(&bad).unwrap_err();
+    assert_eq!(
+        e.to_string(),
+        "scrape pool \"j\": error creating HTTP client: unsupported proxy scheme \"gopher\""
+    );
+    let before = h.series("a")[0].1.len();
+    h.until("more scrapes", |h| h.series("a")[0].1.len() > before + 1).await;
+}

@@ -52,6 +52,12 @@ pub struct AlertmanagerConfig {
     pub alert_relabel_configs: Vec<Relabel>,
 }
 
+impl AlertingConfig {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.alert_relabel_configs.is_empty() && self.alertmanagers.is_empty()
+    }
+}
+
 impl AlertmanagerConfig {
     pub(crate) fn set_directory(&mut self, dir: &Path) {
         self.http.set_directory(dir);

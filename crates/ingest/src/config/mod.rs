@@ -44,6 +44,7 @@ pub struct Config {
     /// Values that other sections fall back to.
     pub global: GlobalConfig,
     /// Where alerts are sent.
+    #[serde(skip_serializing_if = "AlertingConfig::is_empty")]
     pub alerting: AlertingConfig,
     /// Files of rules; the last element of a name may hold `*`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -3,6 +3,8 @@
 use reba_model::{NameScheme, Relabel, RelabelAction, RelabelSpec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
+use serde_saphyr::FlowSeq;
+
 use super::yaml::{Invalid, List, items};
 
 /// A rule as it is written. A key that is given without a value is an empty text, other than a key left out.
@@ -59,7 +61,7 @@ pub(crate) fn rules(
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    source_labels: Option<&'a [String]>,
+    source_labels: Option<FlowSeq<&'a [String]>>,
     separator: &'a str,
     regex: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +77,7 @@ pub(crate) fn show<S: Serializer>(rules: &[Relabel], s: S) -> Result<S::Ok, S::E
     for r in rules {
         let spec = r.spec();
         seq.serialize_element(&Shown {
-            source_labels: spec.source_labels.as_deref(),
+            source_labels: spec.source_labels.as_deref().map(FlowSeq),
             separator: r.separator(),
             regex: r.regex(),
             modulus: (spec.modulus > 0).then_some(spec.modulus),

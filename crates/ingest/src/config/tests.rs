@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn load(text: &str) -> Result<Config, ConfigError> {
@@ -98,8 +100,12 @@ fn kinds_of_discovery_that_are_missing_are_refused_by_name() {
 
 #[test]
 fn the_owners_sample_loads() {
-    let c = load(
-        r#"
+    let c = load(SAMPLE).unwrap();
+    assert_eq!(c.scrape_configs[2].metrics_path, "/api/metrics");
+    assert_eq!(c.scrape_configs[1].scrape_timeout, Millis::seconds(10));
+}
+
+const SAMPLE: &str = r#"
 global:
   scrape_interval: 15s
   evaluation_interval: 15s
@@ -129,9 +135,23 @@ scrape_configs:
       - targets: ['admin-app:3000']
     metrics_path: '/api/metrics'
     scrape_interval: 30s
-"#,
-    )
-    .unwrap();
-    assert_eq!(c.scrape_configs[2].metrics_path, "/api/metrics");
-    assert_eq!(c.scrape_configs[1].scrape_timeout, Millis::seconds(10));
+"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_text_never_panics(s in "[a-z_:\\-\\[\\]{}&*<!|> \n]{0,60}") {
+        let _ = load(&s);
+    }
+
+    #[test]
+    fn a_damaged_file_is_read_or_refused_but_never_panics(
+        cut in 0..SAMPLE.len(), len in 0usize..20, with in "[a-z:\\-\\[{}'\" \n]{0,6}",
+    ) {
+        let end = (cut + len).min(SAMPLE.len());
+        if let (Some(before), Some(after)) = (SAMPLE.get(..cut), SAMPLE.get(end..)) {
+            let _ = load(&format!("{before}{with}{after}"));
+        }
+    }
 }
