@@ -97,10 +97,13 @@ impl Checker<'_> {
         let signature = call.func.signature();
         self.arg_count(call, span)?;
         let is_info = call.func == Func::Info;
+        if let (true, Some(arg)) = (is_info, call.args.get(1)) {
+            self.info_selector(arg, span)?;
+        }
         let last = signature.args.len().saturating_sub(1);
         for (i, arg) in call.args.iter_mut().enumerate() {
-            if is_info && i == 1 {
-                self.info_selector(arg, span)?;
+            if let (true, 1, ExprKind::Vector(selector)) = (is_info, i, &arg.kind) {
+                self.selector(selector, arg.span, true)?;
                 continue;
             }
             let context = || format!("call to function {}", go_quote(signature.name));
@@ -126,7 +129,7 @@ impl Checker<'_> {
     }
 
     /// The second argument of `info`: braces with matchers on labels, any of them.
-    fn info_selector(&self, arg: &mut Expr, call: Span) -> Checked {
+    fn info_selector(&self, arg: &Expr, call: Span) -> Checked {
         let found = arg.value_type();
         if found != ValueType::Vector {
             let found = found.describe();
@@ -136,7 +139,7 @@ impl Checker<'_> {
             );
         }
         match &arg.kind {
-            ExprKind::Vector(selector) if selector.name.is_empty() => self.selector(selector, arg.span, true),
+            ExprKind::Vector(selector) if selector.name.is_empty() => Ok(()),
             ExprKind::Vector(_) => {
                 self.fail(arg.span, "expected label selectors only, got vector selector instead")
             }

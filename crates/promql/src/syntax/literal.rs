@@ -64,10 +64,23 @@ pub(super) fn duration(text: &str) -> Result<Number, String> {
     Ok(Number { value: ms as f64 / 1000.0, duration: true })
 }
 
-/// The first unit that does not exist: the lexer takes any letter of a unit with an `s` behind it.
+/// The first unit that does not exist, if all before it is well-formed: the lexer takes more for a duration than there
+/// is.
 fn unknown_unit(text: &str) -> Option<&str> {
-    text.split(|c: char| c.is_ascii_digit())
-        .find(|unit| !matches!(*unit, "" | "ms" | "s" | "m" | "h" | "d" | "w" | "y"))
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
+        if digits == 0 || letters == 0 {
+            return None;
+        }
+        let unit = &rest[digits..digits + letters];
+        if !matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w" | "y") {
+            return Some(unit);
+        }
+        rest = &rest[digits + letters..];
+    }
+    None
 }
 
 /// The value of a string in any of the three kinds of quotes, escapes resolved as in Go; none if it is malformed.

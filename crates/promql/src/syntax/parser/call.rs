@@ -48,6 +48,7 @@ impl Parser<'_> {
             args.height = args.height.max(node.height);
             args.exprs.push(node.expr);
             let Some(comma) = self.take(Token::Comma) else { break };
+            self.look_ahead()?;
             if !self.operand_follows() {
                 return self.fail(comma.span, "trailing commas not allowed in function call args");
             }
@@ -56,16 +57,11 @@ impl Parser<'_> {
         Ok(args)
     }
 
-    /// Whether an operand may start here; what the lexer could not read is let through to be reported as such.
-    fn operand_follows(&self) -> bool {
+    /// Whether an operand may start here.
+    pub(super) fn operand_follows(&self) -> bool {
         let starts = matches!(
             self.token(),
-            Token::Number
-                | Token::Duration
-                | Token::String
-                | Token::LeftParen
-                | Token::LeftBrace
-                | Token::Invalid
+            Token::Number | Token::Duration | Token::String | Token::LeftParen | Token::LeftBrace
         );
         starts || self.sign().is_some() || self.token().is_metric_name()
     }
@@ -82,7 +78,11 @@ impl Parser<'_> {
                 return Ok((p.args()?, grouping));
             }
             let args = p.args()?;
-            Ok((args, p.grouping()?.unwrap_or_default()))
+            let grouping = p.grouping()?;
+            if grouping.is_none() {
+                p.look_ahead()?;
+            }
+            Ok((args, grouping.unwrap_or_default()))
         })?;
         self.assemble_aggregation(op, start, args, grouping)
     }

@@ -20,6 +20,7 @@ impl Parser<'_> {
     /// What stands in brackets. A plain number must be above zero; of an expression it is not known yet.
     pub(super) fn positive_duration(&mut self) -> Parsed<Duration> {
         let operand = self.duration_expr(0)?;
+        self.look_ahead()?;
         if let DurationExpr::Number(number) = operand.expr
             && number.value <= 0.0
         {
@@ -43,7 +44,11 @@ impl Parser<'_> {
             _ => false,
         };
         self.at = start;
-        let operand = if closed { self.duration_operand(false)? } else { self.duration_expr(0)? };
+        if closed {
+            return Ok(assembled(self.duration_operand(false)?.expr));
+        }
+        let operand = self.duration_expr(0)?;
+        self.look_ahead()?;
         Ok(assembled(operand.expr))
     }
 
@@ -57,6 +62,7 @@ impl Parser<'_> {
             let op_span = self.advance().span;
             let right_min = if op.is_right_associative() { precedence } else { precedence + 1 };
             let right = self.nested(|p| p.duration_expr(right_min))?;
+            self.look_ahead()?;
             self.require_enabled(left.span)?;
             let by_zero = matches!(right.expr, DurationExpr::Number(n) if n.value == 0.0);
             match op {
@@ -77,10 +83,14 @@ impl Parser<'_> {
         let Lexeme { token, span } = self.lexeme();
         if let Some(sign) = self.sign() {
             self.advance();
-            let inner = if powers {
-                self.duration_expr(SIGN_OPERAND)?
-            } else {
-                self.nested(|p| p.duration_operand(false))?
+            let inner = match self.token() {
+                _ if powers => self.duration_expr(SIGN_OPERAND)?,
+                // Its range is checked with its sign.
+                Token::Number | Token::Duration => {
+                    let (number, span) = self.number()?;
+                    Operand { expr: DurationExpr::Number(number), span, height: 1 }
+                }
+                _ => self.nested(|p| p.duration_operand(false))?,
             };
             return self.signed_duration(sign, span, inner);
         }

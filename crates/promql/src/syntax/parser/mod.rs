@@ -237,6 +237,12 @@ impl<'a> Parser<'a> {
         Ok(Node { expr: Expr { kind, span }, height })
     }
 
+    /// Fails if the lexer could not read the token that decides where the production before it ends: upstream has
+    /// looked at it by then, so that this error comes before those about the production.
+    fn look_ahead(&self) -> Parsed<()> {
+        if self.token() == Token::Invalid { Err(Fail::Unexpected) } else { Ok(()) }
+    }
+
     /// Runs a production one level deeper.
     fn nested<T>(&mut self, production: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.nesting >= MAX_NESTING {
@@ -374,13 +380,19 @@ impl<'a> Parser<'a> {
             let left = self.take_word(Word::GroupLeft);
             if left || self.take_word(Word::GroupRight) {
                 matching.card = if left { MatchCardinality::ManyToOne } else { MatchCardinality::OneToMany };
-                if self.token() == Token::LeftParen {
+                if !self.modifiers_end() {
                     matching.include = self.label_list()?;
                 }
             }
         }
         self.fills(matching)?;
         Ok(modifiers)
+    }
+
+    /// Whether what may stand behind `group_left` without labels follows.
+    fn modifiers_end(&self) -> bool {
+        let fill = matches!(self.token(), Token::Word(Word::Fill | Word::FillLeft | Word::FillRight));
+        fill || (self.token() != Token::LeftParen && self.operand_follows())
     }
 
     fn fills(&mut self, matching: &mut VectorMatching) -> Parsed<()> {
