@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use reba_ingest::config::{Config, ConfigErrorKind};
+use reba_ingest::config::{Config, ConfigErrorKind, Severity, check};
 
 /// What upstream's tests say about files whose name does not end in `.good.yml` or `.bad.yml`.
 const OTHERS: [(&str, bool); 14] = [
@@ -157,20 +157,23 @@ fn verdicts_agree_with_the_real_promtool_where_it_knows_the_keys() {
             newer += 1;
             continue;
         }
-        let theirs = Command::new(&peer)
-            .args(["check", "config", "--syntax-only", "--lint=none"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        if theirs.status.success() == ours.is_ok() {
-            agreed += 1;
-        } else {
-            let said = String::from_utf8_lossy(&theirs.stderr).into_owned();
-            differ.push(format!(
-                "{}: ours {:?}, theirs {said}",
-                name(&file),
-                ours.err().map(|e| e.to_string())
-            ));
+        // The syntax alone, then with the files that the configuration names.
+        let refused = check(&file).into_iter().find(|d| d.severity == Severity::Error);
+        for (flag, ours) in [
+            ("--syntax-only", ours.err().map(|e| e.to_string())),
+            ("--no-syntax-only", refused.map(|d| d.message)),
+        ] {
+            let theirs = Command::new(&peer)
+                .args(["check", "config", flag, "--lint=none"])
+                .arg(&file)
+                .output()
+                .unwrap();
+            if theirs.status.success() == ours.is_none() {
+                agreed += 1;
+            } else {
+                let said = String::from_utf8_lossy(&theirs.stderr).into_owned();
+                differ.push(format!("{} {flag}: ours {ours:?}, theirs {said}", name(&file)));
+            }
         }
     }
     println!("promtool agreement: {agreed} agree, {} differ, {newer} use newer keys", differ.len());
