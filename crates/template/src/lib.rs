@@ -18,13 +18,14 @@ mod number;
 mod parse;
 mod print;
 pub mod prometheus;
+mod template;
 mod time;
 mod value;
 
-pub use exec::{ExecError, Limits, MissingKey, Options, Template};
 pub use function::{Function, Functions, Param};
 pub use number::shortest as format_float;
 pub use parse::{MAX_TEMPLATE_BYTES, ParseError};
 pub use print::{TooLong, sprint, sprintf};
+pub use template::{ExecError, Limits, MissingKey, Options, Template};
 pub use time::{Duration, Time};
 pub use value::{List, Map, Object, Value};

@@ -1,143 +1,18 @@
-//! Runs a template, with the rules and the messages of Go's `text/template`.
-
-use std::collections::BTreeMap;
+//! Pipelines, commands, references, calls.
 
 use reba_model::float::go_quote;
-use thiserror::Error;
 
+use super::{At, Ran, Run};
 use crate::{
     builtin,
-    function::{Functions, Param},
-    node::{Branch, Command, Node, Number, Operand, Pipe},
-    parse::{self, ParseError, Tree},
-    print,
+    function::Param,
+    node::{Command, Number, Operand, Pipe},
+    template::MissingKey,
     value::Value,
 };
 
-/// What a missing key of a map gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MissingKey {
-    /// Nothing, printed as `<no value>`, even from a map of texts.
-    #[default]
-    Invalid,
-    /// The zero of the map's element type: empty text from a map of texts, else nothing.
-    Zero,
-    /// An error.
-    Error,
-}
-
-/// What one execution may use. Templates come from outside: none of them may hang or explode.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of output, and of any text on the way.
-    pub output_bytes: usize,
-    /// Statements, calls and iterations; long arguments count more.
-    pub steps: u64,
-    /// Structures and templates inside each other.
-    pub depth: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { output_bytes: 1 << 20, steps: 1_000_000, depth: 100 }
-    }
-}
-
-/// How to execute.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Missing keys.
-    pub missing_key: MissingKey,
-    /// Limits.
-    pub limits: Limits,
-}
-
-/// Why an execution stopped: a complete message in Go's form.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct ExecError(pub String);
-
-/// A parsed template with all the templates it defines. Immutable: parse once, execute often.
-#[derive(Clone, Debug)]
-pub struct Template {
-    name: String,
-    trees: BTreeMap<String, Tree>,
-}
-
-impl Template {
-    /// Parses `source`; names of functions must be in `functions` or be Go's builtins.
-    pub fn parse(name: &str, source: &str, functions: &Functions) -> Result<Self, ParseError> {
-        let mut template = Template { name: name.to_owned(), trees: BTreeMap::new() };
-        template.add(name, source, functions)?;
-        Ok(template)
-    }
-
-    /// Adds the definitions of one more text (a file of templates); they replace earlier ones of the same name.
-    pub fn add(&mut self, name: &str, source: &str, functions: &Functions) -> Result<(), ParseError> {
-        let known = |f: &str| functions.get(f).is_some() || builtin::signature(f).is_some();
-        self.trees.extend(parse::parse(name, source, &known)?);
-        Ok(())
-    }
-
-    /// Executes the template and returns its output.
-    pub fn execute(
-        &self,
-        data: &Value,
-        functions: &Functions,
-        options: &Options,
-    ) -> Result<String, ExecError> {
-        self.execute_named(&self.name, data, functions, options)
-    }
-
-    /// Executes one of the templates defined in it.
-    pub fn execute_named(
-        &self,
-        name: &str,
-        data: &Value,
-        functions: &Functions,
-        options: &Options,
-    ) -> Result<String, ExecError> {
-        let tree = self.trees.get(name).ok_or_else(|| {
-            let (this, name) = (go_quote(&self.name), go_quote(name));
-            ExecError(format!("template: no template {name} associated with template {this}"))
-        })?;
-        let mut run = Run {
-            template: self,
-            functions,
-            options,
-            tree,
-            name,
-            at: At::Nothing,
-            vars: vec![("$".to_owned(), data.clone())],
-            out: String::new(),
-            steps: options.limits.steps,
-            depth: 0,
-        };
-        match run.list(data, &tree.root) {
-            Ok(()) | Err(Stop::Break | Stop::Continue) => Ok(run.out),
-            Err(Stop::Failed(message)) => Err(ExecError(message)),
-        }
-    }
-}
-
-/// What is being executed, for error texts.
-#[derive(Clone, Copy)]
-enum At<'t> {
-    Nothing,
-    Node(&'t Node),
-    Pipe(&'t Pipe),
-    Command(&'t Command),
-    Operand(&'t Operand),
-}
-
-/// Why a list of statements was left early.
-enum Stop {
-    Break,
-    Continue,
-    Failed(String),
-}
-
-type Ran<T> = Result<T, Stop>;
+/// Lists and maps that functions build may nest as deeply.
+const MAX_VALUE_DEPTH: u32 = 32;
 
 /// The arguments of a call: words of the template, and the value from the pipeline.
 #[derive(Clone, Copy)]
@@ -163,223 +38,8 @@ enum Typing {
     Interface,
 }
 
-struct Run<'t> {
-    template: &'t Template,
-    functions: &'t Functions,
-    options: &'t Options,
-    tree: &'t Tree,
-    name: &'t str,
-    at: At<'t>,
-    vars: Vec<(String, Value)>,
-    out: String,
-    steps: u64,
-    depth: u32,
-}
-
 impl<'t> Run<'t> {
-    fn fail<T>(&self, message: impl AsRef<str>) -> Ran<T> {
-        let message = message.as_ref();
-        let (pos, context) = match self.at {
-            At::Nothing => return Err(Stop::Failed(format!("template: {}: {message}", self.name))),
-            At::Node(n) => (n.pos(), n.to_string()),
-            At::Pipe(p) => (p.pos, p.to_string()),
-            At::Command(c) => (c.pos, c.to_string()),
-            At::Operand(o) => (o.pos(), o.to_string()),
-        };
-        let before = self.tree.source.get(..pos).unwrap_or("");
-        let line = 1 + before.matches('\n').count();
-        let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
-        Err(Stop::Failed(format!(
-            "template: {}:{line}:{column}: executing {} at <{context}>: {message}",
-            self.tree.parse_name,
-            go_quote(self.name),
-        )))
-    }
-
-    fn spend(&mut self, steps: u64) -> Ran<()> {
-        match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                Ok(())
-            }
-            None => self.fail(format!("exceeded {} steps", self.options.limits.steps)),
-        }
-    }
-
-    /// Runs `f` one level deeper.
-    fn deeper<T>(&mut self, f: impl FnOnce(&mut Self) -> Ran<T>) -> Ran<T> {
-        if self.depth == self.options.limits.depth {
-            return self.fail(format!("exceeded maximum template depth ({})", self.options.limits.depth));
-        }
-        self.depth += 1;
-        let result = f(self);
-        self.depth -= 1;
-        result
-    }
-
-    fn write(&mut self, text: &str) -> Ran<()> {
-        let limit = self.options.limits.output_bytes;
-        if self.out.len() + text.len() > limit {
-            return self.fail(format!("output is longer than {limit} bytes"));
-        }
-        self.out.push_str(text);
-        Ok(())
-    }
-
-    // Statements.
-
-    fn list(&mut self, dot: &Value, nodes: &'t [Node]) -> Ran<()> {
-        nodes.iter().try_for_each(|node| self.node(dot, node))
-    }
-
-    fn node(&mut self, dot: &Value, node: &'t Node) -> Ran<()> {
-        self.spend(1)?;
-        self.at = At::Node(node);
-        match node {
-            Node::Text(text) => self.write(text),
-            Node::Action { pipe, .. } => {
-                let value = self.pipeline(dot, pipe)?;
-                if pipe.declares.is_empty() {
-                    self.at = At::Node(node);
-                    self.print(&value)?;
-                }
-                Ok(())
-            }
-            Node::Break { .. } => Err(Stop::Break),
-            Node::Continue { .. } => Err(Stop::Continue),
-            Node::If(branch) => self.scoped(|run| run.branch(dot, branch, false)),
-            Node::With(branch) => self.scoped(|run| run.branch(dot, branch, true)),
-            Node::Range(branch) => self.scoped(|run| match run.range(dot, branch) {
-                Err(Stop::Break) => Ok(()),
-                other => other,
-            }),
-            Node::Template { name, pipe, .. } => {
-                self.deeper(|run| run.call_template(dot, name, pipe.as_ref()))
-            }
-        }
-    }
-
-    fn print(&mut self, value: &Value) -> Ran<()> {
-        let room = self.options.limits.output_bytes - self.out.len();
-        match value {
-            Value::Nil => self.write(builtin::NO_VALUE),
-            Value::String(s) => self.write(s),
-            other => match print::sprint(std::slice::from_ref(other), room) {
-                Ok(text) => {
-                    self.spend(text.len() as u64 / 64)?;
-                    self.write(&text)
-                }
-                Err(print::TooLong) => {
-                    self.fail(format!("output is longer than {} bytes", self.options.limits.output_bytes))
-                }
-            },
-        }
-    }
-
-    /// Runs `f` one level deeper and forgets the variables it declares.
-    fn scoped(&mut self, f: impl FnOnce(&mut Self) -> Ran<()>) -> Ran<()> {
-        let mark = self.vars.len();
-        let result = self.deeper(f);
-        self.vars.truncate(mark);
-        result
-    }
-
-    fn branch(&mut self, dot: &Value, branch: &'t Branch, with: bool) -> Ran<()> {
-        let value = self.pipeline(dot, &branch.pipe)?;
-        if value.truth() {
-            self.list(if with { &value } else { dot }, &branch.list)
-        } else {
-            branch.otherwise.as_ref().map_or(Ok(()), |list| self.list(dot, list))
-        }
-    }
-
-    fn range(&mut self, dot: &Value, branch: &'t Branch) -> Ran<()> {
-        let value = self.pipeline(dot, &branch.pipe)?;
-        let mut ran = false;
-        match value.plain() {
-            Value::List(list) => {
-                for (i, item) in list.items.iter().enumerate() {
-                    ran = true;
-                    self.iteration(branch, Value::Int(i as i64), item.clone())?;
-                }
-            }
-            Value::StringMap(map) => {
-                for (key, item) in map.iter() {
-                    ran = true;
-                    self.iteration(branch, Value::from(key.as_str()), Value::from(item.as_str()))?;
-                }
-            }
-            Value::Map(map) => {
-                for (key, item) in &map.entries {
-                    ran = true;
-                    self.iteration(branch, Value::from(key.as_str()), item.clone())?;
-                }
-            }
-            Value::Int(n) => {
-                if branch.pipe.declares.len() > 1 {
-                    return self.fail(format!("can't use {n} to iterate over more than one variable"));
-                }
-                for i in 0..n {
-                    ran = true;
-                    self.iteration(branch, Value::Nil, Value::Int(i))?;
-                }
-            }
-            Value::Nil => {}
-            other => {
-                let text = print::sprint(&[other], 4096).unwrap_or_default();
-                return self.fail(format!("range can't iterate over {text}"));
-            }
-        }
-        match &branch.otherwise {
-            Some(list) if !ran => self.list(dot, list),
-            _ => Ok(()),
-        }
-    }
-
-    fn iteration(&mut self, branch: &'t Branch, index: Value, item: Value) -> Ran<()> {
-        self.spend(1)?;
-        let pipe = &branch.pipe;
-        let (for_index, for_item) = match pipe.declares.as_slice() {
-            [] => (None, None),
-            [item] => (None, Some(item)),
-            [index, item, ..] => (Some(index), Some(item)),
-        };
-        let mark = self.vars.len();
-        for (variable, value) in [(for_index, &index), (for_item, &item)] {
-            match variable {
-                Some(name) if pipe.is_assign => self.assign(name, value.clone())?,
-                Some(name) => self.vars.push((name.clone(), value.clone())),
-                None => {}
-            }
-        }
-        let result = self.list(&item, &branch.list);
-        self.vars.truncate(mark);
-        match result {
-            Err(Stop::Continue) => Ok(()),
-            other => other,
-        }
-    }
-
-    fn call_template(&mut self, dot: &Value, name: &'t str, pipe: Option<&'t Pipe>) -> Ran<()> {
-        let Some(tree) = self.template.trees.get(name) else {
-            return self.fail(format!("template {} not defined", go_quote(name)));
-        };
-        let data = match pipe {
-            Some(pipe) => self.pipeline(dot, pipe)?,
-            None => Value::Nil,
-        };
-        let vars = std::mem::replace(&mut self.vars, vec![("$".to_owned(), data.clone())]);
-        let outer = (self.tree, self.name);
-        (self.tree, self.name) = (tree, name);
-        let result = self.list(&data, &tree.root);
-        (self.tree, self.name) = outer;
-        self.vars = vars;
-        result
-    }
-
-    // Expressions.
-
-    fn assign(&mut self, name: &str, value: Value) -> Ran<()> {
+    pub(super) fn assign(&mut self, name: &str, value: Value) -> Ran<()> {
         match self.vars.iter_mut().rev().find(|(n, _)| n == name) {
             Some((_, slot)) => {
                 *slot = value;
@@ -389,7 +49,7 @@ impl<'t> Run<'t> {
         }
     }
 
-    fn pipeline(&mut self, dot: &Value, pipe: &'t Pipe) -> Ran<Value> {
+    pub(super) fn pipeline(&mut self, dot: &Value, pipe: &'t Pipe) -> Ran<Value> {
         self.at = At::Pipe(pipe);
         let mut value: Option<Value> = None;
         for command in &pipe.commands {
@@ -674,6 +334,3 @@ impl<'t> Run<'t> {
         }
     }
 }
-
-/// Lists and maps that functions build may nest as deeply.
-const MAX_VALUE_DEPTH: u32 = 32;

@@ -1,0 +1,104 @@
+//! Templates as hosts see them: parse, execute, limits.
+
+use std::collections::BTreeMap;
+
+use reba_model::float::go_quote;
+use thiserror::Error;
+
+use crate::{
+    builtin, exec,
+    function::Functions,
+    parse::{self, ParseError, Tree},
+    value::Value,
+};
+
+/// What a missing key of a map gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingKey {
+    /// Nothing, printed as `<no value>`, even from a map of texts.
+    #[default]
+    Invalid,
+    /// The zero of the map's element type: empty text from a map of texts, else nothing.
+    Zero,
+    /// An error.
+    Error,
+}
+
+/// What one execution may use. Templates come from outside: none of them may hang or explode.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of output, and of any text on the way.
+    pub output_bytes: usize,
+    /// Statements, calls and iterations; long arguments count more.
+    pub steps: u64,
+    /// Structures and templates inside each other.
+    pub depth: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { output_bytes: 1 << 20, steps: 1_000_000, depth: 100 }
+    }
+}
+
+/// How to execute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Missing keys.
+    pub missing_key: MissingKey,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Why an execution stopped: a complete message in Go's form.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ExecError(pub String);
+
+/// A parsed template with all the templates it defines. Immutable: parse once, execute often.
+#[derive(Clone, Debug)]
+pub struct Template {
+    name: String,
+    pub(crate) trees: BTreeMap<String, Tree>,
+}
+
+impl Template {
+    /// Parses `source`; names of functions must be in `functions` or be Go's builtins.
+    pub fn parse(name: &str, source: &str, functions: &Functions) -> Result<Self, ParseError> {
+        let mut template = Template { name: name.to_owned(), trees: BTreeMap::new() };
+        template.add(name, source, functions)?;
+        Ok(template)
+    }
+
+    /// Adds the definitions of one more text (a file of templates); they replace earlier ones of the same name.
+    pub fn add(&mut self, name: &str, source: &str, functions: &Functions) -> Result<(), ParseError> {
+        let known = |f: &str| functions.get(f).is_some() || builtin::signature(f).is_some();
+        self.trees.extend(parse::parse(name, source, &known)?);
+        Ok(())
+    }
+
+    /// Executes the template and returns its output.
+    pub fn execute(
+        &self,
+        data: &Value,
+        functions: &Functions,
+        options: &Options,
+    ) -> Result<String, ExecError> {
+        self.execute_named(&self.name, data, functions, options)
+    }
+
+    /// Executes one of the templates defined in it.
+    pub fn execute_named(
+        &self,
+        name: &str,
+        data: &Value,
+        functions: &Functions,
+        options: &Options,
+    ) -> Result<String, ExecError> {
+        let tree = self.trees.get(name).ok_or_else(|| {
+            let (this, name) = (go_quote(&self.name), go_quote(name));
+            ExecError(format!("template: no template {name} associated with template {this}"))
+        })?;
+        exec::run(self, (name, tree), data, functions, options).map_err(ExecError)
+    }
+}
