@@ -24,12 +24,15 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::pool::{Job, Pool, Pools};
 pub use self::{
     metrics::{PoolMetrics, ScrapeMetrics, Summary},
     run::Clock,
     status::{Health, LastScrape, PoolStatus, TargetMetadata, TargetStatus},
     target::{Sorted, Target, sort},
+};
+use self::{
+    pool::{Job, Pool, Pools},
+    work::Scratches,
 };
 use crate::{config::Config, discovery::DiscoveryMetrics};
 
@@ -73,6 +76,7 @@ pub(crate) struct Shared {
     pub metrics: Arc<ScrapeMetrics>,
     pub discovery_metrics: Arc<DiscoveryMetrics>,
     pub cpu: Arc<Semaphore>,
+    pub scratches: Arc<Scratches>,
     pub shutdown: CancellationToken,
     pub tracker: TaskTracker,
 }
@@ -93,13 +97,14 @@ impl fmt::Debug for ScrapeManager {
 impl ScrapeManager {
     /// A manager without jobs that writes to `store`.
     pub fn new(store: Arc<dyn MetricAppender>, options: ScrapeOptions) -> Self {
-        let cpu = Arc::new(Semaphore::new(options.cpus.clamp(1, 1024)));
+        let cpus = options.cpus.clamp(1, 1024);
         let shared = Shared {
             options,
             store,
             metrics: Arc::default(),
             discovery_metrics: Arc::default(),
-            cpu,
+            cpu: Arc::new(Semaphore::new(cpus)),
+            scratches: Arc::new(Scratches::new(4 * cpus)),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };

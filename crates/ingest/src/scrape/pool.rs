@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use reba_http::Client;
-use reba_model::Labels;
+use reba_model::{Labels, Relabel};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -35,13 +35,19 @@ use crate::{
 pub(crate) struct Job {
     pub config: Arc<ScrapeConfig>,
     pub scraper: Arc<Scraper>,
+    /// Rules for series, shared by all targets.
+    pub rules: Arc<[Relabel]>,
 }
 
 impl Job {
     pub fn new(config: &ScrapeConfig, shared: &Shared) -> Result<Self, String> {
         let client = Client::new(&config.http, &shared.options.user_agent, &shared.options.proxies)
             .map_err(|e| format!("error creating HTTP client: {e}"))?;
-        Ok(Job { config: Arc::new(config.clone()), scraper: Arc::new(Scraper::new(client, config)) })
+        Ok(Job {
+            config: Arc::new(config.clone()),
+            scraper: Arc::new(Scraper::new(client, config)),
+            rules: config.metric_relabel_configs.as_slice().into(),
+        })
     }
 }
 
@@ -222,7 +228,10 @@ impl Task {
 
     fn launch(&self, job: &Job, target: Target, previous: Option<Running>) -> Running {
         let shared = &self.shared;
-        let plan = Plan::new(&job.config, &target, Arc::clone(&shared.store), Arc::clone(&shared.metrics));
+        let plan = {
+            let (rules, store, metrics) = (&job.rules, &shared.store, &shared.metrics);
+            Plan::new(&job.config, &target, Arc::clone(rules), Arc::clone(store), Arc::clone(metrics))
+        };
         let grid = Grid::new(target.interval.as_millis() as i64, target.hash64(), shared.options.seed);
         let state = Arc::new(match &previous {
             Some(p) => p.state.successor(target),
@@ -235,6 +244,7 @@ impl Task {
             grid,
             clock: Arc::clone(&shared.options.clock),
             cpu: Arc::clone(&shared.cpu),
+            scratches: Arc::clone(&shared.scratches),
             forced_error: Arc::clone(&self.forced_error),
             shutdown: shared.shutdown.clone(),
         };

@@ -16,7 +16,7 @@ use super::{
     grid::Grid,
     request::{ScrapeError, Scraper},
     status::{Health, LastScrape, TargetState},
-    work::{Plan, Work},
+    work::{Plan, Scratches, Work},
 };
 
 /// Unix nanoseconds, from wherever the caller takes them.
@@ -42,6 +42,7 @@ pub(crate) struct Loop {
     pub clock: Clock,
     /// How many pages are worked on at a time.
     pub cpu: Arc<Semaphore>,
+    pub scratches: Arc<Scratches>,
     /// Set while the pool fails all its targets.
     pub forced_error: Arc<RwLock<Option<String>>>,
     /// The process ends: no markers.
@@ -97,10 +98,11 @@ impl Loop {
     }
 
     async fn scrape(&self, mut work: Work, t: i64, began: Instant) -> Option<Work> {
+        work.scratch = self.scratches.take();
         let forced = self.forced_error.read().clone();
         let fetched = match forced {
             Some(text) => Err(ScrapeError::Forced(text)),
-            None => self.scraper.fetch(&self.state.target, &mut work.buffer).await,
+            None => self.scraper.fetch(&self.state.target, &mut work.scratch.buffer).await,
         };
         // The semaphore is never closed; without a permit there would only be more contention.
         let permit = Arc::clone(&self.cpu).acquire_owned().await.ok();
@@ -110,13 +112,14 @@ impl Loop {
             let outcome = work.absorb(fetched, t, began, &plan);
             (work, outcome)
         });
-        let (work, outcome) = match done.await {
+        let (mut work, outcome) = match done.await {
             Ok(done) => done,
             Err(e) => {
                 tracing::error!(error = %e, pool = %self.state.pool, "scrape died, its cache is lost");
                 return Some(Work::default());
             }
         };
+        self.scratches.put(std::mem::take(&mut work.scratch));
         if let Some(ScrapeError::Append(e)) = &outcome.error {
             tracing::warn!(error = %e, pool = %self.state.pool, url = %self.state.target.url, "appending scrape failed");
         }

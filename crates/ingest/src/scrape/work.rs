@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
+use parking_lot::Mutex;
 use reba_http::{BodyBuffer, HttpError};
+use reba_model::Relabel;
 use reba_storage::{AppendMode, AppendReport, MetricAppender, RejectReason, WriteBatch};
 
 use super::{
@@ -21,10 +23,46 @@ use crate::{
 /// What a target's loop keeps from scrape to scrape. It survives a reload that restarts the loop.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    pub buffer: BodyBuffer,
+    /// Lent for one scrape; empty in between.
+    pub scratch: Scratch,
     cache: ScrapeCache,
-    batch: WriteBatch,
     series: ReportSeries,
+}
+
+/// Memory for a page and for what becomes of it.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub buffer: BodyBuffer,
+    batch: WriteBatch,
+}
+
+/// Scratch memory that scrapes pass on to each other: few are at work at a time, and ten thousand targets need not
+/// each keep room for a page.
+#[derive(Debug)]
+pub(crate) struct Scratches {
+    free: Mutex<Vec<Scratch>>,
+    keep: usize,
+}
+
+/// Memory for a page larger than this is given back rather than kept.
+const KEEP_BYTES: usize = 16 << 20;
+
+impl Scratches {
+    /// Keeps at most `keep` of them.
+    pub fn new(keep: usize) -> Self {
+        Scratches { free: Mutex::new(Vec::new()), keep }
+    }
+
+    pub fn take(&self) -> Scratch {
+        self.free.lock().pop().unwrap_or_default()
+    }
+
+    pub fn put(&self, scratch: Scratch) {
+        let mut free = self.free.lock();
+        if free.len() < self.keep && scratch.buffer.data.capacity() <= KEEP_BYTES {
+            free.push(scratch);
+        }
+    }
 }
 
 /// What does not change between the scrapes of one loop.
@@ -47,6 +85,7 @@ impl Plan {
     pub fn new(
         config: &ScrapeConfig,
         target: &Target,
+        rules: Arc<[Relabel]>,
         store: Arc<dyn MetricAppender>,
         metrics: Arc<ScrapeMetrics>,
     ) -> Self {
@@ -59,7 +98,7 @@ impl Plan {
                 honor_labels: config.honor_labels,
                 honor_timestamps: config.honor_timestamps,
                 track_timestamps_staleness: config.track_timestamps_staleness,
-                metric_relabel: config.metric_relabel_configs.as_slice().into(),
+                metric_relabel: rules,
                 sample_limit: limits.sample_limit as usize,
                 bucket_limit: config.native_histogram_bucket_limit as usize,
                 max_schema: max_schema(config.native_histogram_min_bucket_factor),
@@ -152,11 +191,11 @@ impl Work {
         plan: &Plan,
     ) -> Result<PageReport, ScrapeError> {
         let Ok(Some(content_type)) = fetched else {
-            self.cache.fail(t, &mut self.batch);
+            self.cache.fail(t, &mut self.scratch.batch);
             return Ok(PageReport::default());
         };
-        let page = Page { bytes: &self.buffer.data, content_type, t };
-        match self.cache.apply(&page, &plan.options, &*plan.store, &mut self.batch) {
+        let page = Page { bytes: &self.scratch.buffer.data, content_type, t };
+        match self.cache.apply(&page, &plan.options, &*plan.store, &mut self.scratch.batch) {
             Ok(report) => {
                 add(&plan.metrics.duplicate_timestamp, report.duplicates as u64);
                 add(&plan.metrics.out_of_bounds, report.out_of_bounds as u64);
@@ -168,7 +207,7 @@ impl Work {
                     PageError::LabelLimit(_) => add(&plan.metrics.exceeded_label_limits, 1),
                     _ => {}
                 }
-                self.cache.fail(t, &mut self.batch);
+                self.cache.fail(t, &mut self.scratch.batch);
                 Err(ScrapeError::Page(e))
             }
         }
@@ -189,7 +228,7 @@ impl Work {
             Err(_) => PageReport::default(),
         };
         let body_bytes = match fetched {
-            Ok(_) => self.buffer.data.len() as f64,
+            Ok(_) => self.scratch.buffer.data.len() as f64,
             Err(ScrapeError::Http(HttpError::TooLarge { .. })) => -1.0,
             Err(_) => 0.0,
         };
@@ -204,21 +243,21 @@ impl Work {
             body_bytes,
         };
         self.add_report(Some(&report), t, plan)?;
-        Ok(plan.store.append(&self.batch, AppendMode::Partial)?)
+        Ok(plan.store.append(&self.scratch.batch, AppendMode::Partial)?)
     }
 
     fn add_report(&mut self, report: Option<&Report>, t: i64, plan: &Plan) -> Result<(), ScrapeError> {
         let labels = &plan.options.target_labels;
-        self.series.write(report, t, labels, plan.extra_metrics, &*plan.store, &mut self.batch)?;
+        self.series.write(report, t, labels, plan.extra_metrics, &*plan.store, &mut self.scratch.batch)?;
         Ok(())
     }
 
     /// Marks all series of a target that is gone as stale.
     pub fn end(&mut self, t: i64, plan: &Plan) -> Result<(), ScrapeError> {
-        self.cache.fail(t, &mut self.batch);
+        self.cache.fail(t, &mut self.scratch.batch);
         self.add_report(None, t, plan)?;
         // Where the target has come back meanwhile, its newer samples make the markers too old: so it must be.
-        plan.store.append(&self.batch, AppendMode::Partial)?;
+        plan.store.append(&self.scratch.batch, AppendMode::Partial)?;
         Ok(())
     }
 }
