@@ -31,8 +31,8 @@ impl GoRegex {
     /// Compiles `pattern` so that it must match the whole text, `.` matching newlines too (matchers of
     /// selectors, relabelling, `label_replace`).
     pub fn anchored(pattern: &str) -> Result<Self, RegexError> {
-        // The bare pattern is compiled first: `a)(b` must not be rescued by the anchors' own group.
-        compile(pattern, pattern, true)?;
+        // The bare pattern must be sound: `a)(b` must not be rescued by the anchors' own group.
+        check(pattern)?;
         let regex = compile(&format!("^(?:{pattern})$"), pattern, true)?;
         Ok(GoRegex {
             source: pattern.to_owned(),
@@ -147,6 +147,19 @@ fn expand_template(template: &str, out: &mut String, mut group: impl FnMut(&str,
 
 fn is_group_name(s: &str) -> bool {
     !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// Fails if the expression alone is malformed; costs a fifth of compiling it.
+fn check(pattern: &str) -> Result<(), RegexError> {
+    let fail = |reason: String| RegexError { pattern: pattern.to_owned(), reason };
+    let translated = translate(pattern).map_err(|r| fail(r.to_owned()))?;
+    regex_syntax::ParserBuilder::new()
+        .dot_matches_new_line(true)
+        .nest_limit(200)
+        .build()
+        .parse(&translated)
+        .map(|_| ())
+        .map_err(|e| fail(one_line(&e.to_string())))
 }
 
 fn compile(pattern: &str, shown: &str, dot_matches_newline: bool) -> Result<Regex, RegexError> {
