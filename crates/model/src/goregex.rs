@@ -186,8 +186,22 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
     let chars: Vec<char> = pattern.chars().collect();
     let mut i = 0;
     let mut class_start = None;
+    let mut repeated = false;
     while i < chars.len() {
         let c = chars[i];
+        let repetition = if class_start.is_none() { repetition_len(&chars[i..]) } else { 0 };
+        if repetition > 0 {
+            // Go refuses to repeat a repetition; the regex crate would take it as nested.
+            if repeated {
+                return Err("invalid nested repetition operator");
+            }
+            let lazy = usize::from(chars.get(i + repetition) == Some(&'?'));
+            out.extend(&chars[i..i + repetition + lazy]);
+            i += repetition + lazy;
+            repeated = true;
+            continue;
+        }
+        repeated = false;
         match (c, class_start) {
             ('\\', _) => i += translate_escape(&chars[i..], class_start.is_some(), &mut out)?,
             ('[', None) => {
@@ -200,7 +214,7 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
                 class_start = Some(i);
             }
             ('[', Some(_)) if chars.get(i + 1) == Some(&':') => {
-                let end = (i + 2..chars.len()).find(|j| chars[*j] == ':' && chars.get(j + 1) == Some(&']'));
+                let end = (i + 2..chars.len().min(i + 16)).find(|j| chars[*j] == ':' && chars.get(j + 1) == Some(&']'));
                 if let Some(end) = end {
                     out.extend(&chars[i..=end + 1]);
                     i = end + 2;
@@ -223,19 +237,15 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
                 out.push(c);
                 i += 1;
             }
-            ('{', None) if !is_repetition(&chars[i..]) => {
-                out.push_str("\\{");
-                i += 1;
+            ('(', None) if chars.get(i + 1) == Some(&'?') => {
+                out.push_str("(?");
+                i += 2;
             }
-            ('}', None) => {
-                // The end of a repetition was written by the arm below; any other one is plain text.
-                out.push_str("\\}");
+            ('{' | '}', None) => {
+                // The braces of a repetition are written above; any other one is plain text.
+                out.push('\\');
+                out.push(c);
                 i += 1;
-            }
-            ('{', None) => {
-                let end = i + chars[i..].iter().position(|c| *c == '}').unwrap_or(0);
-                out.extend(&chars[i..=end]);
-                i = end + 1;
             }
             _ => {
                 out.push(c);
@@ -287,13 +297,19 @@ fn translate_escape(rest: &[char], in_class: bool, out: &mut String) -> Result<u
     Ok(2)
 }
 
-/// Whether `{…` is `{n}`, `{n,}` or `{n,m}`.
-fn is_repetition(rest: &[char]) -> bool {
-    let Some(end) = rest.iter().position(|c| *c == '}') else { return false };
+/// Length of the repetition that starts here: `*`, `+`, `?`, `{n}`, `{n,}` or `{n,m}`; 0 if there is none.
+fn repetition_len(rest: &[char]) -> usize {
+    match rest.first() {
+        Some('*' | '+' | '?') => return 1,
+        Some('{') => {}
+        _ => return 0,
+    }
+    // Counts are short; to look farther for each of many braces would take time in proportion to their square.
+    let Some(end) = rest.iter().take(16).position(|c| *c == '}') else { return 0 };
     let body: String = rest[1..end].iter().collect();
     let (min, max) = body.split_once(',').unwrap_or((&body, "0"));
     let digits = |s: &str| s.chars().all(|c| c.is_ascii_digit());
-    !min.is_empty() && digits(min) && digits(max)
+    if !min.is_empty() && digits(min) && digits(max) { end + 1 } else { 0 }
 }
 
 const META: &[char] = &['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'];
@@ -350,8 +366,8 @@ mod tests {
             assert!(r.is_match(yes), "{pattern} must match {yes:?}");
             assert!(!r.is_match(no), "{pattern} must not match {no:?}");
         }
-        for pattern in ["(", "a)(b", "*", r"\1", "[", "(?=a)", "a**"] {
-            assert!(GoRegex::anchored(pattern).is_err() || pattern == "a**", "{pattern}");
+        for pattern in ["(", "a)(b", "*", r"\1", "[", "(?=a)", "a**", "a*+", "a??*", "a{2}{3}", "(?i)*"] {
+            assert!(GoRegex::anchored(pattern).is_err(), "{pattern}");
         }
     }
 
