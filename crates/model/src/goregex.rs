@@ -214,7 +214,8 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
                 class_start = Some(i);
             }
             ('[', Some(_)) if chars.get(i + 1) == Some(&':') => {
-                let end = (i + 2..chars.len().min(i + 16)).find(|j| chars[*j] == ':' && chars.get(j + 1) == Some(&']'));
+                let end = (i + 2..chars.len().min(i + 16))
+                    .find(|j| chars[*j] == ':' && chars.get(j + 1) == Some(&']'));
                 if let Some(end) = end {
                     out.extend(&chars[i..=end + 1]);
                     i = end + 2;
