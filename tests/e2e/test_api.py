@@ -261,6 +261,6 @@ class Reload(unittest.TestCase):
             config.write_text(text + "- job_name: new\n  static_configs: [{targets: ['127.0.0.1:%d']}]\n" % server.server_port)
             self.assertEqual(program.raw("/-/reload", method="POST")[0], 200)
             wait_until(lambda: program.value('up{job="new"}') == 1, 20, "the new target")
-            gaps = program.value('max_over_time((time() - timestamp(up{job="page"}))[10s:1s])')
+            gaps = program.value('max_over_time((time() - timestamp(up{job="page"}))[10s:100ms])')
             self.assertLess(gaps, 3, "the old target was scraped all along")
             server.shutdown()
