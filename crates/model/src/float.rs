@@ -5,7 +5,14 @@ pub fn format_f(v: f64) -> String {
     if let Some(s) = special(v) {
         return s.to_owned();
     }
-    format!("{v}")
+    let s = format!("{v}");
+    // Whole numbers below 2^53 are printed exactly; nothing is rounded, and most samples are such.
+    if s.len() <= TIE_DIGITS || (v.abs() < 9_007_199_254_740_992.0 && v.trunc() == v) {
+        return s;
+    }
+    let s = scientific(v);
+    let (mantissa, exp) = s.split_once('e').unwrap_or((&s, "0"));
+    without_exponent(mantissa, exp.parse().unwrap_or(0))
 }
 
 /// The shortest decimal that reads back as `v`, with an exponent if it is below -4 or at least 6 (a million is
@@ -25,6 +32,36 @@ pub fn format_e(v: f64) -> String {
     with_exponent_unless(v, |_| false)
 }
 
+/// Two decimals of fewer digits are never equally near to one double (`f64::DIGITS` is 15).
+const TIE_DIGITS: usize = 16;
+
+/// The shortest decimal that reads back as the finite `v`, as `1.25e-7`. Where two are equally near, Go takes the even
+/// one, and Rust the larger.
+pub fn scientific(v: f64) -> String {
+    let s = format!("{v:e}");
+    let digits = s.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    if digits < TIE_DIGITS {
+        return s;
+    }
+    // Rounding to a given number of digits is exact, and takes the even one.
+    let even = format!("{v:.*e}", digits - 1);
+    if even.parse() == Ok(v) { even } else { s }
+}
+
+/// `d.ddd` times ten to the power of `exp`, written out.
+fn without_exponent(mantissa: &str, exp: i32) -> String {
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
+    let digits = mantissa.replace('.', "");
+    if exp < 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat((-exp - 1) as usize));
+    }
+    let whole = exp as usize + 1;
+    if digits.len() <= whole {
+        return format!("{sign}{digits}{}", "0".repeat(whole - digits.len()));
+    }
+    format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
+}
+
 fn special(v: f64) -> Option<&'static str> {
     if v.is_nan() {
         Some("NaN")
@@ -41,11 +78,11 @@ fn with_exponent_unless(v: f64, plain: impl Fn(i32) -> bool) -> String {
     if let Some(s) = special(v) {
         return s.to_owned();
     }
-    let s = format!("{v:e}");
+    let s = scientific(v);
     let (mantissa, exp) = s.split_once('e').unwrap_or((&s, "0"));
     let exp: i32 = exp.parse().unwrap_or(0);
     if plain(exp) {
-        return format!("{v}");
+        return without_exponent(mantissa, exp);
     }
     let sign = if exp < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exp.abs())
@@ -143,6 +180,35 @@ mod tests {
         }
         assert_eq!(format_e(1.0), "1e+00");
         assert_eq!(format_e(1.5e300), "1.5e+300");
+    }
+
+    #[test]
+    fn of_two_equally_near_decimals_the_even_one_is_printed() {
+        for (v, f, g) in [
+            (-1_238_955_660_982_649.0 - 0.25, "-1238955660982649.2", "-1.2389556609826492e+15"),
+            (-821_506_816_795_647.0 - 0.25, "-821506816795647.2", "-8.215068167956472e+14"),
+            (205_916_165_675.0 + 0.828_125, "205916165675.82812", "2.0591616567582812e+11"),
+            (9_007_199_254_740_992.0, "9007199254740992", "9.007199254740992e+15"),
+        ] {
+            assert_eq!((format_f(v).as_str(), format_g(v).as_str()), (f, g));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn printed_numbers_read_back(bits in proptest::prelude::any::<u64>(), whole in -(1i64 << 60)..(1i64 << 60), shift in 0..40) {
+            for v in [f64::from_bits(bits), whole as f64, whole as f64 / (1i64 << shift) as f64] {
+                for text in [format_f(v), format_g(v), format_e(v), format_json(v)] {
+                    let back = parse_go(&text).unwrap();
+                    proptest::prop_assert!(back == v || v.is_nan(), "{} as {}", v, text);
+                }
+                // Never longer than Rust's own shortest form.
+                if v.is_finite() {
+                    let rusts = v.to_string();
+                    proptest::prop_assert!(format_f(v).len() <= rusts.len());
+                }
+            }
+        }
     }
 
     #[test]

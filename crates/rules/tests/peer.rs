@@ -211,14 +211,21 @@ async fn templates_print_as_under_promtool() {
         TEMPLATES.iter().enumerate().map(|(i, t)| (format!("a{i:02}"), *t)).collect();
     let rule = json!({"alert": "A", "expr": "x", "labels": {"l": "{{ $labels.n }}-{{ $value | humanize }}"}, "annotations": annotations});
     let rules = json!({"groups": [{"name": "g", "rules": [rule]}]}).to_string();
-    let input = VALUES.iter().map(|(n, v)| format!("x{{n=\"{n}\"}} {v}")).collect();
+    let mut input: Vec<String> = VALUES.iter().map(|(n, v)| format!("x{{n=\"{n}\"}} {v}")).collect();
+    let mut random = StdRng::seed_from_u64(1);
+    for i in 0..150 {
+        let size = 10f64.powi(random.random_range(-12..18));
+        let sign = if random.random_bool(0.2) { -1.0 } else { 1.0 };
+        input.push(format!("x{{n=\"s{i:03}\"}} {:e}", sign * size * random.random_range(1.0..10.0)));
+    }
+    let count = input.len();
     let ours = Ours::new(&rules, input).await;
     ours.minute(0).await;
     let pairs = |labels: &reba_model::Labels| -> BTreeMap<String, String> {
         labels.iter().filter(|(n, _)| *n != "alertname").map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     };
     let alerts = ours.manager.alerts();
-    assert_eq!(alerts.len(), VALUES.len());
+    assert_eq!(alerts.len(), count);
     let expected: Vec<Value> = alerts
         .iter()
         .map(|a| json!({"exp_labels": pairs(&a.labels), "exp_annotations": pairs(&a.annotations)}))

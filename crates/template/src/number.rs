@@ -126,7 +126,7 @@ fn general(v: f64, precision: Option<usize>, keep_zeros: bool) -> String {
     let wanted = precision.map(|p| p.max(1));
     let mut d = match wanted {
         Some(p) => scientific(v, p),
-        None => split(&format!("{v:e}")),
+        None => split(&reba_model::float::scientific(v)),
     };
     let kept = d.digits.trim_end_matches('0').len().max(1);
     d.digits.truncate(kept);
