@@ -214,56 +214,107 @@ async fn plain_requests_name_their_whole_url_to_a_proxy() {
     assert!(head.contains("proxy-authorization: basic bwu6chc="), "{head}");
 }
 
-/// A TLS server with a certificate for `localhost` that only its own authority vouches for.
-async fn tls_server() -> (String, String) {
-    let (ca, chain, key) = certificates();
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(b) = stream.read_u8().await else { return };
-                    head.push(b);
-                }
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret";
-                let _ = stream.write_all(answer).await;
-                let _ = stream.shutdown().await;
-            });
-        }
-    });
-    (format!("127.0.0.1:{port}"), ca)
+/// Accepts TLS connections for axum.
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
 }
 
-type Certificates =
-    (String, Vec<rustls::pki_types::CertificateDer<'static>>, rustls::pki_types::PrivateKeyDer<'static>);
+impl axum::serve::Listener for TlsListener {
+    type Io = tokio_rustls::server::TlsStream<TcpStream>;
+    type Addr = std::net::SocketAddr;
 
-fn certificates() -> Certificates {
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            if let Ok((stream, peer)) = self.tcp.accept().await
+                && let Ok(stream) = self.acceptor.accept(stream).await
+            {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// A TLS server with a certificate for `localhost` that only its own authority vouches for; it answers with the
+/// version of HTTP. If asked to, it wants a certificate from its clients.
+async fn tls_server(client_certificates: bool) -> String {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let chain = CertificateDer::from_pem_slice(include_bytes!("data/server.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(include_bytes!("data/server.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("data/server.key")).unwrap();
-    (include_str!("data/ca.pem").to_owned(), vec![chain], key)
+    let builder = if client_certificates {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(CA.as_bytes()).unwrap()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        builder.with_client_cert_verifier(verifier.build().unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap().to_string();
+    let listener = TlsListener { tcp, acceptor: tokio_rustls::TlsAcceptor::from(Arc::new(config)) };
+    let app = Router::new().fallback(any(|v: axum::http::Version| async move { format!("{v:?}") }));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+const CA: &str = include_str!("data/ca.pem");
+
+/// A configuration that trusts the server.
+fn trusting() -> String {
+    format!("tls_config:\n  server_name: localhost\n  ca: |\n    {}\n", CA.replace('\n', "\n    "))
+}
+
+#[tokio::test]
+async fn http2_is_spoken_unless_switched_off() {
+    let url = format!("https://{}/", tls_server(false).await);
+    let (_, version) = fetch(&client(&trusting()), &url).await.unwrap();
+    assert_eq!(version, "HTTP/2.0");
+    let (_, version) = fetch(&client(&format!("{}enable_http2: false", trusting())), &url).await.unwrap();
+    assert_eq!(version, "HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate() {
+    let url = format!("https://{}/", tls_server(true).await);
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    let with = format!("{}  cert_file: {data}/client.pem\n  key_file: {data}/client.key\n", trusting());
+    assert_eq!(fetch(&client(&with), &url).await.unwrap().1, "HTTP/2.0");
+    assert!(fetch(&client(&trusting()), &url).await.is_err());
+}
+
+#[tokio::test]
+async fn certificates_on_disk_are_read_again_when_they_change() {
+    let url = format!("https://{}/", tls_server(false).await);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ca.pem");
+    // A certificate, but not of an authority that vouches for the server.
+    std::fs::write(&file, include_str!("data/client.pem")).unwrap();
+    let c = client(&format!("tls_config: {{server_name: localhost, ca_file: '{}'}}", file.display()));
+    assert!(fetch(&c, &url).await.unwrap_err().to_string().contains("certificate"));
+    std::fs::write(&file, "no certificate").unwrap();
+    let e = fetch(&c, &url).await.unwrap_err();
+    assert_eq!(e.to_string(), format!("unable to use specified CA cert file {}", file.display()));
+    std::fs::write(&file, CA).unwrap();
+    assert_eq!(fetch(&c, &url).await.unwrap().1, "HTTP/2.0");
 }
 
 #[tokio::test]
 async fn certificates_are_checked_by_name_and_authority_also_through_a_proxy() {
-    let (address, ca) = tls_server().await;
+    let address = tls_server(false).await;
     let url = format!("https://{address}/");
-    let indented = ca.replace('\n', "\n    ");
-    let trusting = format!("tls_config:\n  server_name: localhost\n  ca: |\n    {indented}\n");
+    let trusting = trusting();
     let (_, body) = fetch(&client(&trusting), &url).await.unwrap();
-    assert_eq!(body, "secret");
+    assert_eq!(body, "HTTP/2.0");
     for config in [
         // The name does not fit, or nobody vouches for the certificate.
         trusting.replace("localhost", "other.example"),
@@ -273,11 +324,11 @@ async fn certificates_are_checked_by_name_and_authority_also_through_a_proxy() {
         assert!(e.to_string().contains("certificate"), "{e}");
     }
     let (_, body) = fetch(&client("tls_config: {insecure_skip_verify: true}"), &url).await.unwrap();
-    assert_eq!(body, "secret");
+    assert_eq!(body, "HTTP/2.0");
     let (proxy, seen) = proxy().await;
     let through =
         format!("{trusting}proxy_url: 'http://{proxy}'\nproxy_connect_header: {{X-Pass: [s3cret]}}\n");
-    assert_eq!(fetch(&client(&through), &url).await.unwrap().1, "secret");
+    assert_eq!(fetch(&client(&through), &url).await.unwrap().1, "HTTP/2.0");
     let head = seen.lock().unwrap()[0].clone();
     assert!(head.starts_with(&format!("CONNECT {address} HTTP/1.1\r\n")) && head.contains("X-Pass: s3cret"));
 }
