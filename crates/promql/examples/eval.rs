@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use reba_model::{Chunk, Labels, Series};
+use reba_model::{Chunk, ChunkBytes, Labels, Series, encode_floats};
 use reba_promql::{
     eval::{EvalOptions, Plan, PlanOptions, QueryTimes, Threads, eval, value::Value},
     syntax::{ParseOptions, parse},
@@ -23,10 +23,16 @@ fn counters(count: usize) -> Vec<Series> {
             ]);
             let step = (i % 17 + 1) as f64;
             let t: Vec<i64> = (0..samples).map(|k| k * 15_000).collect();
-            let v = (0..samples).map(|k| (k % 1000) as f64 * step).collect();
-            Series { labels, chunks: vec![Chunk::raw(t, v)] }
+            let v: Vec<f64> = (0..samples).map(|k| (k % 1000) as f64 * step).collect();
+            Series { labels, chunks: t.chunks(240).zip(v.chunks(240)).map(|(t, v)| sealed(t, v)).collect() }
         })
         .collect()
+}
+
+fn sealed(t: &[i64], v: &[f64]) -> Chunk {
+    let mut bytes = Vec::new();
+    encode_floats(t, v, &mut bytes);
+    Chunk::from_bytes(ChunkBytes::from(bytes.as_slice())).unwrap()
 }
 
 fn main() {

@@ -39,6 +39,11 @@ impl Evaluator<'_> {
                 Ok(Value::Vector(absent(&series, &call.absent, steps)))
             }
             Func::Timestamp => self.eval_timestamp(call, steps).map(Value::Vector),
+            Func::StartTimestamp => {
+                // Stores keep no start timestamps; upstream's answer is empty then, too.
+                self.eval_arg(call, 0, steps)?;
+                Ok(Value::Vector(Vec::new()))
+            }
             Func::LabelReplace => self.eval_label_replace(call, steps).map(Value::Vector),
             Func::LabelJoin => self.eval_label_join(call, steps).map(Value::Vector),
             Func::Sort | Func::SortDesc | Func::SortByLabel | Func::SortByLabelDesc => {
