@@ -120,7 +120,8 @@ impl RuleFile {
         let mut names = std::collections::BTreeSet::new();
         for group in yaml.groups.unwrap_or_default() {
             let at = group.referenced;
-            let group = group.value.unwrap_or_default();
+            // Upstream's YAML reader passes over items that are null.
+            let Some(group) = group.value else { continue };
             let name = group.name.clone().unwrap_or_default();
             if name.is_empty() {
                 check.fail(Some(at), "Groupname must not be empty".to_owned());
@@ -192,6 +193,13 @@ impl<'de> Deserialize<'de> for Millis {
     }
 }
 
+/// Labels or annotations; null is the empty text.
+type Texts = BTreeMap<String, Option<String>>;
+
+fn texts(texts: Option<Texts>) -> BTreeMap<String, String> {
+    texts.unwrap_or_default().into_iter().map(|(n, v)| (n, v.unwrap_or_default())).collect()
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileYaml {
@@ -206,7 +214,7 @@ struct GroupYaml {
     query_offset: Option<Millis>,
     limit: Option<i64>,
     rules: Option<Vec<Spanned<Option<RuleYaml>>>>,
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<Texts>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -217,8 +225,8 @@ struct RuleYaml {
     expr: Option<Spanned<String>>,
     r#for: Option<Millis>,
     keep_firing_for: Option<Millis>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
+    labels: Option<Texts>,
+    annotations: Option<Texts>,
 }
 
 struct Check<'a> {
@@ -238,7 +246,7 @@ impl Check<'_> {
     }
 
     fn group(&mut self, name: String, yaml: GroupYaml) -> RuleGroup {
-        let labels = yaml.labels.unwrap_or_default();
+        let labels = texts(yaml.labels);
         for label in labels.keys() {
             if !self.is_label_name(label) {
                 self.fail(None, format!("invalid label name: {label}"));
@@ -246,9 +254,9 @@ impl Check<'_> {
         }
         let labels = Labels::from_pairs(labels);
         let rules = yaml.rules.unwrap_or_default();
-        let rules = rules.into_iter().enumerate();
+        let rules = rules.into_iter().filter_map(|r| Some((r.referenced, r.value?))).enumerate();
         RuleGroup {
-            rules: rules.map(|(i, r)| self.rule(&name, i + 1, r, &labels)).collect(),
+            rules: rules.map(|(i, (at, r))| self.rule((&name, i + 1), at, r, &labels)).collect(),
             name,
             interval: yaml.interval.map(|m| m.0).filter(|ms| *ms > 0),
             query_offset: yaml.query_offset.map(|m| m.0),
@@ -257,9 +265,13 @@ impl Check<'_> {
         }
     }
 
-    fn rule(&mut self, group: &str, number: usize, yaml: Spanned<Option<RuleYaml>>, outer: &Labels) -> Rule {
-        let whole = yaml.referenced;
-        let yaml = yaml.value.unwrap_or_default();
+    fn rule(
+        &mut self,
+        (group, number): (&str, usize),
+        whole: Location,
+        yaml: RuleYaml,
+        outer: &Labels,
+    ) -> Rule {
         let text = |s: &Option<Spanned<String>>| s.as_ref().map_or(String::new(), |s| s.value.clone());
         let place = |s: &Option<Spanned<String>>| s.as_ref().map_or(whole, |s| s.referenced);
         let (record, alert, expr) = (text(&yaml.record), text(&yaml.alert), text(&yaml.expr));
@@ -282,8 +294,8 @@ impl Check<'_> {
                 Err(e) => fault(place(&yaml.expr), &format!("could not parse expression: {e}")),
             }
         }
-        let annotations = yaml.annotations.unwrap_or_default();
-        let labels = yaml.labels.unwrap_or_default();
+        let annotations = texts(yaml.annotations);
+        let labels = texts(yaml.labels);
         if !record.is_empty() {
             let of_alerts = [
                 (!annotations.is_empty(), "annotations"),

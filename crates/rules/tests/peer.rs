@@ -237,3 +237,79 @@ async fn templates_print_as_under_promtool() {
     });
     must_agree(&promtool, &rules, &test);
 }
+
+/// Rules in the braces of a group's only rule.
+const RULES: &[&str] = &[
+    "record: a, expr: up",
+    "record: a-b, expr: up",
+    "record: 1a, expr: up",
+    "alert: 'My Alert!', expr: up",
+    "alert: A, expr: up, for: 1m, keep_firing_for: 2m",
+    "record: a, expr: up, keep_firing_for: 2m",
+    "record: a, expr: up, for: 2m",
+    "record: a, expr: up, annotations: {a: b}",
+    "alert: A, expr: up, labels: {a-b: c}",
+    "alert: A, expr: up, labels: {__name__: c}",
+    "alert: A, expr: up, annotations: {a-b: c}",
+    "alert: A, expr: up, annotations: {__name__: c}",
+    "record: a, expr: up, labels: {a: '{{ bad'}",
+    "alert: A, expr: up, labels: {a: '{{ bad'}",
+    "alert: A, expr: up, labels: {a: '{{ $labels.x }}'}",
+    "alert: A, expr: up, annotations: {a: '{{ $lables.x }}'}",
+    "alert: A, expr: up, annotations: {a: '{{ template \"x\" }}'}",
+    "alert: A",
+    "expr: up",
+    "record: a, alert: b, expr: up",
+    "record: a, expr: 'sum('",
+    "record: a, expr: 'up[5m]'",
+    "record: a, expr: 1",
+    "alert: A, expr: up, for: 5",
+    "alert: A, expr: up, for: 0",
+    "alert: A, expr: up, for: 1.5h",
+    "alert: A, expr: up, labels: {a: 1, b: true, c: 1.50, d: null}",
+    "alert: A, expr: up, labels: [a]",
+    "alert: A, expr: up, foo: bar",
+    "alert: A, expr: [up]",
+    "alert: A, expr: '{}'",
+];
+
+/// Whole files.
+const FILES: &[&str] = &[
+    "",
+    "groups:\n",
+    "groups: {}\n",
+    "foo: bar\n",
+    "groups:\n- name: g\n",
+    "groups:\n- rules: []\n",
+    "groups:\n- name: g\n- name: g\n",
+    "groups:\n- name: g\n  interval: 5x\n",
+    "groups:\n- name: g\n  interval: 0s\n  limit: 5\n",
+    "groups:\n- name: 5\n  rules: [{record: a, expr: up}]\n",
+    "groups:\n- name: g\n  name: h\n",
+    "groups:\n-\n",
+    "groups:\n- name: g\n  rules:\n  -\n",
+    "groups:\n- name: g\n  rules: &r\n  - {record: a, expr: up}\n- name: h\n  rules: *r\n",
+];
+
+#[test]
+fn files_are_accepted_and_refused_as_under_promtool() {
+    let Some(promtool) = promtool() else {
+        println!("skipped: no promtool in target/peers");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.yml");
+    let whole = RULES.iter().map(|rule| format!("groups:\n- name: g\n  rules:\n  - {{{rule}}}\n"));
+    let options = FileOptions { names: reba_model::NameScheme::Legacy, ..FileOptions::default() };
+    let mut wrong = Vec::new();
+    for text in whole.chain(FILES.iter().map(|f| (*f).to_owned())) {
+        std::fs::write(&path, &text).unwrap();
+        let output =
+            Command::new(&promtool).args(["check", "rules", "--lint=none"]).arg(&path).output().unwrap();
+        let ours = RuleFile::parse("r.yml", &text, &options);
+        if ours.is_ok() != output.status.success() {
+            wrong.push(format!("{text}\n{ours:?}\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
