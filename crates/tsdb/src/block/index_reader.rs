@@ -218,3 +218,83 @@ impl LabelIndex for Index {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use reba_disk::{Env, FaultFs, ManualClock};
+    use reba_model::Labels;
+
+    use super::{super::index_writer::IndexWriter, *};
+
+    /// The bytes of an index over a hundred series.
+    fn written() -> Vec<u8> {
+        let env = Env { fs: Arc::new(FaultFs::new()), clock: Arc::new(ManualClock::new(0)) };
+        let dir = env.dir("/i").unwrap();
+        let mut all: Vec<Labels> = (0..100)
+            .map(|i| {
+                Labels::from_pairs([("job", "j"), ("id", &format!("{i}")), ("mod", &format!("{}", i % 7))])
+            })
+            .collect();
+        all.sort();
+        let mut index = IndexWriter::default();
+        for labels in &all {
+            index.add(labels, &[0]);
+        }
+        index.finish(dir.writer("index").unwrap()).unwrap();
+        dir.read("index").unwrap()
+    }
+
+    fn open(data: Vec<u8>) -> Result<Index, BadIndex> {
+        Index::open(Arc::new(Mapped::from_vec(data)))
+    }
+
+    /// Everything that a query may do.
+    fn exercise(index: &Index) -> Result<(), BadIndex> {
+        let mut pairs = Vec::new();
+        for name in index.names().unwrap_or_default() {
+            let mut out = RoaringBitmap::new();
+            index.union_where(name, "1", &mut |_| true, &mut out)?;
+        }
+        for id in index.equal("mod", "3")? {
+            index.series(id, &mut pairs)?;
+            for pair in &pairs {
+                index.pair(*pair)?;
+            }
+        }
+        index.equal("nothing", "x").map(drop)
+    }
+
+    #[test]
+    fn what_is_written_is_found() {
+        let index = open(written()).unwrap();
+        assert_eq!((index.len(), index.names().unwrap()), (100, vec!["id", "job", "mod"]));
+        assert_eq!(index.equal("job", "j").unwrap().len(), 100);
+        assert_eq!(index.equal("mod", "0").unwrap().len(), 15);
+        let mut out = RoaringBitmap::new();
+        index.union_where("id", "1", &mut |v| v.len() == 2, &mut out).unwrap();
+        assert_eq!(out.len(), 10);
+        exercise(&index).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn damage_behind_a_right_checksum_is_an_error_and_no_panic(
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..20),
+        ) {
+            let mut data = written();
+            let end = data.len() - 12;
+            for (at, byte) in changes {
+                let at = INDEX_MAGIC.len() + at.index(end - INDEX_MAGIC.len());
+                data[at] = byte;
+            }
+            let sum = checksum(&data[..end]).to_le_bytes();
+            data[end..end + 4].copy_from_slice(&sum);
+            if let Ok(index) = open(data) {
+                let _ = exercise(&index);
+            }
+        }
+    }
+}

@@ -20,7 +20,7 @@ use super::{
     tombstones::{Tombstones, strike},
     writer::WriteError,
 };
-use crate::{matching::resolve, varint::Reader};
+use crate::{head::chunk_bytes, matching::resolve, varint::Reader};
 
 /// An open block.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Block {
     ) -> Result<(), QueryError> {
         let mut buffers = Buffers::default();
         let ids = resolve(&self.index, request.matchers).map_err(|e| self.bad(e))?;
-        let mut unpaid = 0;
+        let (mut unpaid, mut bytes) = (0, 0);
         for id in ids {
             let mut chunks = Vec::new();
             self.read(id, request.range, &mut buffers, &mut chunks).map_err(|e| self.broken(&e))?;
@@ -192,14 +192,15 @@ impl Block {
                 continue;
             }
             unpaid += 1;
+            bytes += chunk_bytes(&chunks);
             if unpaid == SERIES_PER_CHECK {
-                request.budget.spend(unpaid, 0)?;
-                unpaid = 0;
+                request.budget.spend(unpaid, bytes)?;
+                (unpaid, bytes) = (0, 0);
             }
             let labels = self.labels(&buffers.pairs, &mut buffers.text).map_err(|e| self.bad(e))?;
             out.push(Series { labels, chunks });
         }
-        Ok(request.budget.spend(unpaid, 0)?)
+        Ok(request.budget.spend(unpaid, bytes)?)
     }
 
     /// Series that match any of `sets`; `None`: all.

@@ -34,6 +34,7 @@ pub(crate) use append::AppendScratch;
 pub(crate) use chunk_files::{ChunkFiles, ChunkLocation};
 pub(crate) use exemplars::Exemplars;
 pub(crate) use idle::IdleSeries;
+pub(crate) use query::chunk_bytes;
 pub(crate) use recover::Recovery;
 pub(crate) use series::{HeadSeries, Sealed, SealedData};
 pub(crate) use shard::Shard;

@@ -1,11 +1,11 @@
 //! Reading the head.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
 };
 
-use reba_model::{Labels, Matcher, Series, TimeRange};
+use reba_model::{Chunk, Labels, METRIC_NAME, Matcher, PackedPair, Series, TimeRange};
 use reba_storage::{Budget, QueryError, SelectRequest, StoreStats, TopEntry};
 use roaring::RoaringBitmap;
 
@@ -14,6 +14,12 @@ use crate::matching::resolve;
 
 /// Series between two looks at the budget.
 const SERIES_PER_CHECK: u64 = 256;
+
+/// Bytes that chunks take, for the budget.
+pub(crate) fn chunk_bytes(chunks: &[Chunk]) -> u64 {
+    let bytes = |c: &Chunk| c.as_bytes().or(c.value_bytes()).map_or(c.samples() as usize * 16, <[u8]>::len);
+    chunks.iter().map(bytes).sum::<usize>() as u64
+}
 
 fn ok<T>(result: Result<T, Infallible>) -> T {
     match result {
@@ -46,7 +52,7 @@ impl Head {
         }
         let mut text = String::new();
         for shard in self.snapshot() {
-            let mut unpaid = 0;
+            let (mut unpaid, mut bytes) = (0, 0);
             for slot in &ok(resolve(&*shard, request.matchers)) {
                 let Some(series) = shard.get(slot).filter(|s| s.overlaps(request.range)) else { continue };
                 let mut chunks = Vec::with_capacity(series.sealed.len() + 1);
@@ -55,13 +61,14 @@ impl Head {
                     continue;
                 }
                 unpaid += 1;
+                bytes += chunk_bytes(&chunks);
                 if unpaid == SERIES_PER_CHECK {
-                    request.budget.spend(unpaid, 0)?;
-                    unpaid = 0;
+                    request.budget.spend(unpaid, bytes)?;
+                    (unpaid, bytes) = (0, 0);
                 }
                 out.push(Series { labels: shard.labels(series, &mut text), chunks });
             }
-            request.budget.spend(unpaid, 0)?;
+            request.budget.spend(unpaid, bytes)?;
         }
         Ok(())
     }
@@ -131,43 +138,55 @@ impl Head {
     }
 
     pub(crate) fn stats(&self, limit: usize) -> StoreStats {
-        let mut by_metric: BTreeMap<String, u64> = BTreeMap::new();
-        let mut by_pair: BTreeMap<String, u64> = BTreeMap::new();
-        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut chunks = 0;
-        for shard in self.snapshot() {
-            for (name, ids) in shard.pairs.names() {
-                for id in ids {
-                    let pair = shard.pairs.get(*id);
-                    let n = pair.postings.len();
-                    if name == reba_model::METRIC_NAME {
-                        *by_metric.entry(pair.value().to_owned()).or_default() += n;
-                    }
-                    *by_pair.entry(format!("{name}={}", pair.value())).or_default() += n;
-                    values.entry(name.to_owned()).or_default().insert(pair.value().to_owned());
-                }
-            }
-            chunks += shard.iter().map(|(_, s)| s.chunk_count()).sum::<u64>();
+        let shards = self.snapshot();
+        // Series by pair; a pair may be in several shards.
+        let mut pairs: HashMap<&str, u64> = HashMap::new();
+        for id in shards
+            .iter()
+            .flat_map(|s| s.pairs.names().flat_map(move |(_, ids)| ids.iter().map(move |id| (s, *id))))
+        {
+            let pair = id.0.pairs.get(id.1);
+            *pairs.entry(pair.packed()).or_default() += pair.postings.len();
         }
-        let counts =
-            |f: fn(&BTreeSet<String>) -> u64| values.iter().map(|(n, v)| (n.clone(), f(v))).collect();
+        let mut by_metric = Vec::new();
+        let mut values: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (packed, n) in &pairs {
+            let Some(pair) = PackedPair::read(packed, 0) else { continue };
+            if pair.name == METRIC_NAME {
+                by_metric.push((pair.value, *n));
+            }
+            let (count, bytes) = values.entry(pair.name).or_default();
+            *count += 1;
+            *bytes += pair.value.len() as u64;
+        }
+        let plain = |list: Vec<(&str, u64)>| top(list, limit, str::to_owned);
+        let text = |packed: &str| {
+            PackedPair::read(packed, 0).map_or(String::new(), |p| format!("{}={}", p.name, p.value))
+        };
+        let chunks = shards.iter().flat_map(|s| s.iter()).map(|(_, s)| s.chunk_count()).sum();
+        let oldest =
+            shards.iter().flat_map(|s| s.iter()).filter_map(|(_, s)| s.range()).map(|r| r.start).min();
         StoreStats {
             series: self.series_count(),
-            label_pairs: values.values().map(|v| v.len() as u64).sum(),
+            label_pairs: pairs.len() as u64,
             chunks,
-            min_time: self.min_time(),
+            min_time: oldest.unwrap_or(i64::MAX),
             max_time: self.max_time(),
-            series_by_metric: top(by_metric.into_iter().collect(), limit),
-            values_by_label: top(counts(|v| v.len() as u64), limit),
-            bytes_by_label: top(counts(|v| v.iter().map(|s| s.len() as u64).sum()), limit),
-            series_by_pair: top(by_pair.into_iter().collect(), limit),
+            series_by_metric: plain(by_metric),
+            values_by_label: plain(values.iter().map(|(n, v)| (*n, v.0)).collect()),
+            bytes_by_label: plain(values.iter().map(|(n, v)| (*n, v.1)).collect()),
+            series_by_pair: top(pairs.into_iter().collect(), limit, text),
         }
     }
 }
 
 /// The largest entries, ties by name.
-fn top(mut entries: Vec<(String, u64)>, limit: usize) -> Vec<TopEntry> {
-    entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    entries.truncate(limit);
-    entries.into_iter().map(|(name, value)| TopEntry { name, value }).collect()
+fn top(mut entries: Vec<(&str, u64)>, limit: usize, name: impl Fn(&str) -> String) -> Vec<TopEntry> {
+    let order = |a: &(&str, u64), b: &(&str, u64)| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0));
+    if limit < entries.len() {
+        entries.select_nth_unstable_by(limit, order);
+        entries.truncate(limit);
+    }
+    entries.sort_unstable_by(order);
+    entries.into_iter().map(|(n, value)| TopEntry { name: name(n), value }).collect()
 }
