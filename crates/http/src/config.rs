@@ -8,14 +8,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Secret, Url};
+use crate::{Secret, TlsConfig, Url};
 
 /// Why a configuration is not valid, in upstream's words.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-fn refuse<T>(text: &str) -> Result<T, ConfigError> {
+pub(crate) fn refuse<T>(text: &str) -> Result<T, ConfigError> {
     Err(ConfigError(text.to_owned()))
 }
 
@@ -87,58 +87,6 @@ pub struct OAuth2 {
     /// Headers for the proxy's `CONNECT`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub proxy_connect_header: BTreeMap<String, Vec<Secret>>,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum TlsVersion {
-    /// 1.0; as a lower bound it means 1.2, the oldest that is spoken here.
-    #[serde(rename = "TLS10")]
-    Tls10,
-    /// 1.1; as a lower bound it means 1.2.
-    #[serde(rename = "TLS11")]
-    Tls11,
-    /// 1.2.
-    #[serde(rename = "TLS12")]
-    Tls12,
-    /// 1.3.
-    #[serde(rename = "TLS13")]
-    Tls13,
-}
-
-/// TLS of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// Certificates (PEM) of the authorities that are trusted instead of the system's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
-    /// The client's certificate (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert: Option<String>,
-    /// The client's key (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<Secret>,
-    /// File of authorities.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<PathBuf>,
-    /// File of the client's certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert_file: Option<PathBuf>,
-    /// File of the client's key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_file: Option<PathBuf>,
-    /// The name that the server's certificate must carry, instead of the host's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-    /// Whether any certificate will do.
-    pub insecure_skip_verify: bool,
-    /// The oldest version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_version: Option<TlsVersion>,
-    /// The newest version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_version: Option<TlsVersion>,
 }
 
 /// Values of one header of [`HttpClientConfig::http_headers`].
@@ -245,15 +193,15 @@ fn is_set<T>(v: Option<&T>, empty: impl Fn(&T) -> bool) -> bool {
     v.is_some_and(|v| !empty(v))
 }
 
-fn has_text(v: Option<&String>) -> bool {
+pub(crate) fn has_text(v: Option<&String>) -> bool {
     is_set(v, String::is_empty)
 }
 
-fn has_secret(v: Option<&Secret>) -> bool {
+pub(crate) fn has_secret(v: Option<&Secret>) -> bool {
     is_set(v, Secret::is_empty)
 }
 
-fn has_path(v: Option<&PathBuf>) -> bool {
+pub(crate) fn has_path(v: Option<&PathBuf>) -> bool {
     is_set(v, |p| p.as_os_str().is_empty())
 }
 
@@ -458,53 +406,6 @@ impl OAuth2 {
     }
 }
 
-impl TlsConfig {
-    /// Checks that no part is given twice, and a certificate only with its key.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let (ca_file, cert_file, key_file) = (
-            has_path(self.ca_file.as_ref()),
-            has_path(self.cert_file.as_ref()),
-            has_path(self.key_file.as_ref()),
-        );
-        let (ca, cert, key) =
-            (has_text(self.ca.as_ref()), has_text(self.cert.as_ref()), has_secret(self.key.as_ref()));
-        if ca && ca_file {
-            return refuse("at most one of ca and ca_file must be configured");
-        }
-        if cert && cert_file {
-            return refuse("at most one of cert and cert_file must be configured");
-        }
-        if key && key_file {
-            return refuse("at most one of key and key_file must be configured");
-        }
-        match (cert || cert_file, key || key_file) {
-            (true, false) => refuse(
-                "exactly one of key or key_file must be configured when a client certificate is configured",
-            ),
-            (false, true) => {
-                refuse("exactly one of cert or cert_file must be configured when a client key is configured")
-            }
-            _ if self.max_version.is_some() && self.max_version < self.min_version => refuse(
-                "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
-            ),
-            _ => Ok(()),
-        }
-    }
-
-    /// Joins relative file names with `dir`.
-    pub fn set_directory(&mut self, dir: &Path) {
-        for file in self.files_mut() {
-            if !file.as_os_str().is_empty() {
-                *file = dir.join(&*file);
-            }
-        }
-    }
-
-    fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [&mut self.ca_file, &mut self.cert_file, &mut self.key_file].into_iter().flatten()
-    }
-}
-
 /// The keys that concern proxies, which the client and its OAuth 2.0 part share.
 #[derive(Clone, Copy, Debug)]
 pub struct ProxyConfig<'a> {
@@ -536,55 +437,6 @@ impl ProxyConfig<'_> {
         }
         Ok(())
     }
-}
-
-/// Declares a serde struct that also has all keys of [`HttpClientConfig`], as upstream inlines them, and gives it
-/// `http_client(&mut self, defaults) -> HttpClientConfig`. (`serde(flatten)` would lose positions and refuse to
-/// refuse unknown keys.)
-#[macro_export]
-macro_rules! with_http_client_keys {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
-        $(#[$meta])*
-        $vis struct $name {
-            $($fields)*
-            basic_auth: Option<$crate::BasicAuth>,
-            authorization: Option<$crate::Authorization>,
-            oauth2: Option<$crate::OAuth2>,
-            bearer_token: Option<$crate::Secret>,
-            bearer_token_file: Option<::std::path::PathBuf>,
-            tls_config: Option<$crate::TlsConfig>,
-            follow_redirects: Option<bool>,
-            enable_http2: Option<bool>,
-            proxy_url: Option<$crate::Url>,
-            no_proxy: Option<String>,
-            proxy_from_environment: Option<bool>,
-            proxy_connect_header: Option<::std::collections::BTreeMap<String, Vec<$crate::Secret>>>,
-            http_headers: Option<::std::collections::BTreeMap<String, $crate::HeaderValues>>,
-        }
-
-        impl $name {
-            /// Moves the client's keys out; what was left out has the value of `defaults`.
-            fn http_client(&mut self, defaults: $crate::HttpClientConfig) -> $crate::HttpClientConfig {
-                $crate::HttpClientConfig {
-                    basic_auth: self.basic_auth.take(),
-                    authorization: self.authorization.take(),
-                    oauth2: self.oauth2.take(),
-                    bearer_token: self.bearer_token.take(),
-                    bearer_token_file: self.bearer_token_file.take(),
-                    tls_config: self.tls_config.take(),
-                    follow_redirects: self.follow_redirects.unwrap_or(defaults.follow_redirects),
-                    enable_http2: self.enable_http2.unwrap_or(defaults.enable_http2),
-                    proxy_url: self.proxy_url.take(),
-                    no_proxy: self.no_proxy.take(),
-                    proxy_from_environment: self
-                        .proxy_from_environment
-                        .unwrap_or(defaults.proxy_from_environment),
-                    proxy_connect_header: self.proxy_connect_header.take().unwrap_or_default(),
-                    http_headers: self.http_headers.take().unwrap_or_default(),
-                }
-            }
-        }
-    };
 }
 
 #[cfg(test)]

@@ -13,19 +13,21 @@ mod config;
 mod connect;
 mod error;
 mod files;
+mod inline;
 mod proxy;
 mod secret;
 mod tls;
+mod tls_config;
 mod transport;
 mod url;
 
 pub use body::BodyBuffer;
 pub use client::{Client, Request, Response};
 pub use config::{
-    Authorization, BasicAuth, ConfigError, HeaderValues, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig,
-    TlsVersion,
+    Authorization, BasicAuth, ConfigError, HeaderValues, HttpClientConfig, OAuth2, ProxyConfig,
 };
 pub use error::HttpError;
 pub use proxy::ProxyEnv;
 pub use secret::{SECRET_TEXT, Secret};
+pub use tls_config::{TlsConfig, TlsVersion};
 pub use url::{Url, UrlError};
