@@ -185,76 +185,128 @@ fn translate(pattern: &str) -> Result<String, &'static str> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let chars: Vec<char> = pattern.chars().collect();
     let mut i = 0;
-    let mut class_start = None;
     let mut repeated = false;
-    while i < chars.len() {
-        let c = chars[i];
-        let repetition = if class_start.is_none() { repetition_len(&chars[i..]) } else { 0 };
+    while let Some(c) = chars.get(i) {
+        let rest = &chars[i..];
+        let repetition = repetition_len(rest)?;
         if repetition > 0 {
             // Go refuses to repeat a repetition; the regex crate would take it as nested.
             if repeated {
                 return Err("invalid nested repetition operator");
             }
-            let lazy = usize::from(chars.get(i + repetition) == Some(&'?'));
-            out.extend(&chars[i..i + repetition + lazy]);
+            let lazy = usize::from(rest.get(repetition) == Some(&'?'));
+            out.extend(&rest[..repetition + lazy]);
             i += repetition + lazy;
             repeated = true;
             continue;
         }
         repeated = false;
-        match (c, class_start) {
-            ('\\', _) => i += translate_escape(&chars[i..], class_start.is_some(), &mut out)?,
-            ('[', None) => {
-                out.push('[');
-                i += 1;
-                if chars.get(i) == Some(&'^') {
-                    out.push('^');
-                    i += 1;
-                }
-                class_start = Some(i);
-            }
-            ('[', Some(_)) if chars.get(i + 1) == Some(&':') => {
-                let end = (i + 2..chars.len().min(i + 16))
-                    .find(|j| chars[*j] == ':' && chars.get(j + 1) == Some(&']'));
-                if let Some(end) = end {
-                    out.extend(&chars[i..=end + 1]);
-                    i = end + 2;
-                } else {
-                    out.push_str("\\[");
-                    i += 1;
-                }
-            }
-            (']', Some(start)) => {
-                if i == start {
-                    out.push_str("\\]");
-                } else {
-                    out.push(']');
-                    class_start = None;
-                }
-                i += 1;
-            }
-            ('[' | '&' | '~', Some(_)) => {
-                out.push('\\');
-                out.push(c);
-                i += 1;
-            }
-            ('(', None) if chars.get(i + 1) == Some(&'?') => {
-                out.push_str("(?");
-                i += 2;
-            }
-            ('{' | '}', None) => {
+        match c {
+            '\\' => i += translate_escape(rest, false, &mut out)?,
+            '[' => i += translate_class(rest, &mut out)?,
+            '(' if rest.get(1) == Some(&'?') => i += translate_group(rest, &mut out)?,
+            '{' | '}' => {
                 // The braces of a repetition are written above; any other one is plain text.
                 out.push('\\');
-                out.push(c);
+                out.push(*c);
                 i += 1;
             }
             _ => {
-                out.push(c);
+                out.push(*c);
                 i += 1;
             }
         }
     }
     Ok(out)
+}
+
+/// Names between `[:` and `:]`.
+const POSIX_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
+];
+
+/// Writes a class `[…]`; returns how many characters of the source it took.
+fn translate_class(rest: &[char], out: &mut String) -> Result<usize, &'static str> {
+    let mut i = 1;
+    out.push('[');
+    if rest.get(i) == Some(&'^') {
+        out.push('^');
+        i += 1;
+    }
+    let start = i;
+    loop {
+        let item = rest.get(i..).unwrap_or_default();
+        match item {
+            [] => return Err("missing closing ]"),
+            [']', ..] if i > start => {
+                out.push(']');
+                return Ok(i + 1);
+            }
+            ['[', ':', name @ ..] => {
+                // Without an end it is the character `[`.
+                let end = name.windows(2).take(16).position(|w| w == [':', ']']);
+                let Some(end) = end else {
+                    i += translate_range(item, out)?;
+                    continue;
+                };
+                let name: String = name[..end].iter().collect();
+                if !POSIX_CLASSES.contains(&name.strip_prefix('^').unwrap_or(&name)) {
+                    return Err("invalid character class range");
+                }
+                out.push_str(&format!("[:{name}:]"));
+                i += end + 4;
+            }
+            ['\\', 'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P', ..] => {
+                i += translate_escape(item, true, out)?;
+            }
+            _ => i += translate_range(item, out)?,
+        }
+    }
+}
+
+/// Writes a character of a class, or a range of them: `a`, `a-z`. Only a `-` before the end of the class is plain
+/// text behind a character.
+fn translate_range(rest: &[char], out: &mut String) -> Result<usize, &'static str> {
+    let low = translate_class_char(rest, out)?;
+    match rest.get(low..).unwrap_or_default() {
+        ['-', ']', ..] | ['-'] => Ok(low),
+        ['-', '\\', 'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P', ..] => {
+            Err("invalid character class range")
+        }
+        ['-', high @ ..] => {
+            out.push('-');
+            Ok(low + 1 + translate_class_char(high, out)?)
+        }
+        _ => Ok(low),
+    }
+}
+
+/// Writes one character of a class, escaped if the regex crate might take it for an operator.
+fn translate_class_char(rest: &[char], out: &mut String) -> Result<usize, &'static str> {
+    match rest.first() {
+        None => Err("missing closing ]"),
+        Some('\\') => translate_escape(rest, true, out),
+        Some(c) => {
+            if matches!(c, '[' | ']' | '&' | '~' | '-' | '^') {
+                out.push('\\');
+            }
+            out.push(*c);
+            Ok(1)
+        }
+    }
+}
+
+/// Writes the beginning `(?…` of a group; returns how many characters of the source it took. Of the flags of the
+/// regex crate Go has four.
+fn translate_group(rest: &[char], out: &mut String) -> Result<usize, &'static str> {
+    let flags = rest[2..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == '-').count();
+    let ends = matches!(rest.get(2 + flags), Some(')' | ':'));
+    if ends && !rest[2..2 + flags].iter().all(|c| matches!(c, 'i' | 'm' | 's' | 'U' | '-')) {
+        return Err("invalid or unsupported Perl syntax");
+    }
+    out.push_str("(?");
+    Ok(2)
 }
 
 /// Writes one escape; returns how many characters of the source it took.
@@ -279,7 +331,12 @@ fn translate_escape(rest: &[char], in_class: bool, out: &mut String) -> Result<u
             return Ok(end.map_or(rest.len(), |e| e + 2));
         }
         ('<' | '>', _) => out.push(*c),
-        ('C', _) => return Err("invalid escape sequence"),
+        ('x' | 'p' | 'P', _) if rest.get(2) == Some(&'{') => {
+            let end = rest.iter().take(64).position(|c| *c == '}').ok_or("invalid escape sequence")?;
+            out.extend(&rest[..=end]);
+            return Ok(end + 1);
+        }
+        ('C' | 'u' | 'U', _) => return Err("invalid escape sequence"),
         ('0'..='7', _) => {
             // An octal escape, which the regex crate refuses; `\1` to `\7` alone are back-references: an error.
             let digits: String = rest[1..].iter().take(3).take_while(|c| ('0'..='7').contains(*c)).collect();
@@ -298,19 +355,24 @@ fn translate_escape(rest: &[char], in_class: bool, out: &mut String) -> Result<u
     Ok(2)
 }
 
-/// Length of the repetition that starts here: `*`, `+`, `?`, `{n}`, `{n,}` or `{n,m}`; 0 if there is none.
-fn repetition_len(rest: &[char]) -> usize {
+/// Length of the repetition that starts here: `*`, `+`, `?`, `{n}`, `{n,}` or `{n,m}`; 0 if there is none. Go counts
+/// to a thousand.
+fn repetition_len(rest: &[char]) -> Result<usize, &'static str> {
     match rest.first() {
-        Some('*' | '+' | '?') => return 1,
+        Some('*' | '+' | '?') => return Ok(1),
         Some('{') => {}
-        _ => return 0,
+        _ => return Ok(0),
     }
     // Counts are short; to look farther for each of many braces would take time in proportion to their square.
-    let Some(end) = rest.iter().take(16).position(|c| *c == '}') else { return 0 };
+    let Some(end) = rest.iter().take(16).position(|c| *c == '}') else { return Ok(0) };
     let body: String = rest[1..end].iter().collect();
     let (min, max) = body.split_once(',').unwrap_or((&body, "0"));
     let digits = |s: &str| s.chars().all(|c| c.is_ascii_digit());
-    if !min.is_empty() && digits(min) && digits(max) { end + 1 } else { 0 }
+    if min.is_empty() || !digits(min) || !digits(max) {
+        return Ok(0);
+    }
+    let too_large = |s: &str| !s.is_empty() && s.parse::<u32>().is_ok_and(|n| n > 1000);
+    if too_large(min) || too_large(max) { Err("invalid repeat count") } else { Ok(end + 1) }
 }
 
 const META: &[char] = &['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'];
@@ -362,12 +424,35 @@ mod tests {
             ("", "", "x"),
             ("a|b|", "", "c"),
             ("}", "}", "{"),
+            ("[+--]", "-", "a"),
+            ("[--a]", "0", "b"),
+            ("[a-]", "-", "b"),
+            ("[[a]", "[", "b"),
+            (r"\x{61}+", "aa", "x"),
+            (r"\p{Greek}", "α", "a"),
         ] {
             let r = GoRegex::anchored(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
             assert!(r.is_match(yes), "{pattern} must match {yes:?}");
             assert!(!r.is_match(no), "{pattern} must not match {no:?}");
         }
-        for pattern in ["(", "a)(b", "*", r"\1", "[", "(?=a)", "a**", "a*+", "a??*", "a{2}{3}", "(?i)*"] {
+        for pattern in [
+            "(",
+            "a)(b",
+            "*",
+            r"\1",
+            "[",
+            "(?=a)",
+            "a**",
+            "a*+",
+            "a??*",
+            "a{2}{3}",
+            "(?i)*",
+            "(?x)a",
+            r"\u0041",
+            "a{1001}",
+            "[[:foo:]]",
+            r"[a-\d]",
+        ] {
             assert!(GoRegex::anchored(pattern).is_err(), "{pattern}");
         }
     }
