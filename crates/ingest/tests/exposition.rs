@@ -1,5 +1,5 @@
 //! The exposition parsers against upstream's test data and against arbitrary bytes.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -43,13 +43,14 @@ impl Random {
 type Step = fn(&mut Random, f64, usize) -> f64;
 
 /// Kinds of series: name and how a value follows from the one before.
-const KINDS: [(&str, f64, Step); 10] = [
+const KINDS: [(&str, f64, Step); 11] = [
     ("constant", 42.0, |_, v, _| v),
     ("slow counter", 1_000.0, |r, v, _| v + f64::from(u8::from(r.below(20) == 0))),
     ("counter, resets", 100_000.0, |r, v, _| if r.below(400) == 0 { 0.0 } else { v + r.below(40) as f64 }),
     ("histogram bucket", 5_000.0, |r, v, _| v + r.below(9) as f64),
     ("CPU seconds (2 decimals)", 12_345.67, |r, v, _| ((v + r.unit() * 0.6) * 100.0).round() / 100.0),
     ("float sum", 1_234.5, |r, v, _| v + r.unit() * 3.0),
+    ("float sum, mostly idle", 1_234.5, |r, v, _| if r.below(5) == 0 { v + r.unit() * 3.0 } else { v }),
     ("integer gauge", 200.0, |r, v, _| (v + r.normal() * 4.0).round().max(0.0)),
     ("bytes gauge (pages)", 5e8, |r, v, _| ((v / 4096.0 + r.normal() * 200.0).round() * 4096.0).abs()),
     ("gauge, 2 decimals", 50.0, |r, v, _| ((v + r.normal()) * 100.0).round() / 100.0),

@@ -174,7 +174,7 @@ fn a_full_chunk_takes_no_sample_and_can_be_used_again() {
 #[test]
 fn a_reset_a_restart_and_a_late_scrape_hardly_cost_anything() {
     let mut t: Vec<i64> = (0..240).map(|i| i * 15_000).collect();
-    let mut v: Vec<f64> = (0..240).map(|i| 100.0 + (i * i % 40 + i * 20) as f64).collect();
+    let mut v: Vec<f64> = (0..240).map(|i| 100.0 + f64::from(i * i % 40 + i * 20)).collect();
     let size = |t: &[i64], v: &[f64]| {
         let mut out = Vec::new();
         encode_floats(t, v, &mut out);
