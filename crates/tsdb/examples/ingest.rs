@@ -1,6 +1,8 @@
 //! Measures the store alone: samples per CPU-second, bytes per sample, memory per series, restart, queries.
 //!
-//! `cargo run --release -p reba-tsdb --example ingest -- [SERIES] [SAMPLES-PER-SERIES] [PER-REQUEST] [STEP-SECONDS]`
+//! `cargo run --release -p reba-tsdb --example ingest -- [SERIES] [SAMPLES-PER-SERIES] [PER-REQUEST] [STEP-SECONDS] [JITTER-MS]`
+//!
+//! Jitter moves all samples of one target and one time together, as a late scrape does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::too_many_lines)]
 
 use std::{sync::Arc, time::Instant};
@@ -97,6 +99,7 @@ fn main() {
     let args: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let get = |i: usize, default: usize| args.get(i).copied().unwrap_or(default);
     let (n, samples, per_request, step_s) = (get(0, 20_000), get(1, 160), get(2, 1), get(3, 15) as i64);
+    let jitter = get(4, 0) as u64;
     let dir = tempfile::tempdir().unwrap();
     let start = 1_700_000_000_000 / 7_200_000 * 7_200_000;
     let clock = Arc::new(ManualClock::new(start));
@@ -119,8 +122,14 @@ fn main() {
             let mut batch = WriteBatch::default();
             for i in first..(first + 2000 / per_request).min(n) {
                 for j in 0..per_request {
+                    let scrape = ((i / 1000) * 7919 + (round * per_request + j) * 104_729) as u64;
+                    let late = if jitter > 0 {
+                        (scrape.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % jitter
+                    } else {
+                        0
+                    };
                     values[i] = step(i % 1000, values[i], &mut rng);
-                    let t = t0 + j as i64 * step_s * 1000 + (i / 1000) as i64 * 7;
+                    let t = t0 + j as i64 * step_s * 1000 + (i / 1000) as i64 * 7 + late as i64;
                     batch.floats.push(FloatSample { series: refs[i], t, v: values[i] });
                 }
             }
@@ -129,7 +138,7 @@ fn main() {
         clock.advance(step_s * 1000 * per_request as i64);
         let c = cpu();
         for batch in &requests {
-            let report = db.append(batch, AppendMode::Partial).unwrap();
+            let report = db.append(batch, AppendMode::AllOrNothing).unwrap();
             assert_eq!(report.appended, batch.floats.len(), "{:?}", report.rejected.first());
             written += report.appended as u64;
         }

@@ -1,6 +1,10 @@
 //! Applying a batch: judge, change memory and encode for the log, all under the locks of the shards it touches.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::atomic::Ordering,
+};
 
 use parking_lot::RwLockWriteGuard;
 use reba_model::HistogramSample;
@@ -125,7 +129,8 @@ fn find<'a>(guards: &'a Guards<'_>, r: SeriesRef) -> Option<&'a HeadSeries> {
 /// Judges every sample as if those before it were applied, changing nothing.
 fn rehearse(batch: &WriteBatch, bounds: &Bounds, guards: &Guards<'_>) -> Vec<Rejection> {
     let mut out = Vec::new();
-    let mut newest: HashMap<u64, (i64, u64)> = HashMap::with_capacity(batch.samples());
+    let mut newest: HashMap<u64, (i64, u64), RefHash> = HashMap::default();
+    newest.reserve(batch.samples());
     let floats = batch.floats.iter().map(|s| (s.series, s.t, s.v.to_bits(), None));
     let histograms = batch.histograms.iter().map(|(r, t, h)| (*r, *t, u64::MAX, Some(h)));
     for (index, (r, t, bits, histogram)) in floats.chain(histograms).enumerate() {
@@ -147,6 +152,29 @@ fn rehearse(batch: &WriteBatch, bounds: &Bounds, guards: &Guards<'_>) -> Vec<Rej
         }
     }
     out
+}
+
+/// Spreads references over a table. They are dense numbers of our own making: nobody can make them collide.
+#[derive(Default)]
+struct RefHasher(u64);
+
+type RefHash = BuildHasherDefault<RefHasher>;
+
+impl Hasher for RefHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.write_u64(u64::from(*b));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // Fibonacci hashing (Knuth); the table takes the high bits as a tag and the low ones as the place.
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
 }
 
 /// Puts the records of a batch together: new series first, since samples name them.

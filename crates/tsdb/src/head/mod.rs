@@ -45,6 +45,9 @@ use crate::{config::TsdbConfig, wal::RecordWriter};
 /// So many fit into a mask of 64 bits.
 pub(crate) const MAX_SHARDS: usize = 64;
 
+/// Most labels of a series; their number is kept in 16 bits.
+const MAX_LABELS: usize = u16::MAX as usize;
+
 /// Counters that only grow.
 #[derive(Debug, Default)]
 pub(crate) struct HeadCounters {
@@ -164,6 +167,9 @@ impl Head {
             None => {
                 if self.max_series > 0 && self.series.load(Ordering::Relaxed) >= self.max_series {
                     return Err(AppendError::Limit { limit: "storage.max-series", value: self.max_series });
+                }
+                if labels.len() > MAX_LABELS {
+                    return Err(AppendError::Limit { limit: "labels of a series", value: MAX_LABELS as u64 });
                 }
                 self.series.fetch_add(1, Ordering::Relaxed);
                 self.counters.series_created.fetch_add(1, Ordering::Relaxed);
