@@ -417,4 +417,26 @@ proptest! {
             before = now;
         }
     }
+
+    #[test]
+    fn a_damaged_protobuf_page_is_answered(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        cut in any::<prop::sample::Index>(),
+        noise in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut target = Target::new();
+        target.content_type = "application/vnd.google.protobuf";
+        target.options.bucket_limit = 3;
+        target.options.always_classic = true;
+        let mut page = protobuf_page(1.0, true);
+        target.scrape(&page).unwrap();
+        for (at, x) in damage {
+            let at = at.index(page.len());
+            page[at] ^= x;
+        }
+        let _ = target.scrape(&page);
+        let _ = target.scrape(&page[..cut.index(page.len())]);
+        let _ = target.scrape(&noise);
+        prop_assert!(target.scrape(protobuf_page(1.0, true)).is_ok());
+    }
 }
