@@ -8,7 +8,7 @@ use super::{
     Evaluator,
     annotations::Severity,
     error::EvalError,
-    plan::BinaryNode,
+    node::BinaryNode,
     value::{Column, Point, Steps, Value, VectorSeries, is_absent},
 };
 use crate::syntax::BinaryOp as Op;

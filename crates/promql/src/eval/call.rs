@@ -5,7 +5,7 @@ use reba_model::Labels;
 use super::{
     Evaluator,
     error::EvalError,
-    plan::{CallNode, NodeKind},
+    node::{CallNode, NodeKind},
     value::{ABSENT, Column, KernelContext, Point, Steps, Value, VectorArg, VectorSeries, is_absent},
 };
 use crate::functions::{element_kernel, vector_kernel};

@@ -8,7 +8,7 @@ use super::{
     Evaluator,
     error::EvalError,
     group,
-    plan::{InfoNode, VectorNode},
+    node::{InfoNode, VectorNode},
     value::{Column, Point, Steps, VectorSeries, is_absent},
 };
 

@@ -8,7 +8,7 @@ use super::{
     Evaluator,
     error::EvalError,
     group,
-    plan::{CallNode, NodeKind},
+    node::{CallNode, NodeKind},
     value::{Steps, VectorSeries, is_absent},
 };
 use crate::syntax::{Func, StringLiteral};

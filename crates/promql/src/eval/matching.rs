@@ -9,7 +9,7 @@ use super::{
     binary::{Element, Notes, changes_metric, elements},
     error::EvalError,
     group::{self, Grouping},
-    plan::BinaryNode,
+    node::BinaryNode,
     room::Room,
     value::{Column, Point, Steps, VectorSeries},
     without_metadata,

@@ -13,20 +13,23 @@ mod group;
 mod info;
 mod labelling;
 mod matching;
+mod node;
 mod parallel;
 mod pick;
 mod plan;
+mod planner;
 mod range;
 mod room;
 mod select;
 mod smooth;
+mod totals;
 pub mod value;
 
 use reba_model::{HistogramSample, Labels, METRIC_NAME, SampleColumns, Series};
 
 use self::{
     annotations::Annotations,
-    plan::{Node, NodeKind},
+    node::{Node, NodeKind},
     room::Room,
     value::{Column, MatrixSeries, Steps, Value, VectorSeries, histogram_weight},
 };

@@ -7,8 +7,9 @@ use super::{
     annotations::Annotations,
     column_samples,
     error::EvalError,
+    node::{CallNode, Node, NodeKind, SubqueryNode, When},
     parallel::map_pieces,
-    plan::{CallNode, Node, NodeKind, PlannedSelector, SubqueryNode, When},
+    plan::PlannedSelector,
     room::{Room, charge},
     select::{read_samples, strip_stale},
     value::{

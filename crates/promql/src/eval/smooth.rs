@@ -8,7 +8,7 @@ use reba_model::{
 
 use super::{
     annotations::Annotations,
-    plan::VectorNode,
+    node::VectorNode,
     value::{Column, Point, Steps},
 };
 
