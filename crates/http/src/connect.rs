@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,7 +18,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-    sync::OnceCell,
+    sync::{OnceCell, Semaphore},
 };
 use tokio_rustls::TlsConnector;
 
@@ -30,6 +31,8 @@ pub(crate) struct Connect {
     pub tls: TlsConfig,
     pub material: tls::Material,
     pub http2: bool,
+    /// Names are looked up by blocking threads; many dead names must not take all of them.
+    pub lookups: Semaphore,
     /// Made at the first connection that needs it.
     pub tls_connector: OnceCell<TlsConnector>,
 }
@@ -47,11 +50,11 @@ impl Connect {
         let host = host_of(uri)?;
         let port = port_of(uri);
         let Some(proxy) = self.proxies.choose(uri) else {
-            let stream = dial(host, port).await?;
+            let stream = self.dial(host, port).await?;
             return if tls { self.secure(stream, host).await } else { Ok(Conn::plain(stream, false)) };
         };
         let proxy_host = host_of(proxy.uri())?;
-        let stream = dial(proxy_host, port_of(proxy.uri())).await?;
+        let stream = self.dial(proxy_host, port_of(proxy.uri())).await?;
         let mut conn = if proxy.uri().scheme_str() == Some("https") {
             // HTTP/1.1 towards the proxy: CONNECT over HTTP/2 is another protocol.
             let config = tls::client_config(&self.tls, &self.material, false)?;
@@ -65,6 +68,31 @@ impl Connect {
         }
         self.tunnel(&mut conn, proxy, host, port).await?;
         self.secure(conn, host).await
+    }
+
+    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, HttpError> {
+        let fail = |e: io::Error| {
+            let reason = match e.kind() {
+                io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+                _ => e.to_string(),
+            };
+            HttpError::Config(format!("dial tcp {host}:{port}: {reason}"))
+        };
+        let addresses = self.resolve(host, port).await?;
+        let stream = TcpStream::connect(&addresses[..]).await.map_err(fail)?;
+        stream.set_nodelay(true).map_err(fail)?;
+        Ok(stream)
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpError> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let fail = |e: &dyn std::fmt::Display| HttpError::Config(format!("dial tcp: lookup {host}: {e}"));
+        let _permit = self.lookups.acquire().await.map_err(|e| fail(&e))?;
+        let found: Vec<SocketAddr> =
+            tokio::net::lookup_host((host, port)).await.map_err(|e| fail(&e))?.collect();
+        if found.is_empty() { Err(fail(&"no such host")) } else { Ok(found) }
     }
 
     async fn secure<S: Stream>(&self, stream: S, host: &str) -> Result<Conn, HttpError> {
@@ -114,19 +142,6 @@ impl Connect {
             _ => Err(HttpError::Config(status.split_once(' ').map_or(status, |(_, s)| s).to_owned())),
         }
     }
-}
-
-async fn dial(host: &str, port: u16) -> Result<TcpStream, HttpError> {
-    let fail = |e: io::Error| {
-        let reason = match e.kind() {
-            io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-            _ => e.to_string(),
-        };
-        HttpError::Config(format!("dial tcp {host}:{port}: {reason}"))
-    };
-    let stream = TcpStream::connect((host, port)).await.map_err(fail)?;
-    stream.set_nodelay(true).map_err(fail)?;
-    Ok(stream)
 }
 
 async fn secure<S: Stream>(connector: &TlsConnector, stream: S, name: &str) -> Result<Conn, HttpError> {

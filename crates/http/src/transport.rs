@@ -11,7 +11,7 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::{
     HttpError, ProxyEnv, TlsConfig, Url,
@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(300);
 
 /// Requests to one host at a time are few; more connections than this are closed after use.
 const MAX_IDLE_PER_HOST: usize = 8;
+
+/// As many host names are looked up at a time.
+const MAX_LOOKUPS: usize = 8;
 
 pub(crate) struct Transport {
     proxies: Proxies,
@@ -93,6 +96,7 @@ impl Transport {
             tls: self.tls.clone(),
             material: material.clone(),
             http2: self.http2,
+            lookups: Semaphore::new(MAX_LOOKUPS),
             tls_connector: OnceCell::new(),
         };
         Ok(Client::builder(TokioExecutor::new())
