@@ -147,14 +147,25 @@ pub fn go_quote(s: &str) -> String {
             c if (c as u32) < 0x20 || c as u32 == 0x7f => {
                 let _ = write!(out, "\\x{:02x}", c as u32);
             }
-            c if c == '\u{feff}' || (0x80..0xa0).contains(&(c as u32)) => {
+            c if c.is_ascii() || is_printable(c) => out.push(c),
+            c if (c as u32) < 0x10000 => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
-            c => out.push(c),
+            c => {
+                let _ = write!(out, "\\U{:08x}", c as u32);
+            }
         }
     }
     out.push('"');
     out
+}
+
+/// Whether Go prints the character as it is: letters, marks, numbers, punctuation, symbols. The standard library
+/// escapes the same ones when it debugs a text, but for marks, and those only at the start of the text.
+fn is_printable(c: char) -> bool {
+    let mut text = [b'a'; 5];
+    let len = 1 + c.encode_utf8(&mut text[1..]).len();
+    std::str::from_utf8(&text[..len]).is_ok_and(|text| text.escape_debug().count() == 2)
 }
 
 #[cfg(test)]
@@ -232,5 +243,6 @@ mod tests {
     #[test]
     fn quoting_escapes_what_go_escapes() {
         assert_eq!(go_quote("a\"b\\c\nd\u{1}é"), "\"a\\\"b\\\\c\\nd\\x01é\"");
+        assert_eq!(go_quote("e\u{301}\u{a0}\u{200b}\u{10ffff}'"), "\"e\u{301}\\u00a0\\u200b\\U0010ffff'\"");
     }
 }
