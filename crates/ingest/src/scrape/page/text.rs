@@ -120,7 +120,8 @@ impl<'a> Reader<'a, '_, '_, '_> {
                 } else {
                     self.draft.changed = true;
                 }
-                self.metadata_changed |= !matches!(other, Event::Comment);
+                // A comment may stand where metadata stood.
+                self.metadata_changed = true;
                 let kind = if let Event::Type { kind, .. } = other { Some(kind) } else { None };
                 self.kind = kind.unwrap_or(self.kind);
                 self.draft.lines.push(Line::other(at, end, kind));
