@@ -315,6 +315,35 @@ fn what_is_experimental_is_refused_unless_it_is_switched_on() {
     assert!(parse("holt_winters(up[5m], 0.5, 0.5)", ParseOptions::default()).is_ok());
 }
 
+/// Found by giving random queries to this parser and to upstream's.
+#[test]
+fn of_several_errors_the_one_that_upstream_meets_first_is_reported() {
+    check(&[
+        ("stdvar(topk(a)", "1:15: parse error: unclosed left parenthesis"),
+        ("avg(a, b)) - 52", "1:11: parse error: unexpected right parenthesis ')'"),
+        ("1 [ 0", "1:6: parse error: unclosed left bracket"),
+        ("foo[-5s)+20s]", "1:9: parse error: unexpected right parenthesis ')'"),
+        ("1 offset (1m)^2)", "1:17: parse error: unexpected right parenthesis ')'"),
+        ("foo[1m/0[", "1:9: parse error: unexpected left bracket '['"),
+        ("info(1, foo)", "1:9: parse error: expected label selectors only, got vector selector instead"),
+        (
+            "info(1, Inf)",
+            "1:1: parse error: expected type instant vector in call to function \"info\", got scalar",
+        ),
+        (
+            "a * on (b) group_left @ c",
+            "1:23: parse error: unexpected <op:@> in grouping opts, expected \"(\"",
+        ),
+        (
+            "a * on (b) group_left",
+            "1:22: parse error: unexpected end of input in grouping opts, expected \"(\"",
+        ),
+        (".1h30m", "1:1: parse error: not a valid duration string: \".1h30m\""),
+        ("1_5m", "1:1: parse error: unknown unit \"_\" in duration \"1_5m\""),
+        ("up offset + 1e20", "1:11: parse error: duration out of range"),
+    ]);
+}
+
 #[test]
 fn depth_is_limited() {
     let deep = |open: &str, middle: &str, close: &str, n: usize| {
