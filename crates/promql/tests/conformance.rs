@@ -3,10 +3,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use reba_disk::{Env, FaultFs, ManualClock};
 use reba_promql::eval::{Inline, Threads};
-use reba_testkit::{Tally, conformance_dir, run_script, script_files};
+use reba_testkit::{MetricStore, Tally, conformance_dir, run_script, script_files};
+use reba_tsdb::{Tsdb, TsdbConfig};
 use support::MemEngine;
 
 /// Scripts about features that upstream calls experimental.
@@ -64,6 +66,34 @@ fn every_evaluation_of_the_conformance_scripts_gives_upstreams_result() {
     println!("\npromql {stable}\npromql-experimental {experimental}");
     assert!(failures.is_empty(), "{} evaluations differ: {failures:?}", failures.len());
     assert!(!only.is_empty() || unused.is_empty(), "deviations that are none any more: {unused:?}");
+}
+
+/// The embedded store, in memory.
+fn open_tsdb() -> Box<dyn MetricStore> {
+    let env = Env { fs: Arc::new(FaultFs::new()), clock: Arc::new(ManualClock::new(0)) };
+    Box::new(Tsdb::open(&env, "/data", TsdbConfig::unbounded(), &|_, _| {}).unwrap())
+}
+
+#[test]
+fn the_conformance_scripts_give_the_same_over_the_embedded_store() {
+    let given = std::env::var("REBA_CONFORMANCE").ok();
+    let Some(dir) = conformance_dir(given.as_deref(), env!("CARGO_MANIFEST_DIR"), "promql") else { return };
+    let (mut tally, mut differences) = (Tally::default(), Vec::new());
+    for (name, text) in script_files(&dir).unwrap() {
+        let mut stores = [MemEngine::new(&Inline), MemEngine::over(&Inline, open_tsdb)];
+        stores.iter_mut().for_each(|s| s.type_and_unit_labels = name == "type_and_unit");
+        let [ram, tsdb] = stores.map(|mut engine| run_script(&text, &mut engine).unwrap());
+        for (ram, tsdb) in ram.into_iter().zip(tsdb) {
+            // What the RAM store fails at is the business of the other test.
+            if ram.result.is_ok() {
+                tally.count(tsdb.result.is_ok());
+                differences
+                    .extend(tsdb.result.err().map(|e| format!("{name}:{} {}: {e}", tsdb.line, tsdb.expr)));
+            }
+        }
+    }
+    println!("\npromql-tsdb {tally}");
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A script engine: PromQL over the RAM store.
+//! A script engine: PromQL over the RAM store, or any other.
+#![allow(dead_code)]
 
 use reba_model::{Labels, SampleColumns};
 use reba_promql::{
@@ -8,16 +9,15 @@ use reba_promql::{
     },
     syntax::{At, Expr, ExprKind, ParseOptions, VectorSelector, parse, resolve_durations},
 };
-use reba_storage::{
-    AppendMode, Budget, FloatSample, MetricAppender, MetricQuerier, SelectHints, SelectRequest, WriteBatch,
-};
+use reba_storage::{AppendMode, Budget, FloatSample, SelectHints, SelectRequest, WriteBatch};
 use reba_testkit::{
-    Answer, EvalTimes, LoadedSeries, MemConfig, MemStore, Outcome, ScriptEngine, SeriesValue,
+    Answer, EvalTimes, LoadedSeries, MemConfig, MemStore, MetricStore, Outcome, ScriptEngine, SeriesValue,
 };
 
-/// PromQL over the RAM store, with upstream's test settings.
+/// PromQL over a store, with upstream's test settings.
 pub struct MemEngine<'a> {
-    pub store: MemStore,
+    make: Box<dyn Fn() -> Box<dyn MetricStore>>,
+    store: Box<dyn MetricStore>,
     pub executor: &'a dyn Executor,
     pub type_and_unit_labels: bool,
     pub delayed_name_removal: bool,
@@ -26,8 +26,14 @@ pub struct MemEngine<'a> {
 
 impl<'a> MemEngine<'a> {
     pub fn new(executor: &'a dyn Executor) -> Self {
+        Self::over(executor, || Box::new(MemStore::new(MemConfig::default())))
+    }
+
+    /// Over stores that `make` opens, each empty.
+    pub fn over(executor: &'a dyn Executor, make: impl Fn() -> Box<dyn MetricStore> + 'static) -> Self {
         MemEngine {
-            store: MemStore::new(MemConfig::default()),
+            store: make(),
+            make: Box::new(make),
             executor,
             type_and_unit_labels: false,
             delayed_name_removal: true,
@@ -65,7 +71,7 @@ impl<'a> MemEngine<'a> {
 
 impl ScriptEngine for MemEngine<'_> {
     fn clear(&mut self) {
-        self.store.clear();
+        self.store = (self.make)();
     }
 
     fn load(&mut self, series: &[LoadedSeries]) -> Result<(), String> {
