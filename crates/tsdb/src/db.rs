@@ -83,6 +83,7 @@ impl Tsdb {
         if let Some(end) = blocks.end() {
             head.truncate(end);
         }
+        let left_behind = wal.size()?;
         let log = Log::open(env, wal.clone(), config.wal)?;
         if shards != config.shards {
             head = head.reshard(config.shards);
@@ -104,7 +105,7 @@ impl Tsdb {
             blocks,
             closed: AtomicBool::new(false),
             scratch: Mutex::new(Vec::new()),
-            maintenance: Mutex::new(Maintenance::default()),
+            maintenance: Mutex::new(Maintenance { left_behind, ..Maintenance::default() }),
             counters: DiskCounters::default(),
             _lock: lock,
         };

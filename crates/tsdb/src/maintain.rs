@@ -1,6 +1,7 @@
 //! What is due from time to time: blocks from the head, compaction, retention, checkpoints.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,13 +13,15 @@ use crate::{
     Tsdb, TsdbError,
     block::{Block, BlockMeta, BlockWriter, Packing, SeriesSource, WriteError, merge},
     checkpoint, compact,
-    head::{Part, ShardSource},
+    head::{Part, ShardSource, span_start},
 };
 
 /// What maintenance remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Maintenance {
-    /// Bytes of the log when the last checkpoint was taken.
+    /// Bytes of the log that were there when the store was opened and are not in a checkpoint yet.
+    pub(crate) left_behind: u64,
+    /// Bytes written to the log when the last checkpoint was taken.
     logged_at_checkpoint: u64,
     /// Start of the oldest data in the head when it was last looked for.
     oldest: Option<i64>,
@@ -71,7 +74,7 @@ impl Tsdb {
             self.head.flush_sealed()?;
         }
         let moved = self.write_head_blocks(state)? || self.move_idle_series(state)?;
-        let logged = self.log.stats().written_bytes - state.logged_at_checkpoint;
+        let logged = self.log.stats().written_bytes - state.logged_at_checkpoint + state.left_behind;
         if moved || logged >= self.config.checkpoint_bytes {
             self.checkpoint(state)?;
         }
@@ -93,6 +96,7 @@ impl Tsdb {
             return Err(e.into());
         }
         state.logged_at_checkpoint = logged;
+        state.left_behind = 0;
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -104,7 +108,7 @@ impl Tsdb {
         if newest == i64::MIN {
             return Ok(false);
         }
-        let due = |oldest: i64| newest.saturating_sub(oldest.div_euclid(range) * range) >= range + range / 2;
+        let due = |oldest: i64| newest.saturating_sub(span_start(oldest, range)) >= range + range / 2;
         let mut written = false;
         loop {
             // The oldest sample is looked for only when the one found last is far behind.
@@ -116,7 +120,7 @@ impl Tsdb {
             if oldest == i64::MAX || !due(oldest) {
                 return Ok(written);
             }
-            let from = oldest.div_euclid(range) * range;
+            let from = span_start(oldest, range);
             self.head_to_blocks(from, from + range)?;
             written = true;
         }
@@ -126,17 +130,17 @@ impl Tsdb {
     fn head_to_blocks(&self, from: i64, to: i64) -> Result<(), TsdbError> {
         self.head.set_min_valid(to);
         let late = self.head.start_flush(to);
-        let result = self.write_blocks_of_head(from, to, late);
+        let result = self.write_blocks_of_head(from, late);
         self.head.end_flush(result.is_ok());
         result?;
         self.head.truncate(to);
         Ok(())
     }
 
-    fn write_blocks_of_head(&self, from: i64, to: i64, late: Option<TimeRange>) -> Result<(), TsdbError> {
+    fn write_blocks_of_head(&self, from: i64, mut spans: BTreeSet<i64>) -> Result<(), TsdbError> {
         let range = self.config.block_range_ms;
-        let mut start = late.map_or(from, |l| l.start.div_euclid(range) * range).min(from);
-        while start < to {
+        spans.insert(from);
+        for start in spans {
             // `from` is the oldest in-order sample's span: what is before is late. Where blocks cover the span already,
             // the new one overlaps them until they are compacted.
             let span = TimeRange::new(start, start + range - 1);
@@ -154,7 +158,6 @@ impl Tsdb {
                 Box::new(ShardSource::new(&self.head, i, span, part, None)) as Box<dyn SeriesSource>
             });
             self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
-            start += range;
         }
         Ok(())
     }
@@ -169,13 +172,12 @@ impl Tsdb {
         }
         state.looked_for_idle = newest;
         let idle = self.head.idle_series();
-        let Some(all) = idle.range else { return Ok(false) };
         if idle.len() < MIN_IDLE || (idle.len() as u64) < self.head.series_count() / IDLE_SHARE {
             return Ok(false);
         }
         let range = self.config.block_range_ms;
-        let mut start = all.start.div_euclid(range) * range;
-        while start <= all.end {
+        for start in &idle.spans {
+            let start = *start;
             let span = TimeRange::new(start, start + range - 1);
             let meta = BlockMeta {
                 version: 1,
@@ -191,7 +193,6 @@ impl Tsdb {
                     as Box<dyn SeriesSource>
             });
             self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
-            start += range;
         }
         self.head.remove_idle(&idle);
         Ok(true)

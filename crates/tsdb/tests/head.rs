@@ -46,3 +46,27 @@ fn a_checkpoint_takes_the_place_of_the_log_before_it() {
     let db = open(&fs, TsdbConfig { shards: 5, ..config });
     assert_eq!(dump(&db), expected(30, all));
 }
+
+#[test]
+fn absurd_times_are_refused_and_gaps_of_ages_cost_nothing() {
+    let fs = FaultFs::new();
+    let config = TsdbConfig { out_of_order_window_ms: i64::MAX, ..TsdbConfig::unbounded() };
+    let db = open(&fs, config.clone());
+    let mut kept = Vec::new();
+    let odd = [0, 1, T0, -T0, i64::MAX / 8, i64::MIN / 8, i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1];
+    for t in odd {
+        let report = write(&db, 2, t).unwrap();
+        if report.rejected.is_empty() {
+            kept.push(t);
+        }
+        db.maintain(t).unwrap();
+    }
+    kept.sort_unstable();
+    assert_eq!(kept, [i64::MIN / 8, -T0, 0, 1, T0, i64::MAX / 8]);
+    let times = |db: &reba_tsdb::Tsdb| {
+        dump(db).values().map(|s| s.iter().map(|s| s.0).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    assert_eq!(times(&db), [kept.clone(), kept.clone()]);
+    drop(db);
+    assert_eq!(times(&open(&fs, config)), [kept.clone(), kept]);
+}

@@ -11,7 +11,7 @@ use reba_model::HistogramSample;
 use reba_storage::{AppendMode, AppendReport, RejectReason, Rejection, SeriesRef, WriteBatch};
 
 use super::{
-    Head, Shard,
+    EARLIEST, Head, LATEST, Shard,
     exemplars::Added,
     out_of_order::Inserted,
     parts,
@@ -48,9 +48,9 @@ impl Head {
         let window = self.out_of_order_window.load(Ordering::Relaxed);
         let behind = |by: i64| if max_t == i64::MIN { i64::MIN } else { max_t.saturating_sub(by) };
         Bounds {
-            min: behind(self.accept_past).max(self.min_valid()),
-            out_of_order_min: if window > 0 { behind(window) } else { i64::MAX },
-            max: now.saturating_add(self.accept_future),
+            min: behind(self.accept_past).max(self.min_valid()).max(EARLIEST),
+            out_of_order_min: if window > 0 { behind(window).max(EARLIEST) } else { i64::MAX },
+            max: now.saturating_add(self.accept_future).min(LATEST),
             block_range: self.block_range,
         }
     }

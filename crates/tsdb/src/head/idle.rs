@@ -1,11 +1,14 @@
 //! Series that get no more samples: with much churn they would fill the head for hours, so they leave it early.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::Ordering,
+};
 
-use reba_model::{STALE_NAN_BITS, TimeRange};
+use reba_model::STALE_NAN_BITS;
 use roaring::RoaringBitmap;
 
-use super::{Head, HeadSeries};
+use super::{Head, HeadSeries, span_start};
 
 /// A series that ended with a staleness marker is idle after this time, any other after [`IDLE_MS`].
 const STALE_IDLE_MS: i64 = 10 * 60_000;
@@ -15,8 +18,8 @@ const IDLE_MS: i64 = 30 * 60_000;
 #[derive(Debug, Default)]
 pub(crate) struct IdleSeries {
     shards: Vec<HashMap<u32, i64>>,
-    /// From the oldest sample of any of them to the newest.
-    pub(crate) range: Option<TimeRange>,
+    /// The starts of the blocks that their samples belong to.
+    pub(crate) spans: BTreeSet<i64>,
 }
 
 impl IdleSeries {
@@ -43,10 +46,11 @@ impl Head {
             let shard = lock.read();
             let mut idle = HashMap::new();
             for (slot, series) in shard.iter().filter(|(_, s)| is_idle(s, newest)) {
-                if let Some(range) = series.range() {
-                    out.range = Some(out.range.map_or(range, |r| r.union(range)));
-                    idle.insert(slot, series.last_t);
-                }
+                // Chunks do not cross the borders of blocks.
+                let starts =
+                    series.sealed.iter().map(|s| s.range).chain(series.open_range()).map(|r| r.start);
+                out.spans.extend(starts.map(|t| span_start(t, self.block_range)));
+                idle.insert(slot, series.last_t);
             }
             out.shards.push(idle);
         }

@@ -17,6 +17,7 @@ mod source;
 mod stats;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU64,
     sync::{
         Arc,
@@ -44,6 +45,15 @@ use crate::{config::TsdbConfig, wal::RecordWriter};
 
 /// So many fit into a mask of 64 bits.
 pub(crate) const MAX_SHARDS: usize = 64;
+
+/// The start of the span of a block that holds `t`.
+pub(crate) fn span_start(t: i64, block_range: i64) -> i64 {
+    t.div_euclid(block_range) * block_range
+}
+
+/// Times beyond these (seventy million years) are refused, so that arithmetic on times never overflows.
+const EARLIEST: i64 = i64::MIN / 4;
+const LATEST: i64 = i64::MAX / 4;
 
 /// Most labels of a series; their number is kept in 16 bits.
 const MAX_LABELS: usize = u16::MAX as usize;
@@ -269,20 +279,18 @@ impl Head {
     }
 
     /// Sets the late samples before `t` apart so that they can be written to blocks: queries go on seeing them, and
-    /// what comes meanwhile is kept separate. Returns their range.
-    pub(crate) fn start_flush(&self, t: i64) -> Option<TimeRange> {
-        let mut all: Option<TimeRange> = None;
+    /// what comes meanwhile is kept separate. Returns the starts of the blocks they belong to.
+    pub(crate) fn start_flush(&self, t: i64) -> BTreeSet<i64> {
+        let mut spans = BTreeSet::new();
         for lock in &self.shards {
             let mut shard = lock.write();
             for slot in 0..shard.slot_count() {
                 let Some(rare) = shard.get_mut(slot).and_then(|(s, _)| s.rare.as_mut()) else { continue };
                 rare.flushing = rare.out_of_order.split_before(t);
-                if let Some(range) = rare.flushing.range() {
-                    all = Some(all.map_or(range, |a| a.union(range)));
-                }
+                spans.extend(rare.flushing.times().map(|t| span_start(t, self.block_range)));
             }
         }
-        all
+        spans
     }
 
     /// Drops what was set apart if it is in blocks now, else takes it back.
@@ -301,7 +309,7 @@ impl Head {
 
     /// Removes files that no sealed chunk stands in any more.
     pub(crate) fn remove_unused_files(&self) -> Result<(), reba_disk::DiskError> {
-        let mut used = std::collections::BTreeSet::new();
+        let mut used = BTreeSet::new();
         for shard in &self.shards {
             for (_, series) in shard.read().iter() {
                 for sealed in &series.sealed {

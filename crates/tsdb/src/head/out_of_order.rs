@@ -55,6 +55,10 @@ impl OutOfOrder {
         &self.histograms
     }
 
+    pub(crate) fn times(&self) -> impl Iterator<Item = i64> {
+        self.floats.iter().map(|s| s.0).chain(self.histograms.iter().map(|s| s.t))
+    }
+
     pub(crate) fn range(&self) -> Option<TimeRange> {
         let floats = self.floats.first().zip(self.floats.last()).map(|(a, b)| TimeRange::new(a.0, b.0));
         let hists =

@@ -43,7 +43,7 @@ pub fn batch(db: &Tsdb, n: usize, t: i64) -> WriteBatch {
 }
 
 pub fn value(i: usize, t: i64) -> f64 {
-    (i as f64) * 1000.0 + ((t - T0) / 1000) as f64 * 0.25
+    (i as f64) * 1000.0 + (t.saturating_sub(T0) / 1000) as f64 * 0.25
 }
 
 pub fn write(db: &Tsdb, n: usize, t: i64) -> Result<AppendReport, AppendError> {
