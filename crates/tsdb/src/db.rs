@@ -105,7 +105,7 @@ impl Tsdb {
             blocks,
             closed: AtomicBool::new(false),
             scratch: Mutex::new(Vec::new()),
-            maintenance: Mutex::new(Maintenance { left_behind, ..Maintenance::default() }),
+            maintenance: Mutex::new(Maintenance::new(left_behind)),
             counters: DiskCounters::default(),
             _lock: lock,
         };

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Maintenance {
     /// Bytes of the log that were there when the store was opened and are not in a checkpoint yet.
-    pub(crate) left_behind: u64,
+    left_behind: u64,
     /// Bytes written to the log when the last checkpoint was taken.
     logged_at_checkpoint: u64,
     /// Start of the oldest data in the head when it was last looked for.
@@ -29,6 +29,12 @@ pub(crate) struct Maintenance {
     looked_for_idle: i64,
     /// The disk was full: blocks and checkpoints are not tried again before.
     not_before: Option<Duration>,
+}
+
+impl Maintenance {
+    pub(crate) fn new(left_behind: u64) -> Self {
+        Maintenance { left_behind, ..Maintenance::default() }
+    }
 }
 
 /// Writing a block only to find that it does not fit is work that need not be done every second.
