@@ -21,6 +21,7 @@ use crate::{
     error::append_error,
     head::{AppendScratch, ChunkFiles, Head},
     maintain::Maintenance,
+    texts::sort_and_dedup,
     wal::RecordWriter,
 };
 
@@ -237,9 +238,7 @@ impl MetricQuerier for Tsdb {
             budget.check()?;
             block.label_values(name, sets, &mut out)?;
         }
-        out.sort_unstable();
-        out.dedup();
-        Ok(out)
+        Ok(sort_and_dedup(out))
     }
 
     fn exemplars(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<ExemplarSeries>, QueryError> {

@@ -17,6 +17,7 @@ mod head;
 mod maintain;
 mod matching;
 mod metrics;
+mod texts;
 mod varint;
 mod wal;
 
