@@ -81,7 +81,9 @@ fn the_conformance_scripts_give_the_same_over_the_embedded_store() {
     let (mut tally, mut differences) = (Tally::default(), Vec::new());
     for (name, text) in script_files(&dir).unwrap() {
         let mut stores = [MemEngine::new(&Inline), MemEngine::over(&Inline, open_tsdb)];
-        stores.iter_mut().for_each(|s| s.type_and_unit_labels = name == "type_and_unit");
+        for store in &mut stores {
+            store.type_and_unit_labels = name == "type_and_unit";
+        }
         let [ram, tsdb] = stores.map(|mut engine| run_script(&text, &mut engine).unwrap());
         for (ram, tsdb) in ram.into_iter().zip(tsdb) {
             // What the RAM store fails at is the business of the other test.

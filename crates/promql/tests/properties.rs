@@ -378,6 +378,33 @@ fn a_query_as_high_as_the_parser_allows_fits_on_the_stack() {
 }
 
 #[test]
+fn times_at_the_ends_of_time_do_not_panic() {
+    let mut engine = engine_with(&Inline, &[loaded(&[("__name__", "m")], &[(15, 1.0); 20])]);
+    let queries = [
+        "m",
+        "m offset 292y",
+        "m offset -292y @ 9223372036854775",
+        "rate(m[292y])",
+        "rate(vector(time())[5m:1m])",
+        "deriv(vector(time())[10m:1m] offset -10m)",
+        "predict_linear(vector(1)[5m:1m], 1e300)",
+        "sum_over_time(timestamp(m)[5m:1m] @ -9223372036854775)",
+        "hour() + year() + days_in_month()",
+        "range() + start() + end() + step()",
+        "absent(m) or m",
+        "topk(9e18, m)",
+    ];
+    for query in queries {
+        for t in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+            let _ = engine.query(query, EvalTimes::Instant(t));
+        }
+        let whole = EvalTimes::Range { start: i64::MIN, end: i64::MAX, step: i64::MAX };
+        let _ = engine.query(query, whole);
+        let _ = engine.query(query, EvalTimes::Range { start: 0, end: 600_000, step: 0 });
+    }
+}
+
+#[test]
 fn a_query_that_would_hold_too_many_samples_is_refused() {
     let mut engine = engine_with(&Inline, &[loaded(&[("__name__", "m")], &[(15, 1.0); 200])]);
     for query in ["m[1y:1ms]", "sum_over_time(vector(1)[100y:1s])", "rate(m[1y:1ms])"] {

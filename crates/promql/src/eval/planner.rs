@@ -248,7 +248,7 @@ impl Planner {
         let ms = match func {
             Func::Start => start,
             Func::End => end,
-            Func::Range => end - start,
+            Func::Range => end.saturating_sub(start),
             Func::Step => self.times.step(),
             _ => return None,
         };

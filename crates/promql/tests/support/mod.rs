@@ -44,7 +44,7 @@ impl<'a> MemEngine<'a> {
     pub fn output(&self, expr: &str, times: QueryTimes) -> Result<(Output, Steps), String> {
         let mut expr = parse(expr, ParseOptions::all()).map_err(|e| e.to_string())?;
         let (start, end) = times.bounds();
-        resolve_durations(&mut expr, times.step(), end - start).map_err(|e| e.to_string())?;
+        resolve_durations(&mut expr, times.step(), end.saturating_sub(start)).map_err(|e| e.to_string())?;
         let plan = Plan::new(&expr, times, PlanOptions::default()).map_err(|e| e.to_string())?;
         let budget = Budget::unlimited();
         let mut series = Vec::new();
