@@ -24,3 +24,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   for deb in "$peers"/*.deb; do dpkg -x "$deb" "$peers"; done
 fi
+
+# Debian's Alertmanager reads its default templates from a fixed place.
+templates=/usr/share/prometheus/alertmanager
+if [ -d "$peers$templates" ] && [ ! -d "$templates" ]; then
+  copy=(cp -r "$PWD/$peers$templates" "$templates")
+  if [ "$(id -u)" = 0 ]; then mkdir -p "$(dirname "$templates")" && "${copy[@]}"; else sudo mkdir -p "$(dirname "$templates")" && sudo "${copy[@]}"; fi
+fi

@@ -76,7 +76,7 @@ pub fn format(ms: i64) -> String {
     for (i, (unit, size)) in UNITS.iter().enumerate() {
         let size = *size as u64;
         let exact_only = i < 2;
-        if exact_only && rest % size != 0 {
+        if exact_only && !rest.is_multiple_of(size) {
             continue;
         }
         let n = rest / size;

@@ -84,7 +84,7 @@ impl Labels {
 
     /// The value of `name`, if the label is there.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (n, v) in self.iter() {
+        for (n, v) in self {
             match n.cmp(name) {
                 Ordering::Less => {}
                 Ordering::Equal => return Some(v),

@@ -12,7 +12,6 @@ mod logging;
 mod metrics;
 mod query;
 mod reload;
-mod rule_querier;
 mod run;
 mod settings;
 mod shift;

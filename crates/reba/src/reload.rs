@@ -34,7 +34,7 @@ pub struct Handles {
     /// Alertmanagers.
     pub alertmanagers: Arc<watch::Sender<Arc<Alertmanagers>>>,
     /// The step of subqueries.
-    pub engine: Arc<QueryEngine>,
+    pub engines: [Arc<QueryEngine>; 2],
     /// The out-of-order window.
     pub store: Arc<Tsdb>,
     /// What the API shows.
@@ -102,7 +102,7 @@ impl Reloader {
             external_url: h.external_url.clone(),
         };
         h.rules.apply(&loaded.rules, &settings).await;
-        h.engine.set_subquery_step(config.global.evaluation_interval.0);
+        h.engines.iter().for_each(|e| e.set_subquery_step(config.global.evaluation_interval.0));
         h.store.set_out_of_order_window(config.storage.tsdb.out_of_order_time_window.0);
         h.external_labels.store(Arc::new(external));
         h.runtime.config_yaml.store(Arc::new(config.to_yaml()));

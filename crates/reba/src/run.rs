@@ -26,7 +26,7 @@ use reba_ingest::{
 use reba_model::{GoRegex, Labels};
 use reba_notify::alertmanager::{Notifier, NotifierOptions};
 use reba_query::{EngineConfig, QueryEngine, QueryLimits};
-use reba_rules::{ALERT_QUEUE_BATCHES, ManagerOptions, Parts, RuleManager};
+use reba_rules::{ALERT_QUEUE_BATCHES, EngineQuerier, ManagerOptions, Parts, RuleManager};
 use reba_tsdb::Tsdb;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,7 +37,6 @@ use crate::{
     folder::Folder,
     metrics,
     reload::Reloader,
-    rule_querier::EngineQuerier,
     settings::Settings,
     store,
 };
@@ -167,6 +166,7 @@ impl Running {
 /// Every part, before anything runs.
 struct Assembly {
     engine: Arc<QueryEngine>,
+    rule_engine: Arc<QueryEngine>,
     scrape: ScrapeManager,
     rules: Arc<RuleManager>,
     notifier: Arc<Notifier>,
@@ -185,6 +185,9 @@ impl Assembly {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let engine =
             Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
+        // Rules have places and threads of their own: however busy people keep theirs, alerts are evaluated.
+        let rule_engine =
+            Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
         let proxies = proxies(&loaded.environment);
         let scrape = ScrapeManager::new(
             Arc::clone(store) as _,
@@ -200,7 +203,7 @@ impl Assembly {
         let (alerts, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
         let rules = RuleManager::new(
             Parts {
-                querier: Arc::new(EngineQuerier::new(Arc::clone(&engine))),
+                querier: Arc::new(EngineQuerier::new(Arc::clone(&rule_engine))),
                 store: Arc::clone(store) as _,
                 appender: Arc::clone(store) as _,
                 alerts,
@@ -215,6 +218,7 @@ impl Assembly {
         };
         Ok(Assembly {
             engine,
+            rule_engine,
             scrape,
             rules: Arc::new(rules),
             notifier: Arc::new(Notifier::new(targets, NotifierOptions::default())),
@@ -239,7 +243,7 @@ impl Assembly {
             rules: Arc::clone(&self.rules),
             notifier: Arc::clone(&self.notifier),
             alertmanagers: Arc::clone(&self.alertmanagers),
-            engine: Arc::clone(&self.engine),
+            engines: [Arc::clone(&self.engine), Arc::clone(&self.rule_engine)],
             store: Arc::clone(&self.store),
             runtime: Arc::clone(&self.runtime),
             external_labels: Arc::clone(&self.external_labels),

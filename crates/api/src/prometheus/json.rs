@@ -52,7 +52,7 @@ pub fn write_timestamp(out: &mut Vec<u8>, t: i64) {
     }
     let t = t.unsigned_abs();
     let _ = write!(out, "{}", t / 1000);
-    if t % 1000 != 0 {
+    if !t.is_multiple_of(1000) {
         let _ = write!(out, ".{:03}", t % 1000);
     }
 }
@@ -149,7 +149,7 @@ pub fn write_data(out: &mut Vec<u8>, data: &QueryData) {
         QueryData::Vector { t, series } => write_list(out, series, |out, s| write_vector_element(out, s, *t)),
         QueryData::Matrix(series) => write_list(out, series, write_matrix_series),
         QueryData::Range { steps, series } => {
-            write_list(out, series, |out, s| write_range_series(out, s, *steps))
+            write_list(out, series, |out, s| write_range_series(out, s, *steps));
         }
     }
 }

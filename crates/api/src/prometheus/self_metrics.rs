@@ -10,6 +10,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use reba_ingest::scrape::ScrapeMetrics;
 use reba_query::QueryEngine;
 use reba_rules::RuleManager;
 
@@ -146,6 +147,40 @@ fn rules(page: &mut Page, rules: &RuleManager) {
 
 fn scraping(page: &mut Page, api: &PrometheusApi) {
     let m = api.scrape.metrics();
+    scrape_counters(page, m);
+    let jobs = m.by_job();
+    page.gauge("prometheus_target_scrape_pool_targets", "Targets of a pool.");
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.targets as f64);
+    }
+    page.counter(
+        "prometheus_target_scrape_pool_sync_total",
+        "Times that the targets of a pool were worked out.",
+    );
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.syncs as f64);
+    }
+    page.counter("prometheus_target_sync_failed_total", "Targets that make no sense.");
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.failed_targets as f64);
+    }
+    page.summary("prometheus_target_interval_length_seconds", "Time between two scrapes of a target.");
+    for (interval, lengths) in m.interval_lengths() {
+        let interval = reba_model::duration::format(interval.as_millis() as i64);
+        for q in [0.01, 0.05, 0.5, 0.9, 0.99] {
+            page.with(&[("interval", &interval), ("quantile", &q)], lengths.quantile(q));
+        }
+        page.suffixed("_sum", &[("interval", &interval)], lengths.sum);
+        page.suffixed("_count", &[("interval", &interval)], lengths.count as f64);
+    }
+    let d = api.scrape.discovery_metrics();
+    page.counter("prometheus_sd_updates_total", "Changes of target groups.")
+        .with(&[("name", &"scrape")], get(&d.updates));
+    page.counter("prometheus_sd_file_read_errors_total", "Files of targets that could not be read.")
+        .value(get(&d.file_read_errors));
+}
+
+fn scrape_counters(page: &mut Page, m: &ScrapeMetrics) {
     for (name, help, counter) in [
         ("prometheus_target_scrape_pools_total", "Scrape pools that were made.", &m.pools),
         (
@@ -204,36 +239,6 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
     ] {
         page.counter(name, help).value(get(counter));
     }
-    let jobs = m.by_job();
-    page.gauge("prometheus_target_scrape_pool_targets", "Targets of a pool.");
-    for (job, pool) in &jobs {
-        page.with(&[("scrape_job", job)], pool.targets as f64);
-    }
-    page.counter(
-        "prometheus_target_scrape_pool_sync_total",
-        "Times that the targets of a pool were worked out.",
-    );
-    for (job, pool) in &jobs {
-        page.with(&[("scrape_job", job)], pool.syncs as f64);
-    }
-    page.counter("prometheus_target_sync_failed_total", "Targets that make no sense.");
-    for (job, pool) in &jobs {
-        page.with(&[("scrape_job", job)], pool.failed_targets as f64);
-    }
-    page.summary("prometheus_target_interval_length_seconds", "Time between two scrapes of a target.");
-    for (interval, lengths) in m.interval_lengths() {
-        let interval = reba_model::duration::format(interval.as_millis() as i64);
-        for q in [0.01, 0.05, 0.5, 0.9, 0.99] {
-            page.with(&[("interval", &interval), ("quantile", &q)], lengths.quantile(q));
-        }
-        page.suffixed("_sum", &[("interval", &interval)], lengths.sum);
-        page.suffixed("_count", &[("interval", &interval)], lengths.count as f64);
-    }
-    let d = api.scrape.discovery_metrics();
-    page.counter("prometheus_sd_updates_total", "Changes of target groups.")
-        .with(&[("name", &"scrape")], get(&d.updates));
-    page.counter("prometheus_sd_file_read_errors_total", "Files of targets that could not be read.")
-        .value(get(&d.file_read_errors));
 }
 
 fn notifications(page: &mut Page, api: &PrometheusApi) {
