@@ -23,11 +23,13 @@ status=${PIPESTATUS[0]}
 passed=$(awk '/^test result:/ {n += $4} END {print n + 0}' "$log")
 failed=$(awk '/^test result:/ {n += $6} END {print n + 0}' "$log")
 
-for script in tests/clients/*.sh; do
-  [ -e "$script" ] || continue
-  echo "== $script"
-  if "$script"; then passed=$((passed + 1)); else failed=$((failed + 1)); status=1; fi
-done
+echo "== end to end: the started program, real clients and real peers"
+tests/e2e/run.sh 2>&1 | tee "$log"
+[ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+read -r e2e_passed _ e2e_failed _ <<<"${closing/,/ }"
+passed=$((passed + ${e2e_passed:-0}))
+failed=$((failed + ${e2e_failed:-1}))
 
 if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
 echo "$passed passed, $failed failed"

@@ -97,7 +97,7 @@ fn arrows(root: &Path, packages: &[Package], findings: &mut Vec<String>) -> Resu
     for p in packages.iter().filter(|p| p.name != "xtask") {
         match allowed.get(&p.name) {
             None => {
-                findings.push(format!("ARCHITECTURE.md: crate {} is missing in the table of arrows", p.name))
+                findings.push(format!("ARCHITECTURE.md: crate {} is missing in the table of arrows", p.name));
             }
             Some(may) => {
                 for used in p.uses.difference(may) {

@@ -88,7 +88,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             let QueryLanguage::Promql(args) = args.language;
             let (text, remarks) = query::promql(&args).await?;
             print!("{text}");
-            remarks.iter().for_each(|r| eprintln!("{r}"));
+            for remark in remarks {
+                eprintln!("{remark}");
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

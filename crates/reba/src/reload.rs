@@ -73,7 +73,10 @@ impl Reloader {
         match &result {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "configuration not reloaded, the old one stays")
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "configuration not reloaded, the old one stays"
+                );
             }
         }
         result
