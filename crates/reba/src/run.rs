@@ -1,6 +1,7 @@
 //! `reba run`: opens the store, builds each part, hands it what it may touch, and stops them in order.
 
 use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     net::SocketAddr,
     num::NonZeroUsize,
     path::Path,
@@ -224,7 +225,7 @@ impl Assembly {
             notifier: Arc::new(Notifier::new(targets, NotifierOptions::default())),
             receiver: Arc::new(RemoteWriteReceiver::new(
                 Arc::clone(store) as _,
-                RemoteWriteLimits::with_seed(host_seed()),
+                RemoteWriteLimits::with_seed(random()),
             )),
             runtime: Arc::new(runtime(settings, address, &external_url)),
             external_labels: Arc::default(),
@@ -310,6 +311,11 @@ fn proxies(environment: &std::collections::BTreeMap<String, String>) -> ProxyEnv
         https: get("HTTPS_PROXY", "https_proxy"),
         no_proxy: get("NO_PROXY", "no_proxy"),
     }
+}
+
+/// A number that nobody outside can guess: the standard library seeds its hash maps with such.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// The same on every start of this host, different on others: two servers that scrape the same targets do not do it in
