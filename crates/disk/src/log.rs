@@ -99,9 +99,10 @@ enum Turn {
 
 impl Log {
     /// Opens the log in `dir` for writing: always in a new segment behind all that exist, so that what a crash left
-    /// behind is never written to.
-    pub fn open(env: &Env, dir: Dir, config: LogConfig) -> Result<Self> {
-        let number = segments(&dir)?.last().map_or(1, |n| n + 1);
+    /// behind is never written to. Its number is at least `first`: whoever keeps a checkpoint says here from which
+    /// segment on it will read, since the segments themselves may all be gone.
+    pub fn open(env: &Env, dir: Dir, config: LogConfig, first: u64) -> Result<Self> {
+        let number = segments(&dir)?.last().map_or(1, |n| n + 1).max(first);
         let segment = Segment::create(&dir, number)?;
         let state = State {
             pending: Vec::new(),

@@ -15,7 +15,7 @@ fn env(fs: &FaultFs) -> Env {
 }
 
 fn open(fs: &FaultFs, config: LogConfig) -> Log {
-    Log::open(&env(fs), env(fs).dir("/log").unwrap(), config).unwrap()
+    Log::open(&env(fs), env(fs).dir("/log").unwrap(), config, 1).unwrap()
 }
 
 fn read(fs: &FaultFs) -> Vec<String> {
@@ -113,7 +113,7 @@ fn the_interval_bounds_what_power_loss_can_cost() {
     let clock = Arc::new(ManualClock::new(0));
     let env = Env { fs: Arc::new(fs.clone()), clock: clock.clone() };
     let config = LogConfig { fsync_interval: Duration::from_secs(1), ..LogConfig::default() };
-    let log = Log::open(&env, env.dir("/log").unwrap(), config).unwrap();
+    let log = Log::open(&env, env.dir("/log").unwrap(), config, 1).unwrap();
     write(&log, "a").unwrap();
     assert_eq!(log.stats().fsyncs, 0);
     log.sync_if_due().unwrap();

@@ -95,6 +95,11 @@ pub(crate) fn files(wal: &Dir, checkpoints: &Dir) -> Result<Vec<(Dir, u64)>, Dis
     Ok(files)
 }
 
+/// The number of the newest checkpoint: segments before it are not read again, so none may be written.
+pub(crate) fn first_segment(checkpoints: &Dir) -> Result<u64, DiskError> {
+    Ok(segments(checkpoints)?.last().copied().unwrap_or(1))
+}
+
 /// Fills the head from those files. `progress` is called with the files done and their number.
 pub(crate) fn replay(
     head: &Head,

@@ -85,7 +85,7 @@ impl Tsdb {
             head.truncate(end);
         }
         let left_behind = wal.size()?;
-        let log = Log::open(env, wal.clone(), config.wal)?;
+        let log = Log::open(env, wal.clone(), config.wal, checkpoint::first_segment(&checkpoints)?)?;
         if shards != config.shards {
             head = head.reshard(config.shards);
             checkpoint::write(&head, &log, &checkpoints)?;
