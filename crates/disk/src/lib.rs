@@ -29,5 +29,6 @@ pub use fs::{Entry, Fs, FsFile, Lock, RealFs};
 pub use log::{Log, LogConfig, LogStats, Seq};
 pub use log_reader::{
     SEGMENT_HEADER, SegmentEnd, read_segment, repair_segment, segment_header, segment_name, segments,
+    sync_segment,
 };
 pub use mmap::Mapped;

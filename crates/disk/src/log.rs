@@ -317,6 +317,8 @@ impl Segment {
         let mut file = dir.create(&name)?;
         file.append(&segment_header(number)).map_err(|e| DiskError::io("write", &path, e))?;
         debug_assert_eq!(file.len(), SEGMENT_HEADER as u64);
+        // So that only the last segment can ever lack its header.
+        file.sync().map_err(|e| DiskError::io("fsync", &path, e))?;
         dir.sync()?;
         Ok(Segment { number, path, file })
     }

@@ -108,6 +108,13 @@ fn is_zero(data: &[u8]) -> bool {
     data.iter().all(|b| *b == 0)
 }
 
+/// Makes a segment durable that another process wrote and perhaps did not live to sync.
+pub fn sync_segment(dir: &Dir, number: u64) -> Result<()> {
+    let name = segment_name(number);
+    let path = dir.join(&name);
+    dir.open(&name)?.sync().map_err(|e| DiskError::io("fsync", &path, e))
+}
+
 /// Cuts a torn segment behind its last good frame; a segment without even a header is removed.
 pub fn repair_segment(dir: &Dir, number: u64, at: u64) -> Result<()> {
     let name = segment_name(number);

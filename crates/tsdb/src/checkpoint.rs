@@ -6,7 +6,7 @@
 
 use reba_disk::{
     Dir, DiskError, Log, SegmentEnd, push_frame, read_segment, repair_segment, segment_header, segment_name,
-    segments,
+    segments, sync_segment,
 };
 
 use crate::{
@@ -111,6 +111,12 @@ pub(crate) fn replay(
     for (i, ((dir, number), end)) in files.iter().zip(ends.ends).enumerate() {
         let last = i + 1 == files.len();
         out.corruptions += u64::from(report(dir, *number, end, last)?);
+    }
+    if let Some((dir, number)) = files.last()
+        && segments(dir)?.contains(number)
+    {
+        // What was read here counts as recovered from now on: a power loss later must not take it back.
+        sync_segment(dir, *number)?;
     }
     out.samples = ends.samples;
     Ok(out)
