@@ -16,7 +16,10 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use reba_api::{
-    prometheus::{self, HttpMetrics, PrometheusApi, Readiness, Runtime},
+    prometheus::{
+        self, HttpMetrics, PrometheusApi, Readiness, Runtime,
+        starting::{self, Later},
+    },
     server::Listener,
 };
 use reba_http::ProxyEnv;
@@ -82,15 +85,16 @@ pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
     let address = address(args, &settings, Role::Prometheus)?;
     let listener = Listener::bind(Role::Prometheus.name(), address).await?;
     let address = listener.address();
-    let readiness = Arc::new(Readiness::default());
+    let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
+    let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
+    serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later)), stop.clone()));
     let store = store::open(&args.data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
     let parts = Assembly::new(&settings, &loaded, address, &store)?;
     let external_url = parts.external_url.clone();
     let reloader = Arc::new(Reloader::new(folder, parts.handles(&loaded)));
     reloader.apply(loaded).await.context("apply the configuration")?;
 
-    let stop = CancellationToken::new();
-    let (serving, evaluating, notifying) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+    let (evaluating, notifying) = (TaskTracker::new(), TaskTracker::new());
     let (evaluation, notification) = (CancellationToken::new(), CancellationToken::new());
     let api = Arc::new(PrometheusApi {
         engine: Arc::clone(&parts.engine),
@@ -110,12 +114,13 @@ pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
         reload: reloader.as_callback(),
         quit: stop.clone(),
     });
-    serving.spawn(listener.serve(prometheus::router(api), stop.clone()));
     let (rules, until) = (Arc::clone(&parts.rules), evaluation.clone());
     evaluating.spawn(async move { rules.run(until).await });
     let (notifier, until) = (Arc::clone(&parts.notifier), notification.clone());
     notifying.spawn(async move { notifier.run(parts.batches, until).await });
     readiness.set_ready();
+    // Nobody else sets it.
+    let _ = later.set(prometheus::router(api));
     tracing::info!(role = Role::Prometheus.name(), %address, "listening");
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "listening beyond this host without authentication");

@@ -11,6 +11,7 @@ mod params;
 mod query;
 mod rules;
 pub mod self_metrics;
+pub mod starting;
 mod status;
 mod targets;
 mod write;

@@ -138,11 +138,15 @@ pub async fn config(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
 
 /// `/api/v1/status/walreplay`
 pub async fn walreplay(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
-    let r = &api.readiness;
+    replay(&api.readiness)
+}
+
+/// How far the replay is.
+pub(super) fn replay(readiness: &Readiness) -> ApiResult {
     success(&json!({
         "min": 0,
-        "max": r.replay_total.load(Ordering::Relaxed),
-        "current": r.replay_done.load(Ordering::Relaxed),
+        "max": readiness.replay_total.load(Ordering::Relaxed),
+        "current": readiness.replay_done.load(Ordering::Relaxed),
     }))
 }
 
