@@ -76,32 +76,26 @@ impl GoRegex {
     /// Matches `text` and expands `template` (`$1`, `${name}`, `$$`) with the groups, as Go's `Expand`;
     /// `None` if it does not match.
     pub fn expand(&self, text: &str, template: &str) -> Option<String> {
-        let captures = self.regex.captures(text)?;
-        let mut out = String::new();
-        expand_template(template, &mut out, |group, out| {
-            let m = match group.parse::<usize>() {
-                Ok(i) => captures.get(i),
-                Err(_) => captures.name(group),
-            };
-            out.push_str(m.map_or("", |m| m.as_str()));
-        });
-        Some(out)
+        self.regex.captures(text).map(|captures| expanded(template, &captures))
     }
 
     /// Replaces every match in `text`, as Go's `ReplaceAllString`.
     pub fn replace_all<'t>(&self, text: &'t str, template: &str) -> Cow<'t, str> {
-        self.regex.replace_all(text, |captures: &regex::Captures<'_>| {
-            let mut out = String::new();
-            expand_template(template, &mut out, |group, out| {
-                let m = match group.parse::<usize>() {
-                    Ok(i) => captures.get(i),
-                    Err(_) => captures.name(group),
-                };
-                out.push_str(m.map_or("", |m| m.as_str()));
-            });
-            out
-        })
+        self.regex.replace_all(text, |captures: &regex::Captures<'_>| expanded(template, captures))
     }
+}
+
+/// `template` with its references replaced by the groups of a match; a group that did not take part is empty.
+fn expanded(template: &str, captures: &regex::Captures<'_>) -> String {
+    let mut out = String::new();
+    expand_template(template, &mut out, |group, out| {
+        let m = match group.parse::<usize>() {
+            Ok(i) => captures.get(i),
+            Err(_) => captures.name(group),
+        };
+        out.push_str(m.map_or("", |m| m.as_str()));
+    });
+    out
 }
 
 impl fmt::Debug for GoRegex {
