@@ -7,6 +7,9 @@
 mod client;
 mod data;
 mod farm;
+mod lifecycle;
+mod machine;
+mod queries;
 mod report;
 mod scenarios;
 mod server;
@@ -14,7 +17,7 @@ mod wire;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
 
 use report::Report;
@@ -23,8 +26,8 @@ use server::{Kind, Programs};
 /// What to measure, and how much of it.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Scenarios: ingest, ingest10, scrape, queries, memory.
-    #[arg(long, value_delimiter = ',', default_value = "ingest,ingest10,scrape,queries,memory")]
+    /// Scenarios: ingest, ingest10, scrape, queries, memory (with restart), kill.
+    #[arg(long, value_delimiter = ',', default_value = "ingest,ingest10,scrape,queries,memory,kill")]
     only: Vec<String>,
     /// Servers: reba, prometheus, victoria-metrics.
     #[arg(long, value_delimiter = ',', default_value = "reba,prometheus,victoria-metrics")]
@@ -59,8 +62,13 @@ async fn main() -> Result<()> {
         victoria_metrics: args.victoria_metrics.clone(),
     };
     let kinds = kinds(&args, &programs)?;
+    println!("{}", machine::line());
+    for kind in &kinds {
+        println!("{}", programs.version(*kind));
+    }
     let mut report = Report::new(&kinds);
     for scenario in &args.only {
+        let end = now_ms()? / 60_000 * 60_000;
         for kind in &kinds {
             let setup = scenarios::Setup {
                 kind: *kind,
@@ -68,32 +76,45 @@ async fn main() -> Result<()> {
                 scratch: &args.scratch,
                 shrink: args.shrink.max(1),
                 seed: args.seed,
+                end,
             };
-            let figures = match scenario.as_str() {
+            let outcome = match scenario.as_str() {
                 "ingest" => scenarios::ingest(&setup, 1).await,
                 "ingest10" => scenarios::ingest(&setup, 10).await,
                 "scrape" => scenarios::scrape(&setup).await,
-                "queries" => scenarios::queries(&setup).await,
-                "memory" => scenarios::memory(&setup).await,
+                "queries" => queries::queries(&setup).await,
+                "memory" => lifecycle::memory(&setup).await,
+                "kill" => lifecycle::kill(&setup).await,
                 other => bail!("unknown scenario {other}"),
             };
-            report.add(*kind, figures.with_context(|| format!("{scenario} on {}", kind.name()))?);
+            // One server's failure must not take the figures of the others along.
+            match outcome {
+                Ok(outcome) => report.add(*kind, outcome),
+                Err(e) => report.note(format!("{scenario} on {}: {e:#}", kind.name())),
+            }
+            println!("{scenario} on {} done", kind.name());
         }
-        println!("{scenario} done");
     }
+    report.judge_answers();
     println!("{}", report.text());
     Ok(())
+}
+
+/// The present time: servers refuse samples that are far from it.
+fn now_ms() -> Result<i64> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as i64)
 }
 
 fn kinds(args: &Args, programs: &Programs) -> Result<Vec<Kind>> {
     let mut kinds = Vec::new();
     for name in &args.servers {
-        let (kind, path) = match name.as_str() {
-            "reba" => (Kind::Reba, &programs.reba),
-            "prometheus" => (Kind::Prometheus, &programs.prometheus),
-            "victoria-metrics" => (Kind::VictoriaMetrics, &programs.victoria_metrics),
+        let kind = match name.as_str() {
+            "reba" => Kind::Reba,
+            "prometheus" => Kind::Prometheus,
+            "victoria-metrics" => Kind::VictoriaMetrics,
             other => bail!("unknown server {other}"),
         };
+        let path = programs.path(kind);
         if !path.exists() {
             bail!("{} is missing: run `make build` and `scripts/peers.sh --bench`", path.display());
         }

@@ -36,27 +36,81 @@ impl Figure {
     }
 }
 
+/// What a scenario came to on one server.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was measured.
+    pub figures: Vec<Figure>,
+    /// What each query's answer comes to, for comparison.
+    pub answers: Vec<(&'static str, f64)>,
+    /// What went wrong.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// Adds a figure.
+    pub fn add(&mut self, figure: Figure) {
+        self.figures.push(figure);
+    }
+
+    /// Adds a sentence for below the table.
+    pub fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+}
+
 /// All figures of a run.
 #[derive(Debug)]
 pub struct Report {
     kinds: Vec<Kind>,
     rows: Vec<(String, Better, BTreeMap<&'static str, f64>)>,
+    answers: BTreeMap<&'static str, Vec<(Kind, f64)>>,
+    notes: Vec<String>,
 }
+
+/// Answers may differ by so much: rates are extrapolated in different ways.
+const TOLERANCE: f64 = 0.01;
 
 impl Report {
     /// A report with a column for each server.
     pub fn new(kinds: &[Kind]) -> Self {
-        Report { kinds: kinds.to_vec(), rows: Vec::new() }
+        Report { kinds: kinds.to_vec(), rows: Vec::new(), answers: BTreeMap::new(), notes: Vec::new() }
     }
 
     /// Adds what one server achieved.
-    pub fn add(&mut self, kind: Kind, figures: Vec<Figure>) {
-        for f in figures {
+    pub fn add(&mut self, kind: Kind, outcome: Outcome) {
+        for f in outcome.figures {
             let at = self.rows.iter().position(|r| r.0 == f.what).unwrap_or_else(|| {
                 self.rows.push((f.what.clone(), f.better, BTreeMap::new()));
                 self.rows.len() - 1
             });
             self.rows[at].2.insert(kind.name(), f.value);
+        }
+        for (query, total) in outcome.answers {
+            self.answers.entry(query).or_default().push((kind, total));
+        }
+        self.notes.extend(outcome.notes);
+    }
+
+    /// Adds a sentence for below the table.
+    pub fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    /// Takes figures out whose answer differs from Prometheus': being wrong fast does not count.
+    pub fn judge_answers(&mut self) {
+        for (query, answers) in std::mem::take(&mut self.answers) {
+            let of = |kind| answers.iter().find(|(k, _)| *k == kind).map(|(_, total)| *total);
+            let Some(right) = of(Kind::Prometheus) else { continue };
+            for (kind, total) in &answers {
+                if (total - right).abs() <= right.abs() * TOLERANCE {
+                    continue;
+                }
+                self.notes.push(format!("{query}: {} says {total}, prometheus {right}", kind.name()));
+                for row in self.rows.iter_mut().filter(|r| r.0.starts_with(query)) {
+                    row.2.remove(kind.name());
+                }
+            }
         }
     }
 
@@ -80,6 +134,9 @@ impl Report {
             };
             let ratio = values.get("reba").map(|r| r / best).filter(|r| r.is_finite());
             let _ = write!(out, " {} |", ratio.map_or("-".to_owned(), |r| format!("{r:.2}×")));
+        }
+        for note in &self.notes {
+            let _ = write!(out, "\n\n{note}");
         }
         out
     }

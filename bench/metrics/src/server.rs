@@ -44,6 +44,40 @@ pub struct Programs {
     pub victoria_metrics: PathBuf,
 }
 
+impl Programs {
+    /// The version of a server, as it says itself or as its Debian package is called.
+    pub fn version(&self, kind: Kind) -> String {
+        let path = self.path(kind);
+        let said = Command::new(path).arg("--version").output().map(|o| {
+            let text = if o.stdout.is_empty() { o.stderr } else { o.stdout };
+            String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
+        });
+        match said {
+            Ok(text) if !text.is_empty() => text,
+            // Debian's VictoriaMetrics does not know: the package does, which lies where it was unpacked.
+            _ => package(path, kind.name()).unwrap_or_else(|| format!("{} (version unknown)", kind.name())),
+        }
+    }
+
+    /// The binary of a server.
+    pub fn path(&self, kind: Kind) -> &Path {
+        match kind {
+            Kind::Reba => &self.reba,
+            Kind::Prometheus => &self.prometheus,
+            Kind::VictoriaMetrics => &self.victoria_metrics,
+        }
+    }
+}
+
+fn package(binary: &Path, name: &str) -> Option<String> {
+    let folder = binary.ancestors().nth(3)?;
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let file = entry.file_name().into_string().ok()?;
+        let version = file.strip_prefix(name)?.strip_prefix('_')?.split('_').next()?;
+        Some(format!("{name} {version} (Debian)"))
+    })
+}
+
 /// A running server with its own folder and port.
 pub struct Server {
     /// Which program.
@@ -52,6 +86,7 @@ pub struct Server {
     pub port: u16,
     /// Its data folder.
     pub data: PathBuf,
+    folder: PathBuf,
     child: Child,
 }
 
@@ -77,17 +112,19 @@ impl Server {
         let config = folder.join("prometheus/prometheus.yml");
         fs::write(&config, config_text(targets))?;
         let port = free_port()?;
-        let mut command = command(kind, programs, &folder, &data, &config, port);
-        let log = fs::File::create(folder.join("log"))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("start {}", kind.name()))?;
-        let mut server = Server { kind, port, data, child };
+        let child = launch(kind, programs, &folder, port)?;
+        let mut server = Server { kind, port, data, folder, child };
         server.wait_ready(Duration::from_secs(60)).await?;
         Ok(server)
+    }
+
+    /// Kills the server as a crash would, starts it again on its data, and waits until it is ready.
+    pub async fn restart_after_kill(&mut self, programs: &Programs) -> Result<()> {
+        // On Unix this is SIGKILL.
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = launch(self.kind, programs, &self.folder, self.port)?;
+        self.wait_ready(Duration::from_secs(300)).await
     }
 
     /// Waits until the server answers that it is ready.
@@ -104,7 +141,7 @@ impl Server {
             if started.elapsed() > patience {
                 bail!("{} is not ready after {patience:?}", self.kind.name());
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -144,13 +181,24 @@ impl Drop for Server {
     }
 }
 
-fn command(kind: Kind, programs: &Programs, folder: &Path, data: &Path, config: &Path, port: u16) -> Command {
+fn launch(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Result<Child> {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+    command(kind, programs, folder, port)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("start {}", kind.name()))
+}
+
+fn command(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Command {
+    let (data, config) = (folder.join("data"), folder.join("prometheus/prometheus.yml"));
     let address = format!("127.0.0.1:{port}");
     match kind {
         Kind::Reba => {
             let mut c = Command::new(&programs.reba);
             c.arg("--log=warn").args(["run", "--only=prometheus"]);
-            c.arg("--config").arg(folder).arg("--data").arg(data);
+            c.arg("--config").arg(folder).arg("--data").arg(&data);
             c.arg(format!("--port-offset={}", port.wrapping_sub(9090)));
             c
         }
