@@ -51,15 +51,11 @@ pub enum SegmentEnd {
 pub fn read_segment(dir: &Dir, number: u64, mut each: impl FnMut(&[u8]) -> bool) -> Result<SegmentEnd> {
     let data = dir.map(&segment_name(number))?;
     let header = segment_header(number);
-    if data.len() < SEGMENT_HEADER {
-        return Ok(if header.starts_with(&data) || is_zero(&data) {
-            SegmentEnd::Torn { at: 0 }
-        } else {
-            SegmentEnd::Corrupt { at: 0 }
-        });
-    }
-    if data[..SEGMENT_HEADER] != header {
-        return Ok(if is_zero(&data) { SegmentEnd::Torn { at: 0 } } else { SegmentEnd::Corrupt { at: 0 } });
+    if !data.starts_with(&header) {
+        // A header that was being written is a part of itself, perhaps with zeros for what never arrived.
+        let whole = data.iter().zip(&header).take_while(|(a, b)| a == b).count();
+        let torn = is_zero(&data[whole..]);
+        return Ok(if torn { SegmentEnd::Torn { at: 0 } } else { SegmentEnd::Corrupt { at: 0 } });
     }
     let mut pos = SEGMENT_HEADER;
     loop {
