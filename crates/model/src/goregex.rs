@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Class, Hir, HirKind};
 use thiserror::Error;
 
 /// Why an expression does not compile; the text names the expression and the reason.
@@ -22,6 +23,7 @@ pub struct GoRegex {
     regex: Regex,
     literals: Option<Vec<String>>,
     prefix: String,
+    size: usize,
 }
 
 /// Memory that one compiled expression may take.
@@ -32,20 +34,27 @@ impl GoRegex {
     /// selectors, relabelling, `label_replace`).
     pub fn anchored(pattern: &str) -> Result<Self, RegexError> {
         // The bare pattern must be sound: `a)(b` must not be rescued by the anchors' own group.
-        check(pattern)?;
+        let size = check(pattern)?;
         let regex = compile(&format!("^(?:{pattern})$"), pattern, true)?;
         Ok(GoRegex {
             source: pattern.to_owned(),
             regex,
             literals: literal_alternatives(pattern),
             prefix: literal_prefix(pattern),
+            size,
         })
     }
 
     /// Compiles `pattern` to be searched anywhere (template functions).
     pub fn search(pattern: &str) -> Result<Self, RegexError> {
         let regex = compile(pattern, pattern, false)?;
-        Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new() })
+        Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new(), size: 0 })
+    }
+
+    /// About how many states the anchored expression compiles to, some 30 bytes each: a text of ten characters can
+    /// ask for megabytes, so whoever compiles many expressions of a stranger adds up their sizes.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// The expression as it was given.
@@ -76,26 +85,39 @@ impl GoRegex {
     /// Matches `text` and expands `template` (`$1`, `${name}`, `$$`) with the groups, as Go's `Expand`;
     /// `None` if it does not match.
     pub fn expand(&self, text: &str, template: &str) -> Option<String> {
-        self.regex.captures(text).map(|captures| expanded(template, &captures))
+        self.expand_bounded(text, template, usize::MAX).map(|(out, _)| out)
+    }
+
+    /// Like [`GoRegex::expand`], but a group that makes the text longer than `limit` bytes is left out, and then the
+    /// flag is set: a template of a few kilobytes can name a long group thousands of times.
+    pub fn expand_bounded(&self, text: &str, template: &str, limit: usize) -> Option<(String, bool)> {
+        self.regex.captures(text).map(|captures| expanded(template, &captures, limit))
     }
 
     /// Replaces every match in `text`, as Go's `ReplaceAllString`.
     pub fn replace_all<'t>(&self, text: &'t str, template: &str) -> Cow<'t, str> {
-        self.regex.replace_all(text, |captures: &regex::Captures<'_>| expanded(template, captures))
+        self.regex
+            .replace_all(text, |captures: &regex::Captures<'_>| expanded(template, captures, usize::MAX).0)
     }
 }
 
-/// `template` with its references replaced by the groups of a match; a group that did not take part is empty.
-fn expanded(template: &str, captures: &regex::Captures<'_>) -> String {
-    let mut out = String::new();
+/// `template` with its references replaced by the groups of a match; a group that did not take part is empty. The flag
+/// says whether groups were left out since the text would have become longer than `limit`.
+fn expanded(template: &str, captures: &regex::Captures<'_>, limit: usize) -> (String, bool) {
+    let (mut out, mut cut) = (String::new(), false);
     expand_template(template, &mut out, |group, out| {
         let m = match group.parse::<usize>() {
             Ok(i) => captures.get(i),
             Err(_) => captures.name(group),
         };
-        out.push_str(m.map_or("", |m| m.as_str()));
+        let group = m.map_or("", |m| m.as_str());
+        if out.len().saturating_add(group.len()) > limit {
+            cut = true;
+        } else {
+            out.push_str(group);
+        }
     });
-    out
+    (out, cut)
 }
 
 impl fmt::Debug for GoRegex {
@@ -143,8 +165,8 @@ fn is_group_name(s: &str) -> bool {
     !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Fails if the expression alone is malformed; costs a fifth of compiling it.
-fn check(pattern: &str) -> Result<(), RegexError> {
+/// Fails if the expression alone is malformed, else returns its size; costs a fifth of compiling it.
+fn check(pattern: &str) -> Result<usize, RegexError> {
     let fail = |reason: String| RegexError { pattern: pattern.to_owned(), reason };
     let translated = translate(pattern).map_err(|r| fail(r.to_owned()))?;
     regex_syntax::ParserBuilder::new()
@@ -152,8 +174,27 @@ fn check(pattern: &str) -> Result<(), RegexError> {
         .nest_limit(200)
         .build()
         .parse(&translated)
-        .map(|_| ())
+        .map(|hir| states(&hir))
         .map_err(|e| fail(one_line(&e.to_string())))
+}
+
+/// States of an automaton for `hir`, roughly. Its depth is bounded by the parser's `nest_limit`.
+fn states(hir: &Hir) -> usize {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(text) => text.0.len(),
+        // A range of characters takes up to four ranges of bytes.
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len() * 4,
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len(),
+        HirKind::Capture(group) => states(&group.sub) + 2,
+        HirKind::Repetition(r) => {
+            let times = r.max.unwrap_or(r.min.saturating_add(1)).max(1) as usize;
+            states(&r.sub).saturating_mul(times)
+        }
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().fold(parts.len(), |sum, part| sum.saturating_add(states(part)))
+        }
+    }
 }
 
 fn compile(pattern: &str, shown: &str, dot_matches_newline: bool) -> Result<Regex, RegexError> {
@@ -457,6 +498,20 @@ mod tests {
         assert_eq!(r.expand("aa-x", "$1:${rest}:$$:$9:$1x:${1}x:$"), Some("aa:x:$:::aax:$".to_owned()));
         assert_eq!(r.expand("b", "$1"), None);
         assert_eq!(GoRegex::search("o+").unwrap().replace_all("foo boo", "<$0>"), "f<oo> b<oo>");
+    }
+
+    #[test]
+    fn short_texts_that_compile_to_much_are_told_by_their_size() {
+        let size = |p: &str| GoRegex::anchored(p).unwrap().size();
+        assert!(size("abc|def") < 20 && size("[a-z]+") < 20);
+        assert!(size(r"(\pL{40})") > 50_000);
+    }
+
+    #[test]
+    fn an_expansion_stops_growing_at_its_limit() {
+        let r = GoRegex::anchored("(.*)").unwrap();
+        assert_eq!(r.expand_bounded("abcd", "$1-$1-$1", 9), Some(("abcd-abcd-".to_owned(), true)));
+        assert_eq!(r.expand_bounded("abcd", "$1", 4), Some(("abcd".to_owned(), false)));
     }
 
     #[test]

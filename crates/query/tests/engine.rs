@@ -446,3 +446,21 @@ async fn annotations_come_as_texts() {
     let output = engine.instant(instant("rate(seconds[1m]) or rate(seconds_total[1m])")).await.unwrap();
     assert!(output.infos.is_empty(), "{:?}", output.infos);
 }
+
+#[tokio::test]
+async fn labels_that_functions_make_are_bounded() {
+    let engine = engine(QueryLimits { max_samples: 10_000, ..QueryLimits::default() });
+    let nested = |inner: &str, times: usize| {
+        let tail = r#", "x", "y$1$1$1$1$1$1$1$1$1$1", "x", "(.*)")"#;
+        format!("{}{inner}{}", "label_replace(".repeat(times), tail.repeat(times))
+    };
+    let long = engine.instant(instant(&nested("vector(1)", 12))).await.unwrap_err().to_string();
+    assert!(long.starts_with("label_replace() makes a label value of more than"), "{long}");
+    // Shorter ones count as samples do: a hundred kilobytes in each of two series are more than 10,000 samples.
+    let many = engine.instant(instant(&nested("seconds_total", 6))).await.unwrap_err().to_string();
+    assert!(many.contains("too many samples"), "{many}");
+    let join = format!(r#"label_join(seconds_total, "x", "{}", "job", "job")"#, "y".repeat(2 << 20));
+    let long = engine.instant(instant(&join)).await.unwrap_err().to_string();
+    assert!(long.starts_with("label_join() makes a label value of more than"), "{long}");
+    assert!(engine.instant(instant(&nested("seconds_total", 3))).await.is_ok());
+}

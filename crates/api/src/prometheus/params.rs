@@ -6,7 +6,8 @@ use axum::{
     http::{Method, header},
 };
 use jiff::Timestamp;
-use reba_model::{Matcher, duration, float};
+use reba_model::{GoRegex, Matcher, duration, float};
+use reba_promql::syntax::MAX_REGEX_SIZE;
 
 use super::envelope::ApiError;
 
@@ -73,7 +74,17 @@ impl Params {
 
     /// The selectors of `match[]`.
     pub fn matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.all("match[]").map(parse_selector).collect()
+        let mut size = 0usize;
+        let mut all = Vec::new();
+        for text in self.all("match[]") {
+            let matchers = parse_selector(text)?;
+            size += matchers.iter().filter_map(Matcher::regex).map(GoRegex::size).sum::<usize>();
+            if size > MAX_REGEX_SIZE {
+                return Err(invalid("match[]", "regular expressions are too large"));
+            }
+            all.push(matchers);
+        }
+        Ok(all)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Grouping of series by labels: ids are worked out once a query, never once a sample.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use reba_model::{Labels, METRIC_NAME};
 
@@ -57,6 +57,9 @@ pub(super) struct Groups {
     pub labels: Vec<Labels>,
 }
 
+/// From so many names on, a table of them is faster than the list.
+const MANY_LABELS: usize = 32;
+
 /// Which labels make a group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grouping<'a> {
@@ -68,7 +71,10 @@ pub(super) struct Grouping<'a> {
 impl Grouping<'_> {
     /// The labels of the group that a series belongs to.
     pub fn key(&self, labels: &Labels) -> Labels {
-        let listed = |n: &str| self.labels.iter().any(|l| l == n);
+        self.key_of(labels, |n| self.labels.iter().any(|l| l == n))
+    }
+
+    fn key_of(&self, labels: &Labels, listed: impl Fn(&str) -> bool) -> Labels {
         if self.without {
             Labels::from_sorted(labels.iter().filter(|(n, _)| *n != METRIC_NAME && !listed(n)))
         } else if self.labels.is_empty() {
@@ -82,8 +88,14 @@ impl Grouping<'_> {
     pub fn groups<'s>(&self, series: impl Iterator<Item = &'s Labels>) -> Groups {
         let mut ids: HashMap<Labels, u32> = HashMap::new();
         let mut groups = Groups { of: Vec::new(), labels: Vec::new() };
+        // Few names are found fastest one by one; a query of megabytes may have a hundred thousand.
+        let many: Option<HashSet<&str>> =
+            (self.labels.len() > MANY_LABELS).then(|| self.labels.iter().map(String::as_str).collect());
         for labels in series {
-            let key = self.key(labels);
+            let key = match &many {
+                Some(many) => self.key_of(labels, |n| many.contains(n)),
+                None => self.key(labels),
+            };
             let next = groups.labels.len() as u32;
             let id = *ids.entry(key).or_insert_with_key(|key| {
                 groups.labels.push(key.clone());

@@ -9,6 +9,7 @@ use super::{
     error::EvalError,
     group,
     node::{CallNode, NodeKind},
+    room::charge_labels,
     value::{Steps, VectorSeries, is_absent},
 };
 use crate::syntax::{Func, StringLiteral};
@@ -27,10 +28,17 @@ impl Evaluator<'_> {
         })?;
         check_label_name(dst, "destination", "label_replace")?;
         let mut series = self.eval_arg(call, 0, steps)?;
+        let room = self.room();
         for s in &mut series {
-            if let Some(value) = regex.expand(s.labels.value(src), template) {
-                set_label(s, &dst.value, &value);
+            self.go_on()?;
+            let Some((value, cut)) = regex.expand_bounded(s.labels.value(src), template, MAX_VALUE) else {
+                continue;
+            };
+            if cut || value.len() > MAX_VALUE {
+                return Err(too_long("label_replace"));
             }
+            set_label(s, &dst.value, &value);
+            room.take(charge_labels(&s.labels))?;
         }
         group::unite(series)
     }
@@ -50,10 +58,17 @@ impl Evaluator<'_> {
         }
         check_label_name(dst, "destination", "label_join")?;
         let mut series = self.eval_arg(call, 0, steps)?;
+        let room = self.room();
         for s in &mut series {
+            self.go_on()?;
             let values: Vec<&str> = sources.iter().map(|src| s.labels.value(src)).collect();
+            let separators = separator.len().saturating_mul(values.len().saturating_sub(1));
+            if values.iter().map(|v| v.len()).sum::<usize>().saturating_add(separators) > MAX_VALUE {
+                return Err(too_long("label_join"));
+            }
             let joined = values.join(separator);
             set_label(s, &dst.value, &joined);
+            room.take(charge_labels(&s.labels))?;
         }
         group::unite(series)
     }
@@ -116,6 +131,14 @@ fn check_label_name(name: &StringLiteral, role: &str, function: &str) -> Result<
         )));
     }
     Ok(())
+}
+
+/// Longest label value that a function makes, in bytes. Nobody reads more, and a few nested calls can ask for more than
+/// there is memory.
+const MAX_VALUE: usize = 1 << 20;
+
+fn too_long(function: &str) -> EvalError {
+    EvalError::Execution(format!("{function}() makes a label value of more than {MAX_VALUE} bytes"))
 }
 
 fn set_label(s: &mut VectorSeries, name: &str, value: &str) {

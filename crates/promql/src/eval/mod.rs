@@ -265,10 +265,15 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
 fn weight(value: &Value) -> usize {
     match value {
         Value::Scalar(v) => v.len(),
-        Value::Vector(series) => series.iter().map(|s| room::charge(&s.column)).sum(),
+        Value::Vector(series) => {
+            series.iter().map(|s| room::charge(&s.column) + room::charge_labels(&s.labels)).sum()
+        }
         Value::Matrix(series) => series
             .iter()
-            .map(|s| s.samples.t.len() + s.samples.h.iter().map(|h| histogram_weight(&h.h)).sum::<usize>())
+            .map(|s| {
+                let histograms = s.samples.h.iter().map(|h| histogram_weight(&h.h)).sum::<usize>();
+                s.samples.t.len() + histograms + room::charge_labels(&s.labels)
+            })
             .sum(),
         Value::String(_) => 0,
     }

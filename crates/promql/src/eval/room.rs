@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use reba_model::Labels;
+
 use super::{error::EvalError, value::Column};
 
 /// Room for samples.
@@ -35,4 +37,13 @@ impl Room {
 /// Samples that a column counts for. Empty slots take memory too, half as much as upstream's samples.
 pub(super) fn charge(column: &Column) -> usize {
     column.weight().max(column.len() / 2)
+}
+
+/// Bytes of labels that come for free with a series.
+const FREE_LABEL_BYTES: usize = 1024;
+
+/// Samples (16 bytes each) that long labels count for: `label_replace` in itself can make a text of gigabytes out of a
+/// short one.
+pub(super) fn charge_labels(labels: &Labels) -> usize {
+    labels.as_packed().len().saturating_sub(FREE_LABEL_BYTES) / 16
 }

@@ -67,6 +67,10 @@ const MAX_NESTING: u32 = 128;
 /// long, so this is more than `MAX_NESTING`.
 const MAX_HEIGHT: u32 = 400;
 
+/// How large all regular expressions of a query may be together, in states: some 60 MB. Each alone is bounded, but ten
+/// megabytes of query have room for half a million of them.
+pub const MAX_REGEX_SIZE: usize = 2_000_000;
+
 /// The precedence of a sign: that of `*`, so that its operand takes in `^` only.
 const SIGN_OPERAND: u8 = 6;
 
@@ -113,12 +117,14 @@ struct Parser<'a> {
     /// Index of the current token.
     at: usize,
     nesting: u32,
+    /// States of the regular expressions so far.
+    regex_size: usize,
     options: ParseOptions,
 }
 
 impl<'a> Parser<'a> {
     fn new(query: &'a str, options: ParseOptions) -> Self {
-        Parser { query, lexed: lex(query), at: 0, nesting: 0, options }
+        Parser { query, lexed: lex(query), at: 0, nesting: 0, regex_size: 0, options }
     }
 
     /// Runs a production for the whole query and makes out its error.

@@ -1,8 +1,8 @@
 //! Selectors and lists of labels.
 
-use reba_model::{METRIC_NAME, MatchOp, Matcher, RegexError, float::go_quote};
+use reba_model::{GoRegex, METRIC_NAME, MatchOp, Matcher, RegexError, float::go_quote};
 
-use super::{Fail, Parsed, Parser};
+use super::{Fail, MAX_REGEX_SIZE, Parsed, Parser};
 use crate::syntax::{
     ast::{BinaryOp, Span, VectorSelector},
     token::Token,
@@ -65,8 +65,13 @@ impl Parser<'_> {
         })?;
         let value_span = self.within("label matching", "string", |p| p.expect(Token::String))?.span;
         let value = self.string(value_span)?.value;
-        Matcher::new(op, name, value)
-            .map_err(|error: RegexError| self.error(start.to(value_span), error.to_string()))
+        let matcher = Matcher::new(op, name, value)
+            .map_err(|error: RegexError| self.error(start.to(value_span), error.to_string()))?;
+        self.regex_size = self.regex_size.saturating_add(matcher.regex().map_or(0, GoRegex::size));
+        if self.regex_size > MAX_REGEX_SIZE {
+            return self.fail(start.to(value_span), "regular expressions of the query are too large");
+        }
+        Ok(matcher)
     }
 
     fn match_op(&self) -> Option<MatchOp> {

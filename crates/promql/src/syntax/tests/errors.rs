@@ -386,3 +386,13 @@ fn a_selector_alone_is_nothing_but_a_selector() {
         assert_eq!(parse_selector(query).unwrap_err().to_string(), expected, "{query}");
     }
 }
+
+#[test]
+fn regular_expressions_of_a_query_are_bounded_together() {
+    let selector = |n: usize| {
+        let matchers: Vec<String> = (0..n).map(|i| format!(r#"a=~"\\pL{{40}}{i}""#)).collect();
+        format!("m{{{}}}", matchers.join(","))
+    };
+    assert!(parse(&selector(5), ParseOptions::default()).is_ok());
+    assert!(error(&selector(60)).ends_with("parse error: regular expressions of the query are too large"));
+}
