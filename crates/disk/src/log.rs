@@ -313,8 +313,17 @@ enum Trouble {
 impl Segment {
     fn create(dir: &Dir, number: u64) -> Result<Self> {
         let name = segment_name(number);
-        let path = dir.join(&name);
-        let mut file = dir.create(&name)?;
+        Self::begin(dir, number, &name).inspect_err(|_| {
+            // A segment that is not used must not stand behind the one that goes on growing.
+            if let Err(error) = dir.remove_file(&name) {
+                tracing::debug!(%error, "there was no unfinished segment to remove");
+            }
+        })
+    }
+
+    fn begin(dir: &Dir, number: u64, name: &str) -> Result<Self> {
+        let path = dir.join(name);
+        let mut file = dir.create(name)?;
         file.append(&segment_header(number)).map_err(|e| DiskError::io("write", &path, e))?;
         debug_assert_eq!(file.len(), SEGMENT_HEADER as u64);
         // So that only the last segment can ever lack its header.

@@ -28,6 +28,9 @@ impl Blocks {
     /// (a crash came between the two) is removed.
     pub(crate) fn open(dir: Dir) -> Result<Self, DiskError> {
         dir.remove_unfinished()?;
+        // What is found here is relied on, and what it replaces is removed: its names must be durable first. They are not
+        // if the process died, or failed, between a rename and the sync behind it.
+        dir.sync()?;
         let blocks = Blocks {
             dir,
             list: RwLock::new(Arc::new(Vec::new())),

@@ -87,6 +87,7 @@ pub(crate) struct Replayed {
 /// The files to read: the newest checkpoint, if there is one, and the segments behind it.
 pub(crate) fn files(wal: &Dir, checkpoints: &Dir) -> Result<Vec<(Dir, u64)>, DiskError> {
     checkpoints.remove_unfinished()?;
+    checkpoints.sync()?;
     let mut files: Vec<(Dir, u64)> = Vec::new();
     let newest = segments(checkpoints)?.last().copied();
     files.extend(newest.map(|n| (checkpoints.clone(), n)));

@@ -31,6 +31,7 @@ impl ChunkFiles {
     /// Maps every file in `dir`.
     pub(crate) fn open(dir: Dir) -> Result<Self, DiskError> {
         dir.remove_unfinished()?;
+        dir.sync()?;
         let mut files = BTreeMap::new();
         for entry in dir.list()? {
             let Some(number) = entry.name.strip_suffix(".chunks").and_then(|n| n.parse().ok()) else {
