@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use reba_http::ProxyEnv;
 use reba_ingest::{
     config::{AlertingConfig, AlertmanagerConfig},
-    discovery::{self, ADDRESS_LABEL, DiscoveryMetrics, TargetGroups},
+    discovery::{self, ADDRESS_LABEL, DiscoveryMetrics, DiscoveryOptions, TargetGroups},
 };
 use reba_model::LabelsBuilder;
 use reba_notify::alertmanager::{ALERTS_PATH, AlertmanagerTarget, Alertmanagers};
@@ -34,25 +34,33 @@ impl Drop for Watching {
     }
 }
 
-/// Starts to tell `sender` which Alertmanagers there are.
-pub fn watch(
-    config: &AlertingConfig,
-    user_agent: &str,
-    proxies: &ProxyEnv,
-    sender: Arc<watch::Sender<Arc<Alertmanagers>>>,
-) -> Result<Watching> {
-    let cancel = CancellationToken::new();
-    let metrics = Arc::new(DiscoveryMetrics::default());
-    let mut sections = Vec::new();
-    for (i, section) in config.alertmanagers.iter().enumerate() {
+/// The sections of a configuration, valid but not yet in use.
+pub struct Prepared(Vec<(AlertmanagerConfig, reba_http::Client)>);
+
+/// Makes the clients of all sections; what is wrong with one is found here, before anything changes.
+pub fn prepare(config: &AlertingConfig, user_agent: &str, proxies: &ProxyEnv) -> Result<Prepared> {
+    let client = |(i, section): (usize, &AlertmanagerConfig)| {
         let client = reba_http::Client::new(&section.http, user_agent, proxies)
             .with_context(|| format!("alerting.alertmanagers[{i}]"))?;
-        let groups = discovery::start(&section.discovery, Arc::clone(&metrics), cancel.clone());
-        sections.push(Section { config: section.clone(), client, groups });
+        Ok((section.clone(), client))
+    };
+    config.alertmanagers.iter().enumerate().map(client).collect::<Result<_>>().map(Prepared)
+}
+
+impl Prepared {
+    /// Starts to tell `sender` which Alertmanagers there are.
+    pub fn watch(self, sender: Arc<watch::Sender<Arc<Alertmanagers>>>) -> Watching {
+        let cancel = CancellationToken::new();
+        let metrics = Arc::new(DiscoveryMetrics::default());
+        let start = |(config, client): (AlertmanagerConfig, reba_http::Client)| {
+            let groups = discovery::start(&config.discovery, Arc::clone(&metrics), cancel.clone());
+            Section { config, client, groups }
+        };
+        let mut sections: Vec<Section> = self.0.into_iter().map(start).collect();
+        sender.send_replace(Arc::new(collect(&mut sections)));
+        tokio::spawn(follow(sections, sender, cancel.clone()));
+        Watching { cancel }
     }
-    sender.send_replace(Arc::new(collect(&mut sections)));
-    tokio::spawn(follow(sections, sender, cancel.clone()));
-    Ok(Watching { cancel })
 }
 
 /// Ends with `cancel`, or when nothing can change any more: a section of static targets has no sender.
@@ -71,7 +79,15 @@ async fn follow(
             () = cancel.cancelled() => return,
             _ = futures::future::select_all(changes) => {}
         }
-        sender.send_replace(Arc::new(collect(&mut sections)));
+        let found = Arc::new(collect(&mut sections));
+        sender.send_if_modified(|current| {
+            // Asked under the sender's lock: what a successor has said since is not overwritten.
+            let ours = !cancel.is_cancelled();
+            if ours {
+                *current = found;
+            }
+            ours
+        });
     }
 }
 

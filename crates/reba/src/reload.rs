@@ -65,10 +65,9 @@ impl Reloader {
 
     /// Reads the folder and applies it. What is wrong in it leaves everything as it was.
     pub async fn reload(&self) -> Result<()> {
-        let result = match load(&self.folder, self.handles.port_shift) {
-            Ok(loaded) => self.apply(loaded).await,
-            Err(e) => Err(e),
-        };
+        // Held while the files are read, too: of two reloads at once, the one that read last must be applied last.
+        let _one = self.one_at_a_time.lock().await;
+        let result = self.read_and_apply().await;
         self.handles.runtime.reload_ok.store(result.is_ok(), Ordering::Relaxed);
         match &result {
             Ok(()) => tracing::info!("configuration reloaded"),
@@ -82,17 +81,27 @@ impl Reloader {
         result
     }
 
-    /// Applies a configuration that was read.
-    pub async fn apply(&self, loaded: Loaded) -> Result<()> {
+    async fn read_and_apply(&self) -> Result<()> {
+        let (folder, port_shift) = (self.folder.clone(), self.handles.port_shift);
+        self.apply(tokio::task::spawn_blocking(move || load(&folder, port_shift)).await??).await
+    }
+
+    /// Applies the configuration with which Reba starts.
+    pub async fn start(&self, loaded: Loaded) -> Result<()> {
         let _one = self.one_at_a_time.lock().await;
+        self.apply(loaded).await
+    }
+
+    async fn apply(&self, loaded: Loaded) -> Result<()> {
         let h = &self.handles;
         let config = &loaded.config;
         // What can still fail comes first, and changes nothing that runs.
-        let watching =
-            alertmanagers::watch(&config.alerting, USER_AGENT, &h.proxies, Arc::clone(&h.alertmanagers))
-                .context("alerting")?;
+        let alertmanagers =
+            alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies).context("alerting")?;
         h.scrape.apply_config(config)?;
-        *self.watching.lock() = Some(watching);
+        // The old watch ends before the new one speaks: it must not have the last word.
+        drop(self.watching.lock().take());
+        *self.watching.lock() = Some(alertmanagers.watch(Arc::clone(&h.alertmanagers)));
         let external = Labels::from_pairs(&config.global.external_labels);
         h.notifier.apply(NotifierSettings {
             external_labels: external.clone(),

@@ -92,7 +92,7 @@ pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
     let parts = Assembly::new(&settings, &loaded, address, &store)?;
     let external_url = parts.external_url.clone();
     let reloader = Arc::new(Reloader::new(folder, parts.handles(&loaded)));
-    reloader.apply(loaded).await.context("apply the configuration")?;
+    reloader.start(loaded).await.context("apply the configuration")?;
 
     let (evaluating, notifying) = (TaskTracker::new(), TaskTracker::new());
     let (evaluation, notification) = (CancellationToken::new(), CancellationToken::new());
@@ -220,7 +220,7 @@ impl Assembly {
         let (alertmanagers, targets) = watch::channel(Arc::default());
         let external_url = match &settings.external_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{address}"),
+            None => default_url(address),
         };
         Ok(Assembly {
             engine,
@@ -276,7 +276,12 @@ fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineCo
 }
 
 fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runtime {
-    let retention = reba_model::duration::format(settings.retention_ms);
+    let retention_time = reba_model::duration::format(settings.retention_ms);
+    let retention_size = format!("{}B", settings.retention_bytes);
+    let retention = match settings.retention_bytes {
+        0 => retention_time.clone(),
+        _ => format!("{retention_time} or {retention_size}"),
+    };
     let flags = [
         ("web.listen-address", address.to_string()),
         ("web.external-url", external_url.to_owned()),
@@ -284,8 +289,8 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
         ("web.enable-remote-write-receiver", "true".to_owned()),
         ("web.enable-admin-api", "false".to_owned()),
         ("web.cors.origin", settings.cors_origin.clone()),
-        ("storage.tsdb.retention.time", retention.clone()),
-        ("storage.tsdb.retention.size", format!("{}B", settings.retention_bytes)),
+        ("storage.tsdb.retention.time", retention_time),
+        ("storage.tsdb.retention.size", retention_size),
         ("query.lookback-delta", reba_model::duration::format(settings.lookback_delta_ms)),
         ("query.timeout", reba_model::duration::format(settings.query_timeout_ms)),
         ("query.max-concurrency", settings.query_max_concurrency.to_string()),
@@ -302,11 +307,20 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
 }
 
 fn address(args: &RunArgs, settings: &Settings, role: Role) -> Result<SocketAddr> {
-    if let Some(address) = settings.listen_prometheus {
-        return Ok(address);
+    let configured = settings.listen_prometheus.unwrap_or(SocketAddr::new(args.bind, role.port()));
+    let port = configured.port().checked_add(args.port_offset);
+    Ok(SocketAddr::new(configured.ip(), port.context("--port-offset leads beyond port 65535")?))
+}
+
+/// Where people reach Reba if nobody says so: the address it listens on, or the host's name if that is every address.
+fn default_url(address: SocketAddr) -> String {
+    let hostname = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match hostname().trim() {
+        name if address.ip().is_unspecified() && !name.is_empty() => {
+            format!("http://{name}:{}", address.port())
+        }
+        _ => format!("http://{address}"),
     }
-    let port = role.port().checked_add(args.port_offset).context("--port-offset leads beyond port 65535")?;
-    Ok(SocketAddr::new(args.bind, port))
 }
 
 fn proxies(environment: &std::collections::BTreeMap<String, String>) -> ProxyEnv {

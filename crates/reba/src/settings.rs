@@ -66,7 +66,7 @@ pub struct Settings {
     pub query_max_concurrency: usize,
     /// `query.lookback_delta`, in milliseconds (5 minutes).
     pub lookback_delta_ms: i64,
-    /// `listen.prometheus`: overrides `--bind` and `--port-offset` for this role.
+    /// `listen.prometheus`: in the place of `--bind` and port 9090; `--port-offset` is added to it, too.
     pub listen_prometheus: Option<SocketAddr>,
     /// `web.external_url`: the address by which people reach Reba, for links in alerts.
     pub external_url: Option<String>,

@@ -66,7 +66,7 @@ pub struct Runtime {
     pub started: Timestamp,
     /// Flags as upstream names them, for `/api/v1/status/flags`.
     pub flags: BTreeMap<String, String>,
-    /// `30d` or `30d or 100GB`.
+    /// `30d`, or `30d or 1073741824B`.
     pub retention: String,
     /// The configuration in use, as YAML without secrets.
     pub config_yaml: ArcSwap<String>,
