@@ -16,20 +16,21 @@ pub mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
+pub mod notation;
 mod relabel;
 mod series;
 
 pub use alert::{Alert, AlertBatch};
 pub use chunk::{
-    Chunk, ChunkBytes, ChunkError, MAX_CHUNK_SAMPLES, OpenChunk, RawColumns, encode_floats, encode_histograms,
-    encode_times, encode_values,
+    Chunk, ChunkBytes, ChunkError, MAX_CHUNK_SAMPLES, OpenChunk, RawColumns, encode_floats,
+    encode_histograms, encode_times, encode_values,
 };
 pub use goregex::{GoRegex, RegexError};
 pub use histogram::{
-    CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, Histogram, HistogramSum, IncompatibleSchemas, Span, Trim,
-    kahan::add as kahan_add, parse_notation,
+    CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, Histogram, HistogramSum, IncompatibleSchemas, Span,
+    Trim, kahan::add as kahan_add, parse_notation,
 };
-pub use labels::{Labels, LabelsBuilder, PackedPair, is_legacy_label_name, is_legacy_metric_name};
+pub use labels::{Labels, LabelsBuilder, MAX_SERIES_LABELS, PackedPair, is_legacy_label_name, is_legacy_metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use relabel::{NameScheme, Relabel, RelabelAction, RelabelError, RelabelSpec};

@@ -12,6 +12,7 @@ Examples:
   reba demo                                    Reba with the simulated EasyMO fleet
   reba run --config monitoring/                the real thing
   reba check --config monitoring/              is this folder right?
+  reba test rules monitoring/prometheus/alerts_test.yml
   reba query promql 'sum(rate(http_requests_total[5m])) by (service)'
 
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
@@ -68,6 +69,8 @@ Exit codes: 0 all right; 1 something is wrong (each line names file, line and ke
     Check(CheckArgs),
     /// Ask a running Reba (or Prometheus).
     Query(QueryArgs),
+    /// Run the unit tests of rules.
+    Test(TestArgs),
 }
 
 /// Options of `run` and `demo`.
@@ -183,6 +186,38 @@ pub enum CheckFormat {
     Text,
     /// A JSON list.
     Json,
+}
+
+/// Options of `test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// What is tested.
+    #[command(subcommand)]
+    pub subject: TestSubject,
+}
+
+/// What can be tested.
+#[derive(Debug, Subcommand)]
+pub enum TestSubject {
+    /// Recording and alerting rules, in files as `promtool test rules` takes them.
+    #[command(after_help = "\
+Examples:
+  reba test rules monitoring/prometheus/alerts_test.yml
+  reba test rules --run 'payments|rides' monitoring/prometheus/*_test.yml
+
+Exit codes: 0 all tests passed; 1 a test failed or a file cannot be read; 2 wrong command line.")]
+    Rules(TestRulesArgs),
+}
+
+/// Options of `test rules`.
+#[derive(Debug, Args)]
+pub struct TestRulesArgs {
+    /// The files with the tests.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Run only the tests whose names match; may be given more than once.
+    #[arg(long, value_name = "REGEX")]
+    pub run: Vec<String>,
 }
 
 /// Options of `query`.

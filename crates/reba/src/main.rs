@@ -16,6 +16,7 @@ mod run;
 mod settings;
 mod shift;
 mod store;
+mod test_rules;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage};
+use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, TestSubject};
 
 /// Gives memory back to the system and scales with threads.
 #[global_allocator]
@@ -101,6 +102,12 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
                 eprintln!("{remark}");
             }
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Test(args) => {
+            let TestSubject::Rules(args) = args.subject;
+            let (text, ok) = test_rules::rules(&args.files, &args.run).await?;
+            print!("{text}");
+            Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

@@ -6,7 +6,6 @@ mod clock;
 mod compare;
 mod conformance;
 mod nhcb;
-mod notation;
 mod runner;
 mod script;
 mod store;
@@ -15,7 +14,9 @@ mod suite;
 pub use clock::SimClock;
 pub use compare::{almost_equal, histograms_match};
 pub use conformance::{Tally, conformance_dir, script_files};
-pub use notation::{NotationError, SeriesLine, SeriesValue, StartTimes, parse_series, parse_start_times};
+pub use reba_model::notation::{
+    NotationError, SeriesLine, SeriesValue, StartTimes, parse_series, parse_start_times,
+};
 pub use runner::{Answer, CaseResult, Failure, Outcome, ScriptEngine, run_script};
 pub use script::{
     Command, Eval, EvalTimes, Expect, ExpectKind, ExpectText, Load, LoadedSeries, ScriptError, parse_script,

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use reba_model::{
     CUSTOM_BUCKETS_SCHEMA, Histogram, Labels, METRIC_NAME, Span,
     float::{format_g, parse_go},
+    notation::SeriesValue,
 };
 
-use crate::{notation::SeriesValue, script::LoadedSeries};
+use crate::script::LoadedSeries;
 
 #[derive(Clone, Debug, Default)]
 struct Classic {

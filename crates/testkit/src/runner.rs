@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use reba_model::{CounterResetHint, Histogram, HistogramSample, Labels, SampleColumns};
+use reba_model::{
+    CounterResetHint, Histogram, HistogramSample, Labels, SampleColumns, notation::SeriesValue,
+};
 
 use crate::{
     compare::{almost_equal, histograms_match},
-    notation::SeriesValue,
     script::{Command, Eval, EvalTimes, ExpectKind, LoadedSeries, parse_script},
 };
 

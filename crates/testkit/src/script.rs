@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use reba_model::{Labels, duration, float::parse_go};
-use thiserror::Error;
-
-use crate::{
-    nhcb,
+use reba_model::{
+    Labels, duration,
+    float::parse_go,
     notation::{SeriesValue, parse_series, parse_start_times, quoted},
 };
+use thiserror::Error;
+
+use crate::nhcb;
 
 /// Why a script cannot be read.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -1,11 +1,12 @@
-//! One line of a script: a series and its values, `metric{a="b"} 1+2x3 _ stale {{schema:0 count:1}}`.
+//! One line of a script or of a rule's unit test: a series and its values, `metric{a="b"} 1+2x3 _ stale {{schema:0 count:1}}`.
 
 use std::sync::Arc;
 
-use reba_model::{
+use thiserror::Error;
+
+use crate::{
     Histogram, Labels, LabelsBuilder, METRIC_NAME, STALE_NAN, duration, float::parse_go, parse_notation,
 };
-use thiserror::Error;
 
 /// Values that one item may stand for.
 const MAX_REPEAT: usize = 1_000_000;
@@ -148,7 +149,7 @@ fn parse_labels(line: &str) -> Result<(Labels, &str), NotationError> {
 }
 
 /// Reads a string in any of Go's quotes; returns it and what follows.
-pub(crate) fn quoted(s: &str) -> Option<(String, &str)> {
+pub fn quoted(s: &str) -> Option<(String, &str)> {
     let quote = s.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
     if quote == '`' {
         return s[1..].split_once('`').map(|(text, rest)| (text.to_owned(), rest));
@@ -316,7 +317,7 @@ mod tests {
         );
         assert_eq!(floats("m Inf -Infx1"), [f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY].map(Some));
         assert!(floats("m NaNx1").iter().all(|v| v.unwrap().is_nan()));
-        assert!(floats("m stale")[0].is_some_and(reba_model::is_stale_nan));
+        assert!(floats("m stale")[0].is_some_and(crate::is_stale_nan));
     }
 
     #[test]
