@@ -117,8 +117,13 @@ fn reopen(fs: &FaultFs) -> Tsdb {
     db
 }
 
+/// `CRASH_CASES` runs more of them than every test run can afford.
+fn cases() -> u32 {
+    std::env::var("CRASH_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(96)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_acknowledged_is_ever_lost(steps in proptest::collection::vec(step(), 1..120)) {
