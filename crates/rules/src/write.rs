@@ -18,13 +18,13 @@ pub(crate) struct Written {
     /// The series that are written now; they go stale when they are missing next time.
     pub series: SeriesSet,
     /// How many samples the store refused, by reason.
-    pub rejected: BTreeMap<&'static str, usize>,
+    pub rejected: BTreeMap<String, usize>,
 }
 
 impl Written {
     /// The error that a rule shows for refused samples, the most frequent one.
     pub fn error(&self) -> Option<String> {
-        self.rejected.iter().max_by_key(|(_, n)| **n).map(|(reason, _)| (*reason).to_owned())
+        self.rejected.iter().max_by_key(|(_, n)| **n).map(|(reason, _)| reason.clone())
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn write_result(
     for (labels, series) in previous.iter().filter(|(labels, _)| !current.contains(labels)) {
         write.push_marker(*series, labels, t);
     }
-    write.finish(appender, t)
+    write.finish(appender)
 }
 
 /// Ends series whose rule is gone.
@@ -59,7 +59,7 @@ pub(crate) fn write_markers(
         let reference = appender.series_ref(labels)?;
         write.push_marker(reference, labels, t);
     }
-    write.finish(appender, t).map(|_| ())
+    write.finish(appender).map(|_| ())
 }
 
 /// A batch with the labels of its samples.
@@ -96,7 +96,7 @@ impl<'a> Write<'a> {
         self.floats.push(Entry { labels, series, marker: true });
     }
 
-    fn finish(mut self, appender: &dyn MetricAppender, t: i64) -> Result<Written, AppendError> {
+    fn finish(mut self, appender: &dyn MetricAppender) -> Result<Written, AppendError> {
         if self.batch.is_empty() {
             return Ok(Written::default());
         }
@@ -106,7 +106,6 @@ impl<'a> Write<'a> {
             // time are exact repetitions now, which the store takes.
             report = appender.append(&self.batch, AppendMode::Partial)?;
         }
-        debug_assert!(self.batch.floats.iter().all(|s| s.t == t));
         let mut reasons: HashMap<usize, RejectReason> = HashMap::new();
         reasons.extend(report.rejected.iter().map(|r| (r.index, r.reason)));
         let mut written = Written::default();
@@ -117,7 +116,7 @@ impl<'a> Write<'a> {
                 None => {
                     written.series.insert(entry.labels.clone(), entry.series);
                 }
-                Some(reason) => *written.rejected.entry(reason_text(*reason)).or_default() += 1,
+                Some(reason) => *written.rejected.entry(reason.to_string()).or_default() += 1,
             }
         }
         Ok(written)
@@ -143,17 +142,5 @@ impl<'a> Write<'a> {
             }
         }
         Ok(renewed)
-    }
-}
-
-fn reason_text(reason: RejectReason) -> &'static str {
-    match reason {
-        RejectReason::OutOfOrder => "out of order sample",
-        RejectReason::DuplicateTimestamp => "duplicate sample for timestamp",
-        RejectReason::TooOld => "too old sample",
-        RejectReason::OutOfBounds => "out of bounds",
-        RejectReason::UnknownSeries => "unknown series reference",
-        RejectReason::ExemplarOutOfOrder => "out of order exemplar",
-        RejectReason::InvalidHistogram => "invalid histogram",
     }
 }

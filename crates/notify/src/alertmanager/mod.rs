@@ -8,7 +8,11 @@ mod payload;
 mod queue;
 mod send;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::Uri;
 use parking_lot::{Mutex, RwLock};
@@ -180,6 +184,9 @@ impl Notifier {
         let targets = unique(&self.targets.borrow());
         let sends = targets.iter().map(|target| self.send_to(target, &batch));
         let taken = futures::future::join_all(sends).await;
+        // Discovery may bring new addresses without end; figures of those that are gone must not pile up.
+        let urls: BTreeSet<String> = targets.iter().map(|t| t.url.to_string()).collect();
+        self.managers.lock().retain(|url, _| urls.contains(url));
         if !taken.contains(&true) {
             self.queue.lock().dropped += batch.len() as u64;
         }
@@ -233,7 +240,7 @@ impl Notifier {
 
 /// The active ones, each URL once.
 fn unique(targets: &Alertmanagers) -> Vec<AlertmanagerTarget> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     targets.active.iter().filter(|t| seen.insert(t.url.to_string())).cloned().collect()
 }
 
