@@ -1,6 +1,12 @@
 //! Bodies: read up to a limit, decompressed up to the same limit.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Buf;
 use http::{HeaderMap, header};
@@ -63,11 +69,14 @@ pub(crate) async fn read(
         return Ok(());
     }
     if buffer.compressed.len() <= INLINE {
-        return decode(coding, &buffer.compressed, limit, &mut buffer.data);
+        return decode(coding, &buffer.compressed, limit, &mut buffer.data, &AtomicBool::new(false));
     }
     let mut moved = std::mem::take(buffer);
+    // Where the deadline passes meanwhile, the thread must not go on for itself: the next scrape would start another.
+    let abandoned = Abandon::default();
+    let flag = Arc::clone(&abandoned.0);
     let done = tokio::task::spawn_blocking(move || {
-        let result = decode(coding, &moved.compressed, limit, &mut moved.data);
+        let result = decode(coding, &moved.compressed, limit, &mut moved.data, &flag);
         (moved, result)
     });
     let (back, result) = done.await.map_err(|e| HttpError::Encoding(e.to_string()))?;
@@ -75,11 +84,22 @@ pub(crate) async fn read(
     result
 }
 
-/// Takes bytes until there are too many.
+/// Tells the thread that decompresses that nobody waits for it any more.
+#[derive(Default)]
+struct Abandon(Arc<AtomicBool>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes bytes until there are too many, or nobody wants them.
 struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     limit: u64,
     exceeded: bool,
+    abandoned: &'a AtomicBool,
 }
 
 impl Write for Bounded<'_> {
@@ -87,6 +107,9 @@ impl Write for Bounded<'_> {
         if self.out.len() as u64 + buf.len() as u64 > self.limit {
             self.exceeded = true;
             return Err(io::Error::other("body size limit exceeded"));
+        }
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(io::Error::other("nobody waits for the body"));
         }
         self.out.extend_from_slice(buf);
         Ok(buf.len())
@@ -100,8 +123,14 @@ impl Write for Bounded<'_> {
 /// No window of a zstd frame is larger: what RFC 8878 recommends decoders to support.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-fn decode(coding: Coding, compressed: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<(), HttpError> {
-    let mut bounded = Bounded { out, limit, exceeded: false };
+fn decode(
+    coding: Coding,
+    compressed: &[u8],
+    limit: u64,
+    out: &mut Vec<u8>,
+    abandoned: &AtomicBool,
+) -> Result<(), HttpError> {
+    let mut bounded = Bounded { out, limit, exceeded: false, abandoned };
     let result = match coding {
         Coding::Identity => bounded.write_all(compressed),
         Coding::Gzip => io::copy(&mut flate2::read::MultiGzDecoder::new(compressed), &mut bounded).map(drop),
@@ -138,10 +167,21 @@ mod tests {
         {
             let mut out = Vec::new();
             assert!(bomb.len() < 100_000);
-            let e = decode(coding, &bomb, 1000, &mut out).unwrap_err();
+            let e = decode(coding, &bomb, 1000, &mut out, &AtomicBool::new(false)).unwrap_err();
             assert!(matches!(e, HttpError::TooLarge { limit: 1000 }), "{e}");
             assert!(out.len() <= 1000);
         }
+    }
+
+    #[test]
+    fn a_body_that_nobody_waits_for_is_not_decompressed_to_its_end() {
+        let bomb = gzip(&vec![0u8; 4 << 20]);
+        let abandon = Abandon::default();
+        let flag = Arc::clone(&abandon.0);
+        drop(abandon);
+        let mut out = Vec::new();
+        assert!(decode(Coding::Gzip, &bomb, u64::MAX, &mut out, &flag).is_err());
+        assert!(out.is_empty());
     }
 
     proptest! {
@@ -153,7 +193,7 @@ mod tests {
                 [(Coding::Gzip, gzip(&data)), (Coding::Zstd, zstd::encode_all(&data[..], 1).unwrap())]
             {
                 let mut out = Vec::new();
-                decode(coding, &bytes, 1 << 20, &mut out).unwrap();
+                decode(coding, &bytes, 1 << 20, &mut out, &AtomicBool::new(false)).unwrap();
                 prop_assert_eq!(&out, &data);
             }
         }
@@ -161,7 +201,7 @@ mod tests {
         #[test]
         fn any_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
             for coding in [Coding::Gzip, Coding::Deflate, Coding::Zstd] {
-                let _ = decode(coding, &data, 1 << 16, &mut Vec::new());
+                let _ = decode(coding, &data, 1 << 16, &mut Vec::new(), &AtomicBool::new(false));
             }
         }
     }

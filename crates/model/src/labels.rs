@@ -285,6 +285,10 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+/// Most labels that anything from outside may give one series. Nobody needs a tenth of it, and label sets are kept
+/// sorted by insertion, which takes the square of their number in time.
+pub const MAX_SERIES_LABELS: usize = 1024;
+
 /// Collects labels in any order; [`LabelsBuilder::build`] packs them.
 #[derive(Clone, Debug, Default)]
 pub struct LabelsBuilder {
@@ -332,6 +336,11 @@ impl LabelsBuilder {
     /// Keeps only the labels for which `keep(name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
         self.pairs.retain(|(n, v)| keep(n, v));
+    }
+
+    /// How many labels there are.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
     }
 
     /// Whether there is no label.

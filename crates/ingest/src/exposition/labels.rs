@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use reba_model::{LabelsBuilder, METRIC_NAME, MetricType, float};
+use reba_model::{LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, MetricType, float};
 use thiserror::Error;
 
 use super::{ParseError, scan::Scan, value::format_openmetrics_float};
@@ -19,6 +19,9 @@ pub enum LabelsError {
     /// A label is there twice.
     #[error("label name {0:?} is not unique: invalid sample")]
     Duplicate(String),
+    /// There are more than [`MAX_SERIES_LABELS`].
+    #[error("more than {MAX_SERIES_LABELS} labels in one series")]
+    TooMany,
 }
 
 /// Resolves `\\`, `\n` and, if wanted, `\"`; other backslashes stay.
@@ -118,6 +121,7 @@ fn pairs<'a>(
     scan: &mut Scan<'a>,
     mut found: impl FnMut(Cow<'a, str>, Option<Cow<'a, str>>) -> Result<(), LabelsError>,
 ) -> Result<(), LabelsError> {
+    let mut count = 0;
     loop {
         scan.skip_blanks();
         if scan.eat(b'}') || scan.peek().is_none() {
@@ -125,6 +129,10 @@ fn pairs<'a>(
         }
         if scan.eat(b',') {
             continue;
+        }
+        count += 1;
+        if count > MAX_SERIES_LABELS {
+            return Err(LabelsError::TooMany);
         }
         let name = if scan.peek() == Some(b'"') { scan.quoted(true)? } else { scan.name(false) };
         scan.skip_blanks();
@@ -165,6 +173,16 @@ mod tests {
             assert_eq!(read(series, kind).as_deref(), Ok(labels));
         }
         assert_eq!(read(r#"a{b="1",b="2"}"#, Gauge), Err(LabelsError::Duplicate("b".into())));
+    }
+
+    #[test]
+    fn a_million_labels_are_refused_at_once() {
+        // Falling names are the worst order for a list that is kept sorted; empty values are not even kept.
+        for value in ["1", ""] {
+            let pairs: Vec<String> = (0..1_000_000).rev().map(|i| format!("l{i:07}=\"{value}\"")).collect();
+            let series = format!("a{{{}}}", pairs.join(","));
+            assert_eq!(read(&series, MetricType::Gauge), Err(LabelsError::TooMany));
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use reba_model::{
-    CounterResetHint, Exemplar, Histogram, Labels, LabelsBuilder, METRIC_NAME, NameScheme, Span,
+    CounterResetHint, Exemplar, Histogram, Labels, LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, NameScheme,
+    Span,
 };
 use reba_storage::{FloatSample, MetricAppender, RejectReason, SeriesRef, WriteBatch};
 
@@ -11,7 +12,7 @@ use super::{RemoteWriteError, cache::SeriesCache};
 use crate::wire::{Fields, WireError};
 
 /// Most characters in the labels of an exemplar, as upstream; longer ones are dropped.
-const MAX_EXEMPLAR_CHARACTERS: usize = 128;
+pub(super) const MAX_EXEMPLAR_CHARACTERS: usize = 128;
 
 /// Where decoded samples go.
 pub(super) struct Target<'a> {
@@ -119,7 +120,7 @@ fn series(
     Ok(Some(series))
 }
 
-/// Reads the labels of a series; `None` if they are invalid: no name, a label twice, a text that is no UTF-8.
+/// Reads the labels of a series; `None` if they are invalid: no name, a label twice, a text that is no UTF-8, too many.
 fn read_labels(message: &[u8], out: &mut LabelsBuilder) -> Result<Option<Labels>, WireError> {
     out.clear();
     let mut valid = true;
@@ -127,6 +128,10 @@ fn read_labels(message: &[u8], out: &mut LabelsBuilder) -> Result<Option<Labels>
         let field = field?;
         if field.number == 1 {
             let (name, value) = label(field.bytes()?)?;
+            if out.len() >= MAX_SERIES_LABELS {
+                valid = false;
+                continue;
+            }
             let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
                 valid = false;
                 continue;
@@ -161,7 +166,7 @@ fn count_samples(message: &[u8]) -> Result<usize, WireError> {
 }
 
 #[inline]
-fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
+pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), WireError> {
     let (mut t, mut v) = (0, 0.0);
     for field in Fields::new(message) {
         let field = field?;
@@ -187,6 +192,9 @@ fn exemplar(message: &[u8], labels: &mut LabelsBuilder) -> Result<Option<Exempla
                     return Ok(None);
                 };
                 characters += name.chars().count() + v.chars().count();
+                if characters > MAX_EXEMPLAR_CHARACTERS {
+                    return Ok(None);
+                }
                 labels.set(name, v);
             }
             2 => value = field.double()?,
@@ -194,8 +202,7 @@ fn exemplar(message: &[u8], labels: &mut LabelsBuilder) -> Result<Option<Exempla
             _ => {}
         }
     }
-    let fits = characters <= MAX_EXEMPLAR_CHARACTERS;
-    Ok(fits.then(|| Exemplar { labels: labels.build(), value, t }))
+    Ok(Some(Exemplar { labels: labels.build(), value, t }))
 }
 
 /// Counts of one sign, as integers or as floats.
@@ -221,7 +228,7 @@ impl Side {
     }
 }
 
-fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
+pub(super) fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
     let mut h = Histogram::default();
     let (mut t, mut float) = (0, false);
     let (mut zero_int, mut zero_float) = (0, 0.0);

@@ -29,12 +29,11 @@ impl MetricAppender for Store {
     }
 
     fn append(&self, batch: &WriteBatch, mode: AppendMode) -> Result<AppendReport, AppendError> {
-        assert_eq!(mode, AppendMode::AllOrNothing);
         let mut reject = self.reject.lock();
         let rejected = if reject.is_empty() { Vec::new() } else { reject.remove(0) };
-        if rejected.is_empty() {
+        if rejected.is_empty() || mode == AppendMode::Partial {
             self.batches.lock().push(batch.clone());
-            return Ok(AppendReport { appended: batch.samples(), rejected });
+            return Ok(AppendReport { appended: batch.samples() - rejected.len(), rejected });
         }
         Ok(AppendReport { appended: 0, rejected })
     }
@@ -229,4 +228,210 @@ proptest! {
             prop_assert!(store.known.lock().contains_key(&labels(name, x)));
         }
     }
+}
+
+mod v2 {
+    use reba_model::{Metadata, MetricType};
+
+    use super::*;
+
+    fn histogram() -> Histogram {
+        Histogram {
+            schema: 1,
+            count: 3.0,
+            sum: 2.5,
+            positive_spans: vec![Span { offset: 0, length: 1 }],
+            positive_buckets: vec![3.0],
+            ..Histogram::default()
+        }
+    }
+
+    fn exemplar() -> Exemplar {
+        Exemplar { labels: Labels::from_pairs([("trace_id", "ab")]), value: 0.5, t: 7 }
+    }
+
+    fn request() -> WriteRequestV2 {
+        let mut r = WriteRequestV2::new();
+        let sample = |t| Sample { t, v: t as f64 };
+        let what = Metadata { kind: MetricType::Counter, help: "Help.".to_owned(), unit: String::new() };
+        r.begin_series(&labels("a", "1")).sample(sample(1)).sample(sample(2)).exemplar(&exemplar());
+        r.metadata(&what).end_series();
+        r.begin_series(&labels("b", "1")).histogram(5, &histogram()).end_series();
+        r
+    }
+
+    #[test]
+    fn floats_histograms_and_exemplars_arrive_and_are_counted() {
+        let (store, receiver) = receiver();
+        for _ in 0..3 {
+            let done = receiver.handle_v2(&request().body().unwrap(), 0).unwrap();
+            let expected = Written { samples: 3, histograms: 1, exemplars: 1, ..Written::default() };
+            assert_eq!(done, WrittenInPart { written: expected, refused: Refused::default() });
+        }
+        assert_eq!(store.lookups.load(Ordering::Relaxed), 2, "the cache knows series by their texts");
+        let batch = &store.batches.lock()[2];
+        assert_eq!(batch.floats.iter().map(|s| (s.t, s.v)).collect::<Vec<_>>(), [(1, 1.0), (2, 2.0)]);
+        assert_eq!(*batch.histograms[0].2, histogram());
+        assert_eq!(batch.exemplars[0].1, exemplar());
+        assert!(store.known.lock().contains_key(&labels("b", "1")));
+    }
+
+    #[test]
+    fn both_versions_share_the_store_but_no_keys_of_the_cache() {
+        let (store, receiver) = receiver();
+        receiver.handle_v1(&super::request(&[(&labels("a", "1"), 1.0)]), 0).unwrap();
+        receiver.handle_v2(&request().body().unwrap(), 0).unwrap();
+        let batches = store.batches.lock();
+        assert_eq!(batches[0].floats[0].series, batches[1].floats[0].series);
+    }
+
+    #[test]
+    fn the_good_part_is_written_and_the_rest_is_named() {
+        let (store, receiver) = receiver();
+        let bad = vec![
+            Rejection { index: 1, reason: RejectReason::OutOfOrder },
+            Rejection { index: 2, reason: RejectReason::TooOld },
+            Rejection { index: 3, reason: RejectReason::ExemplarOutOfOrder },
+        ];
+        store.reject.lock().extend([bad.clone(), bad]);
+        let done = receiver.handle_v2(&request().body().unwrap(), 0).unwrap();
+        assert_eq!((done.written.samples, done.written.histograms, done.written.exemplars), (1, 0, 0));
+        assert_eq!(
+            done.refused.text().unwrap(),
+            "out of order sample for series {__name__=\"a\", x=\"1\"}\n\
+             too old sample for series {__name__=\"b\", x=\"1\"}\n\
+             out of order exemplar for series {__name__=\"a\", x=\"1\"}"
+        );
+    }
+
+    #[test]
+    fn bad_series_do_not_hold_up_good_ones() {
+        let (store, receiver) = receiver();
+        let mut r = request();
+        r.begin_series(&Labels::from_pairs([("x", "1")])).sample(Sample { t: 1, v: 1.0 }).end_series();
+        r.begin_series(&labels("empty", "1")).end_series();
+        r.begin_series(&labels("future", "1")).sample(Sample { t: 600_001, v: 1.0 }).end_series();
+        let mut message = r.message();
+        let mut series = Vec::new();
+        put_bytes_field(1, &[1, 2, 99, 1], &mut series);
+        put_bytes_field(2, &[], &mut series);
+        put_bytes_field(5, &series, &mut message);
+        let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
+        let done = receiver.handle_v2(&body, 0).unwrap();
+        assert_eq!((done.written.samples, done.written.invalid_labels), (3, 2));
+        assert_eq!(receiver.invalid_labels_samples(), 2);
+        assert_eq!(
+            done.refused.reasons,
+            [
+                "invalid metric name or labels, got {x=\"1\"}",
+                "TimeSeries must contain at least one sample or histogram for series {__name__=\"empty\", x=\"1\"}",
+                "out of bounds: timestamp is too far in the future for series {__name__=\"future\", x=\"1\"}",
+                "parsing labels for series [1, 2, 99, 1]: labelRefs 99 (name) = 1 (value) outside of symbols table \
+                 (size 11)",
+            ]
+        );
+        assert_eq!(store.batches.lock()[0].samples(), 3);
+    }
+
+    #[test]
+    fn a_million_bad_series_are_counted_not_spelt_out() {
+        let (_, receiver) = receiver();
+        let mut r = WriteRequestV2::new();
+        for _ in 0..100 {
+            r.begin_series(&Labels::from_pairs([("x", "1")])).sample(Sample { t: 1, v: 1.0 }).end_series();
+        }
+        let done = receiver.handle_v2(&r.body().unwrap(), 0).unwrap();
+        assert_eq!((done.refused.reasons.len(), done.refused.count), (20, 100));
+        assert!(done.refused.text().unwrap().ends_with("\nand 80 more"));
+    }
+
+    #[test]
+    fn a_table_of_symbols_must_begin_with_the_empty_text_and_end_somewhere() {
+        let (_, receiver) = receiver();
+        let body = |message: &[u8]| snap::raw::Encoder::new().compress_vec(message).unwrap();
+        let mut message = Vec::new();
+        put_bytes_field(4, b"x", &mut message);
+        assert_eq!(receiver.handle_v2(&body(&message), 0).unwrap_err().status(), 400);
+        let store = Arc::new(Store::default());
+        let wide = RemoteWriteReceiver::new(store, RemoteWriteLimits::with_seed(1));
+        let many = [0x22, 0].repeat((1 << 20) + 1);
+        assert_eq!(wide.handle_v2(&body(&many), 0).unwrap_err().status(), 413);
+    }
+
+    #[test]
+    fn a_series_that_the_store_dropped_is_asked_for_again() {
+        let (store, receiver) = receiver();
+        let body = request().body().unwrap();
+        receiver.handle_v2(&body, 0).unwrap();
+        let unknown = vec![Rejection { index: 0, reason: RejectReason::UnknownSeries }];
+        store.reject.lock().push(unknown.clone());
+        assert_eq!(receiver.handle_v2(&body, 0).unwrap().written.samples, 3);
+        store.reject.lock().extend([unknown.clone(), unknown]);
+        assert_eq!(receiver.handle_v2(&body, 0).unwrap_err().status(), 500);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_message_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let (_, receiver) = receiver();
+            let _ = receiver.handle_v2(&snap::raw::Encoder::new().compress_vec(&bytes).unwrap(), 0);
+        }
+
+        #[test]
+        fn a_damaged_request_is_answered(at in any::<prop::sample::Index>(), x in any::<u8>()) {
+            let mut message = request().message();
+            let at = at.index(message.len());
+            message[at] ^= x;
+            let (_, receiver) = receiver();
+            let _ = receiver.handle_v2(&snap::raw::Encoder::new().compress_vec(&message).unwrap(), i64::MAX);
+        }
+
+        #[test]
+        fn what_is_sent_arrives(series in proptest::collection::vec((".{1,9}", ".{1,9}", proptest::collection::vec(any::<(i64, u64)>(), 1..4)), 0..5)) {
+            let (store, receiver) = receiver();
+            let mut r = WriteRequestV2::new();
+            for (name, x, samples) in &series {
+                r.begin_series(&labels(name, x));
+                for (t, v) in samples {
+                    r.sample(Sample { t: *t, v: f64::from_bits(*v) });
+                }
+                r.end_series();
+            }
+            let done = receiver.handle_v2(&r.body().unwrap(), i64::MAX).unwrap();
+            prop_assert_eq!(done.refused, Refused::default());
+            let sent: Vec<(i64, u64)> = series.iter().flat_map(|s| s.2.clone()).collect();
+            let arrived: Vec<(i64, u64)> =
+                store.batches.lock()[0].floats.iter().map(|s| (s.t, s.v.to_bits())).collect();
+            prop_assert_eq!(arrived, sent);
+        }
+    }
+}
+
+#[test]
+fn a_series_of_very_many_labels_is_skipped_like_other_invalid_ones() {
+    let (store, _) = receiver();
+    let limits = RemoteWriteLimits { max_decompressed_bytes: 64 << 20, ..RemoteWriteLimits::with_seed(1) };
+    let receiver = RemoteWriteReceiver::new(Arc::clone(&store) as _, limits);
+    let mut series = Vec::new();
+    // Falling names are the worst order for a list that is kept sorted.
+    for i in (0..1_000_000).rev() {
+        let mut pair = Vec::new();
+        put_bytes_field(1, format!("l{i:07}").as_bytes(), &mut pair);
+        put_bytes_field(2, b"v", &mut pair);
+        put_bytes_field(1, &pair, &mut series);
+    }
+    let mut name = Vec::new();
+    put_bytes_field(1, b"__name__", &mut name);
+    put_bytes_field(2, b"m", &mut name);
+    series.splice(0..0, [vec![0x0a, name.len() as u8], name].concat());
+    let mut sample = Vec::new();
+    put_varint_field(2, 3, &mut sample);
+    put_bytes_field(2, &sample, &mut series);
+    let mut message = Vec::new();
+    put_bytes_field(1, &series, &mut message);
+    let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
+    assert_eq!(receiver.handle_v1(&body, 0).unwrap().invalid_labels, 1);
+    assert!(store.known.lock().is_empty());
 }

@@ -120,6 +120,9 @@ pub enum PageError {
     /// A native histogram contradicts itself.
     #[error("histogram {0:?}: {1}")]
     Histogram(String, String),
+    /// The labels of all samples of a protobuf page together take too much memory.
+    #[error("body size limit exceeded by the labels of its samples")]
+    TooLarge,
     /// The store takes no new series.
     #[error(transparent)]
     Append(#[from] AppendError),

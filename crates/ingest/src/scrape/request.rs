@@ -30,7 +30,7 @@ pub(crate) enum ScrapeError {
 }
 
 /// A page without a configured limit may have this many bytes; beyond it a scrape would threaten the whole process.
-const MAX_BODY: u64 = 512 << 20;
+const MAX_BODY: u64 = 256 << 20;
 
 /// What all requests of a job have in common.
 #[derive(Debug)]

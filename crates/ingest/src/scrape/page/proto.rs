@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use reba_model::{Exemplar, Histogram, LabelsBuilder, METRIC_NAME, Metadata};
+use reba_model::{Exemplar, Histogram, LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, Metadata};
 
 use super::{
     PageError,
@@ -18,6 +18,10 @@ use crate::exposition::{
 
 /// Separates the parts of a name; no UTF-8 holds it.
 const SEPARATOR: u8 = 0xff;
+
+/// Most bytes of all names of a page. The labels of a metric stand once in the page, but in the name of each of its
+/// buckets: a megabyte could ask for gigabytes.
+const MAX_NAMES: usize = 256 << 20;
 
 /// The coarsest resolution of native histograms.
 const MIN_SCHEMA: i32 = -4;
@@ -106,7 +110,13 @@ impl Reader<'_, '_, '_> {
     ) -> Result<bool, PageError> {
         let o = self.resolver.options();
         let start = self.names.len();
+        if metric.labels.len() > MAX_SERIES_LABELS {
+            return Err(LabelsError::TooMany.into());
+        }
         self.push_name(family, metric, name);
+        if self.names.len() > MAX_NAMES {
+            return Err(PageError::TooLarge);
+        }
         let end = self.names.len();
         let line = if let Some((line, in_place)) = self.previous.find(&self.names[start..]) {
             self.draft.changed |= !in_place;

@@ -372,6 +372,24 @@ fn protobuf_pages_give_classic_series_and_native_histograms() {
     assert!(target.scrape(&protobuf_page(8.0, true)[..40]).is_err());
 }
 
+#[test]
+fn labels_that_every_bucket_repeats_are_bounded() {
+    let metric = message(|m| {
+        put_bytes_field(1, &label("x", &"y".repeat(1 << 20)), m);
+        let buckets = message(|h| {
+            for bound in 0..300 {
+                put_bytes_field(3, &message(|b| put_double_field(2, f64::from(bound), b)), h);
+            }
+        });
+        put_bytes_field(7, &buckets, m);
+    });
+    let mut target = Target::new();
+    target.content_type = "application/vnd.google.protobuf";
+    assert_eq!(target.scrape(family("h", 4, &[metric])), Err(PageError::TooLarge));
+    let labels = message(|m| (0..1025).for_each(|i| put_bytes_field(1, &label(&format!("l{i}"), "v"), m)));
+    assert_eq!(target.scrape(family("c", 0, &[labels])), Err(PageError::Labels(LabelsError::TooMany)));
+}
+
 /// Pages over a few series, in any order, with values and times that change now and then.
 fn pages() -> impl Strategy<Value = Vec<String>> {
     let line = prop_oneof![
