@@ -35,7 +35,10 @@ impl Drop for Watching {
 }
 
 /// The sections of a configuration, valid but not yet in use.
-pub struct Prepared(Vec<(AlertmanagerConfig, reba_http::Client)>);
+pub struct Prepared {
+    sections: Vec<(AlertmanagerConfig, reba_http::Client)>,
+    discovery: DiscoveryOptions,
+}
 
 /// Makes the clients of all sections; what is wrong with one is found here, before anything changes.
 pub fn prepare(config: &AlertingConfig, user_agent: &str, proxies: &ProxyEnv) -> Result<Prepared> {
@@ -44,7 +47,9 @@ pub fn prepare(config: &AlertingConfig, user_agent: &str, proxies: &ProxyEnv) ->
             .with_context(|| format!("alerting.alertmanagers[{i}]"))?;
         Ok((section.clone(), client))
     };
-    config.alertmanagers.iter().enumerate().map(client).collect::<Result<_>>().map(Prepared)
+    let sections = config.alertmanagers.iter().enumerate().map(client).collect::<Result<_>>()?;
+    let discovery = DiscoveryOptions { user_agent: user_agent.to_owned(), proxies: proxies.clone() };
+    Ok(Prepared { sections, discovery })
 }
 
 impl Prepared {
@@ -53,10 +58,11 @@ impl Prepared {
         let cancel = CancellationToken::new();
         let metrics = Arc::new(DiscoveryMetrics::default());
         let start = |(config, client): (AlertmanagerConfig, reba_http::Client)| {
-            let groups = discovery::start(&config.discovery, Arc::clone(&metrics), cancel.clone());
+            let metrics = Arc::clone(&metrics);
+            let groups = discovery::start(&config.discovery, &self.discovery, metrics, &cancel);
             Section { config, client, groups }
         };
-        let mut sections: Vec<Section> = self.0.into_iter().map(start).collect();
+        let mut sections: Vec<Section> = self.sections.into_iter().map(start).collect();
         sender.send_replace(Arc::new(collect(&mut sections)));
         tokio::spawn(follow(sections, sender, cancel.clone()));
         Watching { cancel }

@@ -178,6 +178,17 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
         .with(&[("name", &"scrape")], get(&d.updates));
     page.counter("prometheus_sd_file_read_errors_total", "Files of targets that could not be read.")
         .value(get(&d.file_read_errors));
+    page.counter("prometheus_sd_refresh_failures_total", "Refreshes of targets that failed.");
+    for (mechanism, m) in d.refreshes() {
+        page.with(&[("mechanism", &mechanism)], get(&m.failures));
+    }
+    page.summary("prometheus_sd_refresh_duration_seconds", "Time that refreshes of targets took.");
+    for (mechanism, m) in d.refreshes() {
+        page.suffixed("_sum", &[("mechanism", &mechanism)], m.seconds());
+        page.suffixed("_count", &[("mechanism", &mechanism)], get(&m.count));
+    }
+    page.counter("prometheus_sd_http_failures_total", "Refreshes over HTTP that failed.")
+        .value(get(&d.http.failures));
 }
 
 fn scrape_counters(page: &mut Page, m: &ScrapeMetrics) {

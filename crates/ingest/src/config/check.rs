@@ -134,6 +134,12 @@ impl Findings<'_> {
         for failure in failures(&discovery::static_groups(config)) {
             self.add(Severity::Error, &format!("{of}: static_configs: {failure}"));
         }
+        for (kind, http) in config.http_clients() {
+            for (key, file) in http.files().into_iter().filter(|(_, f)| !f.is_file()) {
+                let text = format!("{of}: {kind}: {key}: {:?} does not exist", file.display().to_string());
+                self.add(Severity::Warning, &text);
+            }
+        }
         for pattern in config.files.iter().flat_map(|f| &f.files) {
             let shown = pattern.display().to_string();
             match glob::expand(pattern) {
@@ -212,7 +218,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_not_supported_is_listed_at_once() {
-        let config = "scrape_configs:\n- job_name: j\n  dns_sd_configs: []\n  http_sd_configs: []\n- job_name: k\n  \
+        let config = "scrape_configs:\n- job_name: j\n  dns_sd_configs: []\n  nomad_sd_configs: []\n- job_name: k\n  \
                       ec2_sd_configs: [{region: x}]\n";
         let found = findings(&[], config);
         assert_eq!(found.len(), 3, "{found:?}");

@@ -1,7 +1,12 @@
 //! The discovery keys of a scrape or alertmanager section.
 
+mod http;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use http::HttpSd;
+pub(crate) use http::HttpSdYaml;
+use reba_http::HttpClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,6 +43,9 @@ pub struct DiscoveryConfig {
     /// Targets in files.
     #[serde(rename = "file_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSd>,
+    /// Targets that HTTP servers list.
+    #[serde(rename = "http_sd_configs", skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpSd>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,21 +96,30 @@ impl FileSdYaml {
     }
 }
 
-pub(crate) fn build(statics: List<StaticYaml>, files: List<FileSdYaml>) -> Result<DiscoveryConfig, Invalid> {
-    Ok(DiscoveryConfig {
-        statics: items(
-            statics,
-            "static_configs",
-            "empty or null section in static_configs",
-            StaticYaml::build,
-        )?,
-        files: items(
-            files,
-            "file_sd_configs",
-            "empty or null section in file_sd_configs",
-            FileSdYaml::build,
-        )?,
-    })
+/// The keys of all kinds that are supported, as they are written.
+#[derive(Debug, Default)]
+pub(crate) struct Sections {
+    pub static_configs: List<StaticYaml>,
+    pub file_sd_configs: List<FileSdYaml>,
+    pub http_sd_configs: List<HttpSdYaml>,
+}
+
+impl Sections {
+    pub fn build(self) -> Result<DiscoveryConfig, Invalid> {
+        Ok(DiscoveryConfig {
+            statics: kind(self.static_configs, "static_configs", StaticYaml::build)?,
+            files: kind(self.file_sd_configs, "file_sd_configs", FileSdYaml::build)?,
+            http: kind(self.http_sd_configs, "http_sd_configs", HttpSdYaml::build)?,
+        })
+    }
+}
+
+fn kind<T, U>(
+    list: List<T>,
+    key: &str,
+    build: impl FnMut(T) -> Result<U, Invalid>,
+) -> Result<Vec<U>, Invalid> {
+    items(list, key, &format!("empty or null section in {key}"), build)
 }
 
 impl DiscoveryConfig {
@@ -111,6 +128,21 @@ impl DiscoveryConfig {
         for file in self.files.iter_mut().flat_map(|f| &mut f.files) {
             *file = dir.join(&*file);
         }
+        self.http_clients_mut().for_each(|http| http.set_directory(dir));
+    }
+
+    /// The HTTP clients of all kinds, each with the key of its kind.
+    pub(crate) fn http_clients(&self) -> Vec<(&'static str, &HttpClientConfig)> {
+        self.http.iter().map(|c| ("http_sd_configs", &c.http)).collect()
+    }
+
+    fn http_clients_mut(&mut self) -> impl Iterator<Item = &mut HttpClientConfig> {
+        self.http.iter_mut().map(|c| &mut c.http)
+    }
+
+    /// How many tasks find the targets; each of them tells at least once what it found.
+    pub(crate) fn sources(&self) -> usize {
+        usize::from(!self.files.is_empty()) + self.http.len()
     }
 
     /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
@@ -133,7 +165,7 @@ macro_rules! with_discovery_keys {
             @kinds $(#[$meta])* $vis struct $name { $($fields)* }
             aws_sd_configs azure_sd_configs consul_sd_configs digitalocean_sd_configs dns_sd_configs
             docker_sd_configs dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
-            eureka_sd_configs gce_sd_configs hetzner_sd_configs http_sd_configs ionos_sd_configs
+            eureka_sd_configs gce_sd_configs hetzner_sd_configs ionos_sd_configs
             kubernetes_sd_configs kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
             msk_sd_configs nerve_sd_configs nomad_sd_configs oci_sd_configs openstack_sd_configs
             outscale_sd_configs ovhcloud_sd_configs puppetdb_sd_configs rds_sd_configs scaleway_sd_configs
@@ -147,13 +179,19 @@ macro_rules! with_discovery_keys {
                 $($fields)*
                 static_configs: $crate::config::yaml::List<$crate::config::discovery::StaticYaml>,
                 file_sd_configs: $crate::config::yaml::List<$crate::config::discovery::FileSdYaml>,
+                http_sd_configs: $crate::config::yaml::List<$crate::config::discovery::HttpSdYaml>,
                 $($kind: Option<serde_saphyr::Spanned<serde::de::IgnoredAny>>,)*
             }
         }
 
         impl $name {
             fn discovery(&mut self) -> Result<$crate::config::DiscoveryConfig, $crate::config::yaml::Invalid> {
-                $crate::config::discovery::build(self.static_configs.take(), self.file_sd_configs.take())
+                let sections = $crate::config::discovery::Sections {
+                    static_configs: self.static_configs.take(),
+                    file_sd_configs: self.file_sd_configs.take(),
+                    http_sd_configs: self.http_sd_configs.take(),
+                };
+                sections.build()
             }
 
             /// Kinds of discovery that upstream knows and Reba does not have yet.

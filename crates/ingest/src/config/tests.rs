@@ -93,9 +93,9 @@ fn the_effective_configuration_shows_defaults_and_no_secret_and_loads_again() {
 
 #[test]
 fn kinds_of_discovery_that_are_missing_are_refused_by_name() {
-    let e = load("scrape_configs:\n- job_name: a\n  http_sd_configs:\n  - url: http://x/\n").unwrap_err();
+    let e = load("scrape_configs:\n- job_name: a\n  nomad_sd_configs:\n  - server: http://x/\n").unwrap_err();
     assert_eq!(e.kind, ConfigErrorKind::Unsupported);
-    assert!(e.to_string().contains("key scrape_configs[0].http_sd_configs: not supported yet"), "{e}");
+    assert!(e.to_string().contains("key scrape_configs[0].nomad_sd_configs: not supported yet"), "{e}");
 }
 
 #[test]

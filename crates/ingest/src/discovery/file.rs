@@ -12,13 +12,12 @@ use std::{
 };
 
 use reba_model::Labels;
-use serde::Deserialize;
 
-use super::TargetGroup;
-use crate::{
-    config::{FileSd, StaticGroup},
-    glob,
+use super::{
+    TargetGroup,
+    group::{self, GroupTexts},
 };
+use crate::{config::FileSd, glob};
 
 /// The label that names the file a target comes from.
 const FILEPATH_LABEL: &str = "__meta_filepath";
@@ -28,15 +27,6 @@ const POLL: Duration = Duration::from_secs(5);
 
 /// A larger file is an accident.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupText {
-    #[serde(default)]
-    targets: Option<Vec<String>>,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-}
 
 /// Reads the groups of one file, JSON or YAML by its name.
 pub fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
@@ -53,31 +43,13 @@ pub fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
 fn parse(text: &str, path: &Path) -> Result<Vec<TargetGroup>, String> {
     let name = path.display().to_string();
     let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
-    let groups: Option<Vec<Option<GroupText>>> = if json {
+    let groups: GroupTexts = if json {
         serde_json::from_str(text).map_err(|e| format!("{name}: {e}"))?
     } else {
         serde_saphyr::from_str(text)
             .map_err(|e| format!("{name}: {}", e.to_string().lines().next().unwrap_or_default()))?
     };
-    let mut out = Vec::new();
-    for (i, group) in groups.unwrap_or_default().into_iter().enumerate() {
-        let Some(group) = group else {
-            return Err(format!("{name}: nil target group item found (index {i})"));
-        };
-        let group = StaticGroup {
-            targets: group.targets.unwrap_or_default(),
-            labels: group.labels.unwrap_or_default(),
-        };
-        if group.labels.contains_key("") {
-            return Err(format!("{name}: \"\" is not a valid label name"));
-        }
-        let mut group = TargetGroup::from_static(&group, format!("{name}:{i}"));
-        let mut labels = group.labels.to_builder();
-        labels.set(FILEPATH_LABEL, &name);
-        group.labels = labels.build();
-        out.push(group);
-    }
-    Ok(out)
+    group::build(groups, &name, FILEPATH_LABEL, &name).map_err(|e| format!("{name}: {e}"))
 }
 
 /// What one look at the files found.

@@ -3,17 +3,27 @@
 //! [`start`] runs the discovery of one section (a job, or a set of Alertmanagers) and hands out its target groups as a
 //! watched value: whoever is slow misses states in between, never the last one, and nothing queues up.
 
+mod board;
 pub mod file;
+mod group;
+mod http;
+mod metrics;
+mod refresh;
+mod remote;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
+pub use metrics::{DiscoveryMetrics, RefreshMetrics};
+use reba_http::ProxyEnv;
 use reba_model::Labels;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    board::{Board, Slot},
+    http::HttpSource,
+    refresh::Polled,
+};
 use crate::config::{DiscoveryConfig, StaticGroup};
 
 /// The label of a target's address.
@@ -33,13 +43,13 @@ pub struct TargetGroup {
 /// All groups of one section.
 pub type TargetGroups = Arc<Vec<TargetGroup>>;
 
-/// What is counted over all sections.
-#[derive(Debug, Default)]
-pub struct DiscoveryMetrics {
-    /// Files that could not be read or parsed.
-    pub file_read_errors: AtomicU64,
-    /// Times that the groups of a section changed.
-    pub updates: AtomicU64,
+/// What the binary decides about discovery.
+#[derive(Clone, Debug, Default)]
+pub struct DiscoveryOptions {
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// Proxies of the environment, for sections that ask for them.
+    pub proxies: ProxyEnv,
 }
 
 impl TargetGroup {
@@ -63,34 +73,32 @@ pub(crate) fn static_groups(config: &DiscoveryConfig) -> Vec<TargetGroup> {
 }
 
 /// Starts the discovery of one section. The value is right from the start as far as the section's own targets go;
-/// files are read at once, but by a task. It ends with `cancel` or when nobody watches any more.
+/// all others are found at once, but by tasks. They end with `cancel` or when nobody watches any more.
 pub fn start(
     config: &DiscoveryConfig,
+    options: &DiscoveryOptions,
     metrics: Arc<DiscoveryMetrics>,
-    cancel: CancellationToken,
+    cancel: &CancellationToken,
 ) -> watch::Receiver<TargetGroups> {
-    let statics = static_groups(config);
-    let (sender, receiver) = watch::channel(Arc::new(statics.clone()));
+    let (board, receiver) = Board::new(static_groups(config), metrics);
     if !config.files.is_empty() {
         let watcher = file::Watcher::new(config.files.clone());
-        tokio::spawn(watch_files(watcher, statics, sender, metrics, cancel));
+        tokio::spawn(watch_files(watcher, board.slot(), cancel.clone()));
+    }
+    let http = config.http.iter().map(|c| Polled::Http(HttpSource::new(c.clone(), options.clone())));
+    for source in http {
+        tokio::spawn(refresh::run(source, board.slot(), cancel.clone()));
     }
     receiver
 }
 
-async fn watch_files(
-    mut watcher: file::Watcher,
-    statics: Vec<TargetGroup>,
-    sender: watch::Sender<TargetGroups>,
-    metrics: Arc<DiscoveryMetrics>,
-    cancel: CancellationToken,
-) {
+async fn watch_files(mut watcher: file::Watcher, slot: Slot, cancel: CancellationToken) {
     let mut ticks = tokio::time::interval(watcher.poll_interval());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = sender.closed() => return,
+            () = slot.closed() => return,
             _ = ticks.tick() => {}
         }
         let work = tokio::task::spawn_blocking(move || {
@@ -100,13 +108,9 @@ async fn watch_files(
         let Ok((back, refresh)) = work.await else { return };
         watcher = back;
         for e in &refresh.errors {
-            metrics.file_read_errors.fetch_add(1, Ordering::Relaxed);
+            slot.metrics().file_read_errors.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(error = %e, "reading targets from file failed, the last good ones stay");
         }
-        if refresh.changed {
-            metrics.updates.fetch_add(1, Ordering::Relaxed);
-            let groups: Vec<TargetGroup> = statics.iter().cloned().chain(watcher.groups()).collect();
-            sender.send_replace(Arc::new(groups));
-        }
+        slot.publish(watcher.groups().collect());
     }
 }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::ScrapeConfig,
-    discovery::{self, TargetGroups},
+    discovery::{self, DiscoveryOptions, TargetGroups},
 };
 
 /// A job's configuration with the client made for it.
@@ -161,13 +161,20 @@ impl Task {
 
     fn discover(&self, job: &Job, stop: &CancellationToken) -> watch::Receiver<TargetGroups> {
         let metrics = Arc::clone(&self.shared.discovery_metrics);
-        discovery::start(&job.config.discovery, metrics, stop.clone())
+        let options = DiscoveryOptions {
+            user_agent: self.shared.options.user_agent.clone(),
+            proxies: self.shared.options.proxies.clone(),
+        };
+        discovery::start(&job.config.discovery, &options, metrics, stop)
     }
 
-    /// Gives a new discovery of files a moment to read them, lest a reload drops all targets and finds them again.
+    /// Gives a new discovery a moment to ask its sources, lest a reload drops all targets and finds them again.
     async fn settle(&self, groups: &mut watch::Receiver<TargetGroups>, job: &Job) {
-        if !job.config.discovery.files.is_empty() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), groups.changed()).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+        for _ in 0..job.config.discovery.sources() {
+            if !matches!(tokio::time::timeout_at(deadline, groups.changed()).await, Ok(Ok(()))) {
+                return;
+            }
         }
     }
 

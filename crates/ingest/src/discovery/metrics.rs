@@ -1,0 +1,47 @@
+//! What discovery counts about itself.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// What is counted over all sections.
+#[derive(Debug, Default)]
+pub struct DiscoveryMetrics {
+    /// Files that could not be read or parsed.
+    pub file_read_errors: AtomicU64,
+    /// Times that the groups of a section changed.
+    pub updates: AtomicU64,
+    /// Refreshes of lists from HTTP servers.
+    pub http: RefreshMetrics,
+}
+
+/// What is counted of a kind of source that is asked again and again.
+#[derive(Debug, Default)]
+pub struct RefreshMetrics {
+    /// Refreshes, failed ones too.
+    pub count: AtomicU64,
+    /// Refreshes that failed.
+    pub failures: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl DiscoveryMetrics {
+    /// What is counted of each mechanism, by upstream's names for them.
+    pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &RefreshMetrics)> {
+        [("http", &self.http)].into_iter()
+    }
+}
+
+impl RefreshMetrics {
+    pub(crate) fn observe(&self, took: Duration, failed: bool) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(failed), Ordering::Relaxed);
+        self.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Seconds that all refreshes took together.
+    pub fn seconds(&self) -> f64 {
+        self.micros.load(Ordering::Relaxed) as f64 / 1e6
+    }
+}
