@@ -100,6 +100,20 @@ impl<'a> Field<'a> {
         Ok(())
     }
 
+    /// Appends the numbers of a repeated unsigned field, packed or single.
+    pub fn varints(&self, out: &mut Vec<u64>) -> Result<(), WireError> {
+        match self.wire {
+            Wire::Varint(x) => out.push(x),
+            Wire::Bytes(mut b) => {
+                while !b.is_empty() {
+                    out.push(read_varint(&mut b)?);
+                }
+            }
+            _ => return Err(WireError::Mismatch(self.number)),
+        }
+        Ok(())
+    }
+
     /// Appends the numbers of a repeated `double` field, packed or single.
     pub fn doubles(&self, out: &mut Vec<f64>) -> Result<(), WireError> {
         match self.wire {

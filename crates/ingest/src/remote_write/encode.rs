@@ -60,29 +60,7 @@ impl WriteRequest {
     /// Adds a native histogram, with float counts.
     pub fn histogram(&mut self, t: i64, h: &Histogram) -> &mut Self {
         self.part.clear();
-        let m = &mut self.part;
-        put_double_field(2, h.count, m);
-        put_double_field(3, h.sum, m);
-        put_varint_field(4, zigzag(h.schema), m);
-        put_double_field(5, h.zero_threshold, m);
-        put_double_field(7, h.zero_count, m);
-        for (spans, buckets, number) in
-            [(&h.negative_spans, &h.negative_buckets, 8), (&h.positive_spans, &h.positive_buckets, 11)]
-        {
-            for span in spans {
-                put_bytes_field(number, &encode_span(*span), m);
-            }
-            put_doubles(number + 2, buckets, m);
-        }
-        let hint = match h.hint {
-            CounterResetHint::Unknown => 0,
-            CounterResetHint::CounterReset => 1,
-            CounterResetHint::NotCounterReset => 2,
-            CounterResetHint::Gauge => 3,
-        };
-        put_varint_field(14, hint, m);
-        put_varint_field(15, t as u64, m);
-        put_doubles(16, &h.custom_values, m);
+        encode_histogram(t, h, &mut self.part);
         put_bytes_field(4, &self.part, &mut self.series);
         self.samples += 1;
         self
@@ -114,6 +92,32 @@ impl WriteRequest {
         self.message.clear();
         self.samples = 0;
     }
+}
+
+/// A histogram with float counts: the same message in both versions.
+pub(super) fn encode_histogram(t: i64, h: &Histogram, m: &mut Vec<u8>) {
+    put_double_field(2, h.count, m);
+    put_double_field(3, h.sum, m);
+    put_varint_field(4, zigzag(h.schema), m);
+    put_double_field(5, h.zero_threshold, m);
+    put_double_field(7, h.zero_count, m);
+    for (spans, buckets, number) in
+        [(&h.negative_spans, &h.negative_buckets, 8), (&h.positive_spans, &h.positive_buckets, 11)]
+    {
+        for span in spans {
+            put_bytes_field(number, &encode_span(*span), m);
+        }
+        put_doubles(number + 2, buckets, m);
+    }
+    let hint = match h.hint {
+        CounterResetHint::Unknown => 0,
+        CounterResetHint::CounterReset => 1,
+        CounterResetHint::NotCounterReset => 2,
+        CounterResetHint::Gauge => 3,
+    };
+    put_varint_field(14, hint, m);
+    put_varint_field(15, t as u64, m);
+    put_doubles(16, &h.custom_values, m);
 }
 
 fn zigzag(x: i32) -> u64 {

@@ -1,14 +1,20 @@
-//! Remote write 1.0: what other Prometheus servers and agents push.
+//! Remote write 1.0 and 2.0: what other Prometheus servers and agents push.
 //!
-//! A request is a snappy block with a protobuf `WriteRequest`. It is walked by hand; a series that was seen before is
-//! recognised by a hash of the raw bytes of its labels, which are then not decoded. A request is written as a whole or,
-//! if the store refuses one sample, not at all (upstream does so for version 1.0).
+//! A request is a snappy block with a protobuf message. It is walked by hand; a series that was seen before is
+//! recognised by a hash of its labels, which are then not decoded. A request of version 1.0 is written as a whole or,
+//! if the store refuses one sample, not at all; one of version 2.0 is written except for what is wrong in it. Both as
+//! upstream.
 
 mod cache;
 mod decode;
+mod decode_v2;
 mod encode;
+mod encode_v2;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::Mutex;
 use reba_model::LabelsBuilder;
@@ -16,7 +22,7 @@ use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, Reject
 use thiserror::Error;
 
 use self::cache::SeriesCache;
-pub use self::encode::WriteRequest;
+pub use self::{decode_v2::Refused, encode::WriteRequest, encode_v2::WriteRequestV2};
 use crate::wire::WireError;
 
 /// How far in the future a sample may lie: ten minutes, as upstream.
@@ -63,6 +69,16 @@ pub struct Written {
     pub exemplars_out_of_order: usize,
 }
 
+/// What a request of version 2.0 wrote, and what of it was refused. The latter is the sender's fault: the answer is 400
+/// with the reasons, and the sender does not try again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenInPart {
+    /// What is in the store.
+    pub written: Written,
+    /// What is not.
+    pub refused: Refused,
+}
+
 /// Why a request was refused. Nothing of it is in the store.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RemoteWriteError {
@@ -80,6 +96,15 @@ pub enum RemoteWriteError {
     /// The block holds no `WriteRequest`.
     #[error(transparent)]
     Protobuf(#[from] WireError),
+    /// Too many texts.
+    #[error("request with more symbols than the limit of {limit}")]
+    TooManySymbols {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The table of symbols does not begin with the empty text.
+    #[error("the first symbol must be the empty string")]
+    FirstSymbol,
     /// The store refuses a sample.
     #[error("{0}")]
     Rejected(RejectReason),
@@ -95,8 +120,10 @@ impl RemoteWriteError {
     /// The HTTP status to answer with: 4xx tells the sender to drop the request, 5xx to send it again.
     pub fn status(&self) -> u16 {
         match self {
-            RemoteWriteError::TooLarge { .. } => 413,
-            RemoteWriteError::Snappy(_) | RemoteWriteError::Protobuf(_) => 400,
+            RemoteWriteError::TooLarge { .. } | RemoteWriteError::TooManySymbols { .. } => 413,
+            RemoteWriteError::Snappy(_) | RemoteWriteError::Protobuf(_) | RemoteWriteError::FirstSymbol => {
+                400
+            }
             // A reference that is unknown twice in a row is our fault, and may work next time.
             RemoteWriteError::Rejected(RejectReason::UnknownSeries) => 500,
             RemoteWriteError::Rejected(_) | RemoteWriteError::TooFarAhead => 400,
@@ -121,20 +148,58 @@ pub struct RemoteWriteReceiver {
     limits: RemoteWriteLimits,
     cache: SeriesCache,
     pool: Mutex<Vec<Scratch>>,
+    invalid_labels: AtomicU64,
 }
 
 impl RemoteWriteReceiver {
     /// A receiver that writes to `appender`.
     pub fn new(appender: Arc<dyn MetricAppender>, limits: RemoteWriteLimits) -> Self {
         let cache = SeriesCache::new(limits.max_cached_series, limits.hash_seed);
-        RemoteWriteReceiver { appender, limits, cache, pool: Mutex::new(Vec::new()) }
+        let (pool, invalid_labels) = (Mutex::default(), AtomicU64::new(0));
+        RemoteWriteReceiver { appender, limits, cache, pool, invalid_labels }
     }
 
-    /// Writes the request in `body`. `now` (Unix milliseconds) bounds how far ahead a sample may lie. May block for the
-    /// store's log: call it where blocking is allowed.
+    /// Writes the request of version 1.0 in `body`. `now` (Unix milliseconds) bounds how far ahead a sample may lie. May
+    /// block for the store's log: call it where blocking is allowed.
     pub fn handle_v1(&self, body: &[u8], now: i64) -> Result<Written, RemoteWriteError> {
+        let latest = now.saturating_add(MAX_AHEAD_MS);
+        let result = self.decompressed(body, |message, s| self.write(message, latest, s));
+        if let Ok(written) = &result {
+            self.count_invalid(written.invalid_labels);
+        }
+        result
+    }
+
+    /// Writes what is right in the request of version 2.0 in `body`, else as [`RemoteWriteReceiver::handle_v1`]. After
+    /// an error nothing of it is in the store.
+    pub fn handle_v2(&self, body: &[u8], now: i64) -> Result<WrittenInPart, RemoteWriteError> {
+        let latest = now.saturating_add(MAX_AHEAD_MS);
+        let result = self.decompressed(body, |message, s| self.write_in_part(message, latest, s));
+        if let Ok(done) = &result {
+            self.count_invalid(done.written.invalid_labels);
+        }
+        result
+    }
+
+    /// Samples passed over for their labels since the start (`prometheus_api_remote_write_invalid_labels_samples_total`).
+    pub fn invalid_labels_samples(&self) -> u64 {
+        self.invalid_labels.load(Ordering::Relaxed)
+    }
+
+    fn count_invalid(&self, samples: usize) {
+        self.invalid_labels.fetch_add(samples as u64, Ordering::Relaxed);
+    }
+
+    fn decompressed<T>(
+        &self,
+        body: &[u8],
+        write: impl FnOnce(&[u8], &mut Scratch) -> Result<T, RemoteWriteError>,
+    ) -> Result<T, RemoteWriteError> {
         let mut scratch = self.pool.lock().pop().unwrap_or_default();
-        let result = self.handle_with(body, now, &mut scratch);
+        let mut message = std::mem::take(&mut scratch.body);
+        let result = decompress(body, self.limits.max_decompressed_bytes, &mut message)
+            .and_then(|()| write(&message, &mut scratch));
+        scratch.body = message;
         if scratch.body.capacity() <= KEEP_BYTES {
             let mut pool = self.pool.lock();
             if pool.len() < POOLED {
@@ -144,16 +209,7 @@ impl RemoteWriteReceiver {
         result
     }
 
-    fn handle_with(&self, body: &[u8], now: i64, s: &mut Scratch) -> Result<Written, RemoteWriteError> {
-        decompress(body, self.limits.max_decompressed_bytes, &mut s.body)?;
-        let message = std::mem::take(&mut s.body);
-        let result = self.write(&message, now, s);
-        s.body = message;
-        result
-    }
-
-    fn write(&self, message: &[u8], now: i64, s: &mut Scratch) -> Result<Written, RemoteWriteError> {
-        let latest = now.saturating_add(MAX_AHEAD_MS);
+    fn write(&self, message: &[u8], latest: i64, s: &mut Scratch) -> Result<Written, RemoteWriteError> {
         let mut use_cache = true;
         loop {
             s.batch.clear();
@@ -180,6 +236,45 @@ impl RemoteWriteReceiver {
                 exemplars: s.batch.exemplars.len().saturating_sub(exemplars_out_of_order),
                 invalid_labels,
                 exemplars_out_of_order,
+            });
+        }
+    }
+
+    fn write_in_part(
+        &self,
+        message: &[u8],
+        latest: i64,
+        s: &mut Scratch,
+    ) -> Result<WrittenInPart, RemoteWriteError> {
+        let mut use_cache = true;
+        loop {
+            s.batch.clear();
+            let target = decode::Target { appender: &*self.appender, cache: &self.cache, use_cache, latest };
+            let mut decoded = decode_v2::request(message, &target, &mut s.labels, &mut s.batch)?;
+            // Most requests are right as a whole; and before anything is written, it shows whether the cache was.
+            let mut report = self.appender.append(&s.batch, AppendMode::AllOrNothing)?;
+            let unknown = report.rejected.iter().any(|r| r.reason == RejectReason::UnknownSeries);
+            if unknown && !use_cache {
+                return Err(RemoteWriteError::Rejected(RejectReason::UnknownSeries));
+            }
+            if unknown {
+                self.cache.clear();
+                use_cache = false;
+                continue;
+            }
+            if !report.rejected.is_empty() {
+                report = self.appender.append(&s.batch, AppendMode::Partial)?;
+            }
+            let [floats, histograms, exemplars] = decoded.rejected(&report.rejected, &s.batch);
+            return Ok(WrittenInPart {
+                written: Written {
+                    samples: s.batch.samples() - floats - histograms,
+                    histograms: s.batch.histograms.len() - histograms,
+                    exemplars: s.batch.exemplars.len() - exemplars,
+                    invalid_labels: decoded.invalid_labels,
+                    exemplars_out_of_order: exemplars,
+                },
+                refused: decoded.refused,
             });
         }
     }
