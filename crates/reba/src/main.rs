@@ -18,7 +18,7 @@ mod shift;
 mod store;
 mod test_rules;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -39,7 +39,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Two providers linked into one process make rustls panic at the first connection: ours is chosen here, first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Threads for blocking work take turns, so that by default every one that a start-up needed lives for ever, and each
+    // holds some memory of its own.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().thread_keep_alive(Duration::from_secs(1)).build() {
         Ok(runtime) => runtime,
         Err(e) => {
             eprintln!("reba: cannot start the runtime: {e}");
