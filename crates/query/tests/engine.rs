@@ -238,7 +238,7 @@ async fn errors_are_told_apart() {
         (
             "seconds_total or {job=~'.+'}",
             ErrorKind::Execution,
-            "query exceeded limit `query.max-series` of 3",
+            "query exceeded limit `query.max_series` of 3",
         ),
     ] {
         let error = error(query).await;

@@ -266,7 +266,8 @@ fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineCo
             timeout: Duration::from_millis(settings.query_timeout_ms.unsigned_abs()),
             max_concurrency: settings.query_max_concurrency,
             max_samples: usize::try_from(settings.query_max_samples).unwrap_or(usize::MAX),
-            ..QueryLimits::default()
+            max_series: settings.query_max_series,
+            max_bytes: settings.query_max_bytes,
         },
         lookback_ms: settings.lookback_delta_ms,
         subquery_step_ms: loaded.config.global.evaluation_interval.0,

@@ -30,6 +30,8 @@ struct RawMetrics {
 struct RawQuery {
     timeout: Option<String>,
     max_samples: Option<u64>,
+    max_series: Option<u64>,
+    max_bytes: Option<u64>,
     max_concurrency: Option<usize>,
     lookback_delta: Option<String>,
 }
@@ -62,6 +64,10 @@ pub struct Settings {
     pub query_timeout_ms: i64,
     /// `query.max_samples` that one query may hold at once (50 million).
     pub query_max_samples: u64,
+    /// `query.max_series` that one query may fetch (5 million).
+    pub query_max_series: u64,
+    /// `query.max_bytes` of chunks that one query may fetch (8 GiB).
+    pub query_max_bytes: u64,
     /// `query.max_concurrency` (20).
     pub query_max_concurrency: usize,
     /// `query.lookback_delta`, in milliseconds (5 minutes).
@@ -98,6 +104,8 @@ impl Settings {
             max_series: raw.metrics.max_series.unwrap_or(0),
             query_timeout_ms: ms("query.timeout", &raw.query.timeout, 120_000)?,
             query_max_samples: raw.query.max_samples.unwrap_or(50_000_000),
+            query_max_series: raw.query.max_series.unwrap_or(5_000_000),
+            query_max_bytes: raw.query.max_bytes.unwrap_or(8 << 30),
             query_max_concurrency: raw.query.max_concurrency.unwrap_or(20),
             lookback_delta_ms: ms("query.lookback_delta", &raw.query.lookback_delta, 300_000)?,
             listen_prometheus: raw.listen.prometheus,
@@ -111,6 +119,8 @@ impl Settings {
             ("metrics.retention", settings.retention_ms == 0),
             ("query.timeout", settings.query_timeout_ms == 0),
             ("query.max_samples", settings.query_max_samples == 0),
+            ("query.max_series", settings.query_max_series == 0),
+            ("query.max_bytes", settings.query_max_bytes == 0),
             ("query.max_concurrency", settings.query_max_concurrency == 0),
             ("query.lookback_delta", settings.lookback_delta_ms == 0),
         ] {

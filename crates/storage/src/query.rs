@@ -71,10 +71,10 @@ impl Budget {
         self.check()?;
         let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed).saturating_add(n);
         if add(&self.series, series) > self.max_series {
-            return Err(BudgetError::Exceeded { limit: "query.max-series", value: self.max_series });
+            return Err(BudgetError::Exceeded { limit: "query.max_series", value: self.max_series });
         }
         if add(&self.bytes, bytes) > self.max_bytes {
-            return Err(BudgetError::Exceeded { limit: "query.max-bytes", value: self.max_bytes });
+            return Err(BudgetError::Exceeded { limit: "query.max_bytes", value: self.max_bytes });
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What happens around every request: cross-origin headers, the gate until the store is ready, counting.
+//! What happens around every request: cross-origin headers, the gate while the server stops, counting.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,7 +11,7 @@ use axum::{
 
 use super::PrometheusApi;
 
-/// Routes that answer while the write-ahead log is still being replayed.
+/// Routes that still answer while the server stops. (Until the store is open, [`super::starting`] answers.)
 const UNGATED: [&str; 5] = ["/-/healthy", "/metrics", "/version", "/api/v1/status/walreplay", "/"];
 
 /// Gates and adds cross-origin headers.

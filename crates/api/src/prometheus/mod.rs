@@ -106,6 +106,7 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
         .route("/format_query", get(query::format).post(query::format))
+        .route("/parse_query", get(query::tree).post(query::tree))
         .route("/series", get(metadata::series).post(metadata::series).delete(not_implemented))
         .route("/labels", get(metadata::names).post(metadata::names))
         .route("/label/{name}/values", get(metadata::values))

@@ -56,7 +56,7 @@ pub async fn instant(State(api): State<Arc<PrometheusApi>>, params: Params) -> A
         lookback_delta: params.duration("lookback_delta")?,
     };
     let output = api.engine.instant(query).await.map_err(query_error)?;
-    Ok(answer(&api, &output, params.get("stats").is_some()))
+    Ok(answer(&output, params.get("stats").is_some()))
 }
 
 /// `/api/v1/query_range`
@@ -87,10 +87,10 @@ pub async fn range(State(api): State<Arc<PrometheusApi>>, params: Params) -> Api
         lookback_delta: params.duration("lookback_delta")?,
     };
     let output = api.engine.range(query).await.map_err(query_error)?;
-    Ok(answer(&api, &output, params.get("stats").is_some()))
+    Ok(answer(&output, params.get("stats").is_some()))
 }
 
-fn answer(_: &PrometheusApi, output: &QueryOutput, stats: bool) -> Response {
+fn answer(output: &QueryOutput, stats: bool) -> Response {
     success_bytes(&output.warnings, &output.infos, |out| {
         out.push(b'{');
         write_data(out, &output.data);
@@ -120,11 +120,20 @@ fn write_stats(out: &mut Vec<u8>, stats: &reba_query::QueryStats) {
     let _ = write!(out, r#","stats":{stats}"#);
 }
 
+fn parse(params: &Params) -> Result<syntax::Expr, ApiError> {
+    syntax::parse(params.value("query"), syntax::ParseOptions::default())
+        .map_err(|e| invalid("query", &e.to_string()))
+}
+
 /// `/api/v1/format_query`
 pub async fn format(params: Params) -> ApiResult {
-    let expr = syntax::parse(params.value("query"), syntax::ParseOptions::default())
-        .map_err(|e| invalid("query", &e.to_string()))?;
-    success(&expr.pretty())
+    success(&parse(&params)?.pretty())
+}
+
+/// `/api/v1/parse_query`
+pub async fn tree(params: Params) -> ApiResult {
+    let tree = parse(&params)?.to_json();
+    Ok(success_bytes(&[], &[], |out| out.extend_from_slice(tree.as_bytes())))
 }
 
 /// `/api/v1/query_exemplars`
@@ -134,8 +143,7 @@ pub async fn exemplars(State(api): State<Arc<PrometheusApi>>, params: Params) ->
     if end < start {
         return Err(invalid("end", "end timestamp must not be before start timestamp"));
     }
-    let expr = syntax::parse(params.value("query"), syntax::ParseOptions::default())
-        .map_err(|e| invalid("query", &e.to_string()))?;
+    let expr = parse(&params)?;
     let sets: Vec<Vec<Matcher>> = expr.selectors().into_iter().map(|s| s.matchers.clone()).collect();
     if sets.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -10,7 +10,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use reba_ingest::scrape::ScrapeMetrics;
+use reba_ingest::scrape::{ScrapeMetrics, Summary};
 use reba_query::QueryEngine;
 use reba_rules::RuleManager;
 
@@ -153,6 +153,10 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
     for (job, pool) in &jobs {
         page.with(&[("scrape_job", job)], pool.targets as f64);
     }
+    page.gauge("prometheus_target_scrape_pool_target_limit", "Targets that a pool may have; 0: any number.");
+    for (job, pool) in &jobs {
+        page.with(&[("scrape_job", job)], pool.target_limit as f64);
+    }
     page.counter(
         "prometheus_target_scrape_pool_sync_total",
         "Times that the targets of a pool were worked out.",
@@ -164,14 +168,14 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
     for (job, pool) in &jobs {
         page.with(&[("scrape_job", job)], pool.failed_targets as f64);
     }
+    page.summary("prometheus_target_sync_length_seconds", "Time to work out the targets of a pool.");
+    for (job, pool) in &jobs {
+        summary(page, ("scrape_job", job), &pool.sync_length);
+    }
     page.summary("prometheus_target_interval_length_seconds", "Time between two scrapes of a target.");
     for (interval, lengths) in m.interval_lengths() {
         let interval = reba_model::duration::format(interval.as_millis() as i64);
-        for q in [0.01, 0.05, 0.5, 0.9, 0.99] {
-            page.with(&[("interval", &interval), ("quantile", &q)], lengths.quantile(q));
-        }
-        page.suffixed("_sum", &[("interval", &interval)], lengths.sum);
-        page.suffixed("_count", &[("interval", &interval)], lengths.count as f64);
+        summary(page, ("interval", &interval), &lengths);
     }
     let d = api.scrape.discovery_metrics();
     page.counter("prometheus_sd_updates_total", "Changes of target groups.")
@@ -189,6 +193,16 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
     }
     page.counter("prometheus_sd_http_failures_total", "Refreshes over HTTP that failed.")
         .value(get(&d.http.failures));
+}
+
+/// The series of one summary, told apart by `label`.
+fn summary(page: &mut Page, label: (&str, &String), summary: &Summary) {
+    let (name, value) = label;
+    for q in [0.01, 0.05, 0.5, 0.9, 0.99] {
+        page.with(&[(name, value), ("quantile", &q)], summary.quantile(q));
+    }
+    page.suffixed("_sum", &[(name, value)], summary.sum);
+    page.suffixed("_count", &[(name, value)], summary.count as f64);
 }
 
 fn scrape_counters(page: &mut Page, m: &ScrapeMetrics) {

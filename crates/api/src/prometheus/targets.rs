@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    http::{Uri, uri::PathAndQuery},
+};
 use jiff::Timestamp;
 use reba_ingest::scrape::{PoolStatus, TargetStatus};
 use reba_model::{Labels, Matcher, Metadata, duration};
@@ -59,7 +62,7 @@ fn active_target(api: &PrometheusApi, status: &TargetStatus) -> Value {
         "labels": object(&target.labels),
         "scrapePool": status.pool,
         "scrapeUrl": target.url.to_string(),
-        "globalUrl": global_url(&api.external_url, &target.url.to_string()),
+        "globalUrl": global_url(&api.external_url, &target.url),
         "lastError": status.last.error,
         "lastScrape": rfc3339(status.last.at),
         "lastScrapeDuration": status.last.duration.as_secs_f64(),
@@ -70,14 +73,15 @@ fn active_target(api: &PrometheusApi, status: &TargetStatus) -> Value {
 }
 
 /// A loopback address means this host: seen from elsewhere it has the host's name.
-fn global_url(external: &str, url: &str) -> String {
-    let host = external.split("://").nth(1).and_then(|r| r.split(['/', ':']).next()).unwrap_or("localhost");
-    for local in ["://localhost", "://127.0.0.1", "://[::1]"] {
-        if let Some((scheme, rest)) = url.split_once(local) {
-            return format!("{scheme}://{host}{rest}");
-        }
-    }
-    url.to_owned()
+fn global_url(external: &str, url: &Uri) -> String {
+    let is_here = matches!(url.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let external: Option<Uri> = external.parse().ok();
+    let Some(host) = external.as_ref().and_then(Uri::host).filter(|_| is_here) else {
+        return url.to_string();
+    };
+    let port = url.port().map_or_else(String::new, |p| format!(":{p}"));
+    let path = url.path_and_query().map_or("/", PathAndQuery::as_str);
+    format!("{}://{host}{port}{path}", url.scheme_str().unwrap_or("http"))
 }
 
 /// `/api/v1/scrape_pools`
@@ -154,7 +158,7 @@ pub async fn alertmanagers(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
     success(&json!({ "activeAlertmanagers": urls(active), "droppedAlertmanagers": urls(dropped) }))
 }
 
-/// What a number in a request is refused with.
+/// The error for a parameter that is none of the words it may be.
 pub(super) fn unknown(name: &str, value: &str) -> ApiError {
     ApiError::bad_data(format!("invalid {name} parameter: {value:?}"))
 }
@@ -165,10 +169,17 @@ mod tests {
 
     #[test]
     fn loopback_targets_are_shown_under_the_external_name() {
-        assert_eq!(
-            global_url("http://mon.easymo.rw:9090/x", "http://127.0.0.1:3000/metrics"),
-            "http://mon.easymo.rw:3000/metrics"
-        );
-        assert_eq!(global_url("http://a", "http://10.0.0.1/metrics"), "http://10.0.0.1/metrics");
+        for (external, url, want) in [
+            (
+                "http://mon.easymo.rw:9090/x",
+                "http://127.0.0.1:3000/metrics?a=b",
+                "http://mon.easymo.rw:3000/metrics?a=b",
+            ),
+            ("http://[2001:db8::1]:9090", "https://[::1]:1/m", "https://[2001:db8::1]:1/m"),
+            ("http://a", "http://10.0.0.1/metrics", "http://10.0.0.1/metrics"),
+            ("http://a", "http://localhost.example/m", "http://localhost.example/m"),
+        ] {
+            assert_eq!(global_url(external, &url.parse().unwrap()), want);
+        }
     }
 }
