@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use reba_api::{
     prometheus::{
-        self, HttpMetrics, PrometheusApi, Readiness, Runtime,
+        self, Admin, HttpMetrics, PrometheusApi, Readiness, Runtime,
         starting::{self, Later},
     },
     server::Listener,
@@ -106,6 +106,7 @@ pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),
         metrics: metrics::sources(&store),
+        admin: settings.admin_api.then(|| Admin { store: Arc::clone(&store) as _, random }),
         external_labels: Arc::clone(&parts.external_labels),
         external_url,
         lookback_ms: settings.lookback_delta_ms,
@@ -288,7 +289,7 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
         ("web.external-url", external_url.to_owned()),
         ("web.enable-lifecycle", "true".to_owned()),
         ("web.enable-remote-write-receiver", "true".to_owned()),
-        ("web.enable-admin-api", "false".to_owned()),
+        ("web.enable-admin-api", settings.admin_api.to_string()),
         ("web.cors.origin", settings.cors_origin.clone()),
         ("storage.tsdb.retention.time", retention_time),
         ("storage.tsdb.retention.size", retention_size),

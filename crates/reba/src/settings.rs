@@ -47,6 +47,7 @@ struct RawListen {
 struct RawWeb {
     external_url: Option<String>,
     cors_origin: Option<String>,
+    admin_api: bool,
 }
 
 /// The settings in force.
@@ -78,6 +79,8 @@ pub struct Settings {
     pub external_url: Option<String>,
     /// `web.cors_origin`: an anchored expression of origins whose pages may read the API (this machine's own).
     pub cors_origin: String,
+    /// `web.admin_api`: whether series may be deleted, and the store copied, over HTTP (no).
+    pub admin_api: bool,
 }
 
 impl Settings {
@@ -110,6 +113,7 @@ impl Settings {
             lookback_delta_ms: ms("query.lookback_delta", &raw.query.lookback_delta, 300_000)?,
             listen_prometheus: raw.listen.prometheus,
             external_url: raw.web.external_url,
+            admin_api: raw.web.admin_api,
             cors_origin: raw
                 .web
                 .cors_origin

@@ -8,9 +8,11 @@
 //!
 //! This crate knows no engine, no query language and no SQL.
 
+mod admin;
 mod append;
 mod query;
 
+pub use admin::{AdminError, MetricAdmin};
 pub use append::{
     AppendError, AppendMode, AppendReport, FloatSample, MetricAppender, RejectReason, Rejection, SeriesRef,
     WriteBatch,

@@ -6,6 +6,7 @@
 //!
 //! It is not a query engine (it returns chunks), and it knows neither HTTP nor configuration files.
 
+mod admin;
 mod block;
 mod blocks;
 mod checkpoint;

@@ -1,5 +1,6 @@
 //! Prometheus' HTTP API, on port 9090.
 
+mod admin;
 mod envelope;
 pub mod exposition;
 mod federate;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
 pub use self::{
+    admin::Admin,
     http_metrics::HttpMetrics,
     status::{COMPATIBLE_VERSION, Readiness, Runtime},
 };
@@ -71,6 +73,8 @@ pub struct PrometheusApi {
     pub http: HttpMetrics,
     /// Metrics of parts that this crate does not know (the store, the process).
     pub metrics: Vec<MetricsSource>,
+    /// Deletes and copies, if that was switched on.
+    pub admin: Option<Admin>,
     /// `global.external_labels`.
     pub external_labels: Arc<ArcSwap<Labels>>,
     /// The address by which people reach this server.
@@ -106,7 +110,6 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
         .route("/format_query", get(query::format).post(query::format))
-        .route("/parse_query", get(query::tree).post(query::tree))
         .route("/series", get(metadata::series).post(metadata::series).delete(not_implemented))
         .route("/labels", get(metadata::names).post(metadata::names))
         .route("/label/{name}/values", get(metadata::values))
@@ -126,7 +129,9 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/status/active_queries", get(query::active))
         .route("/status/active_queries/{id}/kill", post(query::kill))
         .route("/write", post(write::write))
-        .route("/admin/tsdb/{action}", post(admin_disabled).put(admin_disabled));
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
+        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot));
     Router::new()
         .nest("/api/v1", v1)
         .route("/", get(|| async { Redirect::to("/graph") }))
@@ -152,10 +157,6 @@ async fn not_found() -> Response {
 
 async fn not_implemented() -> envelope::ApiResult {
     Err(envelope::ApiError::new(envelope::ErrorKind::Internal, "not implemented"))
-}
-
-async fn admin_disabled() -> envelope::ApiResult {
-    Err(envelope::ApiError::new(envelope::ErrorKind::Unavailable, "admin APIs disabled"))
 }
 
 /// Until the web application is there, the root says where things are.

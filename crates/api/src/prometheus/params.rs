@@ -45,7 +45,8 @@ impl Params {
 
     /// A time in milliseconds, or `default` where it is absent.
     pub fn time(&self, name: &str, default: i64) -> Result<i64, ApiError> {
-        self.get(name).map_or(Ok(default), |text| parse_time(text).map_err(|e| invalid(name, &e)))
+        let fail = |e: String| invalid(name, &format!("Invalid time value for '{name}': {e}"));
+        self.get(name).map_or(Ok(default), |text| parse_time(text).map_err(fail))
     }
 
     /// A time that must be there.
@@ -143,7 +144,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let query = request.uri().query().unwrap_or("").to_owned();
-        let is_form = request.method() == Method::POST
+        let is_form = matches!(*request.method(), Method::POST | Method::PUT)
             && request
                 .headers()
                 .get(header::CONTENT_TYPE)
