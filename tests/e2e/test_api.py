@@ -182,6 +182,10 @@ class Api(unittest.TestCase):
         self.assertEqual(self.reba.raw("/api/v1/query", method="DELETE")[0], 405)
         self.assertEqual(self.reba.raw("/-/reload")[0], 405)
 
+    def test_the_tree_of_a_query(self):
+        tree = self.reba.data("parse_query", query="rate(up[5m])")
+        self.assertEqual((tree["type"], tree["args"][0]["type"]), ("call", "matrixSelector"))
+
     def test_federation(self):
         params = {"match[]": 'temperature'}
         ours, theirs = (p.raw("/federate", params)[2].decode() for p in (self.reba, self.upstream))
@@ -258,6 +262,11 @@ class Reload(unittest.TestCase):
             self.assertRegex(body.decode(), r"prometheus\.yml:\d+.*nonsense")
             self.assertEqual(program.value('up{job="page"}'), 1)
             self.assertIn("prometheus_config_last_reload_successful 0", program.raw("/metrics")[2].decode())
+            # What is found to be wrong late, here a proxy of a kind that there is not, must not have changed anything either.
+            config.write_text(text + "- job_name: far\n  proxy_url: socks5://127.0.0.1:1\n"
+                              "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}\n")
+            self.assertEqual(program.raw("/-/reload", method="POST")[0], 500)
+            self.assertEqual(program.data("alertmanagers")["activeAlertmanagers"], [])
             config.write_text(text + "- job_name: new\n  static_configs: [{targets: ['127.0.0.1:%d']}]\n" % server.server_port)
             self.assertEqual(program.raw("/-/reload", method="POST")[0], 200)
             wait_until(lambda: program.value('up{job="new"}') == 1, 20, "the new target")
