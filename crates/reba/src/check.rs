@@ -3,11 +3,12 @@
 use std::{fs, path::Path};
 
 use anyhow::Result;
+use reba_http::ProxyEnv;
 use reba_ingest::config::{self, Config, Severity, expand_env};
 use reba_rules::{FileOptions, RuleFile, describe_duplicates};
 use serde_json::json;
 
-use crate::{args::CheckFormat, folder::Folder, settings::Settings};
+use crate::{alertmanagers, args::CheckFormat, folder::Folder, run::USER_AGENT, settings::Settings};
 
 /// One line of the verdict.
 struct Finding {
@@ -61,6 +62,15 @@ fn prometheus(
         findings.push(finding);
     }
     let Ok(config) = Config::load_with(file, &expand) else { return };
+    // What only the attempt to make a client shows: a proxy of an unknown kind, for one.
+    for job in config.jobs() {
+        if let Err(e) = reba_http::Client::new(&job.http, USER_AGENT, &ProxyEnv::default()) {
+            findings.push(Finding::error(format!("{}: job {:?}: {e}", file.display(), job.job_name)));
+        }
+    }
+    if let Err(e) = alertmanagers::prepare(&config.alerting, USER_AGENT, &ProxyEnv::default()) {
+        findings.push(Finding::error(format!("{}: {e:#}", file.display())));
+    }
     let Ok(paths) = config.rule_paths() else { return };
     notes.push(format!("{}: {} jobs, {} rule files", file.display(), config.jobs().count(), paths.len()));
     for path in paths {
