@@ -4,6 +4,7 @@ pub mod config;
 pub mod discovery;
 pub mod exposition;
 mod glob;
+pub mod remote_read;
 pub mod remote_write;
 pub mod scrape;
 pub mod wire;

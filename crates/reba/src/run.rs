@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use reba_api::{
     prometheus::{
-        self, Admin, HttpMetrics, PrometheusApi, Readiness, Runtime,
+        self, Admin, HttpMetrics, PrometheusApi, Readiness, RemoteRead, Runtime,
         starting::{self, Later},
     },
     server::Listener,
@@ -102,6 +102,7 @@ pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
         rules: Arc::clone(&parts.rules),
         notifier: Arc::clone(&parts.notifier),
         receiver: Arc::clone(&parts.receiver),
+        remote_read: RemoteRead::default(),
         readiness: Arc::clone(&readiness),
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),

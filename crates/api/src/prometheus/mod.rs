@@ -10,6 +10,7 @@ mod metadata;
 mod middleware;
 mod params;
 mod query;
+mod read;
 mod rules;
 pub mod self_metrics;
 pub mod starting;
@@ -38,6 +39,7 @@ use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 pub use self::{
     admin::Admin,
     http_metrics::HttpMetrics,
+    read::RemoteRead,
     status::{COMPATIBLE_VERSION, Readiness, Runtime},
 };
 
@@ -65,6 +67,8 @@ pub struct PrometheusApi {
     pub notifier: Arc<Notifier>,
     /// Takes remote writes.
     pub receiver: Arc<RemoteWriteReceiver>,
+    /// Bounds remote reads.
+    pub remote_read: RemoteRead,
     /// Whether the store is open.
     pub readiness: Arc<Readiness>,
     /// Flags, configuration, retention.
@@ -129,6 +133,7 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/status/active_queries", get(query::active))
         .route("/status/active_queries/{id}/kill", post(query::kill))
         .route("/write", post(write::write))
+        .route("/read", post(read::read))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot));

@@ -24,6 +24,7 @@ pub async fn page(State(api): State<Arc<PrometheusApi>>) -> Response {
     rules(&mut page, &api.rules);
     scraping(&mut page, &api);
     notifications(&mut page, &api);
+    remote(&mut page, &api);
     api.http.write(&mut page);
     for source in &api.metrics {
         source(&mut page);
@@ -58,6 +59,16 @@ fn general(page: &mut Page, runtime: &Runtime, ready: bool) {
         "When the configuration was last loaded.",
     )
     .value(get(&runtime.reloaded_ms) / 1000.0);
+}
+
+fn remote(page: &mut Page, api: &PrometheusApi) {
+    page.gauge("prometheus_api_remote_read_queries", "Remote reads that run or wait.")
+        .value(api.remote_read.active() as f64);
+    page.counter(
+        "prometheus_api_remote_write_invalid_labels_samples_total",
+        "Received samples that were refused for their labels.",
+    )
+    .value(api.receiver.invalid_labels_samples() as f64);
 }
 
 fn engine(page: &mut Page, engine: &QueryEngine) {

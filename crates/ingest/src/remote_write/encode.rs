@@ -95,7 +95,7 @@ impl WriteRequest {
 }
 
 /// A histogram with float counts: the same message in both versions.
-pub(super) fn encode_histogram(t: i64, h: &Histogram, m: &mut Vec<u8>) {
+pub(crate) fn encode_histogram(t: i64, h: &Histogram, m: &mut Vec<u8>) {
     put_double_field(2, h.count, m);
     put_double_field(3, h.sum, m);
     put_varint_field(4, zigzag(h.schema), m);

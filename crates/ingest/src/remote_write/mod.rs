@@ -22,6 +22,7 @@ use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, Reject
 use thiserror::Error;
 
 use self::cache::SeriesCache;
+pub(crate) use self::encode::encode_histogram;
 pub use self::{decode_v2::Refused, encode::WriteRequest, encode_v2::WriteRequestV2};
 use crate::wire::WireError;
 

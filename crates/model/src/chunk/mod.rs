@@ -152,6 +152,15 @@ impl Chunk {
         self.samples
     }
 
+    /// Whether there are histograms among the samples.
+    pub fn has_histograms(&self) -> bool {
+        match &self.body {
+            Body::Raw(c) => !c.h.is_empty(),
+            Body::Encoded(bytes) => bytes.as_slice().first() == Some(&histograms::TAG),
+            Body::Columns { .. } => false,
+        }
+    }
+
     /// Appends the samples that lie in `range` to `out`. Decodes only the pages that overlap the range. After an
     /// error `out` may hold a part of them.
     pub fn decode_into(&self, range: TimeRange, out: &mut SampleColumns) -> Result<(), ChunkError> {
