@@ -82,7 +82,7 @@ pub struct RunArgs {
     /// Where data is kept.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub data: PathBuf,
-    /// Start only these roles.
+    /// Start only these roles. This build has one, which starts anyway.
     #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
     pub only: Vec<Role>,
     /// Address that every role listens on.
@@ -182,9 +182,9 @@ pub struct CheckArgs {
 /// Form of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
-    /// `file:line:column: severity: text`
+    /// A line a finding, its severity at the end.
     Text,
-    /// A JSON list.
+    /// An object: `ok`, and the list of findings.
     Json,
 }
 

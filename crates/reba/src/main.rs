@@ -22,9 +22,9 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, TestSubject};
+use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RunArgs, TestSubject};
 
 /// Gives memory back to the system and scales with threads.
 #[global_allocator]
@@ -71,13 +71,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Run(args) => {
             logging::init(&cli.log, cli.log_format)?;
-            match run::start(&args, 0).await {
-                Ok(running) => until_stopped(running).await,
-                Err(e) => {
-                    eprintln!("reba: {e:#}");
-                    Ok(ExitCode::from(WRONG_CONFIGURATION))
-                }
-            }
+            let hangup = signal(SignalKind::hangup())?;
+            let Some(configured) = configure(&args, 0) else { return Ok(WRONG_CONFIGURATION.into()) };
+            until_stopped(run::start(configured, &args.data).await?, hangup).await
         }
         Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
             print!("{}", demo::incident(&args).await?);
@@ -85,10 +81,15 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         }
         Command::Demo(args) => {
             logging::init(&cli.log, cli.log_format)?;
+            let hangup = signal(SignalKind::hangup())?;
+            let (data, offset) = (&args.run.data, args.run.port_offset);
+            let Some(configured) = configure(&args.run, offset) else {
+                return Ok(WRONG_CONFIGURATION.into());
+            };
             let fleet = demo::fleet(&args).await?;
-            let running = run::start(&args.run, args.run.port_offset).await?;
-            print!("{}", demo::welcome(&running, &fleet, args.run.port_offset));
-            let code = until_stopped(running).await;
+            let running = run::start(configured, data).await?;
+            print!("{}", demo::welcome(&running, &fleet, offset));
+            let code = until_stopped(running, hangup).await;
             fleet.shutdown().await;
             code
         }
@@ -115,11 +116,17 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Serves until a signal, or somebody who asks over HTTP, wants the end; SIGHUP reads the configuration again.
-async fn until_stopped(running: run::Running) -> Result<ExitCode> {
+/// Reads the configuration; says what is wrong with it.
+#[expect(clippy::print_stderr, reason = "a command-line tool")]
+fn configure(args: &RunArgs, port_shift: u16) -> Option<run::Configured> {
+    run::configure(args, port_shift).inspect_err(|e| eprintln!("reba: {e:#}")).ok()
+}
+
+/// Serves until a signal, or somebody who asks over HTTP, wants the end; `hangup` reads the configuration again. It is
+/// caught since before the start, for it would end a process that does not expect it.
+async fn until_stopped(running: run::Running, mut hangup: Signal) -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -76,19 +76,33 @@ fn now_ns() -> i64 {
     i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-/// Starts everything that `args` asks for. `port_shift` is added to the ports of the simulated fleet's targets.
-pub async fn start(args: &RunArgs, port_shift: u16) -> Result<Running> {
+/// What the command line and the configuration folder say, read and checked.
+pub struct Configured {
+    folder: Folder,
+    settings: Settings,
+    loaded: Loaded,
+    address: SocketAddr,
+}
+
+/// Reads the configuration. `port_shift` is added to the ports of the simulated fleet's targets.
+pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
     let settings = Settings::read(&folder.reba)?;
     let loaded = load(&folder, port_shift)?;
-    // Sockets first: a port that is taken should be said before minutes of replay, not after.
     let address = address(args, &settings, Role::Prometheus)?;
+    Ok(Configured { folder, settings, loaded, address })
+}
+
+/// Starts everything; data is kept below `data`.
+pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
+    let Configured { folder, settings, loaded, address } = configured;
+    // Sockets first: a port that is taken should be said before minutes of replay, not after.
     let listener = Listener::bind(Role::Prometheus.name(), address).await?;
     let address = listener.address();
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
     serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later)), stop.clone()));
-    let store = store::open(&args.data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
+    let store = store::open(data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
     let parts = Assembly::new(&settings, &loaded, address, &store)?;
     let external_url = parts.external_url.clone();
     let reloader = Arc::new(Reloader::new(folder, parts.handles(&loaded)));
