@@ -11,6 +11,8 @@ use reba_model::Labels;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+#[path = "discovery/dns.rs"]
+mod dns;
 #[path = "discovery/http.rs"]
 mod http;
 

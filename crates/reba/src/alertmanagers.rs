@@ -48,7 +48,11 @@ pub fn prepare(config: &AlertingConfig, user_agent: &str, proxies: &ProxyEnv) ->
         Ok((section.clone(), client))
     };
     let sections = config.alertmanagers.iter().enumerate().map(client).collect::<Result<_>>()?;
-    let discovery = DiscoveryOptions { user_agent: user_agent.to_owned(), proxies: proxies.clone() };
+    let discovery = DiscoveryOptions {
+        user_agent: user_agent.to_owned(),
+        proxies: proxies.clone(),
+        ..DiscoveryOptions::default()
+    };
     Ok(Prepared { sections, discovery })
 }
 

@@ -202,6 +202,10 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
         page.suffixed("_sum", &[("mechanism", &mechanism)], m.seconds());
         page.suffixed("_count", &[("mechanism", &mechanism)], get(&m.count));
     }
+    page.counter("prometheus_sd_dns_lookups_total", "DNS names that were looked up.")
+        .value(get(&d.dns_lookups));
+    page.counter("prometheus_sd_dns_lookup_failures_total", "DNS names that could not be looked up.")
+        .value(get(&d.dns_lookup_failures));
     page.counter("prometheus_sd_http_failures_total", "Refreshes over HTTP that failed.")
         .value(get(&d.http.failures));
 }

@@ -218,10 +218,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_not_supported_is_listed_at_once() {
-        let config = "scrape_configs:\n- job_name: j\n  dns_sd_configs: []\n  nomad_sd_configs: []\n- job_name: k\n  \
+        let config = "scrape_configs:\n- job_name: j\n  nerve_sd_configs: []\n  nomad_sd_configs: []\n- job_name: k\n  \
                       ec2_sd_configs: [{region: x}]\n";
         let found = findings(&[], config);
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found[0].contains("key scrape_configs[0].dns_sd_configs: not supported yet"));
+        assert!(found[0].contains("key scrape_configs[0].nerve_sd_configs: not supported yet"));
     }
 }

@@ -1,9 +1,12 @@
 //! The discovery keys of a scrape or alertmanager section.
 
+mod dns;
 mod http;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub(crate) use dns::DnsSdYaml;
+pub use dns::{DnsRecordKind, DnsSd};
 pub use http::HttpSd;
 pub(crate) use http::HttpSdYaml;
 use reba_http::HttpClientConfig;
@@ -43,6 +46,9 @@ pub struct DiscoveryConfig {
     /// Targets in files.
     #[serde(rename = "file_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSd>,
+    /// Targets that DNS records name.
+    #[serde(rename = "dns_sd_configs", skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<DnsSd>,
     /// Targets that HTTP servers list.
     #[serde(rename = "http_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpSd>,
@@ -101,6 +107,7 @@ impl FileSdYaml {
 pub(crate) struct Sections {
     pub static_configs: List<StaticYaml>,
     pub file_sd_configs: List<FileSdYaml>,
+    pub dns_sd_configs: List<DnsSdYaml>,
     pub http_sd_configs: List<HttpSdYaml>,
 }
 
@@ -109,6 +116,7 @@ impl Sections {
         Ok(DiscoveryConfig {
             statics: kind(self.static_configs, "static_configs", StaticYaml::build)?,
             files: kind(self.file_sd_configs, "file_sd_configs", FileSdYaml::build)?,
+            dns: kind(self.dns_sd_configs, "dns_sd_configs", DnsSdYaml::build)?,
             http: kind(self.http_sd_configs, "http_sd_configs", HttpSdYaml::build)?,
         })
     }
@@ -142,7 +150,7 @@ impl DiscoveryConfig {
 
     /// How many tasks find the targets; each of them tells at least once what it found.
     pub(crate) fn sources(&self) -> usize {
-        usize::from(!self.files.is_empty()) + self.http.len()
+        usize::from(!self.files.is_empty()) + self.dns.len() + self.http.len()
     }
 
     /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
@@ -163,7 +171,7 @@ macro_rules! with_discovery_keys {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
         with_discovery_keys! {
             @kinds $(#[$meta])* $vis struct $name { $($fields)* }
-            aws_sd_configs azure_sd_configs consul_sd_configs digitalocean_sd_configs dns_sd_configs
+            aws_sd_configs azure_sd_configs consul_sd_configs digitalocean_sd_configs
             docker_sd_configs dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
             eureka_sd_configs gce_sd_configs hetzner_sd_configs ionos_sd_configs
             kubernetes_sd_configs kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
@@ -179,6 +187,7 @@ macro_rules! with_discovery_keys {
                 $($fields)*
                 static_configs: $crate::config::yaml::List<$crate::config::discovery::StaticYaml>,
                 file_sd_configs: $crate::config::yaml::List<$crate::config::discovery::FileSdYaml>,
+                dns_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DnsSdYaml>,
                 http_sd_configs: $crate::config::yaml::List<$crate::config::discovery::HttpSdYaml>,
                 $($kind: Option<serde_saphyr::Spanned<serde::de::IgnoredAny>>,)*
             }
@@ -189,6 +198,7 @@ macro_rules! with_discovery_keys {
                 let sections = $crate::config::discovery::Sections {
                     static_configs: self.static_configs.take(),
                     file_sd_configs: self.file_sd_configs.take(),
+                    dns_sd_configs: self.dns_sd_configs.take(),
                     http_sd_configs: self.http_sd_configs.take(),
                 };
                 sections.build()

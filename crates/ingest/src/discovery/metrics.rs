@@ -12,6 +12,12 @@ pub struct DiscoveryMetrics {
     pub file_read_errors: AtomicU64,
     /// Times that the groups of a section changed.
     pub updates: AtomicU64,
+    /// Names that were looked up.
+    pub dns_lookups: AtomicU64,
+    /// Names that could not be looked up.
+    pub dns_lookup_failures: AtomicU64,
+    /// Refreshes of what DNS records name.
+    pub dns: RefreshMetrics,
     /// Refreshes of lists from HTTP servers.
     pub http: RefreshMetrics,
 }
@@ -29,7 +35,7 @@ pub struct RefreshMetrics {
 impl DiscoveryMetrics {
     /// What is counted of each mechanism, by upstream's names for them.
     pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &RefreshMetrics)> {
-        [("http", &self.http)].into_iter()
+        [("dns", &self.dns), ("http", &self.http)].into_iter()
     }
 }
 

@@ -4,6 +4,7 @@
 //! watched value: whoever is slow misses states in between, never the last one, and nothing queues up.
 
 mod board;
+mod dns;
 pub mod file;
 mod group;
 mod http;
@@ -11,7 +12,10 @@ mod metrics;
 mod refresh;
 mod remote;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 
 pub use metrics::{DiscoveryMetrics, RefreshMetrics};
 use reba_http::ProxyEnv;
@@ -21,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     board::{Board, Slot},
+    dns::DnsSource,
     http::HttpSource,
     refresh::Polled,
 };
@@ -50,6 +55,8 @@ pub struct DiscoveryOptions {
     pub user_agent: String,
     /// Proxies of the environment, for sections that ask for them.
     pub proxies: ProxyEnv,
+    /// The file that says which DNS servers are asked; none means `/etc/resolv.conf`.
+    pub resolv_conf: Option<PathBuf>,
 }
 
 impl TargetGroup {
@@ -72,6 +79,11 @@ pub(crate) fn static_groups(config: &DiscoveryConfig) -> Vec<TargetGroup> {
     config.statics.iter().enumerate().map(group).collect()
 }
 
+/// `host:port`, with brackets around an IPv6 address.
+pub(crate) fn join_host_port(host: &str, port: &str) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// Starts the discovery of one section. The value is right from the start as far as the section's own targets go;
 /// all others are found at once, but by tasks. They end with `cancel` or when nobody watches any more.
 pub fn start(
@@ -86,7 +98,8 @@ pub fn start(
         tokio::spawn(watch_files(watcher, board.slot(), cancel.clone()));
     }
     let http = config.http.iter().map(|c| Polled::Http(HttpSource::new(c.clone(), options.clone())));
-    for source in http {
+    let dns = config.dns.iter().map(|c| Polled::Dns(DnsSource::new(c.clone(), options)));
+    for source in dns.chain(http) {
         tokio::spawn(refresh::run(source, board.slot(), cancel.clone()));
     }
     receiver

@@ -8,7 +8,9 @@ use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{DiscoveryMetrics, TargetGroup, board::Slot, http::HttpSource, metrics::RefreshMetrics};
+use super::{
+    DiscoveryMetrics, TargetGroup, board::Slot, dns::DnsSource, http::HttpSource, metrics::RefreshMetrics,
+};
 
 /// More targets of one source are an accident.
 pub(crate) const MAX_TARGETS: usize = 100_000;
@@ -35,30 +37,35 @@ pub(crate) enum SourceError {
 
 /// A source of any kind that is polled.
 pub(crate) enum Polled {
+    Dns(DnsSource),
     Http(HttpSource),
 }
 
 impl Polled {
     fn mechanism(&self) -> &'static str {
         match self {
+            Polled::Dns(_) => "dns",
             Polled::Http(_) => "http",
         }
     }
 
     fn interval(&self) -> Duration {
         match self {
+            Polled::Dns(s) => s.interval(),
             Polled::Http(s) => s.interval(),
         }
     }
 
     fn metrics<'a>(&self, all: &'a DiscoveryMetrics) -> &'a RefreshMetrics {
         match self {
+            Polled::Dns(_) => &all.dns,
             Polled::Http(_) => &all.http,
         }
     }
 
-    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SourceError> {
+    async fn refresh(&mut self, metrics: &DiscoveryMetrics) -> Result<Vec<TargetGroup>, SourceError> {
         let groups = match self {
+            Polled::Dns(s) => s.refresh(metrics).await,
             Polled::Http(s) => s.refresh().await?,
         };
         if groups.iter().map(|g| g.targets.len()).sum::<usize>() > MAX_TARGETS {
@@ -76,7 +83,7 @@ pub(crate) async fn run(mut source: Polled, slot: Slot, cancel: CancellationToke
         loop {
             ticks.tick().await;
             let began = Instant::now();
-            let result = source.refresh().await;
+            let result = source.refresh(slot.metrics()).await;
             source.metrics(slot.metrics()).observe(began.elapsed(), result.is_err());
             match result {
                 Ok(groups) => slot.publish(groups),

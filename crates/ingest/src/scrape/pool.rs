@@ -164,6 +164,7 @@ impl Task {
         let options = DiscoveryOptions {
             user_agent: self.shared.options.user_agent.clone(),
             proxies: self.shared.options.proxies.clone(),
+            ..DiscoveryOptions::default()
         };
         discovery::start(&job.config.discovery, &options, metrics, stop)
     }
