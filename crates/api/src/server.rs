@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why a role could not listen.
 #[derive(Debug, Error)]
-#[error("{role}: cannot listen on {address}: {source}")]
+#[error("{role}: cannot listen on {address}")]
 pub struct BindError {
     role: &'static str,
     address: SocketAddr,

@@ -22,14 +22,14 @@ pub enum DiskError {
         reason: String,
     },
     /// The operating system refused.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path}: {cause}")]
     Io {
         /// What was tried.
         what: &'static str,
         /// The file or directory.
         path: String,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The bytes are not what was written.
     #[error("{path} is corrupt at byte {at}: {what}")]
@@ -48,14 +48,14 @@ pub type Result<T> = std::result::Result<T, DiskError>;
 
 impl DiskError {
     /// Wraps an error of the operating system, telling a full disk from the rest.
-    pub fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+    pub fn io(what: &'static str, path: &Path, cause: io::Error) -> Self {
         let path = path.display().to_string();
-        if is_full(&source) { DiskError::Full { path } } else { DiskError::Io { what, path, source } }
+        if is_full(&cause) { DiskError::Full { path } } else { DiskError::Io { what, path, cause } }
     }
 
     /// Whether the file or directory does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, DiskError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        matches!(self, DiskError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether space ran out.

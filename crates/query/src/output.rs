@@ -53,6 +53,16 @@ pub enum QueryData {
 }
 
 impl QueryData {
+    /// About how many points there are; empty slots of ranges count.
+    pub fn points(&self) -> usize {
+        match self {
+            QueryData::Scalar { .. } | QueryData::String { .. } => 1,
+            QueryData::Vector { series, .. } => series.len(),
+            QueryData::Matrix(series) => series.iter().map(|s| s.samples.t.len() + s.samples.h.len()).sum(),
+            QueryData::Range { steps, series } => series.len() * steps.count,
+        }
+    }
+
     /// As it is named in the field `resultType` of an answer.
     pub fn result_type(&self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
+    io,
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
@@ -72,7 +73,9 @@ impl Tsdb {
         let config = config.sane();
         let dir = env.dir(path)?;
         let lock = dir.lock("lock").map_err(|e| match e {
-            DiskError::Io { .. } => TsdbError::Locked { path: dir.path().display().to_string() },
+            DiskError::Io { cause, .. } if cause.kind() == io::ErrorKind::WouldBlock => {
+                TsdbError::Locked { path: dir.path().display().to_string() }
+            }
             e => e.into(),
         })?;
         let (wal, checkpoints) = (dir.subdir("wal")?, dir.subdir("checkpoint")?);

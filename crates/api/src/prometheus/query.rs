@@ -56,7 +56,7 @@ pub async fn instant(State(api): State<Arc<PrometheusApi>>, params: Params) -> A
         lookback_delta: params.duration("lookback_delta")?,
     };
     let output = api.engine.instant(query).await.map_err(query_error)?;
-    Ok(answer(&output, params.get("stats").is_some()))
+    answer(output, params.get("stats").is_some()).await
 }
 
 /// `/api/v1/query_range`
@@ -87,10 +87,22 @@ pub async fn range(State(api): State<Arc<PrometheusApi>>, params: Params) -> Api
         lookback_delta: params.duration("lookback_delta")?,
     };
     let output = api.engine.range(query).await.map_err(query_error)?;
-    Ok(answer(&output, params.get("stats").is_some()))
+    answer(output, params.get("stats").is_some()).await
 }
 
-fn answer(output: &QueryOutput, stats: bool) -> Response {
+/// Answers with more points than this are written on a thread that may block: it takes too long for one that serves
+/// sockets.
+const POINTS_AT_ONCE: usize = 5_000;
+
+async fn answer(output: QueryOutput, stats: bool) -> ApiResult {
+    if output.data.points() <= POINTS_AT_ONCE {
+        return Ok(write_answer(&output, stats));
+    }
+    let written = tokio::task::spawn_blocking(move || write_answer(&output, stats)).await;
+    written.map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))
+}
+
+fn write_answer(output: &QueryOutput, stats: bool) -> Response {
     success_bytes(&output.warnings, &output.infos, |out| {
         out.push(b'{');
         write_data(out, &output.data);

@@ -7,7 +7,7 @@ use std::sync::{
 
 use axum::{
     extract::State,
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use reba_ingest::scrape::{ScrapeMetrics, Summary};
@@ -18,19 +18,29 @@ use super::{COMPATIBLE_VERSION, PrometheusApi, Runtime, exposition::Page};
 
 /// `/metrics`
 pub async fn page(State(api): State<Arc<PrometheusApi>>) -> Response {
+    // The store walks its head and lists its files for this.
+    match tokio::task::spawn_blocking(move || write(&api)).await {
+        Ok(text) => {
+            let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            (kind, text).into_response()
+        }
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
+    }
+}
+
+fn write(api: &PrometheusApi) -> String {
     let mut page = Page::new();
     general(&mut page, &api.runtime, api.readiness.is_ready());
     engine(&mut page, &api.engine);
     rules(&mut page, &api.rules);
-    scraping(&mut page, &api);
-    notifications(&mut page, &api);
-    remote(&mut page, &api);
+    scraping(&mut page, api);
+    notifications(&mut page, api);
+    remote(&mut page, api);
     api.http.write(&mut page);
     for source in &api.metrics {
         source(&mut page);
     }
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, page.finish()).into_response()
+    page.finish()
 }
 
 fn get(counter: &AtomicU64) -> f64 {
