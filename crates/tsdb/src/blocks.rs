@@ -74,7 +74,8 @@ impl Blocks {
 
     /// Sets aside the blocks that a read found corrupt.
     pub(crate) fn quarantine_damaged(&self) -> Result<(), DiskError> {
-        let (damaged, kept): (Vec<_>, Vec<_>) = self.all().iter().cloned().partition(|b| b.is_damaged());
+        let (damaged, kept): (Vec<_>, Vec<_>) =
+            self.all().iter().cloned().partition(|b| b.damage().is_some());
         if damaged.is_empty() {
             return Ok(());
         }
@@ -83,7 +84,7 @@ impl Blocks {
             let error = DiskError::Corrupt {
                 path: block.dir.path().display().to_string(),
                 at: 0,
-                what: "found by a read".to_owned(),
+                what: block.damage().unwrap_or_default().to_owned(),
             };
             self.set_aside(&block.meta.name(), &error)?;
         }

@@ -227,7 +227,7 @@ impl Tsdb {
             WriteError::Disk(e) => e.into(),
             WriteError::Chunk(e) => {
                 // It is not known which of them is damaged: reading them finds out.
-                parents.iter().filter(|b| !b.is_readable()).for_each(|b| b.set_damaged());
+                parents.iter().for_each(|b| b.look_for_damage());
                 TsdbError::Corrupt {
                     path: self.blocks.dir.path().display().to_string(),
                     reason: e.to_string(),
@@ -282,14 +282,16 @@ impl Tsdb {
         for block in &group {
             match block.source() {
                 Ok(source) => sources.push(Box::new(source)),
-                Err(_) => {
-                    block.set_damaged();
+                Err(WriteError::Disk(e)) => return Err(e.into()),
+                Err(WriteError::Chunk(e)) => {
+                    block.set_damaged(e.to_string());
                     return Ok(self.blocks.quarantine_damaged()?);
                 }
             }
         }
         let written = self.write_block(meta, Packing::Repack, sources, &group);
-        if matches!(written, Err(TsdbError::Corrupt { .. })) {
+        // With none of them damaged the same merge would be tried, and fail, without end.
+        if matches!(written, Err(TsdbError::Corrupt { .. })) && group.iter().any(|b| b.damage().is_some()) {
             return Ok(self.blocks.quarantine_damaged()?);
         }
         written

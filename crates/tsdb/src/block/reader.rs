@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::RwLock;
@@ -32,7 +29,8 @@ pub(crate) struct Block {
     chunks: Arc<Mapped>,
     tombstones: RwLock<Tombstones>,
     /// A read found it corrupt: it is to be set aside.
-    damaged: AtomicBool,
+    /// What a read found to be wrong.
+    damage: OnceLock<String>,
 }
 
 /// Where a chunk stands.
@@ -70,30 +68,36 @@ impl Block {
         }
         let tombstones = RwLock::new(Tombstones::load(&dir)?);
         let bytes = dir.size()?;
-        Ok(Block { meta, dir, bytes, index, chunks, tombstones, damaged: AtomicBool::new(false) })
+        Ok(Block { meta, dir, bytes, index, chunks, tombstones, damage: OnceLock::new() })
     }
 
     pub(crate) fn has_tombstones(&self) -> bool {
         !self.tombstones.read().is_empty()
     }
 
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
+    /// What a read found to be wrong with the block, if one did.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
     }
 
-    pub(crate) fn set_damaged(&self) {
-        self.damaged.store(true, Ordering::Relaxed);
+    /// Says that the block cannot be read; of several reasons the first counts.
+    pub(crate) fn set_damaged(&self, why: String) {
+        // Whoever came first has said enough.
+        let _ = self.damage.set(why);
     }
 
-    /// Whether every chunk has the right checksum.
-    pub(crate) fn is_readable(&self) -> bool {
+    /// Reads every chunk; one whose checksum is wrong makes the block a damaged one.
+    pub(crate) fn look_for_damage(&self) {
         let mut buffers = Buffers::default();
-        (0..self.index.len()).all(|id| self.read(id, TimeRange::ALL, &mut buffers, &mut Vec::new()).is_ok())
+        let mut read = |id| self.read(id, TimeRange::ALL, &mut buffers, &mut Vec::new());
+        if let Some(e) = (0..self.index.len()).find_map(|id| read(id).err()) {
+            self.set_damaged(e.to_string());
+        }
     }
 
     /// What a query says of a damaged block. The block is set aside at the next maintenance.
     fn broken(&self, what: &dyn std::fmt::Display) -> QueryError {
-        self.set_damaged();
+        self.set_damaged(what.to_string());
         QueryError::Storage(format!("block {}: {what}", self.dir.path().display()))
     }
 

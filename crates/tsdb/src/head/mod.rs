@@ -176,7 +176,7 @@ impl Head {
             Some(slot) => slot,
             None => {
                 if self.max_series > 0 && self.series.load(Ordering::Relaxed) >= self.max_series {
-                    return Err(AppendError::Limit { limit: "storage.max-series", value: self.max_series });
+                    return Err(AppendError::Limit { limit: "metrics.max_series", value: self.max_series });
                 }
                 if labels.len() > MAX_LABELS {
                     return Err(AppendError::Limit { limit: "labels of a series", value: MAX_LABELS as u64 });
