@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "discovery/dns.rs"]
 mod dns;
+#[path = "discovery/docker.rs"]
+mod docker;
 #[path = "discovery/http.rs"]
 mod http;
 

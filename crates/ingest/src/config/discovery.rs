@@ -1,12 +1,15 @@
 //! The discovery keys of a scrape or alertmanager section.
 
 mod dns;
+mod docker;
 mod http;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub(crate) use dns::DnsSdYaml;
 pub use dns::{DnsRecordKind, DnsSd};
+pub(crate) use docker::DockerSdYaml;
+pub use docker::{DockerFilter, DockerSd};
 pub use http::HttpSd;
 pub(crate) use http::HttpSdYaml;
 use reba_http::HttpClientConfig;
@@ -49,6 +52,9 @@ pub struct DiscoveryConfig {
     /// Targets that DNS records name.
     #[serde(rename = "dns_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsSd>,
+    /// Targets that are containers of Docker daemons.
+    #[serde(rename = "docker_sd_configs", skip_serializing_if = "Vec::is_empty")]
+    pub docker: Vec<DockerSd>,
     /// Targets that HTTP servers list.
     #[serde(rename = "http_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpSd>,
@@ -108,6 +114,7 @@ pub(crate) struct Sections {
     pub static_configs: List<StaticYaml>,
     pub file_sd_configs: List<FileSdYaml>,
     pub dns_sd_configs: List<DnsSdYaml>,
+    pub docker_sd_configs: List<DockerSdYaml>,
     pub http_sd_configs: List<HttpSdYaml>,
 }
 
@@ -117,6 +124,7 @@ impl Sections {
             statics: kind(self.static_configs, "static_configs", StaticYaml::build)?,
             files: kind(self.file_sd_configs, "file_sd_configs", FileSdYaml::build)?,
             dns: kind(self.dns_sd_configs, "dns_sd_configs", DnsSdYaml::build)?,
+            docker: kind(self.docker_sd_configs, "docker_sd_configs", DockerSdYaml::build)?,
             http: kind(self.http_sd_configs, "http_sd_configs", HttpSdYaml::build)?,
         })
     }
@@ -141,16 +149,19 @@ impl DiscoveryConfig {
 
     /// The HTTP clients of all kinds, each with the key of its kind.
     pub(crate) fn http_clients(&self) -> Vec<(&'static str, &HttpClientConfig)> {
-        self.http.iter().map(|c| ("http_sd_configs", &c.http)).collect()
+        let docker = self.docker.iter().map(|c| ("docker_sd_configs", &c.http));
+        let http = self.http.iter().map(|c| ("http_sd_configs", &c.http));
+        docker.chain(http).collect()
     }
 
     fn http_clients_mut(&mut self) -> impl Iterator<Item = &mut HttpClientConfig> {
-        self.http.iter_mut().map(|c| &mut c.http)
+        let docker = self.docker.iter_mut().map(|c| &mut c.http);
+        docker.chain(self.http.iter_mut().map(|c| &mut c.http))
     }
 
     /// How many tasks find the targets; each of them tells at least once what it found.
     pub(crate) fn sources(&self) -> usize {
-        usize::from(!self.files.is_empty()) + self.dns.len() + self.http.len()
+        usize::from(!self.files.is_empty()) + self.dns.len() + self.docker.len() + self.http.len()
     }
 
     /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
@@ -172,7 +183,7 @@ macro_rules! with_discovery_keys {
         with_discovery_keys! {
             @kinds $(#[$meta])* $vis struct $name { $($fields)* }
             aws_sd_configs azure_sd_configs consul_sd_configs digitalocean_sd_configs
-            docker_sd_configs dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
+            dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
             eureka_sd_configs gce_sd_configs hetzner_sd_configs ionos_sd_configs
             kubernetes_sd_configs kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
             msk_sd_configs nerve_sd_configs nomad_sd_configs oci_sd_configs openstack_sd_configs
@@ -188,6 +199,7 @@ macro_rules! with_discovery_keys {
                 static_configs: $crate::config::yaml::List<$crate::config::discovery::StaticYaml>,
                 file_sd_configs: $crate::config::yaml::List<$crate::config::discovery::FileSdYaml>,
                 dns_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DnsSdYaml>,
+                docker_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DockerSdYaml>,
                 http_sd_configs: $crate::config::yaml::List<$crate::config::discovery::HttpSdYaml>,
                 $($kind: Option<serde_saphyr::Spanned<serde::de::IgnoredAny>>,)*
             }
@@ -199,6 +211,7 @@ macro_rules! with_discovery_keys {
                     static_configs: self.static_configs.take(),
                     file_sd_configs: self.file_sd_configs.take(),
                     dns_sd_configs: self.dns_sd_configs.take(),
+                    docker_sd_configs: self.docker_sd_configs.take(),
                     http_sd_configs: self.http_sd_configs.take(),
                 };
                 sections.build()

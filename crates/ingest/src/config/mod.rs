@@ -24,7 +24,7 @@ use std::{
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use check::{Diagnostic, Severity, check, check_with};
-pub use discovery::{DiscoveryConfig, DnsRecordKind, DnsSd, FileSd, HttpSd, StaticGroup};
+pub use discovery::{DiscoveryConfig, DnsRecordKind, DnsSd, DockerFilter, DockerSd, FileSd, HttpSd, StaticGroup};
 pub use env::{Expanded, expand_env};
 pub use global::{GlobalConfig, Limits, NameEscaping};
 pub use protocol::ScrapeProtocol;

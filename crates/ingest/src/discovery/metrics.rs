@@ -18,6 +18,8 @@ pub struct DiscoveryMetrics {
     pub dns_lookup_failures: AtomicU64,
     /// Refreshes of what DNS records name.
     pub dns: RefreshMetrics,
+    /// Refreshes of the containers of Docker daemons.
+    pub docker: RefreshMetrics,
     /// Refreshes of lists from HTTP servers.
     pub http: RefreshMetrics,
 }
@@ -35,7 +37,7 @@ pub struct RefreshMetrics {
 impl DiscoveryMetrics {
     /// What is counted of each mechanism, by upstream's names for them.
     pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &RefreshMetrics)> {
-        [("dns", &self.dns), ("http", &self.http)].into_iter()
+        [("dns", &self.dns), ("docker", &self.docker), ("http", &self.http)].into_iter()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod board;
 mod dns;
+mod docker;
 pub mod file;
 mod group;
 mod http;
@@ -19,13 +20,14 @@ use std::{
 
 pub use metrics::{DiscoveryMetrics, RefreshMetrics};
 use reba_http::ProxyEnv;
-use reba_model::Labels;
+use reba_model::{Labels, LabelsBuilder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{
     board::{Board, Slot},
     dns::DnsSource,
+    docker::DockerSource,
     http::HttpSource,
     refresh::Polled,
 };
@@ -84,6 +86,25 @@ pub(crate) fn join_host_port(host: &str, port: &str) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// Sets the label `PREFIXname`; what no label's name may hold becomes `_`.
+pub(crate) fn set_sanitized(b: &mut LabelsBuilder, prefix: &str, name: &str, value: &str) {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    b.set(&prefix.chars().chain(name.chars().map(plain)).collect::<String>(), value);
+}
+
+/// A value for the query of a URL.
+pub(crate) fn percent_encode(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for b in value.bytes() {
+        if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
+            out.push(b as char);
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
 /// Starts the discovery of one section. The value is right from the start as far as the section's own targets go;
 /// all others are found at once, but by tasks. They end with `cancel` or when nobody watches any more.
 pub fn start(
@@ -99,7 +120,8 @@ pub fn start(
     }
     let http = config.http.iter().map(|c| Polled::Http(HttpSource::new(c.clone(), options.clone())));
     let dns = config.dns.iter().map(|c| Polled::Dns(DnsSource::new(c.clone(), options)));
-    for source in dns.chain(http) {
+    let docker = config.docker.iter().map(|c| Polled::Docker(DockerSource::new(c.clone(), options.clone())));
+    for source in dns.chain(docker).chain(http) {
         tokio::spawn(refresh::run(source, board.slot(), cancel.clone()));
     }
     receiver

@@ -9,7 +9,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DiscoveryMetrics, TargetGroup, board::Slot, dns::DnsSource, http::HttpSource, metrics::RefreshMetrics,
+    DiscoveryMetrics, TargetGroup, board::Slot, dns::DnsSource, docker::DockerSource, http::HttpSource,
+    metrics::RefreshMetrics,
 };
 
 /// More targets of one source are an accident.
@@ -38,6 +39,7 @@ pub(crate) enum SourceError {
 /// A source of any kind that is polled.
 pub(crate) enum Polled {
     Dns(DnsSource),
+    Docker(DockerSource),
     Http(HttpSource),
 }
 
@@ -45,6 +47,7 @@ impl Polled {
     fn mechanism(&self) -> &'static str {
         match self {
             Polled::Dns(_) => "dns",
+            Polled::Docker(_) => "docker",
             Polled::Http(_) => "http",
         }
     }
@@ -52,6 +55,7 @@ impl Polled {
     fn interval(&self) -> Duration {
         match self {
             Polled::Dns(s) => s.interval(),
+            Polled::Docker(s) => s.interval(),
             Polled::Http(s) => s.interval(),
         }
     }
@@ -59,6 +63,7 @@ impl Polled {
     fn metrics<'a>(&self, all: &'a DiscoveryMetrics) -> &'a RefreshMetrics {
         match self {
             Polled::Dns(_) => &all.dns,
+            Polled::Docker(_) => &all.docker,
             Polled::Http(_) => &all.http,
         }
     }
@@ -66,6 +71,7 @@ impl Polled {
     async fn refresh(&mut self, metrics: &DiscoveryMetrics) -> Result<Vec<TargetGroup>, SourceError> {
         let groups = match self {
             Polled::Dns(s) => s.refresh(metrics).await,
+            Polled::Docker(s) => s.refresh().await?,
             Polled::Http(s) => s.refresh().await?,
         };
         if groups.iter().map(|g| g.targets.len()).sum::<usize>() > MAX_TARGETS {
