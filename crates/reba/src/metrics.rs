@@ -124,11 +124,17 @@ fn disk(page: &mut Page, d: &DiskMetrics) {
             d.checkpoints_failed,
         ),
         ("prometheus_tsdb_wal_corruptions_total", "Damaged places found in the log.", d.wal_corruptions),
+        ("prometheus_tsdb_wal_writes_failed_total", "Writes and fsyncs of the log that failed.", d.wal.failures),
+        // What people alert on when blocks cannot be read; the second name is the plain one.
+        ("prometheus_tsdb_reloads_failures_total", "Blocks that could not be used.", d.quarantined),
         ("reba_tsdb_blocks_quarantined_total", "Blocks found corrupt and set aside.", d.quarantined),
         ("reba_tsdb_wal_written_bytes_total", "Bytes written to the log.", d.wal.written_bytes),
     ] {
         page.counter(name, help).value(value as f64);
     }
+    page.summary("prometheus_tsdb_wal_fsync_duration_seconds", "Time of fsyncs of the log.")
+        .suffixed("_sum", &[], d.wal.fsync_micros as f64 / 1e6)
+        .suffixed("_count", &[], d.wal.fsyncs as f64);
 }
 
 /// What the ecosystem's client libraries say of a process; silent where /proc is not to be had.
