@@ -227,7 +227,9 @@ impl Tsdb {
             WriteError::Disk(e) => e.into(),
             WriteError::Chunk(e) => {
                 // It is not known which of them is damaged: reading them finds out.
-                parents.iter().for_each(|b| b.look_for_damage());
+                for block in parents {
+                    block.look_for_damage();
+                }
                 TsdbError::Corrupt {
                     path: self.blocks.dir.path().display().to_string(),
                     reason: e.to_string(),
@@ -252,7 +254,7 @@ impl Tsdb {
     }
 
     /// Merges small blocks into larger ones until nothing is left to merge.
-    fn compact(&self) -> Result<(), TsdbError> {
+    pub(crate) fn compact(&self) -> Result<(), TsdbError> {
         let by_retention = self.config.retention_ms.map_or(i64::MAX, |r| r / 10);
         let longest = self.config.max_block_range_ms.min(by_retention).max(self.config.block_range_ms);
         let ranges = compact::ranges(self.config.block_range_ms, longest);
