@@ -16,6 +16,12 @@ pub enum TsdbError {
         /// The directory.
         path: String,
     },
+    /// What was given cannot be stored.
+    #[error("cannot be stored: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
     /// Stored samples could not be decoded.
     #[error("{path}: {reason}")]
     Corrupt {

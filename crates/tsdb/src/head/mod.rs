@@ -55,6 +55,11 @@ pub(crate) fn span_start(t: i64, block_range: i64) -> i64 {
 const EARLIEST: i64 = i64::MIN / 4;
 const LATEST: i64 = i64::MAX / 4;
 
+/// Whether a sample may have this time.
+pub(crate) fn is_acceptable_time(t: i64) -> bool {
+    (EARLIEST..=LATEST).contains(&t)
+}
+
 /// Most labels of a series; their number is kept in 16 bits.
 const MAX_LABELS: usize = u16::MAX as usize;
 
@@ -138,6 +143,14 @@ impl Head {
             min_valid: AtomicI64::new(i64::MIN),
             damaged: AtomicBool::new(false),
         }
+    }
+
+    /// The labels of a series, if it is still there.
+    pub(crate) fn labels_of(&self, series: SeriesRef) -> Option<Labels> {
+        let (generation, shard, slot) = parts(series);
+        let shard = self.shards.get(shard)?.read();
+        let found = shard.get(slot).filter(|s| s.generation == generation)?;
+        Some(shard.labels(found, &mut String::new()))
     }
 
     /// The same head with another number of shards.
