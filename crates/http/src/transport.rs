@@ -29,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(300);
 /// Requests to one host at a time are few; more connections than this are closed after use.
 const MAX_IDLE_PER_HOST: usize = 8;
 
+/// A connection reads so much at once. By default it would let its memory grow to 400 KiB after a few large pages, and keep it.
+const READ_AT_ONCE: usize = 64 << 10;
+
 /// As many host names are looked up at a time.
 const MAX_LOOKUPS: usize = 8;
 
@@ -103,6 +106,7 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .http1_max_buf_size(READ_AT_ONCE)
             .build(Connector(Arc::new(connect))))
     }
 }

@@ -26,7 +26,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RunArgs, TestSubject};
 
-/// Gives memory back to the system and scales with threads.
+/// Gives memory back to the system and scales with threads. It is built without huge pages (`no_thp`): many small things of
+/// different ages never fill pages of 2 MiB, so that these cost a third to a half of the memory and made nothing faster.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -35,7 +36,6 @@ const WRONG_CONFIGURATION: u8 = 2;
 
 #[expect(clippy::print_stderr, reason = "the last word of a command-line tool")]
 fn main() -> ExitCode {
-    keep_pages_small();
     let cli = Cli::parse();
     // Two providers linked into one process make rustls panic at the first connection: ours is chosen here, first.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -56,14 +56,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The allocator asks the kernel for pages of 2 MiB. They cost a third to a half of the memory, for many small things of different
-/// ages never fill them, and made nothing measurably faster (`docs/performance.md`).
-fn keep_pages_small() {
-    // A kernel that does not know of them does not hand them out either.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]

@@ -50,6 +50,21 @@ pub async fn open(
     Ok(Arc::new(store.await??))
 }
 
+/// How often free memory is given back to the system.
+const GIVE_BACK_SECONDS: u64 = 5;
+
+/// The allocator gives back what has been free for a second whenever a thread that used it ends, or on occasions that come
+/// often under load. After a load there are none, and what it had freed would stay with the process.
+fn give_memory_back() {
+    let thread = std::thread::Builder::new().name("give-back".to_owned()).spawn(|| {
+        std::hint::black_box(Box::new(0u64));
+    });
+    if let Ok(thread) = thread {
+        // It cannot panic.
+        let _ = thread.join();
+    }
+}
+
 /// The thread that does what is due: fsync, checkpoints, blocks, compaction, retention.
 pub struct Maintenance {
     /// Dropping it ends the thread.
@@ -62,9 +77,14 @@ impl Maintenance {
     pub fn start(store: Arc<Tsdb>) -> Result<Self> {
         let (stop, stopped) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name("maintenance".to_owned()).spawn(move || {
+            let mut seconds = 0u64;
             while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
                 if let Err(error) = store.maintain(now_ms()) {
                     tracing::error!(%error, "maintenance of the metric store failed");
+                }
+                seconds += 1;
+                if seconds.is_multiple_of(GIVE_BACK_SECONDS) {
+                    give_memory_back();
                 }
             }
         })?;

@@ -1,15 +1,48 @@
 //! Series by the raw bytes of their labels.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hash, Hasher},
+};
 
 use parking_lot::Mutex;
 use reba_storage::SeriesRef;
-use xxhash_rust::xxh3::{Xxh3DefaultBuilder, xxh3_128_with_seed};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Parts with a lock of their own, so that requests hardly wait for each other.
 const SHARDS: usize = 16;
 
-type Map = HashMap<u128, SeriesRef, Xxh3DefaultBuilder>;
+/// A seeded 128-bit hash. Two halves rather than a `u128`, whose alignment would add eight bytes to each entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key([u64; 2]);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[1]);
+    }
+}
+
+/// Takes half of a [`Key`] as it is: it is a hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*b);
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+type Map = HashMap<Key, SeriesRef, BuildHasherDefault<Hashed>>;
 
 /// Two generations: what was not used since the young one was last full goes with the old one.
 #[derive(Debug, Default)]
@@ -35,15 +68,16 @@ impl SeriesCache {
         SeriesCache { shards, limit: (max_series / SHARDS / 2).max(1), seed }
     }
 
-    pub(super) fn key(&self, raw: &[u8]) -> u128 {
-        xxh3_128_with_seed(raw, self.seed)
+    pub(super) fn key(&self, raw: &[u8]) -> Key {
+        let hash = xxh3_128_with_seed(raw, self.seed);
+        Key([(hash >> 64) as u64, hash as u64])
     }
 
-    fn shard(&self, key: u128) -> &Mutex<Shard> {
-        &self.shards[(key >> 64) as usize % SHARDS]
+    fn shard(&self, key: Key) -> &Mutex<Shard> {
+        &self.shards[key.0[0] as usize % SHARDS]
     }
 
-    pub(super) fn get(&self, key: u128) -> Option<SeriesRef> {
+    pub(super) fn get(&self, key: Key) -> Option<SeriesRef> {
         let mut shard = self.shard(key).lock();
         if let Some(series) = shard.young.get(&key) {
             return Some(*series);
@@ -53,7 +87,7 @@ impl SeriesCache {
         Some(series)
     }
 
-    pub(super) fn insert(&self, key: u128, series: SeriesRef) {
+    pub(super) fn insert(&self, key: Key, series: SeriesRef) {
         self.shard(key).lock().insert(key, series, self.limit);
     }
 
@@ -65,7 +99,7 @@ impl SeriesCache {
 }
 
 impl Shard {
-    fn insert(&mut self, key: u128, series: SeriesRef, limit: usize) {
+    fn insert(&mut self, key: Key, series: SeriesRef, limit: usize) {
         if self.young.len() >= limit {
             self.old = std::mem::take(&mut self.young);
         }
