@@ -154,7 +154,15 @@ impl Client {
             let value = basic(name, password.map_or("", Secret::expose));
             headers.insert(header::PROXY_AUTHORIZATION, sensitive(&value)?);
         }
-        let answer = inner.transport.pool().await?.request(built).await;
+        let pool = inner.transport.pool().await?;
+        let mut answer = pool.request(built.clone()).await;
+        // A server may close a connection that has been idle just as the next request goes out on it: a scrape every 30 s
+        // and a server that closes after 30 s would fail each time. As in Go, what may be repeated is repeated once.
+        if matches!(*built.method(), Method::GET | Method::HEAD)
+            && answer.as_ref().is_err_and(closed_before_answer)
+        {
+            answer = pool.request(built).await;
+        }
         answer.map_err(|e| HttpError::Transport { request: request.describe(), reason: root_cause(&e) })
     }
 
@@ -177,6 +185,23 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Whether the connection ended before the first byte of an answer.
+fn closed_before_answer(e: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(e);
+    while let Some(e) = cause {
+        if let Some(e) = e.downcast_ref::<hyper::Error>()
+            && (e.is_incomplete_message() || e.is_canceled())
+        {
+            return true;
+        }
+        if let Some(e) = e.downcast_ref::<std::io::Error>() {
+            return matches!(e.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe);
+        }
+        cause = e.source();
+    }
+    false
 }
 
 fn same_origin(a: &Uri, b: &Uri) -> bool {

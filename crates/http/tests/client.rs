@@ -117,6 +117,60 @@ async fn bodies_are_bounded_while_they_are_decompressed() {
     assert!(matches!(e, HttpError::Encoding(_)), "{e}");
 }
 
+/// Reads one request head; false if the client has gone.
+async fn read_request(stream: &mut TcpStream) -> bool {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte).await {
+            Ok(1) => head.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_request_that_meets_the_end_of_an_idle_connection_is_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&requests);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // Each connection answers once; the second request on it finds the connection closing.
+            if read_request(&mut stream).await {
+                seen.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                read_request(&mut stream).await;
+            }
+        }
+    });
+    let client = client("{}");
+    for _ in 0..3 {
+        assert_eq!(fetch(&client, &url).await.unwrap().1, "ok");
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_always_hangs_up_is_asked_twice_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&requests);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await;
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    assert!(matches!(fetch(&client("{}"), &url).await, Err(HttpError::Transport { .. })));
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn a_server_that_never_answers_meets_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
