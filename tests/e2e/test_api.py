@@ -241,8 +241,9 @@ class Api(unittest.TestCase):
             wait_until(lambda: self.reba.value('temperature{cluster="shipped"}') == -0.25, 60, "shipped samples arrive")
 
     def test_malformed_writes_are_refused(self):
+        headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         for body in [b"", b"\xff" * 100, b"\xff\xff\xff\xff\x0f" + b"x" * 20]:
-            status, _, answer = self.reba.raw("/api/v1/write", data=body, headers={"Content-Encoding": "snappy"})
+            status, _, answer = self.reba.raw("/api/v1/write", data=body, headers=headers)
             self.assertIn(status, (204, 400) if body == b"" else (400, 413), answer)
 
 
