@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use reba_model::{Exemplar, Labels, LabelsBuilder, NameScheme};
+use reba_model::{Exemplar, Labels, LabelsBuilder, MAX_SERIES_LABELS, NameScheme};
 use reba_storage::{FloatSample, RejectReason, Rejection, SeriesRef, WriteBatch};
 
 use super::{
@@ -16,6 +16,13 @@ use crate::wire::{Fields, WireError, put_varint};
 
 /// Most symbols of a request. Two bytes of a message make a symbol, and each takes sixteen bytes of memory here.
 const MAX_SYMBOLS: usize = 1 << 20;
+
+/// Most bytes of the labels of one series.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+
+/// Most bytes of the labels of all series of a request. A symbol stands once in the message, but may be named a million
+/// times: a message of megabytes could ask for terabytes.
+const MAX_REQUEST_LABEL_BYTES: usize = 128 << 20;
 
 /// Reasons that are spelt out; more are only counted, for a request may have a million bad samples.
 const MAX_REASONS: usize = 20;
@@ -95,6 +102,8 @@ pub(super) fn request<'a>(
 struct Scratch {
     refs: Vec<u64>,
     key: Vec<u8>,
+    /// Bytes of the labels of all series so far.
+    label_bytes: usize,
 }
 
 /// Where decoded samples go.
@@ -234,6 +243,9 @@ fn series(
     decoded: &Decoded<'_>,
     out: &mut Out<'_>,
 ) -> Result<Result<SeriesRef, String>, RemoteWriteError> {
+    if let Err(e) = measure(&decoded.symbols, out.scratch) {
+        return Ok(Err(e));
+    }
     let refs = &out.scratch.refs;
     let bad = |e: String| format!("parsing labels for series {refs:?}: {e}");
     let key = &mut out.scratch.key;
@@ -262,6 +274,22 @@ fn series(
     let series = target.appender.series_ref(&labels)?;
     target.cache.insert(key, series);
     Ok(Ok(series))
+}
+
+/// Refuses labels that take too much memory before any of it is taken.
+fn measure(symbols: &[&[u8]], scratch: &mut Scratch) -> Result<(), String> {
+    if scratch.refs.len() > 2 * MAX_SERIES_LABELS {
+        return Err(format!("more than {MAX_SERIES_LABELS} labels in one series"));
+    }
+    let bytes: usize = scratch.refs.iter().filter_map(|at| symbol(symbols, *at)).map(<[u8]>::len).sum();
+    if bytes > MAX_LABEL_BYTES {
+        return Err(format!("labels of a series take more than {MAX_LABEL_BYTES} bytes"));
+    }
+    scratch.label_bytes += bytes;
+    if scratch.label_bytes > MAX_REQUEST_LABEL_BYTES {
+        return Err(format!("labels of the request take more than {MAX_REQUEST_LABEL_BYTES} bytes"));
+    }
+    Ok(())
 }
 
 fn read_labels(refs: &[u64], symbols: &[&[u8]], out: &mut LabelsBuilder) -> Result<Labels, String> {
@@ -306,6 +334,11 @@ fn exemplar(
             3 => t = field.varint()? as i64,
             _ => {}
         }
+    }
+    // A character takes four bytes at most, and a label has a character at least.
+    let bytes: usize = refs.iter().filter_map(|at| symbol(symbols, *at)).map(<[u8]>::len).sum();
+    if bytes > 4 * MAX_EXEMPLAR_CHARACTERS || refs.len() > 2 * MAX_EXEMPLAR_CHARACTERS {
+        return Ok(Ok(None));
     }
     let labels = &mut *out.labels;
     labels.clear();

@@ -359,6 +359,35 @@ mod v2 {
     }
 
     #[test]
+    fn a_symbol_that_is_named_a_million_times_takes_no_more_memory_for_it() {
+        let store = Arc::new(Store::default());
+        let receiver = RemoteWriteReceiver::new(Arc::clone(&store) as _, RemoteWriteLimits::with_seed(1));
+        let mut message = Vec::new();
+        let long = "x".repeat(2 << 20);
+        for symbol in ["", "__name__", "m", "a", long.as_str()] {
+            put_bytes_field(4, symbol.as_bytes(), &mut message);
+        }
+        let mut sample = Vec::new();
+        put_varint_field(2, 1, &mut sample);
+        let mut exemplar = Vec::new();
+        put_bytes_field(1, &[4, 4].repeat(1_000_000), &mut exemplar);
+        for refs in [[1, 2].to_vec(), [3, 4].repeat(1_000_000), [1, 2, 3, 4].to_vec()] {
+            let mut series = Vec::new();
+            put_bytes_field(1, &refs, &mut series);
+            put_bytes_field(2, &sample, &mut series);
+            put_bytes_field(4, &exemplar, &mut series);
+            put_bytes_field(5, &series, &mut message);
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
+        let done = receiver.handle_v2(&body, 0).unwrap();
+        assert_eq!((done.written.samples, done.written.exemplars, done.written.invalid_labels), (1, 0, 2));
+        assert_eq!(
+            done.refused.reasons,
+            ["more than 1024 labels in one series", "labels of a series take more than 1048576 bytes"]
+        );
+    }
+
+    #[test]
     fn a_series_that_the_store_dropped_is_asked_for_again() {
         let (store, receiver) = receiver();
         let body = request().body().unwrap();
