@@ -1,6 +1,16 @@
 //! Listeners: bind, accept, serve, stop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::body::Incoming;
@@ -11,6 +21,7 @@ use hyper_util::{
 };
 use thiserror::Error;
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -22,6 +33,10 @@ pub const MAX_CONNECTIONS: usize = 512;
 
 /// How long a client may take to send its request head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection may stand still, with nothing read and nothing written: longer than a query may take, since that
+/// is silent while it runs. Clients that say nothing, stop in the middle or do not read would fill all places for ever.
+const STALL: Duration = Duration::from_secs(300);
 
 /// How long open requests may take to finish once the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -41,6 +56,7 @@ pub struct Listener {
     role: &'static str,
     socket: TcpListener,
     address: SocketAddr,
+    stall: Duration,
 }
 
 impl Listener {
@@ -49,7 +65,14 @@ impl Listener {
         let fail = |source| BindError { role, address, source };
         let socket = TcpListener::bind(address).await.map_err(fail)?;
         let address = socket.local_addr().map_err(fail)?;
-        Ok(Listener { role, socket, address })
+        Ok(Listener { role, socket, address, stall: STALL })
+    }
+
+    /// Lets connections stand still for at least `silence`, if that is longer than five minutes: the longest that a request
+    /// takes before its answer begins.
+    #[must_use]
+    pub fn with_silence(self, silence: Duration) -> Self {
+        Listener { stall: STALL.max(silence), ..self }
     }
 
     /// Where the socket listens (with the port that the system chose, if 0 was asked for).
@@ -81,11 +104,17 @@ impl Listener {
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
             builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+            let moved = Arc::new(AtomicU64::new(0));
+            let stream = Counted { stream, moved: Arc::clone(&moved) };
             let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
             let watched = graceful.watch(connection);
+            let stall = self.stall;
             tokio::spawn(async move {
-                // A client that breaks off or talks nonsense is its own business.
-                let _ = watched.await;
+                tokio::select! {
+                    // A client that breaks off or talks nonsense is its own business.
+                    _ = watched => {}
+                    () = stands_still(&moved, HEADER_TIMEOUT, stall) => {}
+                }
                 drop(slot);
             });
         }
@@ -102,4 +131,97 @@ async fn accept(
     let (stream, _) = socket.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, slot))
+}
+
+/// Returns once nothing has moved within `first` after the start, or later within `stall` (up to twice of it).
+async fn stands_still(moved: &AtomicU64, first: Duration, stall: Duration) {
+    tokio::time::sleep(first).await;
+    let mut before = 0;
+    loop {
+        let now = moved.load(Ordering::Relaxed);
+        if now == before {
+            return;
+        }
+        before = now;
+        tokio::time::sleep(stall).await;
+    }
+}
+
+/// A stream that counts how often anything went through it.
+struct Counted {
+    stream: TcpStream,
+    moved: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn count<T>(&self, result: &Poll<io::Result<T>>) {
+        if matches!(result, Poll::Ready(Ok(_))) {
+            self.moved.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.count(&result);
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.count(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.count(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_stands_still_is_noticed_and_one_that_moves_is_not() {
+        let ms = Duration::from_millis;
+        // Nothing moved at all: the first wait is enough.
+        tokio::time::timeout(ms(5000), stands_still(&AtomicU64::new(0), ms(1), ms(60_000))).await.unwrap();
+
+        let moved = Arc::new(AtomicU64::new(1));
+        let writer = Arc::clone(&moved);
+        let moves = tokio::spawn(async move {
+            for _ in 0..30 {
+                tokio::time::sleep(ms(5)).await;
+                writer.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        tokio::time::timeout(ms(5000), stands_still(&moved, ms(1), ms(100))).await.unwrap();
+        assert!(moves.is_finished());
+    }
 }

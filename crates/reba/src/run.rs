@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use reba_api::{
     prometheus::{
-        self, Admin, HttpMetrics, PrometheusApi, Readiness, RemoteRead, Runtime,
+        self, Admin, Answers, HttpMetrics, PrometheusApi, Readiness, RemoteRead, Runtime,
         starting::{self, Later},
     },
     server::Listener,
@@ -47,6 +47,9 @@ use crate::{
 
 /// What Reba calls itself to targets and Alertmanagers.
 pub const USER_AGENT: &str = concat!("Prometheus/", "2.48.0", " (Reba ", env!("CARGO_PKG_VERSION"), ")");
+
+/// How much longer than a query a client's connection may be silent: reading and printing take their time, too.
+const SILENCE_BEYOND_QUERIES: Duration = Duration::from_secs(180);
 
 /// A running Reba.
 pub struct Running {
@@ -97,7 +100,8 @@ pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
 pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
     let Configured { folder, settings, loaded, address } = configured;
     // Sockets first: a port that is taken should be said before minutes of replay, not after.
-    let listener = Listener::bind(Role::Prometheus.name(), address).await?;
+    let silence = Duration::from_millis(settings.query_timeout_ms.unsigned_abs()) + SILENCE_BEYOND_QUERIES;
+    let listener = Listener::bind(Role::Prometheus.name(), address).await?.with_silence(silence);
     let address = listener.address();
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
@@ -120,6 +124,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
         readiness: Arc::clone(&readiness),
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),
+        answers: Answers::default(),
         metrics: metrics::sources(&store),
         admin: settings.admin_api.then(|| Admin { store: Arc::clone(&store) as _, random }),
         external_labels: Arc::clone(&parts.external_labels),

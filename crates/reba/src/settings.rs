@@ -83,6 +83,9 @@ pub struct Settings {
     pub admin_api: bool,
 }
 
+/// Most queries at a time: their threads are started with the engine.
+const MAX_CONCURRENCY: usize = 1000;
+
 impl Settings {
     /// Reads `path`; a missing file is an empty one.
     pub fn read(path: &Path) -> Result<Self> {
@@ -132,6 +135,10 @@ impl Settings {
                 bail!("{key}: must be above zero");
             }
         }
+        // Each admitted query has a thread of its own.
+        if settings.query_max_concurrency > MAX_CONCURRENCY {
+            bail!("query.max_concurrency: must be {MAX_CONCURRENCY} at most");
+        }
         reba_model::GoRegex::anchored(&settings.cors_origin).context("web.cors_origin")?;
         Ok(settings)
     }
@@ -160,5 +167,7 @@ mod tests {
         let wrong = Settings::parse("query: {timeout: soon}").unwrap_err();
         assert!(format!("{wrong:#}").starts_with("query.timeout"), "{wrong:#}");
         assert!(Settings::parse("query: {timeout: 0s}").is_err());
+        let many = Settings::parse("query: {max_concurrency: 18446744073709551615}").unwrap_err();
+        assert_eq!(many.to_string(), "query.max_concurrency: must be 1000 at most");
     }
 }

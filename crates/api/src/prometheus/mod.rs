@@ -1,6 +1,7 @@
 //! Prometheus' HTTP API, on port 9090.
 
 mod admin;
+mod answers;
 mod envelope;
 pub mod exposition;
 mod federate;
@@ -38,6 +39,7 @@ use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
 pub use self::{
     admin::Admin,
+    answers::Answers,
     http_metrics::HttpMetrics,
     read::RemoteRead,
     status::{COMPATIBLE_VERSION, Readiness, Runtime},
@@ -75,6 +77,8 @@ pub struct PrometheusApi {
     pub runtime: Arc<Runtime>,
     /// Requests by handler.
     pub http: HttpMetrics,
+    /// Memory for answers on their way.
+    pub answers: Answers,
     /// Metrics of parts that this crate does not know (the store, the process).
     pub metrics: Vec<MetricsSource>,
     /// Deletes and copies, if that was switched on.
@@ -114,6 +118,7 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
         .route("/format_query", get(query::format).post(query::format))
+        .route("/parse_query", get(query::tree).post(query::tree))
         .route("/series", get(metadata::series).post(metadata::series).delete(not_implemented))
         .route("/labels", get(metadata::names).post(metadata::names))
         .route("/label/{name}/values", get(metadata::values))

@@ -56,7 +56,7 @@ pub async fn instant(State(api): State<Arc<PrometheusApi>>, params: Params) -> A
         lookback_delta: params.duration("lookback_delta")?,
     };
     let output = api.engine.instant(query).await.map_err(query_error)?;
-    answer(output, params.get("stats").is_some()).await
+    answer(&api, output, params.get("stats").is_some()).await
 }
 
 /// `/api/v1/query_range`
@@ -87,19 +87,28 @@ pub async fn range(State(api): State<Arc<PrometheusApi>>, params: Params) -> Api
         lookback_delta: params.duration("lookback_delta")?,
     };
     let output = api.engine.range(query).await.map_err(query_error)?;
-    answer(output, params.get("stats").is_some()).await
+    answer(&api, output, params.get("stats").is_some()).await
 }
 
 /// Answers with more points than this are written on a thread that may block: it takes too long for one that serves
 /// sockets.
 const POINTS_AT_ONCE: usize = 5_000;
 
-async fn answer(output: QueryOutput, stats: bool) -> ApiResult {
-    if output.data.points() <= POINTS_AT_ONCE {
+/// What a point takes as JSON, about.
+const BYTES_PER_POINT: usize = 24;
+
+async fn answer(api: &PrometheusApi, output: QueryOutput, stats: bool) -> ApiResult {
+    let points = output.data.points();
+    if points <= POINTS_AT_ONCE {
         return Ok(write_answer(&output, stats));
     }
+    let Some(room) = api.answers.room(points.saturating_mul(BYTES_PER_POINT)).await else {
+        let text = "answers that nobody reads take all the memory there is for answers";
+        return Err(ApiError::new(ErrorKind::Timeout, text));
+    };
     let written = tokio::task::spawn_blocking(move || write_answer(&output, stats)).await;
-    written.map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))
+    let answer = written.map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
+    Ok(answer.map(|body| room.keep_until_sent(body)))
 }
 
 fn write_answer(output: &QueryOutput, stats: bool) -> Response {
