@@ -11,6 +11,8 @@ use reba_model::Labels;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+#[path = "discovery/consul.rs"]
+mod consul;
 #[path = "discovery/dns.rs"]
 mod dns;
 #[path = "discovery/docker.rs"]

@@ -212,6 +212,16 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
         page.suffixed("_sum", &[("mechanism", &mechanism)], m.seconds());
         page.suffixed("_count", &[("mechanism", &mechanism)], get(&m.count));
     }
+    page.counter("prometheus_sd_consul_rpc_failures_total", "Requests to Consul that failed.")
+        .value(get(&d.consul_failures));
+    page.summary("prometheus_sd_consul_rpc_duration_seconds", "Time that requests to Consul took.");
+    for (endpoint, call, m) in
+        [("catalog", "services", &d.consul_catalog), ("health", "service", &d.consul_health)]
+    {
+        let labels: [(&str, &dyn std::fmt::Display); 2] = [("endpoint", &endpoint), ("call", &call)];
+        page.suffixed("_sum", &labels, m.seconds());
+        page.suffixed("_count", &labels, get(&m.count));
+    }
     page.counter("prometheus_sd_dns_lookups_total", "DNS names that were looked up.")
         .value(get(&d.dns_lookups));
     page.counter("prometheus_sd_dns_lookup_failures_total", "DNS names that could not be looked up.")

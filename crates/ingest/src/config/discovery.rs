@@ -1,11 +1,14 @@
 //! The discovery keys of a scrape or alertmanager section.
 
+mod consul;
 mod dns;
 mod docker;
 mod http;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use consul::ConsulSd;
+pub(crate) use consul::ConsulSdYaml;
 pub(crate) use dns::DnsSdYaml;
 pub use dns::{DnsRecordKind, DnsSd};
 pub(crate) use docker::DockerSdYaml;
@@ -49,6 +52,9 @@ pub struct DiscoveryConfig {
     /// Targets in files.
     #[serde(rename = "file_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSd>,
+    /// Targets that are services in Consul.
+    #[serde(rename = "consul_sd_configs", skip_serializing_if = "Vec::is_empty")]
+    pub consul: Vec<ConsulSd>,
     /// Targets that DNS records name.
     #[serde(rename = "dns_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<DnsSd>,
@@ -113,6 +119,7 @@ impl FileSdYaml {
 pub(crate) struct Sections {
     pub static_configs: List<StaticYaml>,
     pub file_sd_configs: List<FileSdYaml>,
+    pub consul_sd_configs: List<ConsulSdYaml>,
     pub dns_sd_configs: List<DnsSdYaml>,
     pub docker_sd_configs: List<DockerSdYaml>,
     pub http_sd_configs: List<HttpSdYaml>,
@@ -123,6 +130,7 @@ impl Sections {
         Ok(DiscoveryConfig {
             statics: kind(self.static_configs, "static_configs", StaticYaml::build)?,
             files: kind(self.file_sd_configs, "file_sd_configs", FileSdYaml::build)?,
+            consul: kind(self.consul_sd_configs, "consul_sd_configs", ConsulSdYaml::build)?,
             dns: kind(self.dns_sd_configs, "dns_sd_configs", DnsSdYaml::build)?,
             docker: kind(self.docker_sd_configs, "docker_sd_configs", DockerSdYaml::build)?,
             http: kind(self.http_sd_configs, "http_sd_configs", HttpSdYaml::build)?,
@@ -149,19 +157,25 @@ impl DiscoveryConfig {
 
     /// The HTTP clients of all kinds, each with the key of its kind.
     pub(crate) fn http_clients(&self) -> Vec<(&'static str, &HttpClientConfig)> {
+        let consul = self.consul.iter().map(|c| ("consul_sd_configs", &c.http));
         let docker = self.docker.iter().map(|c| ("docker_sd_configs", &c.http));
         let http = self.http.iter().map(|c| ("http_sd_configs", &c.http));
-        docker.chain(http).collect()
+        consul.chain(docker).chain(http).collect()
     }
 
     fn http_clients_mut(&mut self) -> impl Iterator<Item = &mut HttpClientConfig> {
+        let consul = self.consul.iter_mut().map(|c| &mut c.http);
         let docker = self.docker.iter_mut().map(|c| &mut c.http);
-        docker.chain(self.http.iter_mut().map(|c| &mut c.http))
+        consul.chain(docker).chain(self.http.iter_mut().map(|c| &mut c.http))
     }
 
     /// How many tasks find the targets; each of them tells at least once what it found.
     pub(crate) fn sources(&self) -> usize {
-        usize::from(!self.files.is_empty()) + self.dns.len() + self.docker.len() + self.http.len()
+        usize::from(!self.files.is_empty())
+            + self.consul.len()
+            + self.dns.len()
+            + self.docker.len()
+            + self.http.len()
     }
 
     /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
@@ -182,7 +196,7 @@ macro_rules! with_discovery_keys {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
         with_discovery_keys! {
             @kinds $(#[$meta])* $vis struct $name { $($fields)* }
-            aws_sd_configs azure_sd_configs consul_sd_configs digitalocean_sd_configs
+            aws_sd_configs azure_sd_configs digitalocean_sd_configs
             dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
             eureka_sd_configs gce_sd_configs hetzner_sd_configs ionos_sd_configs
             kubernetes_sd_configs kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
@@ -198,6 +212,7 @@ macro_rules! with_discovery_keys {
                 $($fields)*
                 static_configs: $crate::config::yaml::List<$crate::config::discovery::StaticYaml>,
                 file_sd_configs: $crate::config::yaml::List<$crate::config::discovery::FileSdYaml>,
+                consul_sd_configs: $crate::config::yaml::List<$crate::config::discovery::ConsulSdYaml>,
                 dns_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DnsSdYaml>,
                 docker_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DockerSdYaml>,
                 http_sd_configs: $crate::config::yaml::List<$crate::config::discovery::HttpSdYaml>,
@@ -210,6 +225,7 @@ macro_rules! with_discovery_keys {
                 let sections = $crate::config::discovery::Sections {
                     static_configs: self.static_configs.take(),
                     file_sd_configs: self.file_sd_configs.take(),
+                    consul_sd_configs: self.consul_sd_configs.take(),
                     dns_sd_configs: self.dns_sd_configs.take(),
                     docker_sd_configs: self.docker_sd_configs.take(),
                     http_sd_configs: self.http_sd_configs.take(),

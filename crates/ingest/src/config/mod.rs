@@ -24,7 +24,9 @@ use std::{
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use check::{Diagnostic, Severity, check, check_with};
-pub use discovery::{DiscoveryConfig, DnsRecordKind, DnsSd, DockerFilter, DockerSd, FileSd, HttpSd, StaticGroup};
+pub use discovery::{
+    ConsulSd, DiscoveryConfig, DnsRecordKind, DnsSd, DockerFilter, DockerSd, FileSd, HttpSd, StaticGroup,
+};
 pub use env::{Expanded, expand_env};
 pub use global::{GlobalConfig, Limits, NameEscaping};
 pub use protocol::ScrapeProtocol;
@@ -169,13 +171,6 @@ impl Config {
     /// The effective configuration as YAML, defaults filled in, secrets as `<secret>`.
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(self).unwrap_or_else(|e| format!("<error creating config string: {e}>"))
-    }
-
-    /// Expands `$X` and `${X}` in the external labels (upstream's feature `expand-external-labels`).
-    pub fn expand_external_labels(&mut self, lookup: &dyn Fn(&str) -> Option<String>) {
-        for value in self.global.external_labels.values_mut() {
-            *value = env::expand_label(value, lookup);
-        }
     }
 
     fn set_directory(&mut self, dir: &Path) {

@@ -12,6 +12,12 @@ pub struct DiscoveryMetrics {
     pub file_read_errors: AtomicU64,
     /// Times that the groups of a section changed.
     pub updates: AtomicU64,
+    /// Requests to Consul that failed.
+    pub consul_failures: AtomicU64,
+    /// Requests to Consul for its services.
+    pub consul_catalog: RefreshMetrics,
+    /// Requests to Consul for the instances of a service.
+    pub consul_health: RefreshMetrics,
     /// Names that were looked up.
     pub dns_lookups: AtomicU64,
     /// Names that could not be looked up.

@@ -4,6 +4,7 @@
 //! watched value: whoever is slow misses states in between, never the last one, and nothing queues up.
 
 mod board;
+mod consul;
 mod dns;
 mod docker;
 pub mod file;
@@ -123,6 +124,10 @@ pub fn start(
     let docker = config.docker.iter().map(|c| Polled::Docker(DockerSource::new(c.clone(), options.clone())));
     for source in dns.chain(docker).chain(http) {
         tokio::spawn(refresh::run(source, board.slot(), cancel.clone()));
+    }
+    for section in config.consul.iter().cloned() {
+        let metrics = Arc::clone(&board.metrics);
+        tokio::spawn(consul::run(section, options.clone(), metrics, board.slot(), cancel.clone()));
     }
     receiver
 }

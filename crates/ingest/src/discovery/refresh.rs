@@ -19,6 +19,9 @@ pub(crate) const MAX_TARGETS: usize = 100_000;
 /// A longer answer of one source is an accident.
 pub(crate) const MAX_BODY_BYTES: u64 = 64 << 20;
 
+/// A source that watches tells what changes no more often than this, so that a busy one costs little.
+pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Why a source could not be asked; what it said before stays.
 #[derive(Debug, Error)]
 pub(crate) enum SourceError {

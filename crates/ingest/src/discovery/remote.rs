@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use parking_lot::Mutex;
 use reba_http::{BasicAuth, BodyBuffer, Client, HttpClientConfig, Request, Url};
 
 use super::{
@@ -15,12 +16,12 @@ use super::{
 pub(crate) struct Remote {
     config: HttpClientConfig,
     options: DiscoveryOptions,
-    client: Option<Client>,
+    client: Mutex<Option<Client>>,
 }
 
 impl Remote {
     pub fn new(config: HttpClientConfig, options: DiscoveryOptions) -> Self {
-        Remote { config, options, client: None }
+        Remote { config, options, client: Mutex::new(None) }
     }
 
     /// Like [`Remote::new`]; the user and password of `url`, if it has them, are those of every request.
@@ -37,17 +38,18 @@ impl Remote {
         Self::new(config, options)
     }
 
-    fn client(&mut self) -> Result<Client, SourceError> {
-        if let Some(client) = &self.client {
+    pub fn client(&self) -> Result<Client, SourceError> {
+        let mut made = self.client.lock();
+        if let Some(client) = &*made {
             return Ok(client.clone());
         }
         let client = Client::new(&self.config, &self.options.user_agent, &self.options.proxies)?;
-        Ok(self.client.insert(client).clone())
+        Ok(made.insert(client).clone())
     }
 
     /// Sends a `GET` and reads the answer, whose status must be 200, into `buffer`.
     pub async fn get(
-        &mut self,
+        &self,
         uri: Uri,
         headers: HeaderMap,
         timeout: Duration,
