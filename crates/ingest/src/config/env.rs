@@ -41,31 +41,6 @@ fn is_name(s: &str) -> bool {
     reba_model::is_legacy_label_name(s)
 }
 
-/// Upstream's expansion in `external_labels`: `$X` and `${X}`, unknown ones become empty, `$$` is a dollar.
-pub(crate) fn expand_label(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-            continue;
-        }
-        let (name, after) = match rest.strip_prefix('{').and_then(|r| r.split_once('}')) {
-            Some(parts) => parts,
-            None => rest.split_at(
-                rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len()),
-            ),
-        };
-        out.push_str(&lookup(name).unwrap_or_default());
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -83,11 +58,6 @@ mod tests {
         assert_eq!(e.missing, ["host"]);
     }
 
-    #[test]
-    fn labels_are_expanded_as_upstream_does_it() {
-        assert_eq!(expand_label("a$TOKEN-${TOKEN}-$NO-$$x", &lookup), "as3cret-s3cret--$x");
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -95,7 +65,6 @@ mod tests {
         fn any_text_never_panics_and_stays_without_variables(s in "[a-z${}_é]{0,20}") {
             let e = expand_env(&s, |_| None);
             prop_assert_eq!(e.text, s.clone());
-            let _ = expand_label(&s, &|_| None);
         }
     }
 }
