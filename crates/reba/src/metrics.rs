@@ -124,7 +124,11 @@ fn disk(page: &mut Page, d: &DiskMetrics) {
             d.checkpoints_failed,
         ),
         ("prometheus_tsdb_wal_corruptions_total", "Damaged places found in the log.", d.wal_corruptions),
-        ("prometheus_tsdb_wal_writes_failed_total", "Writes and fsyncs of the log that failed.", d.wal.failures),
+        (
+            "prometheus_tsdb_wal_writes_failed_total",
+            "Writes and fsyncs of the log that failed.",
+            d.wal.failures,
+        ),
         // What people alert on when blocks cannot be read; the second name is the plain one.
         ("prometheus_tsdb_reloads_failures_total", "Blocks that could not be used.", d.quarantined),
         ("reba_tsdb_blocks_quarantined_total", "Blocks found corrupt and set aside.", d.quarantined),
