@@ -30,7 +30,9 @@ pub use histogram::{
     CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, Histogram, HistogramSum, IncompatibleSchemas, Span,
     Trim, kahan::add as kahan_add, parse_notation,
 };
-pub use labels::{Labels, LabelsBuilder, MAX_SERIES_LABELS, PackedPair, is_legacy_label_name, is_legacy_metric_name};
+pub use labels::{
+    Labels, LabelsBuilder, MAX_SERIES_LABELS, PackedPair, is_legacy_label_name, is_legacy_metric_name,
+};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use relabel::{NameScheme, Relabel, RelabelAction, RelabelError, RelabelSpec};
