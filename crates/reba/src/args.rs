@@ -69,6 +69,17 @@ Exit codes: 0 all right; 1 something is wrong (each line names file, line and ke
     Check(CheckArgs),
     /// Ask a running Reba (or Prometheus).
     Query(QueryArgs),
+    /// Write stored samples as OpenMetrics with timestamps.
+    #[command(after_help = "\
+Examples:
+  reba export --data data > all.om
+  reba export --data data --match 'up' --match '{job=\"rides\"}' --start 2026-01-01T00:00:00Z > rides.om
+
+The store must not be in use. `reba import openmetrics` and `promtool tsdb create-blocks-from openmetrics` read the
+output. Native histograms and staleness markers have no form in it: how many were left out is said at the end.")]
+    Export(ExportArgs),
+    /// Bring samples of any age into a store.
+    Import(ImportArgs),
     /// Run the unit tests of rules.
     Test(TestArgs),
 }
@@ -186,6 +197,61 @@ pub enum CheckFormat {
     Text,
     /// An object: `ok`, and the list of findings.
     Json,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Where the data is kept.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Which series; may be given more than once (all, if absent).
+    #[arg(long = "match", value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// The first moment (seconds or RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+    /// The last moment.
+    #[arg(long, value_name = "TIME")]
+    pub end: Option<String>,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Where it comes from.
+    #[command(subcommand)]
+    pub source: ImportSource,
+    /// Where the data is kept.
+    #[arg(long, default_value = "data", value_name = "DIR", global = true)]
+    pub data: PathBuf,
+}
+
+/// What can be imported.
+#[derive(Debug, Subcommand)]
+pub enum ImportSource {
+    /// A file of OpenMetrics whose samples all have timestamps.
+    #[command(after_help = "\
+Examples:
+  reba import openmetrics all.om --data data
+
+The store must not be in use. The file is checked before the first sample is written. Importing it again does no harm.")]
+    Openmetrics {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The blocks of a Prometheus: its data directory, a snapshot, or one block.
+    #[command(after_help = "\
+Examples:
+  curl -X POST http://prometheus:9090/api/v1/admin/tsdb/snapshot     (with --web.enable-admin-api)
+  reba import prometheus /var/lib/prometheus/snapshots/20260101T000000Z-0123456789abcdef --data data
+
+The store must not be in use; Prometheus may be. The newest hours are in Prometheus' log, not in its blocks: a
+snapshot has them. Raise metrics.retention in reba.yml before the next start if older samples than 30 days are to stay.")]
+    Prometheus {
+        /// The directory.
+        dir: PathBuf,
+    },
 }
 
 /// Options of `test`.

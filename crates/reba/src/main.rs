@@ -17,6 +17,7 @@ mod settings;
 mod shift;
 mod store;
 mod test_rules;
+mod transfer;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -97,6 +98,14 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             for remark in remarks {
                 eprintln!("{remark}");
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Export(args) => {
+            eprintln!("{}", transfer::export(&args)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Import(args) => {
+            println!("{}", transfer::import(&args)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Test(args) => {

@@ -12,7 +12,9 @@ use reba_tsdb::{ImportBatch, TsdbConfig, TsdbError};
 
 fn one(labels: Labels, samples: &[(i64, f64)]) -> ImportBatch {
     let mut columns = SampleColumns::default();
-    samples.iter().for_each(|(t, v)| columns.push(*t, *v));
+    for (t, v) in samples {
+        columns.push(*t, *v);
+    }
     ImportBatch::from([(labels, columns)])
 }
 
@@ -79,7 +81,9 @@ fn importing_around_what_the_head_holds_loses_neither() {
             want.get_mut(&series(i).to_string()).unwrap().push((t, value(i, t)));
         }
     }
-    want.values_mut().for_each(|s| s.sort_by_key(|s| s.0));
+    for samples in want.values_mut() {
+        samples.sort_by_key(|s| s.0);
+    }
     assert_eq!(dump(&db), want);
     db.close().unwrap();
     drop(db);

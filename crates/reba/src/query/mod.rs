@@ -69,11 +69,11 @@ fn request(args: &PromqlArgs, now: i64) -> Result<(String, bool)> {
     Ok((format!("/api/v1/query_range?query={expr}&{times}"), true))
 }
 
-fn parse_duration(flag: &str, text: &str) -> Result<i64> {
+pub fn parse_duration(flag: &str, text: &str) -> Result<i64> {
     duration::parse(text).with_context(|| format!("{flag} {text:?}"))
 }
 
-fn parse_time(flag: &str, text: &str) -> Result<i64> {
+pub fn parse_time(flag: &str, text: &str) -> Result<i64> {
     if let Some(seconds) = reba_model::float::parse_go(text).filter(|s| s.is_finite()) {
         return Ok((seconds * 1000.0).round() as i64);
     }
