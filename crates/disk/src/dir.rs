@@ -91,6 +91,12 @@ impl Dir {
         self.fs.read(&path).map_err(|e| DiskError::io("read", &path, e))
     }
 
+    /// Reads a part of a file that may be growing: at most `max` bytes from `offset` on.
+    pub fn read_from(&self, name: &str, offset: u64, max: usize) -> Result<Vec<u8>> {
+        let path = self.join(name);
+        self.fs.read_from(&path, offset, max).map_err(|e| DiskError::io("read", &path, e))
+    }
+
     /// Maps a file that will not change any more.
     pub fn map(&self, name: &str) -> Result<Mapped> {
         let path = self.join(name);

@@ -42,6 +42,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// The whole file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// At most `max` bytes from `offset` on; fewer at the end of the file, none behind it.
+    fn read_from(&self, path: &Path, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+        let all = self.read(path)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(all.len());
+        Ok(all[start..all.len().min(start.saturating_add(max))].to_vec())
+    }
+
     /// Maps a file that will not change any more.
     fn map(&self, path: &Path) -> io::Result<Mapped>;
 
@@ -136,6 +143,22 @@ impl Fs for RealFs {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn read_from(&self, path: &Path, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(path)?;
+        let mut out = vec![0; max];
+        let mut read = 0;
+        while read < max {
+            match file.read_at(&mut out[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(n) => read += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        out.truncate(read);
+        Ok(out)
     }
 
     fn map(&self, path: &Path) -> io::Result<Mapped> {

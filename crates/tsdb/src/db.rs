@@ -149,6 +149,11 @@ impl Tsdb {
         out
     }
 
+    /// The labels of a series of the head; `None` if it was dropped.
+    pub fn labels_of(&self, series: SeriesRef) -> Option<Labels> {
+        self.head.labels_of(series)
+    }
+
     /// Changes the out-of-order window (configuration reload); zero turns it off.
     pub fn set_out_of_order_window(&self, ms: i64) {
         self.head.out_of_order_window.store(ms.max(0), Ordering::Relaxed);

@@ -251,7 +251,10 @@ mod tests {
     use super::*;
     use crate::wire::read_varint;
 
-    fn body(queries: &[(&[(u64, &str, &str)], i64, i64)], types: &[u64]) -> Vec<u8> {
+    /// Matchers, start, end.
+    type Asked<'a> = (&'a [(u64, &'a str, &'a str)], i64, i64);
+
+    fn body(queries: &[Asked<'_>], types: &[u64]) -> Vec<u8> {
         let mut m = Vec::new();
         for (matchers, start, end) in queries {
             let mut q = Vec::new();

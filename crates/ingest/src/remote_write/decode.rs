@@ -228,7 +228,8 @@ impl Side {
     }
 }
 
-pub(super) fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
+/// Reads a `prometheus.Histogram`, and its time.
+pub fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
     let mut h = Histogram::default();
     let (mut t, mut float) = (0, false);
     let (mut zero_int, mut zero_float) = (0, 0.0);

@@ -220,7 +220,7 @@ fn each_pair<'a>(
     symbols: &[&'a [u8]],
     mut each: impl FnMut(&'a [u8], &'a [u8]),
 ) -> Result<(), String> {
-    if refs.len() % 2 != 0 {
+    if !refs.len().is_multiple_of(2) {
         return Err(format!("invalid labelRefs length {}", refs.len()));
     }
     for pair in refs.chunks_exact(2) {

@@ -94,8 +94,8 @@ impl WriteRequest {
     }
 }
 
-/// A histogram with float counts: the same message in both versions.
-pub(crate) fn encode_histogram(t: i64, h: &Histogram, m: &mut Vec<u8>) {
+/// Appends a histogram with float counts as a message, the same in both versions.
+pub fn encode_histogram(t: i64, h: &Histogram, m: &mut Vec<u8>) {
     put_double_field(2, h.count, m);
     put_double_field(3, h.sum, m);
     put_varint_field(4, zigzag(h.schema), m);

@@ -22,8 +22,10 @@ use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, Reject
 use thiserror::Error;
 
 use self::cache::SeriesCache;
-pub(crate) use self::encode::encode_histogram;
-pub use self::{decode_v2::Refused, encode::WriteRequest, encode_v2::WriteRequestV2};
+pub use self::{
+    decode::histogram as decode_histogram, decode_v2::Refused, encode::WriteRequest,
+    encode::encode_histogram, encode_v2::WriteRequestV2,
+};
 use crate::wire::WireError;
 
 /// How far in the future a sample may lie: ten minutes, as upstream.

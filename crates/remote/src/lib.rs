@@ -1,0 +1,333 @@
+//! Remote write: sends what is stored to other stores.
+//!
+//! ```text
+//! producers ─▶ Tee ─▶ store
+//!               └──▶ queue on disk ─▶ follower ─▶ window ─▶ shards ─▶ receiver
+//! ```
+//!
+//! [`RemoteWrite::appender`] puts a tee before the store: what the store took goes to one queue on disk, whatever the
+//! number of receivers. Each receiver follows the queue at its own pace and remembers how far it came, over restarts.
+//! `docs/adr/0009-remote-write-queue.md` says why it is not the store's own log.
+
+mod follow;
+mod metrics;
+mod position;
+mod queue;
+mod record;
+mod request;
+mod sender;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use reba_disk::{Dir, DiskError, Env, segments};
+use reba_http::{Client, HttpError, ProxyEnv};
+use reba_ingest::config::RemoteWriteConfig;
+use reba_model::{Labels, Relabel};
+use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, SeriesRef, WriteBatch};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    follow::{Follower, Prepare},
+    position::Window,
+    queue::Queue,
+    request::Sender,
+    sender::Shipping,
+};
+pub use self::{
+    metrics::RemoteMetrics,
+    queue::{LabelsOf, QueueLimits},
+};
+
+/// What remote write is given.
+#[derive(Clone)]
+pub struct RemoteWriteOptions {
+    /// Files and clocks.
+    pub env: Env,
+    /// The folder of the queue; made when there is a receiver.
+    pub path: PathBuf,
+    /// How large the queue may be.
+    pub limits: QueueLimits,
+    /// What we call ourselves.
+    pub user_agent: String,
+    /// Proxies of the environment.
+    pub proxies: ProxyEnv,
+}
+
+impl fmt::Debug for RemoteWriteOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteWriteOptions").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a configuration of receivers cannot be applied.
+#[derive(Debug, Error)]
+pub enum RemoteWriteError {
+    /// A client cannot be built.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The queue cannot be used.
+    #[error("remote write queue: {0}")]
+    Disk(#[from] DiskError),
+    /// Two receivers would share a position.
+    #[error("found multiple remote write configs with job name {0:?}")]
+    SameName(String),
+}
+
+/// Figures of one receiver.
+#[derive(Clone, Debug)]
+pub struct RemoteStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// Its counters.
+    pub metrics: Arc<RemoteMetrics>,
+    /// Its configuration.
+    pub config: RemoteWriteConfig,
+}
+
+/// Figures of all receivers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Unix milliseconds of the newest sample that was queued; `i64::MIN`: none yet.
+    pub newest_ms: i64,
+    /// Samples that were queued.
+    pub queued: u64,
+    /// Samples that could not be queued, for the disk refused.
+    pub refused: u64,
+}
+
+struct Running {
+    status: RemoteStatus,
+    external: Labels,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// All receivers.
+pub struct RemoteWrite {
+    options: RemoteWriteOptions,
+    queue: Arc<ArcSwapOption<Queue>>,
+    running: Mutex<Vec<Running>>,
+}
+
+impl fmt::Debug for RemoteWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteWrite").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl RemoteWrite {
+    /// No receivers yet.
+    pub fn new(options: RemoteWriteOptions) -> Self {
+        RemoteWrite { options, queue: Arc::default(), running: Mutex::default() }
+    }
+
+    /// An appender to `store` which also queues what the store takes, while there are receivers.
+    pub fn appender(&self, store: Arc<dyn MetricAppender>, labels_of: LabelsOf) -> Arc<dyn MetricAppender> {
+        Arc::new(Tee { store, labels_of, queue: Arc::clone(&self.queue) })
+    }
+
+    /// Changes the receivers to those of `configs`. Those that stay the same are not disturbed; one that changes goes on
+    /// where it was; a new one begins with what is stored from now on; one that is gone is forgotten. One call at a time.
+    pub async fn apply(
+        &self,
+        configs: &[RemoteWriteConfig],
+        external: &Labels,
+    ) -> Result<(), RemoteWriteError> {
+        let mut names = BTreeSet::new();
+        let mut clients = Vec::new();
+        for config in configs {
+            if !names.insert(name_of(config)) {
+                return Err(RemoteWriteError::SameName(name_of(config)));
+            }
+            clients.push(Client::new(&config.http, &self.options.user_agent, &self.options.proxies)?);
+        }
+        let queue = if configs.is_empty() { None } else { Some(self.open_queue()?) };
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut *self.running.lock())
+            .into_iter()
+            .partition(|r| r.external == *external && configs.contains(&r.status.config));
+        stop(gone).await;
+        let mut now = Vec::new();
+        if let Some(queue) = &queue {
+            forget_others(queue, &names)?;
+            let mut kept = kept;
+            for (config, client) in configs.iter().zip(clients) {
+                match kept.iter().position(|r| r.status.config == *config) {
+                    Some(i) => now.push(kept.swap_remove(i)),
+                    None => now.push(start(queue, config, client, external)?),
+                }
+            }
+        } else if let Some(old) = self.queue.swap(None) {
+            forget_others(&old, &names)?;
+        }
+        *self.running.lock() = now;
+        Ok(())
+    }
+
+    /// The queue, opened when it is first needed.
+    fn open_queue(&self) -> Result<Arc<Queue>, DiskError> {
+        if let Some(queue) = self.queue.load_full() {
+            return Ok(queue);
+        }
+        let dir = self.options.env.dir(&self.options.path)?;
+        dir.remove_unfinished()?;
+        // A position may stand behind the last segment that a power loss left; numbers never begin anew.
+        let windows = positions(&dir)?.into_iter().filter_map(|n| Window::read(&dir, &n));
+        let first = windows.map(|w| w.end.segment + 1).max().unwrap_or(1);
+        let queue = Arc::new(Queue::open(&self.options.env, dir, self.options.limits, first)?);
+        self.queue.store(Some(Arc::clone(&queue)));
+        Ok(queue)
+    }
+
+    /// Stops all receivers. What is queued is sent after the next start.
+    pub async fn shutdown(&self) {
+        let running = std::mem::take(&mut *self.running.lock());
+        stop(running).await;
+        if let Some(queue) = self.queue.swap(None)
+            && let Ok(Err(error)) = tokio::task::spawn_blocking(move || queue.sync()).await
+        {
+            tracing::warn!(%error, "the remote write queue could not be synced");
+        }
+    }
+
+    /// Figures of every receiver, in the order of the configuration.
+    pub fn status(&self) -> Vec<RemoteStatus> {
+        self.running.lock().iter().map(|r| r.status.clone()).collect()
+    }
+
+    /// Figures of the queue; `None` without receivers.
+    pub fn queue_status(&self) -> Option<QueueStatus> {
+        self.queue.load().as_ref().map(|q| QueueStatus {
+            newest_ms: q.newest.load(Ordering::Relaxed),
+            queued: q.queued.load(Ordering::Relaxed),
+            refused: q.refused.load(Ordering::Relaxed),
+        })
+    }
+}
+
+async fn stop(running: Vec<Running>) {
+    for r in &running {
+        r.stop.cancel();
+    }
+    for r in running {
+        // A task that panicked has said so.
+        let _ = r.task.await;
+    }
+}
+
+/// What the receiver is called in metrics: its name, or one made of its address.
+fn name_of(config: &RemoteWriteConfig) -> String {
+    if !config.name.is_empty() {
+        return config.name.clone();
+    }
+    let hash = Labels::from_pairs([("url", config.url.uri().to_string())]).hash64();
+    format!("{:06x}", hash >> 40)
+}
+
+/// The file name of a position: made of the name's bytes, which may be anything.
+fn position_name(name: &str) -> String {
+    let hash = Labels::from_pairs([("name", name)]).hash64();
+    format!("{hash:016x}{POSITION}")
+}
+
+const POSITION: &str = ".position";
+
+fn positions(dir: &Dir) -> Result<Vec<String>, DiskError> {
+    Ok(dir.list()?.into_iter().map(|e| e.name).filter(|n| n.ends_with(POSITION)).collect())
+}
+
+/// Removes the positions of receivers that are gone, and what nobody else needs.
+fn forget_others(queue: &Queue, names: &BTreeSet<String>) -> Result<(), DiskError> {
+    let ours: BTreeSet<String> = names.iter().map(|n| position_name(n)).collect();
+    for name in positions(&queue.dir)?.into_iter().filter(|n| !ours.contains(n)) {
+        queue.dir.remove_file(&name)?;
+        queue.forget(&name);
+    }
+    Ok(())
+}
+
+fn start(
+    queue: &Arc<Queue>,
+    config: &RemoteWriteConfig,
+    client: Client,
+    external: &Labels,
+) -> Result<Running, DiskError> {
+    let name = name_of(config);
+    let file = position_name(&name);
+    let first = segments(&queue.dir)?.first().copied().unwrap_or(1);
+    let window = Window::read(&queue.dir, &file)
+        .filter(|w| w.end.segment >= first)
+        .unwrap_or_else(|| Window::empty(queue.end(), least_shards(config)));
+    window.write(&queue.dir, &file)?;
+    queue.needs(&file, window.start.segment);
+    let follower = Follower::new(queue.dir.clone(), window.start, prepare(config, external))?;
+    let metrics = Arc::new(RemoteMetrics::default());
+    let stop = CancellationToken::new();
+    let shipping = Shipping {
+        sender: Sender {
+            client,
+            config: config.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+            stop: stop.clone(),
+        },
+        queue: Arc::clone(queue),
+        follower: Some(follower),
+        positions: queue.dir.clone(),
+        name: file,
+        shards: window.shards,
+    };
+    let unfinished = (window.start < window.end).then_some(window.end);
+    let task = tokio::spawn(shipping.run(unfinished));
+    let url = config.url.to_string();
+    let status = RemoteStatus { name, url, metrics, config: config.clone() };
+    Ok(Running { status, external: external.clone(), stop, task })
+}
+
+fn least_shards(config: &RemoteWriteConfig) -> usize {
+    usize::try_from(config.queue_config.min_shards).unwrap_or(1).max(1)
+}
+
+/// External labels fill in what a series lacks; then it is relabelled.
+fn prepare(config: &RemoteWriteConfig, external: &Labels) -> Prepare {
+    let (rules, external) = (config.write_relabel_configs.clone(), external.clone());
+    Box::new(move |labels| {
+        let mut builder = labels.to_builder();
+        for (name, value) in external.iter().filter(|(n, _)| labels.get(n).is_none()) {
+            builder.set(name, value);
+        }
+        let keep = Relabel::apply_all(&rules, &mut builder);
+        (keep && !builder.is_empty()).then(|| builder.build())
+    })
+}
+
+/// Stores, then queues.
+struct Tee {
+    store: Arc<dyn MetricAppender>,
+    labels_of: LabelsOf,
+    queue: Arc<ArcSwapOption<Queue>>,
+}
+
+impl MetricAppender for Tee {
+    fn series_ref(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        self.store.series_ref(labels)
+    }
+
+    fn append(&self, batch: &WriteBatch, mode: AppendMode) -> Result<AppendReport, AppendError> {
+        let report = self.store.append(batch, mode)?;
+        if let Some(queue) = &*self.queue.load() {
+            queue.push(batch, mode, &report, &self.labels_of);
+        }
+        Ok(report)
+    }
+}
