@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use reba_model::{AlertBatch, Labels};
 use reba_storage::{MetricAppender, MetricQuerier};
@@ -305,8 +307,19 @@ impl Cell {
         let Some(mut state) = self.state.lock().take() else { return };
         state.counts.missed += missed;
         state.counts.iterations += missed;
-        state.evaluate(env, t, &self.stop).await;
-        state.restore_when_due(env, now).await;
+        let evaluation = async {
+            state.evaluate(env, t, &self.stop).await;
+            state.restore_when_due(env, now).await;
+            state
+        };
+        let state = match AssertUnwindSafe(evaluation).catch_unwind().await {
+            Ok(state) => state,
+            Err(_) => {
+                // A fault of ours must not silence the group: it begins anew, and finds its alerts in the store.
+                tracing::error!(group = self.spec.group.name, file = self.spec.file, "evaluation panicked");
+                GroupState::new(Arc::clone(&self.spec), true)
+            }
+        };
         *self.status.lock() = Arc::new(state.status());
         *self.state.lock() = Some(state);
     }

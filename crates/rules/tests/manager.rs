@@ -75,6 +75,19 @@ async fn a_failed_query_writes_nothing_and_is_shown() {
 }
 
 #[tokio::test]
+async fn a_panic_costs_one_evaluation_and_not_the_group() {
+    let world = World::new();
+    world.load("groups: [{name: g, rules: [{record: a, expr: source}, {record: b, expr: panic}]}]").await;
+    world.answer("source", &[(&[], 1.0)]);
+    world.at(MINUTE).await;
+    assert_eq!(world.store.samples(&labels(&[("__name__", "b")])), []);
+    world.answer("panic", &[(&[], 2.0)]);
+    world.at(2 * MINUTE).await;
+    assert_eq!(world.store.samples(&labels(&[("__name__", "b")])), [(2 * MINUTE, Some(2.0))]);
+    assert_eq!(world.manager.groups()[0].rules[1].health, RuleHealth::Ok);
+}
+
+#[tokio::test]
 async fn two_elements_that_become_one_series_are_an_error() {
     let world = World::new();
     world

@@ -164,6 +164,9 @@ impl RuleQuerier for FakeEngine {
             return Box::pin(std::future::pending());
         }
         let answer = self.answers.lock().get(query).cloned();
+        if query == "panic" && answer.is_none() {
+            return Box::pin(async { panic!("on purpose") });
+        }
         let answer = answer.unwrap_or_else(|| Ok(self.store.instant(query, t)));
         Box::pin(async move { answer.map_err(RuleQueryError) })
     }
