@@ -3,6 +3,7 @@
 use std::{fs, io, net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result, bail};
+use reba_ingest::config::ByteSize;
 use reba_model::duration;
 use serde::Deserialize;
 
@@ -20,7 +21,7 @@ struct Raw {
 #[serde(deny_unknown_fields, default)]
 struct RawMetrics {
     retention: Option<String>,
-    retention_size: Option<u64>,
+    retention_size: ByteSize,
     fsync_interval: Option<String>,
     max_series: Option<u64>,
 }
@@ -105,7 +106,7 @@ impl Settings {
         };
         let settings = Settings {
             retention_ms: ms("metrics.retention", &raw.metrics.retention, 30 * 24 * 3_600_000)?,
-            retention_bytes: raw.metrics.retention_size.unwrap_or(0),
+            retention_bytes: raw.metrics.retention_size.0,
             fsync_interval_ms: ms("metrics.fsync_interval", &raw.metrics.fsync_interval, 1000)?,
             max_series: raw.metrics.max_series.unwrap_or(0),
             query_timeout_ms: ms("query.timeout", &raw.query.timeout, 120_000)?,
@@ -155,6 +156,12 @@ mod tests {
             (s.retention_ms, s.lookback_delta_ms, s.query_max_concurrency),
             (2_592_000_000, 300_000, 20)
         );
+    }
+
+    #[test]
+    fn sizes_have_units_as_upstream_writes_them() {
+        assert_eq!(Settings::parse("metrics: {retention_size: 10GB}").unwrap().retention_bytes, 10 << 30);
+        assert!(Settings::parse("metrics: {retention_size: 10}").is_err());
     }
 
     #[test]
