@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use reba_model::Alert;
 use serde::Serialize;
 
@@ -32,26 +33,11 @@ pub(super) fn body(alerts: &[Alert]) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&postable)
 }
 
-/// Unix milliseconds as `2015-06-23T13:19:44.128Z`.
+/// Unix milliseconds as `2015-06-23T13:19:44.128Z`. A time beyond the calendar becomes its nearest end.
 fn rfc3339(ms: i64) -> String {
-    let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    let (year, month, day) = civil(days);
-    let (h, m, s, milli) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
-}
-
-/// The date that is so many days after 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms",
-/// `civil_from_days`).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    let edge = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let t = Timestamp::from_millisecond(ms).unwrap_or(edge);
+    format!("{t:.3}")
 }
 
 #[cfg(test)]
