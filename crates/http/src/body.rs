@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -144,6 +144,36 @@ fn decode(
         Err(_) if bounded.exceeded => Err(HttpError::TooLarge { limit }),
         Err(e) => Err(HttpError::Encoding(format!("{coding:?}: {e}").to_lowercase())),
         Ok(()) => Ok(()),
+    }
+}
+
+/// A body that is read piece by piece as it comes.
+#[derive(Debug)]
+pub struct BodyStream {
+    body: Incoming,
+}
+
+impl BodyStream {
+    pub(crate) fn new(answer: http::Response<Incoming>) -> Result<Self, HttpError> {
+        match coding(answer.headers())? {
+            Coding::Identity => Ok(BodyStream { body: answer.into_body() }),
+            other => {
+                let text = format!("content encoding {other:?} of a stream is not supported");
+                Err(HttpError::Encoding(text.to_lowercase()))
+            }
+        }
+    }
+
+    /// The next piece; none at the end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame =
+                frame.map_err(|e| HttpError::Encoding(format!("unexpected EOF: {}", root_cause(&e))))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 }
 

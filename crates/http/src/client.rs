@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::Full;
 
 use crate::{
-    BodyBuffer, HttpClientConfig, HttpError, ProxyEnv, Secret,
+    BodyBuffer, BodyStream, HttpClientConfig, HttpError, ProxyEnv, Secret,
     auth::{self, TokenSource, basic, sensitive},
     body,
     error::root_cause,
@@ -101,7 +101,30 @@ impl Client {
         }
     }
 
-    async fn follow(&self, mut request: Request, buffer: &mut BodyBuffer) -> Result<Response, HttpError> {
+    /// Sends a request whose answer goes on and on. The timeout is for the head of the answer; how long to wait for a
+    /// piece of the body, and how much of it to keep, is the caller's to decide.
+    pub async fn open(&self, request: Request) -> Result<(Response, BodyStream), HttpError> {
+        let (timeout, what) = (request.timeout, request.describe());
+        match tokio::time::timeout(timeout, self.answer(request)).await {
+            Ok(answer) => {
+                let answer = answer?;
+                let response = Response { status: answer.status(), headers: answer.headers().clone() };
+                Ok((response, BodyStream::new(answer)?))
+            }
+            Err(_) => Err(HttpError::Timeout { request: what }),
+        }
+    }
+
+    async fn follow(&self, request: Request, buffer: &mut BodyBuffer) -> Result<Response, HttpError> {
+        let limit = request.body_limit;
+        let answer = self.answer(request).await?;
+        let response = Response { status: answer.status(), headers: answer.headers().clone() };
+        body::read(answer, limit, buffer).await?;
+        Ok(response)
+    }
+
+    /// The first answer that does not lead elsewhere.
+    async fn answer(&self, mut request: Request) -> Result<http::Response<hyper::body::Incoming>, HttpError> {
         let first = request.uri.clone();
         for _ in 0..=MAX_REDIRECTS {
             let trusted = same_origin(&first, &request.uri);
@@ -109,9 +132,7 @@ impl Client {
             let location = answer.headers().get(header::LOCATION);
             let redirects = self.inner.config.follow_redirects && answer.status().is_redirection();
             let Some(location) = location.filter(|_| redirects) else {
-                let response = Response { status: answer.status(), headers: answer.headers().clone() };
-                body::read(answer, request.body_limit, buffer).await?;
-                return Ok(response);
+                return Ok(answer);
             };
             let next = location.to_str().ok().and_then(|l| join(&request.uri, l));
             let Some(next) = next else {

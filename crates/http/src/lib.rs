@@ -21,7 +21,7 @@ mod tls_config;
 mod transport;
 mod url;
 
-pub use body::BodyBuffer;
+pub use body::{BodyBuffer, BodyStream};
 pub use client::{Client, Request, Response};
 pub use config::{
     Authorization, BasicAuth, ConfigError, HeaderValues, HttpClientConfig, OAuth2, ProxyConfig,
