@@ -38,6 +38,8 @@ struct Data {
 pub struct Answer {
     /// The series.
     pub lines: Vec<Line>,
+    /// The answer, if it is a text and not series.
+    pub text: Option<String>,
     /// Warnings and infos.
     pub remarks: Vec<String>,
 }
@@ -51,9 +53,13 @@ pub fn read(body: &[u8]) -> Result<Answer> {
     }
     let data = envelope.data.context("the answer has no data")?;
     let remarks = envelope.warnings.into_iter().chain(envelope.infos).collect();
+    let mut text = None;
     let lines = match data.result_type.as_str() {
         "scalar" => vec![Line { name: "scalar".into(), points: vec![point(&data.result)?] }],
-        "string" => bail!("{}", data.result[1].as_str().unwrap_or_default()),
+        "string" => {
+            text = Some(data.result[1].as_str().context("a text without text")?.to_owned());
+            Vec::new()
+        }
         _ => data
             .result
             .as_array()
@@ -62,7 +68,7 @@ pub fn read(body: &[u8]) -> Result<Answer> {
             .map(line)
             .collect::<Result<_>>()?,
     };
-    Ok(Answer { lines, remarks })
+    Ok(Answer { lines, text, remarks })
 }
 
 fn line(item: &Value) -> Result<Line> {
@@ -110,5 +116,7 @@ mod tests {
         let e = read(br#"{"status":"error","errorType":"bad_data","error":"no"}"#).unwrap_err();
         assert_eq!(e.to_string(), "bad_data: no");
         assert!(read(b"<html>").is_err());
+        let text = read(br#"{"status":"success","data":{"resultType":"string","result":[1,"a"]}}"#).unwrap();
+        assert_eq!((text.text.as_deref(), text.lines.len()), (Some("a"), 0));
     }
 }

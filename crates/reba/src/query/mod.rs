@@ -35,12 +35,24 @@ pub async fn promql(args: &PromqlArgs) -> Result<(String, Vec<String>)> {
     let answer = answer::read(&body)?;
     let zone = TimeZone::system();
     let text = match output {
+        _ if answer.text.is_some() => plain(answer.text.as_deref().unwrap_or_default()),
+        // A program that reads the table finds an empty one.
+        OutputFormat::Csv => render::csv(&answer.lines),
         _ if answer.lines.is_empty() => "no data\n".to_owned(),
         OutputFormat::Plot if is_range => render::plots(&answer.lines, width(), &zone),
-        OutputFormat::Csv => render::csv(&answer.lines),
         _ => render::table(&answer.lines, &zone),
     };
     Ok((text, answer.remarks))
+}
+
+/// A text as a line, without what a terminal would obey.
+fn plain(text: &str) -> String {
+    let mut out: String = text
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    out.push('\n');
+    out
 }
 
 /// The path to ask, and whether it is a range.
@@ -83,7 +95,9 @@ pub fn parse_time(flag: &str, text: &str) -> Result<i64> {
 }
 
 fn seconds(ms: i64) -> String {
-    format!("{}.{:03}", ms / 1000, ms % 1000)
+    let sign = if ms < 0 { "-" } else { "" };
+    let ms = ms.unsigned_abs();
+    format!("{sign}{}.{:03}", ms / 1000, ms % 1000)
 }
 
 /// Escapes everything that means something in a query string.
@@ -126,6 +140,8 @@ mod tests {
         let at = path(&["up", "--start", "1970-01-01T00:00:01Z", "--end", "2.5", "--step", "1s"]).unwrap().0;
         assert_eq!(at, "/api/v1/query_range?query=up&start=1.000&end=2.500&step=1.000");
         assert!(path(&["up", "--start", "5", "--end", "4"]).is_err());
+        assert_eq!(path(&["up", "--time=-1.5"]).unwrap().0, "/api/v1/query?query=up&time=-1.500");
+        assert_eq!(plain("a\u{1b}[31m"), "a\u{fffd}[31m\n");
         assert!(path(&["up", "--time", "soon"]).unwrap_err().to_string().contains("--time"));
     }
 }

@@ -116,6 +116,9 @@ fn columns(line: &Line, from: f64, to: f64, width: usize) -> Vec<Option<f64>> {
 
 /// At most ten characters.
 fn short(v: f64) -> String {
+    if v.abs() >= 1e13 {
+        return format!("{v:.2e}");
+    }
     for (limit, size, unit) in [(1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")] {
         if v.abs() >= limit {
             return format!("{:.1}{unit}", v / size);
@@ -171,6 +174,13 @@ mod tests {
         assert_eq!(plots(&[], 40, &TimeZone::UTC), "no data\n");
         let nan = Line { name: "n".into(), points: vec![(0.0, f64::NAN)] };
         assert!(plots(&[nan], 40, &TimeZone::UTC).contains("no finite values"));
+    }
+
+    #[test]
+    fn labels_of_an_axis_are_short_whatever_the_numbers() {
+        for v in [0.0, -0.5, 1e-300, 12_345.678, 123_456_789.0, 1e300, -1e300, f64::MAX, -1e13] {
+            assert!(short(v).len() <= 10, "{}", short(v));
+        }
     }
 
     #[test]
