@@ -34,5 +34,68 @@ class RemoteRead(unittest.TestCase):
                 self.assertEqual(strip(ours), strip(theirs), query)
 
 
+class RemoteWrite(unittest.TestCase):
+    SEND = """remote_write:
+- url: {url}/api/v1/write
+  name: peer
+  send_exemplars: true
+  send_native_histograms: {histograms}
+  queue_config: {{batch_send_deadline: 200ms, max_backoff: 200ms}}
+  protobuf_message: {message}
+"""
+
+    def sending(self, scratch, url, message="prometheus.WriteRequest", histograms="true"):
+        """Reba that scrapes a page and sends to `url`."""
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = CONFIG.format(port=server.server_port) + self.SEND.format(url=url, message=message, histograms=histograms)
+        scratch.write("conf/prometheus/prometheus.yml", text)
+        scratch.write("conf/prometheus/rules.yml", "groups: []\n")
+        return scratch.reba(config=scratch.folder / "conf")
+
+    def same_samples(self, ours, theirs, since):
+        """Both have the same samples of the last whole seconds, and nobody refused one."""
+        query = 'lat_count[{}s]'.format(int(time.time() - since) + 1)
+        end = time.time() - 2
+        def values(program, strip):
+            data = program.data("query", query=query, time=end)["result"]
+            return {tuple(sorted((k, v) for k, v in s["metric"].items() if k not in strip)): s["values"] for s in data}
+        stored = values(ours, ())
+        self.assertTrue(all(len(v) >= 3 for v in stored.values()) and stored, stored)
+        self.assertEqual(stored, values(theirs, ("cluster",)))
+        status, _, body = ours.raw("/metrics")
+        text = body.decode() if isinstance(body, bytes) else body
+        self.assertRegex(text, r'prometheus_remote_storage_samples_failed_total\{remote_name="peer",[^}]*\} 0\n')
+        return text
+
+    def test_a_real_prometheus_gets_everything_also_what_came_while_it_was_away_and_we_restarted(self):
+        with Scratch() as scratch:
+            peer = scratch.prometheus(scratch.write("peer.yml", "global: {}\n"))
+            reba = self.sending(scratch, peer.base)
+            begun = time.time()
+            wait_until(lambda: peer.value('count_over_time(lat_count{cluster="test"}[5m])') >= 3, 30, "samples arrive")
+            peer.kill()
+            time.sleep(2)
+            reba.kill()
+            reba.start()
+            wait_until(lambda: reba.value('count_over_time(lat_count[5m])') >= 7, 30, "scraping goes on")
+            peer.start()
+            wait_until(lambda: peer.value('up{job="gone"}') == 0, 30, "the peer is back")
+            time.sleep(3)
+            self.same_samples(reba, peer, begun)
+            reba.stop()
+
+    def test_reba_sends_to_reba_in_version_2(self):
+        with Scratch() as scratch:
+            peer = scratch.reba(name="peer")
+            reba = self.sending(scratch, peer.base, "io.prometheus.write.v2.Request")
+            begun = time.time()
+            wait_until(lambda: peer.value('count_over_time(lat_count{cluster="test"}[5m])') >= 3, 30, "samples arrive")
+            time.sleep(3)
+            text = self.same_samples(reba, peer, begun)
+            for name in ["samples_total", "shards", "queue_highest_sent_timestamp_seconds", "bytes_total"]:
+                self.assertIn("prometheus_remote_storage_" + name + '{remote_name="peer"', text)
+
+
 if __name__ == "__main__":
     unittest.main()

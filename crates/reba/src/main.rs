@@ -12,6 +12,7 @@ mod logging;
 mod metrics;
 mod query;
 mod reload;
+mod remote;
 mod run;
 mod settings;
 mod shift;

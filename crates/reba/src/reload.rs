@@ -12,6 +12,7 @@ use reba_ingest::scrape::ScrapeManager;
 use reba_model::Labels;
 use reba_notify::alertmanager::{Alertmanagers, Notifier, NotifierSettings};
 use reba_query::QueryEngine;
+use reba_remote::RemoteWrite;
 use reba_rules::{RuleManager, RuleSettings};
 use reba_tsdb::Tsdb;
 use tokio::sync::{Mutex, watch};
@@ -35,6 +36,8 @@ pub struct Handles {
     pub alertmanagers: Arc<watch::Sender<Arc<Alertmanagers>>>,
     /// The step of subqueries.
     pub engines: [Arc<QueryEngine>; 2],
+    /// Receivers of what is stored.
+    pub remote: Arc<RemoteWrite>,
     /// The out-of-order window.
     pub store: Arc<Tsdb>,
     /// What the API shows.
@@ -98,11 +101,13 @@ impl Reloader {
         // What can still fail comes first, and changes nothing that runs.
         let alertmanagers =
             alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies).context("alerting")?;
-        h.scrape.apply_config(config)?;
+        let external = Labels::from_pairs(&config.global.external_labels);
+        h.remote.prepare(&config.remote_write).context("remote_write")?;
+        h.scrape.apply_config(config).inspect_err(|_| h.remote.abandon())?;
+        h.remote.apply(&config.remote_write, &external).await.context("remote_write")?;
         // The old watch ends before the new one speaks: it must not have the last word.
         drop(self.watching.lock().take());
         *self.watching.lock() = Some(alertmanagers.watch(Arc::clone(&h.alertmanagers)));
-        let external = Labels::from_pairs(&config.global.external_labels);
         h.notifier.apply(NotifierSettings {
             external_labels: external.clone(),
             alert_relabel: config.alerting.alert_relabel_configs.clone(),

@@ -30,6 +30,7 @@ use reba_ingest::{
 use reba_model::{GoRegex, Labels};
 use reba_notify::alertmanager::{Notifier, NotifierOptions};
 use reba_query::{EngineConfig, QueryEngine, QueryLimits};
+use reba_remote::{QueueLimits, RemoteWrite, RemoteWriteOptions};
 use reba_rules::{ALERT_QUEUE_BATCHES, EngineQuerier, ManagerOptions, Parts, RuleManager};
 use reba_tsdb::Tsdb;
 use tokio::sync::{mpsc, watch};
@@ -41,6 +42,7 @@ use crate::{
     folder::Folder,
     metrics,
     reload::Reloader,
+    remote,
     settings::Settings,
     store,
 };
@@ -60,6 +62,7 @@ pub struct Running {
     reloader: Arc<Reloader>,
     scrape: ScrapeManager,
     store: Arc<Tsdb>,
+    remote: Arc<RemoteWrite>,
     readiness: Arc<Readiness>,
     maintenance: store::Maintenance,
     evaluation: CancellationToken,
@@ -107,7 +110,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
     let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
     serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later)), stop.clone()));
     let store = store::open(data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
-    let parts = Assembly::new(&settings, &loaded, address, &store)?;
+    let parts = Assembly::new(&settings, &loaded, address, &store, data)?;
     let external_url = parts.external_url.clone();
     let reloader = Arc::new(Reloader::new(folder, parts.handles(&loaded)));
     reloader.start(loaded).await.context("apply the configuration")?;
@@ -125,7 +128,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),
         answers: Answers::default(),
-        metrics: metrics::sources(&store),
+        metrics: metrics::sources(&store).into_iter().chain([remote::source(&parts.remote)]).collect(),
         admin: settings.admin_api.then(|| Admin { store: Arc::clone(&store) as _, random }),
         external_labels: Arc::clone(&parts.external_labels),
         external_url,
@@ -153,6 +156,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
         scrape: parts.scrape,
         maintenance: store::Maintenance::start(Arc::clone(&store))?,
         store,
+        remote: parts.remote,
         readiness,
         evaluation,
         notification,
@@ -181,6 +185,7 @@ impl Running {
         self.notifying.wait().await;
         self.serving.close();
         self.serving.wait().await;
+        self.remote.shutdown().await;
         let (maintenance, store) = (self.maintenance, self.store);
         tokio::task::spawn_blocking(move || {
             maintenance.stop();
@@ -205,10 +210,17 @@ struct Assembly {
     batches: mpsc::Receiver<reba_model::AlertBatch>,
     proxies: ProxyEnv,
     store: Arc<Tsdb>,
+    remote: Arc<RemoteWrite>,
 }
 
 impl Assembly {
-    fn new(settings: &Settings, loaded: &Loaded, address: SocketAddr, store: &Arc<Tsdb>) -> Result<Self> {
+    fn new(
+        settings: &Settings,
+        loaded: &Loaded,
+        address: SocketAddr,
+        store: &Arc<Tsdb>,
+        data: &Path,
+    ) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let engine =
             Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
@@ -216,8 +228,11 @@ impl Assembly {
         let rule_engine =
             Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
         let proxies = proxies(&loaded.environment);
+        let remote = remote_write(data, &proxies);
+        let known = Arc::clone(store);
+        let appender = remote.appender(Arc::clone(store) as _, Arc::new(move |s| known.labels_of(s)));
         let scrape = ScrapeManager::new(
-            Arc::clone(store) as _,
+            Arc::clone(&appender),
             ScrapeOptions {
                 seed: host_seed(),
                 user_agent: USER_AGENT.to_owned(),
@@ -232,7 +247,7 @@ impl Assembly {
             Parts {
                 querier: Arc::new(EngineQuerier::new(Arc::clone(&rule_engine))),
                 store: Arc::clone(store) as _,
-                appender: Arc::clone(store) as _,
+                appender: Arc::clone(&appender),
                 alerts,
                 clock: Arc::new(now_ms),
             },
@@ -249,10 +264,7 @@ impl Assembly {
             scrape,
             rules: Arc::new(rules),
             notifier: Arc::new(Notifier::new(targets, NotifierOptions::default())),
-            receiver: Arc::new(RemoteWriteReceiver::new(
-                Arc::clone(store) as _,
-                RemoteWriteLimits::with_seed(random()),
-            )),
+            receiver: Arc::new(RemoteWriteReceiver::new(appender, RemoteWriteLimits::with_seed(random()))),
             runtime: Arc::new(runtime(settings, address, &external_url)),
             external_labels: Arc::default(),
             external_url,
@@ -260,6 +272,7 @@ impl Assembly {
             batches,
             proxies,
             store: Arc::clone(store),
+            remote,
         })
     }
 
@@ -272,6 +285,7 @@ impl Assembly {
             alertmanagers: Arc::clone(&self.alertmanagers),
             engines: [Arc::clone(&self.engine), Arc::clone(&self.rule_engine)],
             store: Arc::clone(&self.store),
+            remote: Arc::clone(&self.remote),
             runtime: Arc::clone(&self.runtime),
             external_labels: Arc::clone(&self.external_labels),
             external_url: self.external_url.clone(),
@@ -279,6 +293,17 @@ impl Assembly {
             port_shift: loaded.port_shift,
         }
     }
+}
+
+/// Receivers of what is stored; their queue is beside the store.
+fn remote_write(data: &Path, proxies: &ProxyEnv) -> Arc<RemoteWrite> {
+    Arc::new(RemoteWrite::new(RemoteWriteOptions {
+        env: reba_disk::Env::real(),
+        path: data.join("remote-write"),
+        limits: QueueLimits::default(),
+        user_agent: USER_AGENT.to_owned(),
+        proxies: proxies.clone(),
+    }))
 }
 
 fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineConfig {

@@ -137,6 +137,35 @@ impl RemoteWrite {
         Arc::new(Tee { store, labels_of, queue: Arc::clone(&self.queue) })
     }
 
+    /// Does what can fail of [`RemoteWrite::apply`], and changes no receiver. From now on samples are queued if there is
+    /// a receiver in `configs`, so that nothing is missed between the two calls.
+    pub fn prepare(&self, configs: &[RemoteWriteConfig]) -> Result<(), RemoteWriteError> {
+        self.clients(configs)?;
+        if !configs.is_empty() {
+            self.open_queue()?;
+        }
+        Ok(())
+    }
+
+    /// Takes back [`RemoteWrite::prepare`].
+    pub fn abandon(&self) {
+        if self.running.lock().is_empty() {
+            self.queue.store(None);
+        }
+    }
+
+    /// A client for each receiver; their names must differ.
+    fn clients(&self, configs: &[RemoteWriteConfig]) -> Result<Vec<Client>, RemoteWriteError> {
+        let mut names = BTreeSet::new();
+        let client = |config: &RemoteWriteConfig| {
+            if !names.insert(name_of(config)) {
+                return Err(RemoteWriteError::SameName(name_of(config)));
+            }
+            Ok(Client::new(&config.http, &self.options.user_agent, &self.options.proxies)?)
+        };
+        configs.iter().map(client).collect()
+    }
+
     /// Changes the receivers to those of `configs`. Those that stay the same are not disturbed; one that changes goes on
     /// where it was; a new one begins with what is stored from now on; one that is gone is forgotten. One call at a time.
     pub async fn apply(
@@ -144,14 +173,8 @@ impl RemoteWrite {
         configs: &[RemoteWriteConfig],
         external: &Labels,
     ) -> Result<(), RemoteWriteError> {
-        let mut names = BTreeSet::new();
-        let mut clients = Vec::new();
-        for config in configs {
-            if !names.insert(name_of(config)) {
-                return Err(RemoteWriteError::SameName(name_of(config)));
-            }
-            clients.push(Client::new(&config.http, &self.options.user_agent, &self.options.proxies)?);
-        }
+        let clients = self.clients(configs)?;
+        let names: BTreeSet<String> = configs.iter().map(name_of).collect();
         let queue = if configs.is_empty() { None } else { Some(self.open_queue()?) };
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut *self.running.lock())
             .into_iter()
