@@ -6,8 +6,7 @@ pub fn format_f(v: f64) -> String {
         return s.to_owned();
     }
     let s = format!("{v}");
-    // Whole numbers below 2^53 are printed exactly; nothing is rounded, and most samples are such.
-    if s.len() <= TIE_DIGITS || (v.abs() < 9_007_199_254_740_992.0 && v.trunc() == v) {
+    if !may_be_tie(v, s.as_bytes()) {
         return s;
     }
     let s = scientific(v);
@@ -25,6 +24,41 @@ pub fn format_g(v: f64) -> String {
 pub fn format_json(v: f64) -> String {
     let abs = v.abs();
     if abs != 0.0 && !(1e-6..1e21).contains(&abs) { format_e(v) } else { format_f(v) }
+}
+
+/// Appends what [`format_json`] returns, in most cases without allocating.
+pub fn push_json(out: &mut Vec<u8>, v: f64) {
+    use std::io::Write as _;
+    let start = out.len();
+    // From here to there Rust and Go agree on what a plain decimal is.
+    if (1e-6..1e21).contains(&v.abs()) {
+        let _ = write!(out, "{v}");
+        if !may_be_tie(v, &out[start..]) {
+            return;
+        }
+        out.truncate(start);
+    }
+    out.extend_from_slice(format_json(v).as_bytes());
+}
+
+/// Whether another decimal of as many digits as `plain`, the shortest form of `v`, may be just as near.
+///
+/// The point between two decimals with `n` digits behind the point has `n + 1`, of which the last is a five; a double with `k`
+/// binary digits behind the point has exactly `k` decimal ones. Whole numbers below 2^53 are printed in full.
+fn may_be_tie(v: f64, plain: &[u8]) -> bool {
+    if v.abs() >= 9_007_199_254_740_992.0 {
+        return true;
+    }
+    if plain.len() <= TIE_DIGITS || v == 0.0 {
+        return false;
+    }
+    let (bits, shift) = (v.to_bits(), f64::MANTISSA_DIGITS - 1);
+    let exponent = (bits >> shift & 0x7ff) as i64;
+    let mantissa = bits & ((1 << shift) - 1) | u64::from(exponent > 0) << shift;
+    // `v` is the mantissa times two to the power of `exponent - 1075`.
+    let binary = 1075 - exponent.max(1) - i64::from(mantissa.trailing_zeros());
+    let decimal = plain.iter().rev().position(|b| *b == b'.').unwrap_or(0) as i64;
+    binary == decimal + 1
 }
 
 /// Shortest decimal with an exponent of at least two digits: Go's `FormatFloat(v, 'e', -1, 64)`.
@@ -206,6 +240,20 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn the_short_way_to_print_a_number_prints_the_same(bits in proptest::prelude::any::<u64>(), whole in -(1i64 << 60)..(1i64 << 60), shift in 0..60) {
+            for v in [f64::from_bits(bits), whole as f64, whole as f64 / (1i64 << shift) as f64, whole as f64 / 1e9] {
+                let mut out = b"x".to_vec();
+                push_json(&mut out, v);
+                proptest::prop_assert_eq!(std::str::from_utf8(&out[1..]), Ok(&*format_json(v)));
+                if v.is_finite() {
+                    let s = scientific(v);
+                    let (mantissa, exp) = s.split_once('e').unwrap();
+                    proptest::prop_assert_eq!(format_f(v), without_exponent(mantissa, exp.parse().unwrap()));
+                }
+            }
+        }
+
         #[test]
         fn printed_numbers_read_back(bits in proptest::prelude::any::<u64>(), whole in -(1i64 << 60)..(1i64 << 60), shift in 0..40) {
             for v in [f64::from_bits(bits), whole as f64, whole as f64 / (1i64 << shift) as f64] {
