@@ -13,6 +13,7 @@ Examples:
   reba run --config monitoring/                the real thing
   reba check --config monitoring/              is this folder right?
   reba test rules monitoring/prometheus/alerts_test.yml
+  reba rules backtest monitoring/prometheus/alerts.yml --since 7d
   reba query promql 'sum(rate(http_requests_total[5m])) by (service)'
 
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
@@ -80,6 +81,8 @@ output. Native histograms and staleness markers have no form in it: how many wer
     Export(ExportArgs),
     /// Bring samples of any age into a store.
     Import(ImportArgs),
+    /// Work with rules.
+    Rules(RulesArgs),
     /// Run the unit tests of rules.
     Test(TestArgs),
 }
@@ -252,6 +255,66 @@ snapshot has them. Raise metrics.retention in reba.yml before the next start if 
         /// The directory.
         dir: PathBuf,
     },
+}
+
+/// Options of `rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: RulesAction,
+}
+
+/// What can be done with rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesAction {
+    /// When would these alerts have fired?
+    #[command(after_help = "\
+Examples:
+  reba rules backtest monitoring/prometheus/alerts.yml
+  reba rules backtest alerts.yml --since 30d --url http://127.0.0.1:9090
+  reba rules backtest alerts.yml --since 7d --data data --output json
+
+Every alerting rule is replayed over what is stored, evaluation by evaluation. Expressions that use a recorded series see
+what was recorded, not what a recording rule of these files would have recorded.
+
+Exit codes: 0 all rules were replayed; 1 a file is wrong or a query failed.")]
+    Backtest(BacktestArgs),
+}
+
+/// Options of `rules backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// Rule files.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How far back to begin.
+    #[arg(long, default_value = "1d", value_name = "DURATION")]
+    pub since: String,
+    /// The last moment (seconds or RFC 3339; now, if absent).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The running Reba or Prometheus to ask.
+    #[arg(long, default_value = "http://127.0.0.1:9090", conflicts_with = "data", value_name = "URL")]
+    pub url: String,
+    /// A store to ask that is not in use.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Distance of evaluations in groups that name none.
+    #[arg(long, default_value = "1m", value_name = "DURATION")]
+    pub interval: String,
+    /// How the answer is printed.
+    #[arg(long, default_value = "table", value_name = "FORMAT")]
+    pub output: BacktestFormat,
+}
+
+/// Form of a back-test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BacktestFormat {
+    /// A table of periods, and a line of time for every alert.
+    Table,
+    /// A JSON object.
+    Json,
 }
 
 /// Options of `test`.

@@ -3,6 +3,7 @@
 
 mod alertmanagers;
 mod args;
+mod backtest;
 mod check;
 mod client;
 mod config;
@@ -26,7 +27,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RunArgs, TestSubject};
+use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RulesAction, RunArgs, TestSubject};
 
 /// Gives memory back to the system and scales with threads. It is built without huge pages (`no_thp`): many small things of
 /// different ages never fill pages of 2 MiB, so that these cost a third to a half of the memory and made nothing faster.
@@ -108,6 +109,12 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Import(args) => {
             println!("{}", transfer::import(&args)?);
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Rules(args) => {
+            let RulesAction::Backtest(args) = args.action;
+            let (text, ok) = backtest::backtest(&args).await?;
+            print!("{text}");
+            Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Test(args) => {
             let TestSubject::Rules(args) = args.subject;

@@ -84,7 +84,7 @@ pub fn import(args: &ImportArgs) -> Result<String> {
 }
 
 /// A store that nobody else uses, without retention: a tool does not drop what it was not asked to.
-fn open(data: &Path) -> Result<Tsdb> {
+pub fn open(data: &Path) -> Result<Tsdb> {
     let path = data.join("metrics");
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
     let config = TsdbConfig { shards, ..TsdbConfig::unbounded() };

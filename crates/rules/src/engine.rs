@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use reba_promql::eval::value::Point;
-use reba_query::{InstantQuery, QueryData, QueryEngine};
+use reba_promql::eval::value::{Column, Point};
+use reba_query::{InstantQuery, QueryData, QueryEngine, RangeQuery};
 
-use crate::querier::{RuleQuerier, RuleQueryError, RuleSample, SampleValue};
+use crate::{
+    backtest::{RangeRequest, RangeSeries},
+    querier::{RuleQuerier, RuleQueryError, RuleSample, SampleValue},
+};
 
 /// Runs the queries of rules on a [`QueryEngine`].
 #[derive(Clone)]
@@ -16,6 +19,25 @@ impl EngineQuerier {
     /// A querier on `engine`.
     pub fn new(engine: Arc<QueryEngine>) -> Self {
         EngineQuerier(engine)
+    }
+
+    /// The points of a range query, for [`crate::backtest`].
+    pub async fn range(&self, request: RangeRequest) -> Result<Vec<RangeSeries>, RuleQueryError> {
+        let RangeRequest { query, start, end, step } = request;
+        let query = RangeQuery { query, start, end, step, timeout: None, lookback_delta: None };
+        let output = self.0.range(query).await.map_err(|e| RuleQueryError(e.to_string()))?;
+        let QueryData::Range { steps, series } = output.data else {
+            return Err(RuleQueryError("rule result is not a vector or scalar".to_owned()));
+        };
+        let points = |column: &Column| {
+            let value = |i| match column.get(i) {
+                Point::Float(v) => Some(SampleValue::Float(v)),
+                Point::Histogram(h) => Some(SampleValue::Histogram(h)),
+                Point::Absent => None,
+            };
+            (0..column.len()).filter_map(|i| Some((steps.at(i), value(i)?))).collect()
+        };
+        Ok(series.into_iter().map(|s| RangeSeries { points: points(&s.column), labels: s.labels }).collect())
     }
 }
 

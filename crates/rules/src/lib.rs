@@ -5,6 +5,7 @@
 //! around it is thin. Alerts leave through a bounded channel; a full or closed one never stops evaluation.
 
 mod alerting;
+pub mod backtest;
 mod engine;
 mod expand;
 mod file;

@@ -1,6 +1,10 @@
 //! The answers of the query API, read back.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
+use reba_model::{Histogram, Labels};
+use reba_rules::{SampleValue, backtest::RangeSeries};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,13 +50,7 @@ pub struct Answer {
 
 /// Reads the body of `/api/v1/query` or `/api/v1/query_range`.
 pub fn read(body: &[u8]) -> Result<Answer> {
-    let envelope: Envelope = serde_json::from_slice(body).context("the answer is no Prometheus JSON")?;
-    if envelope.status != "success" {
-        let kind = envelope.error_type.unwrap_or_default();
-        bail!("{kind}: {}", envelope.error.unwrap_or_default());
-    }
-    let data = envelope.data.context("the answer has no data")?;
-    let remarks = envelope.warnings.into_iter().chain(envelope.infos).collect();
+    let (data, remarks) = read_data(body)?;
     let mut text = None;
     let lines = match data.result_type.as_str() {
         "scalar" => vec![Line { name: "scalar".into(), points: vec![point(&data.result)?] }],
@@ -69,6 +67,42 @@ pub fn read(body: &[u8]) -> Result<Answer> {
             .collect::<Result<_>>()?,
     };
     Ok(Answer { lines, text, remarks })
+}
+
+/// The data of a successful answer, and remarks.
+fn read_data(body: &[u8]) -> Result<(Data, Vec<String>)> {
+    let envelope: Envelope = serde_json::from_slice(body).context("the answer is no Prometheus JSON")?;
+    if envelope.status != "success" {
+        let kind = envelope.error_type.unwrap_or_default();
+        bail!("{kind}: {}", envelope.error.unwrap_or_default());
+    }
+    let data = envelope.data.context("the answer has no data")?;
+    Ok((data, envelope.warnings.into_iter().chain(envelope.infos).collect()))
+}
+
+/// Reads the body of `/api/v1/query_range` as rules see it. Of histograms only that they are there is told.
+pub fn read_range(body: &[u8]) -> Result<Vec<RangeSeries>> {
+    let list = {
+        let (data, _) = read_data(body)?;
+        data.result
+    };
+    let mut out = Vec::new();
+    for item in list.as_array().context("the result is no list")? {
+        let metric = item["metric"].as_object().into_iter().flatten();
+        let labels = Labels::from_pairs(metric.map(|(n, v)| (n, v.as_str().unwrap_or_default())));
+        let mut points = Vec::new();
+        for (key, is_float) in [("values", true), ("histograms", false)] {
+            for p in item.get(key).and_then(Value::as_array).into_iter().flatten() {
+                let (t, v) = point(p)?;
+                let histogram = || SampleValue::Histogram(Arc::new(Histogram::default()));
+                let value = if is_float { SampleValue::Float(v) } else { histogram() };
+                points.push(((t * 1000.0).round() as i64, value));
+            }
+        }
+        points.sort_by_key(|p| p.0);
+        out.push(RangeSeries { labels, points });
+    }
+    Ok(out)
 }
 
 fn line(item: &Value) -> Result<Line> {
@@ -116,6 +150,10 @@ mod tests {
         let e = read(br#"{"status":"error","errorType":"bad_data","error":"no"}"#).unwrap_err();
         assert_eq!(e.to_string(), "bad_data: no");
         assert!(read(b"<html>").is_err());
+        let range = read_range(br#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1.001,"2"]],"histograms":[[0.5,{"count":"3","sum":"1"}]]}]}}"#).unwrap();
+        assert_eq!(range[0].labels, Labels::from_pairs([("a", "b")]));
+        assert_eq!(range[0].points.iter().map(|p| p.0).collect::<Vec<_>>(), [500, 1001]);
+        assert_eq!(range[0].points[1].1, SampleValue::Float(2.0));
         let text = read(br#"{"status":"success","data":{"resultType":"string","result":[1,"a"]}}"#).unwrap();
         assert_eq!((text.text.as_deref(), text.lines.len()), (Some("a"), 0));
     }

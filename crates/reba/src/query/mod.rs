@@ -1,6 +1,6 @@
 //! `reba query`: asks a server and shows the answer.
 
-mod answer;
+pub mod answer;
 mod render;
 
 use std::io::IsTerminal as _;
@@ -94,20 +94,20 @@ pub fn parse_time(flag: &str, text: &str) -> Result<i64> {
     Ok(t.as_millisecond())
 }
 
-fn seconds(ms: i64) -> String {
+pub fn seconds(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "" };
     let ms = ms.unsigned_abs();
     format!("{sign}{}.{:03}", ms / 1000, ms % 1000)
 }
 
 /// Escapes everything that means something in a query string.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.~".contains(b);
     text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// The terminal's width, as far as its environment says so.
-fn width() -> usize {
+pub fn width() -> usize {
     if !std::io::stdout().is_terminal() {
         return WIDTH;
     }
