@@ -5,6 +5,8 @@ mod common;
 
 use common::*;
 use reba_disk::FaultFs;
+use reba_model::Labels;
+use reba_storage::{AppendMode, FloatSample, MetricAppender as _, RejectReason, WriteBatch};
 use reba_tsdb::TsdbConfig;
 
 #[test]
@@ -69,4 +71,17 @@ fn absurd_times_are_refused_and_gaps_of_ages_cost_nothing() {
     assert_eq!(times(&db), [kept.clone(), kept.clone()]);
     drop(db);
     assert_eq!(times(&open(&fs, config)), [kept.clone(), kept]);
+}
+
+#[test]
+fn the_earliest_time_there_is_does_not_pass_for_what_a_new_series_has_already() {
+    let db = open(&FaultFs::new(), TsdbConfig::unbounded());
+    let series = db.series_ref(&Labels::from_pairs([("__name__", "new")])).unwrap();
+    for v in [0.0, 1.0] {
+        let floats = vec![FloatSample { series, t: i64::MIN, v }];
+        let batch = WriteBatch { floats, ..WriteBatch::default() };
+        let report = db.append(&batch, AppendMode::Partial).unwrap();
+        let reasons: Vec<RejectReason> = report.rejected.iter().map(|r| r.reason).collect();
+        assert_eq!((report.appended, reasons), (0, vec![RejectReason::TooOld]));
+    }
 }

@@ -1,6 +1,6 @@
 //! POST `/api/v1/write`: remote write 1.0 and 2.0.
 
-use std::sync::Arc;
+use std::{error::Error as _, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -28,7 +28,11 @@ pub async fn write(State(api): State<Arc<PrometheusApi>>, request: Request) -> R
     };
     let body = match axum::body::to_bytes(request.into_body(), MAX_BODY).await {
         Ok(body) => body,
-        Err(e) => return (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response(),
+        Err(e) => {
+            let too_long = e.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            let status = if too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+            return (status, format!("{e}\n")).into_response();
+        }
     };
     // Decoding and the write-ahead log take longer than a worker of the runtime may be held.
     let (receiver, now) = (Arc::clone(&api.receiver), api.now_ms());

@@ -125,7 +125,7 @@ impl HeadSeries {
             if t >= bounds.min {
                 return Verdict::Append;
             }
-        } else if t == last.0 {
+        } else if t == last.0 && t != i64::MIN {
             let same = bits == last.1 && bits != HISTOGRAM;
             return if same { Verdict::Duplicate } else { Verdict::Reject(RejectReason::DuplicateTimestamp) };
         }
