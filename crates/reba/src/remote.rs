@@ -43,7 +43,7 @@ fn receivers(page: &mut Page, all: &[RemoteStatus]) {
     }
     page.counter(
         "reba_remote_storage_segments_missed_total",
-        "Segments of 16 MiB that went unsent, for the queue was full.",
+        "Segments that went unsent, for the queue was full.",
     );
     each(page, all, |s| get(&s.metrics.segments_missed));
     page.gauge("prometheus_remote_storage_samples_pending", "Samples that are being sent.");

@@ -60,6 +60,9 @@ impl Follower {
             filtered: 0,
             missed: 0,
         };
+        if !segments(&follower.dir)?.contains(&place.segment) {
+            return Ok(follower);
+        }
         let mut skipped = Vec::new();
         while follower.place.segment == place.segment && follower.place.offset < place.offset {
             if !follower.read_frame(&mut skipped)? {
@@ -151,10 +154,13 @@ impl Follower {
     }
 
     fn next_segment(&mut self) -> Result<bool, DiskError> {
-        let Some(next) = segments(&self.dir)?.into_iter().find(|n| *n > self.place.segment) else {
+        let all = segments(&self.dir)?;
+        let Some(next) = all.iter().copied().find(|n| *n > self.place.segment) else {
             return Ok(false);
         };
-        self.missed += next - self.place.segment - 1;
+        // This one was read to its end, unless it is gone.
+        let read = u64::from(all.contains(&self.place.segment));
+        self.missed += next - self.place.segment - read;
         self.place = Place { segment: next, offset: SEGMENT_HEADER as u64 };
         self.reread();
         self.series.clear();

@@ -26,8 +26,8 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use reba_disk::{Dir, DiskError, Env, segments};
-use reba_http::{Client, HttpError, ProxyEnv};
+use reba_disk::{Dir, DiskError, Env, segment_name, segments};
+use reba_http::{BasicAuth, Client, HttpClientConfig, HttpError, ProxyEnv};
 use reba_ingest::config::RemoteWriteConfig;
 use reba_model::{Labels, Relabel};
 use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, SeriesRef, WriteBatch};
@@ -161,7 +161,7 @@ impl RemoteWrite {
             if !names.insert(name_of(config)) {
                 return Err(RemoteWriteError::SameName(name_of(config)));
             }
-            Ok(Client::new(&config.http, &self.options.user_agent, &self.options.proxies)?)
+            Ok(Client::new(&login(config), &self.options.user_agent, &self.options.proxies)?)
         };
         configs.iter().map(client).collect()
     }
@@ -181,19 +181,36 @@ impl RemoteWrite {
             .partition(|r| r.external == *external && configs.contains(&r.status.config));
         stop(gone).await;
         let mut now = Vec::new();
+        let mut result = Ok(());
         if let Some(queue) = &queue {
             forget_others(queue, &names)?;
             let mut kept = kept;
             for (config, client) in configs.iter().zip(clients) {
                 match kept.iter().position(|r| r.status.config == *config) {
                     Some(i) => now.push(kept.swap_remove(i)),
-                    None => now.push(start(queue, config, client, external)?),
+                    None => match start(queue, config, client, external) {
+                        Ok(running) => now.push(running),
+                        Err(e) => result = Err(e.into()),
+                    },
                 }
             }
-        } else if let Some(old) = self.queue.swap(None) {
-            forget_others(&old, &names)?;
+        } else {
+            self.queue.store(None);
+            self.clean_up()?;
         }
         *self.running.lock() = now;
+        result
+    }
+
+    /// Removes what is left of receivers that there are no more: whoever comes later begins anew.
+    fn clean_up(&self) -> Result<(), DiskError> {
+        if self.options.env.fs.list(&self.options.path).is_err() {
+            return Ok(());
+        }
+        let dir = self.options.env.dir(&self.options.path)?;
+        for name in positions(&dir)?.into_iter().chain(segments(&dir)?.into_iter().map(segment_name)) {
+            dir.remove_file(&name)?;
+        }
         Ok(())
     }
 
@@ -248,6 +265,20 @@ async fn stop(running: Vec<Running>) {
     }
 }
 
+/// The client's configuration, with the user that the address names if nothing else says who we are.
+fn login(config: &RemoteWriteConfig) -> HttpClientConfig {
+    let mut http = config.http.clone();
+    let anonymous = http.basic_auth.is_none() && http.authorization.is_none() && http.oauth2.is_none();
+    if let Some((user, password)) = config.url.user().filter(|_| anonymous) {
+        http.basic_auth = Some(BasicAuth {
+            username: Some(user.to_owned()),
+            password: password.cloned(),
+            ..BasicAuth::default()
+        });
+    }
+    http
+}
+
 /// What the receiver is called in metrics: its name, or one made of its address.
 fn name_of(config: &RemoteWriteConfig) -> String {
     if !config.name.is_empty() {
@@ -287,10 +318,8 @@ fn start(
 ) -> Result<Running, DiskError> {
     let name = name_of(config);
     let file = position_name(&name);
-    let first = segments(&queue.dir)?.first().copied().unwrap_or(1);
-    let window = Window::read(&queue.dir, &file)
-        .filter(|w| w.end.segment >= first)
-        .unwrap_or_else(|| Window::empty(queue.end(), least_shards(config)));
+    let window =
+        Window::read(&queue.dir, &file).unwrap_or_else(|| Window::empty(queue.end(), least_shards(config)));
     window.write(&queue.dir, &file)?;
     queue.needs(&file, window.start.segment);
     let follower = Follower::new(queue.dir.clone(), window.start, prepare(config, external))?;

@@ -3,7 +3,7 @@
 //! Every segment says anew what its series are, so that it can be read without those before it, which may be gone.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -11,12 +11,18 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use reba_disk::{Dir, DiskError, Env, FRAME_HEADER, Log, LogConfig, SEGMENT_HEADER};
+use reba_disk::{Dir, DiskError, Env, FRAME_HEADER, Log, LogConfig, SEGMENT_HEADER, segment_name, segments};
 use reba_model::Labels;
 use reba_storage::{AppendMode, AppendReport, SeriesRef, WriteBatch};
 use tokio::sync::watch;
 
 use crate::record::RecordWriter;
+
+/// A segment is long enough when it has so many times the bytes of its series.
+const SERIES_SHARE: u64 = 4;
+
+/// But no longer than so many times what is configured.
+const LONGEST: u64 = 16;
 
 /// Says what the labels of a stored series are; `None` if the store has dropped it.
 pub type LabelsOf = Arc<dyn Fn(SeriesRef) -> Option<Labels> + Send + Sync>;
@@ -31,7 +37,8 @@ pub(crate) struct Place {
 /// How large a queue may be.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
-    /// A segment of so many bytes is closed.
+    /// A segment of so many bytes is closed, unless most of it says what the series are: then it may grow to sixteen
+    /// times as much, for the next one would say it all again.
     pub segment_bytes: u64,
     /// When the queue has more bytes, its oldest segments go, sent or not.
     pub max_bytes: u64,
@@ -67,6 +74,8 @@ struct State {
     known: HashSet<SeriesRef>,
     /// Bytes of frames in the current segment.
     bytes: u64,
+    /// Of these, what says what the series are.
+    series_bytes: u64,
     records: RecordWriter,
     failing: bool,
 }
@@ -138,8 +147,8 @@ impl Queue {
         let samples = state.records.samples;
         let seq = self.log.push(&payload);
         state.bytes += (payload.len() + FRAME_HEADER) as u64;
-        let full = state.bytes >= self.limits.segment_bytes;
-        if full {
+        state.series_bytes += state.records.series_bytes() as u64;
+        if self.is_full(&state) {
             self.next_segment(&mut state)?;
         }
         drop(state);
@@ -150,12 +159,26 @@ impl Queue {
         Ok(())
     }
 
+    fn is_full(&self, state: &State) -> bool {
+        let limit = self.limits.segment_bytes;
+        let worth_it = state.bytes >= state.series_bytes.saturating_mul(SERIES_SHARE);
+        state.bytes >= if worth_it { limit } else { limit.saturating_mul(LONGEST) }
+    }
+
     fn next_segment(&self, state: &mut State) -> Result<(), DiskError> {
-        let segment = self.log.rotate()?;
+        let current = self.log.rotate()?;
         state.known.clear();
-        state.bytes = 0;
-        let kept = (self.limits.max_bytes / self.limits.segment_bytes.max(1)).max(2);
-        self.log.remove_before(segment.saturating_sub(kept))
+        (state.bytes, state.series_bytes) = (0, 0);
+        let mut room = self.limits.max_bytes;
+        let sizes: HashMap<String, u64> = self.dir.list()?.into_iter().map(|e| (e.name, e.len)).collect();
+        for number in segments(&self.dir)?.into_iter().rev() {
+            let size = sizes.get(&segment_name(number)).copied().unwrap_or(0);
+            if size > room && number != current {
+                return self.log.remove_before(number + 1);
+            }
+            room = room.saturating_sub(size);
+        }
+        Ok(())
     }
 
     /// A receiver needs nothing before `segment` any more; what nobody needs is removed.

@@ -89,6 +89,11 @@ impl RecordWriter {
         put_bytes_field(4, &self.part, &mut self.others);
     }
 
+    /// Bytes of the payload that say what series are.
+    pub(crate) fn series_bytes(&self) -> usize {
+        self.series.len()
+    }
+
     /// The payload of the frame: first the series, then what belongs to them.
     pub(crate) fn payload(&self) -> Vec<u8> {
         let mut out = self.series.clone();

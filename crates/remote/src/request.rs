@@ -117,7 +117,8 @@ impl Sender {
                     } else {
                         tracing::debug!(url = %self.config.url, reason, attempt, "remote write fails again");
                     }
-                    let pause = pause.unwrap_or(backoff).min(LONGEST_PAUSE);
+                    // A receiver that says "at once" again and again must not make us spin.
+                    let pause = pause.map_or(backoff, |p| p.clamp(backoff, LONGEST_PAUSE));
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.cancelled() => return false,
@@ -136,16 +137,18 @@ impl Sender {
             Err(reason) => return Some(Outcome::Refused(Counts::default(), reason)),
         };
         let mut buffer = BodyBuffer::default();
-        let send = self.client.send(request, &mut buffer);
-        tokio::pin!(send);
-        let answer = tokio::select! {
-            answer = &mut send => answer,
-            () = self.stop.cancelled() => tokio::time::timeout(LAST_ATTEMPT, &mut send).await.ok()?,
+        let answer = {
+            let send = self.client.send(request, &mut buffer);
+            tokio::pin!(send);
+            tokio::select! {
+                answer = &mut send => answer,
+                () = self.stop.cancelled() => tokio::time::timeout(LAST_ATTEMPT, &mut send).await.ok()?,
+            }
         };
-        Some(self.judge(answer, body))
+        Some(self.judge(answer, &buffer.data, body))
     }
 
-    fn judge(&self, answer: Result<Response, HttpError>, body: &Body) -> Outcome {
+    fn judge(&self, answer: Result<Response, HttpError>, text: &[u8], body: &Body) -> Outcome {
         let answer = match answer {
             Ok(answer) => answer,
             Err(e) => return Outcome::Later(None, e.to_string()),
@@ -158,7 +161,9 @@ impl Sender {
                 body.counts
             });
         }
-        let reason = format!("server returned HTTP status {status}");
+        let text = String::from_utf8_lossy(text);
+        let reason =
+            format!("server returned HTTP status {status}: {}", text.lines().next().unwrap_or_default());
         let again = status.is_server_error()
             || (status == StatusCode::TOO_MANY_REQUESTS && self.config.queue_config.retry_on_http_429);
         if again {

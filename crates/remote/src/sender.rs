@@ -20,6 +20,9 @@ use crate::{
     request::Sender,
 };
 
+/// Batches that come within this time are read together.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// Pause after the queue could not be read.
 const UNREADABLE: Duration = Duration::from_secs(1);
 
@@ -118,7 +121,7 @@ impl Shipping {
             };
             tokio::select! {
                 () = over => return Some((start, items, false)),
-                _ = changed.changed() => {}
+                _ = changed.changed() => tokio::time::sleep(GATHER).await,
                 () = self.sender.stop.cancelled() => return None,
             }
         }

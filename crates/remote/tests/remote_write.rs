@@ -341,6 +341,7 @@ async fn relabelling_external_labels_and_reload() {
     source.remote.apply(&[], &Labels::empty()).await.unwrap();
     assert!(source.remote.queue_status().is_none());
     source.write(3, 8..9);
+    assert_eq!(std::fs::read_dir(source.folder.path().join("remote")).unwrap().count(), 0);
     assert!(!source.remote.status().iter().any(|_| true));
     assert!(matches!(
         source.remote.apply(&[to(address, ""), to(address, "")].concat(), &Labels::empty()).await,
@@ -394,6 +395,40 @@ async fn a_full_queue_loses_the_oldest_and_says_so() {
         .await;
     let metrics = Arc::clone(&source.remote.status()[0].metrics);
     assert!(metrics.segments_missed.load(Ordering::Relaxed) > 0);
+    source.remote.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_full_queue_dropped_while_we_were_away_does_not_hide_what_is_left() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let limits = QueueLimits { segment_bytes: 4 << 10, max_bytes: 16 << 10 };
+    let source = open(tempfile::tempdir().unwrap(), limits);
+    source.remote.apply(&to(address, ""), &Labels::empty()).await.unwrap();
+    source.write(20, 0..500);
+    source.remote.shutdown().await;
+    let source = open(source.folder, limits);
+    source.remote.apply(&to(address, ""), &Labels::empty()).await.unwrap();
+    let receiver = serve(always(), tokio::net::TcpListener::bind(address).await.unwrap());
+    until("the newest of before arrives", || {
+        stored(&receiver.store).get("7").is_some_and(|t| t.last() == Some(&499))
+    })
+    .await;
+    source.remote.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_may_say_who_we_are_and_metrics_do_not_repeat_the_password() {
+    let (receiver, address) = receiver(always()).await;
+    let source = source();
+    let mut config = configs(&format!("remote_write:\n- url: http://me:secret@{address}/w\n"));
+    config[0].queue_config.batch_send_deadline = reba_ingest::config::Millis(20);
+    source.remote.apply(&config, &Labels::empty()).await.unwrap();
+    source.write(1, 0..2);
+    arrives(&receiver.store, 1, 0..2).await;
+    assert_eq!(receiver.headers.lock().unwrap()[0]["authorization"], "Basic bWU6c2VjcmV0");
+    assert!(!format!("{:?}", source.remote.status()[0].url).contains("secret"));
     source.remote.shutdown().await;
 }
 
