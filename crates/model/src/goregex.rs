@@ -30,6 +30,10 @@ pub struct GoRegex {
 const SIZE_LIMIT: usize = 4 << 20;
 
 impl GoRegex {
+    /// How large all expressions of one question may be together, in [`GoRegex::size`]: some 60 MB. Each alone is bounded, but
+    /// ten megabytes of query have room for half a million of them.
+    pub const MAX_TOGETHER: usize = 2_000_000;
+
     /// Compiles `pattern` so that it must match the whole text, `.` matching newlines too (matchers of
     /// selectors, relabelling, `label_replace`).
     pub fn anchored(pattern: &str) -> Result<Self, RegexError> {

@@ -7,7 +7,6 @@ use axum::{
 };
 use jiff::Timestamp;
 use reba_model::{GoRegex, Matcher, duration, float};
-use reba_promql::syntax::MAX_REGEX_SIZE;
 
 use super::envelope::ApiError;
 
@@ -80,7 +79,7 @@ impl Params {
         for text in self.all("match[]") {
             let matchers = parse_selector(text)?;
             size += matchers.iter().filter_map(Matcher::regex).map(GoRegex::size).sum::<usize>();
-            if size > MAX_REGEX_SIZE {
+            if size > GoRegex::MAX_TOGETHER {
                 return Err(invalid("match[]", "regular expressions are too large"));
             }
             all.push(matchers);

@@ -101,12 +101,13 @@ struct Found {
 
 /// `/api/v1/read`
 pub async fn read(State(api): State<Arc<PrometheusApi>>, request: Request) -> Response {
-    let active = api.remote_read.enter().await;
     let refuse = |status: StatusCode, text: String| (status, format!("{text}\n")).into_response();
     let body = match axum::body::to_bytes(request.into_body(), MAX_BODY).await {
         Ok(body) => body,
         Err(e) => return refuse(StatusCode::BAD_REQUEST, e.to_string()),
     };
+    // Only with the whole question: who sends it slowly holds no place.
+    let active = api.remote_read.enter().await;
     let mut question = match ReadRequest::decode(&body) {
         Ok(question) => question,
         Err(e) => return refuse(StatusCode::BAD_REQUEST, e.to_string()),

@@ -6,7 +6,7 @@
 mod crc32c;
 mod xor;
 
-use reba_model::{HistogramSample, Labels, MatchOp, Matcher, RegexError, SampleColumns, TimeRange};
+use reba_model::{GoRegex, HistogramSample, Labels, MatchOp, Matcher, RegexError, SampleColumns, TimeRange};
 use thiserror::Error;
 
 pub use self::xor::{XOR_SAMPLES, XorError, decode_xor, encode_xor};
@@ -66,6 +66,9 @@ pub enum ReadError {
     /// A matcher of a kind that does not exist.
     #[error("invalid matcher type")]
     MatcherType,
+    /// The regular expressions would take too much memory.
+    #[error("regular expressions are too large")]
+    RegexSize,
     /// A regular expression does not compile.
     #[error(transparent)]
     Regex(#[from] RegexError),
@@ -84,12 +87,12 @@ impl ReadRequest {
             return Err(ReadError::TooLarge(len));
         }
         let message = snap::raw::Decoder::new().decompress_vec(body)?;
-        let (mut queries, mut types) = (Vec::new(), Vec::new());
+        let (mut queries, mut types, mut regex_size) = (Vec::new(), Vec::new(), 0);
         for field in Fields::new(&message) {
             let field = field?;
             match field.number {
                 1 if queries.len() == MAX_QUERIES => return Err(ReadError::TooManyQueries),
-                1 => queries.push(query(field.bytes()?)?),
+                1 => queries.push(query(field.bytes()?, &mut regex_size)?),
                 2 => field.varints(&mut types)?,
                 _ => {}
             }
@@ -111,14 +114,22 @@ impl ReadRequest {
     }
 }
 
-fn query(message: &[u8]) -> Result<ReadQuery, ReadError> {
+/// Reads a selector; `regex_size` adds up what its regular expressions take.
+fn query(message: &[u8], regex_size: &mut usize) -> Result<ReadQuery, ReadError> {
     let mut out = ReadQuery { matchers: Vec::new(), range: TimeRange::new(0, 0) };
     for field in Fields::new(message) {
         let field = field?;
         match field.number {
             1 => out.range.start = field.varint()? as i64,
             2 => out.range.end = field.varint()? as i64,
-            3 => out.matchers.push(matcher(field.bytes()?)?),
+            3 => {
+                let matcher = matcher(field.bytes()?)?;
+                *regex_size += matcher.regex().map_or(0, GoRegex::size);
+                if *regex_size > GoRegex::MAX_TOGETHER {
+                    return Err(ReadError::RegexSize);
+                }
+                out.matchers.push(matcher);
+            }
             _ => {}
         }
     }
@@ -297,6 +308,9 @@ mod tests {
         assert!(matches!(ReadRequest::decode(&declared), Err(ReadError::TooLarge(_))));
         let many = vec![(&[(0, "a", "b")][..], 0, 1); MAX_QUERIES + 1];
         assert!(matches!(ReadRequest::decode(&body(&many, &[])), Err(ReadError::TooManyQueries)));
+        let large: Vec<_> = (0..100).map(|_| (2, "a", r"\pL{40}")).collect();
+        assert!(ReadRequest::decode(&body(&[(&large[..5], 0, 1)], &[])).is_ok());
+        assert!(matches!(ReadRequest::decode(&body(&[(&large, 0, 1)], &[])), Err(ReadError::RegexSize)));
         let bad = body(&[(&[(2, "a", "(")], 0, 1)], &[]);
         assert!(matches!(ReadRequest::decode(&bad), Err(ReadError::Regex(_))));
         assert!(matches!(

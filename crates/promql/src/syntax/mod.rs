@@ -20,7 +20,7 @@ pub use ast::{
 pub use error::{ParseError, line_and_column};
 pub use function::{Func, Signature, Variadic};
 pub(crate) use literal::quote_bytes;
-pub use parser::{MAX_REGEX_SIZE, ParseOptions, parse, parse_selector};
+pub use parser::{ParseOptions, parse, parse_selector};
 pub use resolve::{DurationError, resolve_durations};
 
 #[cfg(test)]

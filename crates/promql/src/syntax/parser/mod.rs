@@ -67,10 +67,6 @@ const MAX_NESTING: u32 = 128;
 /// long, so this is more than `MAX_NESTING`.
 const MAX_HEIGHT: u32 = 400;
 
-/// How large all regular expressions of a query may be together, in states: some 60 MB. Each alone is bounded, but ten
-/// megabytes of query have room for half a million of them.
-pub const MAX_REGEX_SIZE: usize = 2_000_000;
-
 /// The precedence of a sign: that of `*`, so that its operand takes in `^` only.
 const SIGN_OPERAND: u8 = 6;
 

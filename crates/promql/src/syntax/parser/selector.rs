@@ -2,7 +2,7 @@
 
 use reba_model::{GoRegex, METRIC_NAME, MatchOp, Matcher, RegexError, float::go_quote};
 
-use super::{Fail, MAX_REGEX_SIZE, Parsed, Parser};
+use super::{Fail, Parsed, Parser};
 use crate::syntax::{
     ast::{BinaryOp, Span, VectorSelector},
     token::Token,
@@ -68,7 +68,7 @@ impl Parser<'_> {
         let matcher = Matcher::new(op, name, value)
             .map_err(|error: RegexError| self.error(start.to(value_span), error.to_string()))?;
         self.regex_size = self.regex_size.saturating_add(matcher.regex().map_or(0, GoRegex::size));
-        if self.regex_size > MAX_REGEX_SIZE {
+        if self.regex_size > GoRegex::MAX_TOGETHER {
             return self.fail(start.to(value_span), "regular expressions of the query are too large");
         }
         Ok(matcher)
