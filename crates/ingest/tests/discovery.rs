@@ -19,6 +19,8 @@ mod dns;
 mod docker;
 #[path = "discovery/http.rs"]
 mod http;
+#[path = "discovery/kubernetes.rs"]
+mod kubernetes;
 
 /// The discovery of one job whose section is `yaml`.
 struct Running {

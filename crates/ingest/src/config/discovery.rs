@@ -4,6 +4,8 @@ mod consul;
 mod dns;
 mod docker;
 mod http;
+mod kubernetes;
+mod selector;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -15,6 +17,10 @@ pub(crate) use docker::DockerSdYaml;
 pub use docker::{DockerFilter, DockerSd};
 pub use http::HttpSd;
 pub(crate) use http::HttpSdYaml;
+pub(crate) use kubernetes::KubernetesSdYaml;
+pub use kubernetes::{
+    KubernetesAttach, KubernetesNamespaces, KubernetesRole, KubernetesSd, KubernetesSelector,
+};
 use reba_http::HttpClientConfig;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +70,9 @@ pub struct DiscoveryConfig {
     /// Targets that HTTP servers list.
     #[serde(rename = "http_sd_configs", skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpSd>,
+    /// Targets that are objects of Kubernetes clusters.
+    #[serde(rename = "kubernetes_sd_configs", skip_serializing_if = "Vec::is_empty")]
+    pub kubernetes: Vec<KubernetesSd>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,6 +132,7 @@ pub(crate) struct Sections {
     pub dns_sd_configs: List<DnsSdYaml>,
     pub docker_sd_configs: List<DockerSdYaml>,
     pub http_sd_configs: List<HttpSdYaml>,
+    pub kubernetes_sd_configs: List<KubernetesSdYaml>,
 }
 
 impl Sections {
@@ -134,6 +144,7 @@ impl Sections {
             dns: kind(self.dns_sd_configs, "dns_sd_configs", DnsSdYaml::build)?,
             docker: kind(self.docker_sd_configs, "docker_sd_configs", DockerSdYaml::build)?,
             http: kind(self.http_sd_configs, "http_sd_configs", HttpSdYaml::build)?,
+            kubernetes: kind(self.kubernetes_sd_configs, "kubernetes_sd_configs", KubernetesSdYaml::build)?,
         })
     }
 }
@@ -152,6 +163,9 @@ impl DiscoveryConfig {
         for file in self.files.iter_mut().flat_map(|f| &mut f.files) {
             *file = dir.join(&*file);
         }
+        for file in self.kubernetes.iter_mut().filter_map(|k| k.kubeconfig_file.as_mut()) {
+            *file = dir.join(&*file);
+        }
         self.http_clients_mut().for_each(|http| http.set_directory(dir));
     }
 
@@ -160,13 +174,15 @@ impl DiscoveryConfig {
         let consul = self.consul.iter().map(|c| ("consul_sd_configs", &c.http));
         let docker = self.docker.iter().map(|c| ("docker_sd_configs", &c.http));
         let http = self.http.iter().map(|c| ("http_sd_configs", &c.http));
-        consul.chain(docker).chain(http).collect()
+        let kubernetes = self.kubernetes.iter().map(|c| ("kubernetes_sd_configs", &c.http));
+        consul.chain(docker).chain(http).chain(kubernetes).collect()
     }
 
     fn http_clients_mut(&mut self) -> impl Iterator<Item = &mut HttpClientConfig> {
         let consul = self.consul.iter_mut().map(|c| &mut c.http);
         let docker = self.docker.iter_mut().map(|c| &mut c.http);
-        consul.chain(docker).chain(self.http.iter_mut().map(|c| &mut c.http))
+        let http = self.http.iter_mut().map(|c| &mut c.http);
+        consul.chain(docker).chain(http).chain(self.kubernetes.iter_mut().map(|c| &mut c.http))
     }
 
     /// How many tasks find the targets; each of them tells at least once what it found.
@@ -176,6 +192,7 @@ impl DiscoveryConfig {
             + self.dns.len()
             + self.docker.len()
             + self.http.len()
+            + self.kubernetes.len()
     }
 
     /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
@@ -199,7 +216,7 @@ macro_rules! with_discovery_keys {
             aws_sd_configs azure_sd_configs digitalocean_sd_configs
             dockerswarm_sd_configs ec2_sd_configs ecs_sd_configs elasticache_sd_configs
             eureka_sd_configs gce_sd_configs hetzner_sd_configs ionos_sd_configs
-            kubernetes_sd_configs kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
+            kuma_sd_configs lightsail_sd_configs linode_sd_configs marathon_sd_configs
             msk_sd_configs nerve_sd_configs nomad_sd_configs oci_sd_configs openstack_sd_configs
             outscale_sd_configs ovhcloud_sd_configs puppetdb_sd_configs rds_sd_configs scaleway_sd_configs
             serverset_sd_configs stackit_sd_configs triton_sd_configs uyuni_sd_configs vultr_sd_configs
@@ -216,6 +233,7 @@ macro_rules! with_discovery_keys {
                 dns_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DnsSdYaml>,
                 docker_sd_configs: $crate::config::yaml::List<$crate::config::discovery::DockerSdYaml>,
                 http_sd_configs: $crate::config::yaml::List<$crate::config::discovery::HttpSdYaml>,
+                kubernetes_sd_configs: $crate::config::yaml::List<$crate::config::discovery::KubernetesSdYaml>,
                 $($kind: Option<serde_saphyr::Spanned<serde::de::IgnoredAny>>,)*
             }
         }
@@ -229,6 +247,7 @@ macro_rules! with_discovery_keys {
                     dns_sd_configs: self.dns_sd_configs.take(),
                     docker_sd_configs: self.docker_sd_configs.take(),
                     http_sd_configs: self.http_sd_configs.take(),
+                    kubernetes_sd_configs: self.kubernetes_sd_configs.take(),
                 };
                 sections.build()
             }

@@ -25,7 +25,8 @@ use std::{
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use check::{Diagnostic, Severity, check, check_with};
 pub use discovery::{
-    ConsulSd, DiscoveryConfig, DnsRecordKind, DnsSd, DockerFilter, DockerSd, FileSd, HttpSd, StaticGroup,
+    ConsulSd, DiscoveryConfig, DnsRecordKind, DnsSd, DockerFilter, DockerSd, FileSd, HttpSd,
+    KubernetesAttach, KubernetesNamespaces, KubernetesRole, KubernetesSd, KubernetesSelector, StaticGroup,
 };
 pub use env::{Expanded, expand_env};
 pub use global::{GlobalConfig, Limits, NameEscaping};

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::config::KubernetesRole;
+
 /// What is counted over all sections.
 #[derive(Debug, Default)]
 pub struct DiscoveryMetrics {
@@ -28,6 +30,10 @@ pub struct DiscoveryMetrics {
     pub docker: RefreshMetrics,
     /// Refreshes of lists from HTTP servers.
     pub http: RefreshMetrics,
+    /// Watches of Kubernetes that failed.
+    pub kubernetes_failures: AtomicU64,
+    /// Objects of Kubernetes that came, went and changed, by role.
+    pub(crate) kubernetes_events: [[AtomicU64; 3]; KubernetesRole::ALL.len()],
 }
 
 /// What is counted of a kind of source that is asked again and again.
@@ -41,6 +47,15 @@ pub struct RefreshMetrics {
 }
 
 impl DiscoveryMetrics {
+    /// Objects of Kubernetes by role and by what happened to them, by upstream's names for it.
+    pub fn kubernetes_events(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        KubernetesRole::ALL.into_iter().flat_map(|role| {
+            let counts = &self.kubernetes_events[role as usize];
+            let named = ["add", "delete", "update"].into_iter().zip(counts);
+            named.map(move |(event, n)| (role.name(), event, n.load(Ordering::Relaxed)))
+        })
+    }
+
     /// What is counted of each mechanism, by upstream's names for them.
     pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &RefreshMetrics)> {
         [("dns", &self.dns), ("docker", &self.docker), ("http", &self.http)].into_iter()

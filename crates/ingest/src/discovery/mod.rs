@@ -10,6 +10,7 @@ mod docker;
 pub mod file;
 mod group;
 mod http;
+mod kubernetes;
 mod metrics;
 mod refresh;
 mod remote;
@@ -60,6 +61,27 @@ pub struct DiscoveryOptions {
     pub proxies: ProxyEnv,
     /// The file that says which DNS servers are asked; none means `/etc/resolv.conf`.
     pub resolv_conf: Option<PathBuf>,
+    /// How the Kubernetes cluster is reached in which we run.
+    pub in_cluster: InCluster,
+}
+
+/// What a pod knows of its cluster.
+#[derive(Clone, Debug)]
+pub struct InCluster {
+    /// The URL of the API server.
+    pub server: String,
+    /// The folder with `token`, `ca.crt` and `namespace`.
+    pub folder: PathBuf,
+}
+
+impl Default for InCluster {
+    fn default() -> Self {
+        InCluster {
+            // Every cluster has this name for it, and its certificate too.
+            server: "https://kubernetes.default.svc".to_owned(),
+            folder: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
+        }
+    }
 }
 
 impl TargetGroup {
@@ -128,6 +150,10 @@ pub fn start(
     for section in config.consul.iter().cloned() {
         let metrics = Arc::clone(&board.metrics);
         tokio::spawn(consul::run(section, options.clone(), metrics, board.slot(), cancel.clone()));
+    }
+    for section in config.kubernetes.iter().cloned() {
+        let metrics = Arc::clone(&board.metrics);
+        tokio::spawn(kubernetes::run(section, options.clone(), metrics, board.slot(), cancel.clone()));
     }
     receiver
 }
