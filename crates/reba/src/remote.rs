@@ -1,12 +1,16 @@
 //! What `/metrics` says of remote write, by upstream's names.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use reba_api::prometheus::{MetricsSource, exposition::Page};
-use reba_remote::{RemoteMetrics, RemoteStatus, RemoteWrite};
+use reba_ingest::scrape::ScrapeManager;
+use reba_remote::{MetadataOf, RemoteMetrics, RemoteStatus, RemoteWrite};
 
 /// The figures of all receivers; nothing while there are none.
 pub fn source(remote: &Arc<RemoteWrite>) -> MetricsSource {
@@ -25,6 +29,19 @@ pub fn source(remote: &Arc<RemoteWrite>) -> MetricsSource {
         )
         .value(queue.refused as f64);
         receivers(page, &remote.status());
+    })
+}
+
+/// What the targets of all jobs say of their metric families; where they differ, the last one is believed.
+pub fn metadata(scrape: ScrapeManager) -> MetadataOf {
+    Arc::new(move || {
+        let mut out = BTreeMap::new();
+        for status in scrape.targets().iter().flat_map(|p| &p.active) {
+            for (name, metadata) in status.metadata.iter() {
+                out.insert(name.clone(), metadata.clone());
+            }
+        }
+        out
     })
 }
 
@@ -82,7 +99,7 @@ fn each(page: &mut Page, all: &[RemoteStatus], value: impl Fn(&RemoteStatus) -> 
 /// Name, help, field.
 type Counter = (&'static str, &'static str, fn(&RemoteMetrics) -> &AtomicU64);
 
-const COUNTERS: [Counter; 10] = [
+const COUNTERS: [Counter; 13] = [
     ("samples_total", "Floats sent, each attempt.", |m| &m.samples_total),
     ("samples_failed_total", "Floats refused for good.", |m| &m.samples_failed_total),
     ("samples_retried_total", "Floats sent again.", |m| &m.samples_retried_total),
@@ -92,6 +109,9 @@ const COUNTERS: [Counter; 10] = [
     ("exemplars_total", "Exemplars sent, each attempt.", |m| &m.exemplars_total),
     ("exemplars_failed_total", "Exemplars refused for good.", |m| &m.exemplars_failed_total),
     ("exemplars_retried_total", "Exemplars sent again.", |m| &m.exemplars_retried_total),
+    ("metadata_total", "Entries of metadata sent.", |m| &m.metadata_total),
+    ("metadata_failed_total", "Entries of metadata that did not arrive.", |m| &m.metadata_failed_total),
+    ("metadata_bytes_total", "Bytes of metadata sent, compressed.", |m| &m.metadata_bytes_total),
     ("bytes_total", "Bytes sent, compressed, each attempt.", |m| &m.bytes_total),
 ];
 

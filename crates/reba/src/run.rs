@@ -242,6 +242,7 @@ impl Assembly {
                 clock: Arc::new(now_ns),
             },
         );
+        remote.set_metadata(remote::metadata(scrape.clone()));
         let (alerts, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
         let rules = RuleManager::new(
             Parts {

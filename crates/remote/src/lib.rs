@@ -10,6 +10,7 @@
 //! `docs/adr/0009-remote-write-queue.md` says why it is not the store's own log.
 
 mod follow;
+mod metadata;
 mod metrics;
 mod position;
 mod queue;
@@ -21,7 +22,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -43,6 +44,7 @@ use self::{
     sender::Shipping,
 };
 pub use self::{
+    metadata::MetadataOf,
     metrics::RemoteMetrics,
     queue::{LabelsOf, QueueLimits},
 };
@@ -110,7 +112,7 @@ struct Running {
     status: RemoteStatus,
     external: Labels,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// All receivers.
@@ -118,6 +120,7 @@ pub struct RemoteWrite {
     options: RemoteWriteOptions,
     queue: Arc<ArcSwapOption<Queue>>,
     running: Mutex<Vec<Running>>,
+    metadata: OnceLock<MetadataOf>,
 }
 
 impl fmt::Debug for RemoteWrite {
@@ -129,7 +132,13 @@ impl fmt::Debug for RemoteWrite {
 impl RemoteWrite {
     /// No receivers yet.
     pub fn new(options: RemoteWriteOptions) -> Self {
-        RemoteWrite { options, queue: Arc::default(), running: Mutex::default() }
+        RemoteWrite { options, queue: Arc::default(), running: Mutex::default(), metadata: OnceLock::new() }
+    }
+
+    /// Where metadata comes from; without it, none is sent. Receivers that run already go without.
+    pub fn set_metadata(&self, source: MetadataOf) {
+        // The first one stays.
+        let _ = self.metadata.set(source);
     }
 
     /// An appender to `store` which also queues what the store takes, while there are receivers.
@@ -188,7 +197,7 @@ impl RemoteWrite {
             for (config, client) in configs.iter().zip(clients) {
                 match kept.iter().position(|r| r.status.config == *config) {
                     Some(i) => now.push(kept.swap_remove(i)),
-                    None => match start(queue, config, client, external) {
+                    None => match start(queue, config, client, external, self.metadata.get()) {
                         Ok(running) => now.push(running),
                         Err(e) => result = Err(e.into()),
                     },
@@ -261,7 +270,9 @@ async fn stop(running: Vec<Running>) {
     }
     for r in running {
         // A task that panicked has said so.
-        let _ = r.task.await;
+        for task in r.tasks {
+            let _ = task.await;
+        }
     }
 }
 
@@ -315,6 +326,7 @@ fn start(
     config: &RemoteWriteConfig,
     client: Client,
     external: &Labels,
+    metadata: Option<&MetadataOf>,
 ) -> Result<Running, DiskError> {
     let name = name_of(config);
     let file = position_name(&name);
@@ -325,14 +337,17 @@ fn start(
     let follower = Follower::new(queue.dir.clone(), window.start, prepare(config, external))?;
     let metrics = Arc::new(RemoteMetrics::default());
     let stop = CancellationToken::new();
+    let sender = Sender {
+        client,
+        config: config.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+        stop: stop.clone(),
+    };
+    let source = metadata.filter(|_| config.metadata_config.send && !sender.is_v2());
+    let about = source.map(|source| tokio::spawn(metadata::run(sender.clone(), Arc::clone(source))));
     let shipping = Shipping {
-        sender: Sender {
-            client,
-            config: config.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
-            stop: stop.clone(),
-        },
+        sender,
         queue: Arc::clone(queue),
         follower: Some(follower),
         positions: queue.dir.clone(),
@@ -340,10 +355,10 @@ fn start(
         shards: window.shards,
     };
     let unfinished = (window.start < window.end).then_some(window.end);
-    let task = tokio::spawn(shipping.run(unfinished));
+    let tasks = [tokio::spawn(shipping.run(unfinished))].into_iter().chain(about).collect();
     let url = config.url.to_string();
     let status = RemoteStatus { name, url, metrics, config: config.clone() };
-    Ok(Running { status, external: external.clone(), stop, task })
+    Ok(Running { status, external: external.clone(), stop, tasks })
 }
 
 fn least_shards(config: &RemoteWriteConfig) -> usize {

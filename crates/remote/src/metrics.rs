@@ -39,6 +39,12 @@ pub struct RemoteMetrics {
     pub requests: AtomicU64,
     /// Microseconds that they took.
     pub request_micros: AtomicU64,
+    /// Entries of metadata in requests.
+    pub metadata_total: AtomicU64,
+    /// Entries of metadata that did not arrive.
+    pub metadata_failed_total: AtomicU64,
+    /// Bytes of bodies of metadata, compressed.
+    pub metadata_bytes_total: AtomicU64,
     /// Unix milliseconds of the newest sample that arrived; 0: none yet.
     pub highest_sent_ms: AtomicI64,
 }

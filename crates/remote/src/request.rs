@@ -38,6 +38,7 @@ const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What sends requests to one receiver.
+#[derive(Clone)]
 pub(crate) struct Sender {
     pub(crate) client: Client,
     pub(crate) config: RemoteWriteConfig,
@@ -80,7 +81,7 @@ impl Sender {
         Ok(Body { bytes: bytes.into(), counts, newest })
     }
 
-    fn is_v2(&self) -> bool {
+    pub(crate) fn is_v2(&self) -> bool {
         self.config.protobuf_message == V2
     }
 
@@ -128,6 +129,18 @@ impl Sender {
             }
         }
         false
+    }
+
+    /// Sends metadata, once.
+    pub(crate) async fn send_metadata(&self, bytes: Vec<u8>, entries: u64) {
+        let m = &self.metrics;
+        m.metadata_total.fetch_add(entries, Ordering::Relaxed);
+        m.metadata_bytes_total.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let body = Body { bytes: bytes.into(), counts: Counts::default(), newest: 0 };
+        if let Some(Outcome::Refused(_, reason) | Outcome::Later(_, reason)) = self.attempt(&body, 0).await {
+            m.metadata_failed_total.fetch_add(entries, Ordering::Relaxed);
+            tracing::warn!(url = %self.config.url, entries, reason, "metadata could not be sent");
+        }
     }
 
     /// One attempt; `None` if the sender was stopped and the attempt did not end soon after.

@@ -433,6 +433,24 @@ async fn the_address_may_say_who_we_are_and_metrics_do_not_repeat_the_password()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_sent_in_turn_and_its_failure_holds_up_nothing() {
+    let (receiver, address) = receiver(Box::new(|n| (n == 0).then(|| status(500)))).await;
+    let source = source();
+    source.remote.set_metadata(Arc::new(|| {
+        let what = reba_model::Metadata { help: "Help.".to_owned(), ..reba_model::Metadata::default() };
+        (0..5).map(|i| (format!("m{i}"), what.clone())).collect()
+    }));
+    let more = "  metadata_config: {send_interval: 30ms, max_samples_per_send: 2}\n";
+    source.remote.apply(&to(address, more), &Labels::empty()).await.unwrap();
+    let metrics = Arc::clone(&source.remote.status()[0].metrics);
+    until("two turns", || metrics.metadata_total.load(Ordering::Relaxed) >= 10).await;
+    assert_eq!(metrics.metadata_failed_total.load(Ordering::Relaxed), 2);
+    source.write(2, 0..3);
+    arrives(&receiver.store, 2, 0..3).await;
+    source.remote.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_sent_by_many_shards_and_series_stay_in_order() {
     let (receiver, address) = receiver(Box::new(|n| if n < 40 { Some(status(503)) } else { None })).await;
     let source = source();

@@ -1,7 +1,8 @@
 //! Building requests: for senders, and for tests of the receiver.
 
-use reba_model::{CounterResetHint, Exemplar, Histogram, Labels, Sample, Span};
+use reba_model::{CounterResetHint, Exemplar, Histogram, Labels, Metadata, Sample, Span};
 
+use super::encode_v2::metric_type;
 use crate::wire::{put_bytes_field, put_double_field, put_varint_field};
 
 /// A `WriteRequest` of version 1.0 that grows series by series.
@@ -69,6 +70,17 @@ impl WriteRequest {
     /// Ends the series.
     pub fn end_series(&mut self) -> &mut Self {
         put_bytes_field(1, &self.series, &mut self.message);
+        self
+    }
+
+    /// Says what a metric family is. It belongs to no series.
+    pub fn metadata(&mut self, family: &str, m: &Metadata) -> &mut Self {
+        self.part.clear();
+        put_varint_field(1, metric_type(m.kind), &mut self.part);
+        put_bytes_field(2, family.as_bytes(), &mut self.part);
+        put_bytes_field(4, m.help.as_bytes(), &mut self.part);
+        put_bytes_field(5, m.unit.as_bytes(), &mut self.part);
+        put_bytes_field(3, &self.part, &mut self.message);
         self
     }
 

@@ -164,6 +164,21 @@ fn a_series_that_the_store_dropped_is_asked_for_again() {
 }
 
 #[test]
+fn metadata_says_what_a_family_is() {
+    let mut r = WriteRequest::new();
+    let kind = reba_model::MetricType::Counter;
+    r.metadata("a_total", &reba_model::Metadata { kind, help: "Help.".to_owned(), unit: "s".to_owned() });
+    let entry = crate::wire::Fields::new(r.message()).next().unwrap().unwrap();
+    assert_eq!(entry.number, 3);
+    let fields: Vec<_> = crate::wire::Fields::new(entry.bytes().unwrap()).map(Result::unwrap).collect();
+    assert_eq!(fields[0].varint(), Ok(1));
+    let texts: Vec<_> = fields[1..].iter().map(|f| (f.number, f.string().unwrap())).collect();
+    assert_eq!(texts, [(2, "a_total"), (4, "Help."), (5, "s")]);
+    let (_, receiver) = receiver();
+    assert_eq!(receiver.handle_v1(&r.body().unwrap(), 0), Ok(Written::default()));
+}
+
+#[test]
 fn old_exemplars_hold_up_no_samples() {
     let (store, receiver) = receiver();
     let e = Exemplar { labels: Labels::from_pairs([("trace_id", "ab")]), value: 0.5, t: 7 };
