@@ -1,5 +1,5 @@
 //! Discovery against servers that behave and servers that do not.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +21,8 @@ mod docker;
 mod http;
 #[path = "discovery/kubernetes.rs"]
 mod kubernetes;
+#[path = "discovery/peer.rs"]
+mod peer;
 
 /// The discovery of one job whose section is `yaml`.
 struct Running {

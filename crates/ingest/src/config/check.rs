@@ -137,7 +137,10 @@ impl Findings<'_> {
         for (kind, http) in config.http_clients() {
             for (key, file) in http.files().into_iter().filter(|(_, f)| !f.is_file()) {
                 let text = format!("{of}: {kind}: {key}: {:?} does not exist", file.display().to_string());
-                self.add(Severity::Warning, &text);
+                // promtool asks for the client's certificate only here.
+                let asked = kind == "kubernetes_sd_configs"
+                    && matches!(key, "tls_config.cert_file" | "tls_config.key_file");
+                self.add(if asked { Severity::Error } else { Severity::Warning }, &text);
             }
         }
         for pattern in config.files.iter().flat_map(|f| &f.files) {
