@@ -25,6 +25,8 @@ struct State_ {
     events: Vec<(&'static str, Value)>,
     /// Watches from before this version are told that it is too old.
     oldest: usize,
+    /// Whether watches end and nothing is answered any more.
+    broken: bool,
     asked: Vec<String>,
     tokens: Vec<String>,
 }
@@ -75,6 +77,9 @@ async fn answer(State(c): State<Cluster>, uri: Uri, Query(query): Params, header
     state.asked.push(uri.to_string());
     let token = headers.get("authorization").map_or("", |v| v.to_str().unwrap());
     state.tokens.push(token.to_owned());
+    if state.broken {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     if query.contains_key("watch") {
         let from: usize = query["resourceVersion"].parse().unwrap();
         let oldest = state.oldest;
@@ -97,11 +102,21 @@ fn follow(c: Cluster, path: String, from: usize, oldest: usize) -> Response {
         let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410}});
         return format!("{gone}\n").into_response();
     }
-    let body = stream::unfold((c, path, from), |(c, path, at)| async move {
+    // Every line comes in two pieces.
+    let body = stream::unfold((c, path, from, String::new()), |(c, path, at, rest)| async move {
+        if !rest.is_empty() {
+            return Some((Ok::<_, std::io::Error>(rest), (c, path, at, String::new())));
+        }
         c.version.subscribe().wait_for(|v| *v > at).await.ok()?;
-        let (event_path, event) = c.state.lock().unwrap().events[at].clone();
-        let line = if event_path == path { format!("{event}\n") } else { String::new() };
-        Some((Ok::<_, std::io::Error>(line), (c, path, at + 1)))
+        let state = c.state.lock().unwrap();
+        if state.broken {
+            return None;
+        }
+        let (event_path, event) = state.events[at].clone();
+        drop(state);
+        let mut line = if event_path == path { format!("{event}\n") } else { String::new() };
+        let rest = line.split_off(line.len() / 2);
+        Some((Ok(line), (c, path, at + 1, rest)))
     });
     Body::from_stream(body).into_response()
 }
@@ -253,6 +268,22 @@ async fn a_watch_that_is_too_old_lists_again() {
     assert_eq!(targets[0].value("instance"), "n1");
     cluster.put(NODES, node("n2"));
     running.until(|t| t.len() == 2).await;
+}
+
+#[tokio::test]
+async fn the_last_good_targets_stay_while_the_api_server_is_away() {
+    let (cluster, port) = Cluster::start().await;
+    cluster.put(NODES, node("n1"));
+    let mut running = Running::start(&section(port, "role: node"));
+    let targets = running.until(|t| !t.is_empty()).await;
+    cluster.state.lock().unwrap().broken = true;
+    // Wakes the watch, which ends.
+    cluster.put(SERVICES, service());
+    eventually(|| running.metrics.kubernetes_failures.load(Ordering::Relaxed) > 1).await;
+    assert_eq!(running.now(), targets);
+    cluster.state.lock().unwrap().broken = false;
+    cluster.event("DELETED", NODES, node("n1"));
+    running.until(<[_]>::is_empty).await;
 }
 
 #[tokio::test]
