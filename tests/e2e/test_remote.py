@@ -1,11 +1,12 @@
 """Remote read and remote write between Reba and Debian's Prometheus."""
 
 import http.server
+import subprocess
 import threading
 import time
 import unittest
 
-from harness import Scratch, wait_until
+from harness import PEERS, Scratch, wait_until
 from test_api import CONFIG, Page
 
 
@@ -95,6 +96,8 @@ class RemoteWrite(unittest.TestCase):
             text = self.same_samples(reba, peer, begun)
             for name in ["samples_total", "shards", "queue_highest_sent_timestamp_seconds", "bytes_total"]:
                 self.assertIn("prometheus_remote_storage_" + name + '{remote_name="peer"', text)
+            done = subprocess.run([PEERS / "promtool", "check", "metrics"], input=text.encode(), capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stderr.decode()[:2000])
 
 
 if __name__ == "__main__":
