@@ -5,3 +5,4 @@
 
 pub mod prometheus;
 pub mod server;
+pub mod web;

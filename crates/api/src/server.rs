@@ -16,7 +16,10 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use thiserror::Error;
@@ -25,8 +28,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use crate::web::Web;
 
 /// Connections that one listener serves at once (upstream's `--web.max-connections`); the next ones wait.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -57,6 +63,7 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     stall: Duration,
+    web: Option<Arc<Web>>,
 }
 
 impl Listener {
@@ -65,7 +72,7 @@ impl Listener {
         let fail = |source| BindError { role, address, source };
         let socket = TcpListener::bind(address).await.map_err(fail)?;
         let address = socket.local_addr().map_err(fail)?;
-        Ok(Listener { role, socket, address, stall: STALL })
+        Ok(Listener { role, socket, address, stall: STALL, web: None })
     }
 
     /// Lets connections stand still for at least `silence`, if that is longer than five minutes: the longest that a request
@@ -73,6 +80,12 @@ impl Listener {
     #[must_use]
     pub fn with_silence(self, silence: Duration) -> Self {
         Listener { stall: STALL.max(silence), ..self }
+    }
+
+    /// Serves as a web configuration says: with TLS, for its users only, with its headers.
+    #[must_use]
+    pub fn with_web(self, web: Option<Arc<Web>>) -> Self {
+        Listener { web, ..self }
     }
 
     /// Where the socket listens (with the port that the system chose, if 0 was asked for).
@@ -84,6 +97,10 @@ impl Listener {
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
+        let router = match &self.web {
+            Some(web) => Arc::clone(web).protect(router),
+            None => router,
+        };
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -98,28 +115,44 @@ impl Listener {
                     continue;
                 }
             };
-            let service = TowerToHyperService::new(
-                router.clone().map_request(|r: hyper::Request<Incoming>| r.map(axum::body::Body::new)),
-            );
-            let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
             let moved = Arc::new(AtomicU64::new(0));
             let stream = Counted { stream, moved: Arc::clone(&moved) };
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            let watched = graceful.watch(connection);
-            let stall = self.stall;
+            let (router, watcher, stall) = (router.clone(), graceful.watcher(), self.stall);
+            let tls = self.web.as_ref().and_then(|web| web.tls());
             tokio::spawn(async move {
-                tokio::select! {
-                    // A client that breaks off or talks nonsense is its own business.
-                    _ = watched => {}
-                    () = stands_still(&moved, HEADER_TIMEOUT, stall) => {}
+                match tls {
+                    None => talk(stream, router, watcher, &moved, stall).await,
+                    Some(config) => {
+                        let handshake = TlsAcceptor::from(config).accept(stream);
+                        if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, handshake).await {
+                            talk(stream, router, watcher, &moved, stall).await;
+                        }
+                    }
                 }
                 drop(slot);
             });
         }
         drop(self.socket);
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    }
+}
+
+/// Answers the requests of one connection until it ends or stands still.
+async fn talk<S>(stream: S, router: Router, watcher: Watcher, moved: &AtomicU64, stall: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(
+        router.map_request(|r: hyper::Request<Incoming>| r.map(axum::body::Body::new)),
+    );
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    tokio::select! {
+        // A client that breaks off or talks nonsense is its own business.
+        _ = watcher.watch(connection) => {}
+        () = stands_still(moved, HEADER_TIMEOUT, stall) => {}
     }
 }
 

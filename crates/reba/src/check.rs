@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Result;
+use reba_api::web::Web;
 use reba_http::ProxyEnv;
 use reba_ingest::config::{self, Config, Severity, expand_env};
 use reba_rules::{FileOptions, RuleFile, describe_duplicates};
@@ -42,8 +43,12 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
             }
         }
     }
-    if let Err(e) = Settings::read(&folder.reba) {
-        findings.push(Finding::error(format!("{e:#}")));
+    match Settings::read(&folder.reba) {
+        Err(e) => findings.push(Finding::error(format!("{e:#}"))),
+        Ok(settings) => {
+            let web = settings.web_config_file.as_deref().map(Web::load);
+            findings.extend(web.and_then(Result::err).map(Finding::error));
+        }
     }
     let ok = findings.iter().all(|f| !f.error);
     Ok((print(&findings, &notes, ok, format), ok))

@@ -21,6 +21,7 @@ use reba_api::{
         starting::{self, Later},
     },
     server::Listener,
+    web::Web,
 };
 use reba_http::ProxyEnv;
 use reba_ingest::{
@@ -88,6 +89,7 @@ pub struct Configured {
     settings: Settings,
     loaded: Loaded,
     address: SocketAddr,
+    web: Option<Arc<Web>>,
 }
 
 /// Reads the configuration. `port_shift` is added to the ports of the simulated fleet's targets.
@@ -96,16 +98,21 @@ pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
     let settings = Settings::read(&folder.reba)?;
     let loaded = load(&folder, port_shift)?;
     let address = address(args, &settings, Role::Prometheus)?;
-    Ok(Configured { folder, settings, loaded, address })
+    let web = settings.web_config_file.as_deref().map(Web::load).transpose()?.map(Arc::new);
+    Ok(Configured { folder, settings, loaded, address, web })
 }
 
 /// Starts everything; data is kept below `data`.
 pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
-    let Configured { folder, settings, loaded, address } = configured;
+    let Configured { folder, mut settings, loaded, address, web } = configured;
     // Sockets first: a port that is taken should be said before minutes of replay, not after.
     let silence = Duration::from_millis(settings.query_timeout_ms.unsigned_abs()) + SILENCE_BEYOND_QUERIES;
     let listener = Listener::bind(Role::Prometheus.name(), address).await?.with_silence(silence);
+    let listener = listener.with_web(web.clone());
     let address = listener.address();
+    if web.as_ref().is_some_and(|web| web.tls().is_some()) {
+        settings.external_url.get_or_insert_with(|| default_url(address).replacen("http", "https", 1));
+    }
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
     serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later)), stop.clone()));
@@ -146,7 +153,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
     // Nobody else sets it.
     let _ = later.set(prometheus::router(api));
     tracing::info!(role = Role::Prometheus.name(), %address, "listening");
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && !web.is_some_and(|web| web.authenticates()) {
         tracing::warn!(%address, "listening beyond this host without authentication");
     }
     Ok(Running {
@@ -336,6 +343,7 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
         ("web.enable-lifecycle", "true".to_owned()),
         ("web.enable-remote-write-receiver", "true".to_owned()),
         ("web.enable-admin-api", settings.admin_api.to_string()),
+        ("web.config.file", settings.web_config_file.as_ref().map_or(String::new(), |p| p.display().to_string())),
         ("web.cors.origin", settings.cors_origin.clone()),
         ("storage.tsdb.retention.time", retention_time),
         ("storage.tsdb.retention.size", retention_size),

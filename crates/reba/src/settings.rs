@@ -1,6 +1,10 @@
 //! `reba.yml`: what upstream has no place for. Every key has a default; without the file all works.
 
-use std::{fs, io, net::SocketAddr, path::Path};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use reba_ingest::config::ByteSize;
@@ -49,6 +53,7 @@ struct RawWeb {
     external_url: Option<String>,
     cors_origin: Option<String>,
     admin_api: bool,
+    config_file: Option<PathBuf>,
 }
 
 /// The settings in force.
@@ -82,6 +87,8 @@ pub struct Settings {
     pub cors_origin: String,
     /// `web.admin_api`: whether series may be deleted, and the store copied, over HTTP (no).
     pub admin_api: bool,
+    /// `web.config_file`: TLS, users and headers in upstream's web configuration file, by default none.
+    pub web_config_file: Option<PathBuf>,
 }
 
 /// Most queries at a time: their threads are started with the engine.
@@ -95,7 +102,11 @@ impl Settings {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(e).with_context(|| path.display().to_string()),
         };
-        Self::parse(&text).with_context(|| path.display().to_string())
+        let mut settings = Self::parse(&text).with_context(|| path.display().to_string())?;
+        if let (Some(file), Some(folder)) = (&mut settings.web_config_file, path.parent()) {
+            *file = folder.join(&*file);
+        }
+        Ok(settings)
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -118,6 +129,7 @@ impl Settings {
             listen_prometheus: raw.listen.prometheus,
             external_url: raw.web.external_url,
             admin_api: raw.web.admin_api,
+            web_config_file: raw.web.config_file,
             cors_origin: raw
                 .web
                 .cors_origin
