@@ -285,6 +285,21 @@ class HostileClients(unittest.TestCase):
         self.assertEqual(self.write(snappy(series(odd, [(t, 1)])))[0], 204)
         self.assertEqual(self.reba.query('{"o\\"dd\\n\\x00😀"}'), {tuple(sorted(odd)): 1})
 
+    def test_short_messages_that_ask_for_much_are_refused(self):
+        v2 = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
+        symbols = b"".join(field(4, s) for s in (b"", b"__name__", b"m", b"a", b"x" * (1 << 19)))
+        of = lambda refs: field(5, field(1, bytes(refs)) + field(2, b"\x09" + bytes(8) + b"\x10" + varint(now_ms())))
+        for name, reason, message in [
+            ("many labels", "labels in one series", of([3, 4] * 1_000_000)), ("many series", "labels of the request", of([1, 4]) * 20_000),
+        ]:
+            with self.subTest(name):
+                status, text = self.write(snappy(symbols + message), **v2)
+                self.assertEqual(status, 400)
+                self.assertIn(reason, text)
+        matchers = b"".join(field(3, b"\x08\x02" + field(2, b"a") + field(3, b"\\pL{40}%d" % i)) for i in range(5000))
+        status, _, answer = self.reba.raw("/api/v1/read", data=snappy(field(1, matchers)), headers=PROTOBUF)
+        self.assertEqual((status, answer), (400, b"regular expressions are too large\n"))
+
     def test_pages_from_elsewhere_change_nothing(self):
         for origin in ["http://evil.example", "null", "http://localhost.evil.example", "https://127.0.0.1.evil.example"]:
             for path in ["/-/reload", "/-/quit", "/api/v1/write", "/api/v1/status/active_queries/1/kill",
