@@ -198,6 +198,33 @@ class Transfer(unittest.TestCase):
         code, _, err = reba("import", "prometheus", str(self.scratch.sub("empty")), "--data", data)
         self.assertEqual((code, "no blocks" in err), (1, True), err)
 
+    def test_damaged_blocks_are_refused_or_read_but_never_crash(self):
+        end = int(time.time()) // 60 * 60
+        blocks = self.scratch.sub("blocks")
+        source = self.scratch.write("in.om", f"a 1 {end - 60}\na 2.5 {end - 45}\na 7 {end - 30}\n# EOF\n")
+        self.assertEqual(promtool("tsdb", "create-blocks-from", "openmetrics", str(source), str(blocks))[0], 0)
+        files = [p for p in sorted(blocks.rglob("*")) if p.is_file() and p.name in ("index", "000001", "tombstones")]
+        self.assertEqual(len(files), 3)
+        refused = 0
+        for path in files:
+            whole = path.read_bytes()
+            for i in range(12):
+                at = len(whole) * i // 12
+                damaged = whole[:at] if i % 3 == 2 else whole[:at] + bytes([whole[at] ^ 1 << i % 8]) + whole[at + 1:]
+                path.write_bytes(damaged)
+                data = str(self.scratch.sub(f"d-{path.name}-{i}"))
+                code, _, err = reba("import", "prometheus", str(blocks), "--data", data)
+                self.assertIn(code, (0, 1), err)
+                self.assertNotIn("panicked", err)
+                if code == 1:
+                    refused += 1
+                    self.assertIn(str(blocks), err)
+                else:
+                    # What is read in spite of it is right: the damage was where nothing is said.
+                    self.assertEqual(reba("export", "--data", data)[1].count("\na ") + 1, 3, (path, i))
+            path.write_bytes(whole)
+        self.assertGreater(refused, 20)
+
     def test_a_store_in_use_is_left_alone(self):
         running = self.scratch.reba(config=self.config)
         code, _, err = reba("export", "--data", str(self.scratch.folder / "reba-data"))

@@ -36,8 +36,21 @@ impl Tsdb {
             }
             series.push(pending);
         }
+        let written = self.write_imported(&mut series, &spans);
+        if written.is_err()
+            && let Err(error) = self.blocks.dir.remove_unfinished()
+        {
+            tracing::warn!(%error, "an unfinished block could not be removed");
+        }
+        written
+    }
+
+    /// One block for each span; returns how many samples were written.
+    fn write_imported(&self, series: &mut [Pending], spans: &BTreeSet<i64>) -> Result<u64, TsdbError> {
+        let range = self.config.block_range_ms;
         let mut written = 0;
         for start in spans {
+            let start = *start;
             let meta = BlockMeta {
                 version: 1,
                 number: self.blocks.next_number(),
@@ -49,7 +62,7 @@ impl Tsdb {
             };
             let mut writer = BlockWriter::new(&self.blocks.dir, meta, Packing::Repack)?;
             let mut columns = SampleColumns::default();
-            for one in &mut series {
+            for one in series.iter_mut() {
                 one.take_before(start + range, &mut columns);
                 writer.encode(&columns)?;
                 writer.end_series(&one.labels);

@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use common::*;
-use reba_disk::FaultFs;
+use reba_disk::{Fault, FaultFs, FaultKind, FaultOp};
 use reba_model::{Labels, SampleColumns};
 use reba_tsdb::{ImportBatch, TsdbConfig, TsdbError};
 
@@ -131,4 +131,22 @@ fn absurd_times_are_refused_before_anything_is_written() {
         assert!(matches!(refused, Err(TsdbError::Refused { .. })), "{refused:?}");
     }
     assert!(dump(&db).is_empty());
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_there_and_nothing_half_done() {
+    let fs = FaultFs::new();
+    let db = open(&fs, TsdbConfig::unbounded());
+    db.import(one(series(0), &[(T0 - 10 * HOUR, 1.0)])).unwrap();
+    let want = dump(&db);
+    fs.inject(Fault { op: FaultOp::Write, after: 1, kind: FaultKind::Enospc, forever: true });
+    let samples: Samples = (0..2000).map(|i| (T0 - 5 * HOUR + i, i as f64)).collect();
+    assert!(matches!(db.import(one(series(1), &samples)), Err(TsdbError::Disk(e)) if e.is_full()));
+    assert_eq!(dump(&db), want);
+    fs.heal();
+    let names: Vec<String> =
+        env(&fs).fs.list(Path::new("/data/blocks")).unwrap().into_iter().map(|e| e.name).collect();
+    assert!(names.iter().all(|n| !n.contains(".tmp")), "{names:?}");
+    assert_eq!(db.import(one(series(1), &samples)).unwrap(), 2000);
+    assert_eq!(dump(&db).len(), 2);
 }
