@@ -63,9 +63,14 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 async fn dispatch(cli: Cli) -> Result<ExitCode> {
+    if matches!(cli.command, Command::Run(_) | Command::Demo(DemoArgs { command: None, .. }))
+        && let Err(e) = logging::init(&cli.log, cli.log_format)
+    {
+        eprintln!("reba: {e:#}");
+        return Ok(WRONG_CONFIGURATION.into());
+    }
     match cli.command {
         Command::Run(args) => {
-            logging::init(&cli.log, cli.log_format)?;
             let hangup = signal(SignalKind::hangup())?;
             let Some(configured) = configure(&args, 0) else { return Ok(WRONG_CONFIGURATION.into()) };
             until_stopped(run::start(configured, &args.data).await?, hangup).await
@@ -75,7 +80,6 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => {
-            logging::init(&cli.log, cli.log_format)?;
             let hangup = signal(SignalKind::hangup())?;
             let (data, offset) = (&args.run.data, args.run.port_offset);
             let Some(configured) = configure(&args.run, offset) else {

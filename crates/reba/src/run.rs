@@ -343,7 +343,10 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
         ("web.enable-lifecycle", "true".to_owned()),
         ("web.enable-remote-write-receiver", "true".to_owned()),
         ("web.enable-admin-api", settings.admin_api.to_string()),
-        ("web.config.file", settings.web_config_file.as_ref().map_or(String::new(), |p| p.display().to_string())),
+        (
+            "web.config.file",
+            settings.web_config_file.as_ref().map_or(String::new(), |p| p.display().to_string()),
+        ),
         ("web.cors.origin", settings.cors_origin.clone()),
         ("storage.tsdb.retention.time", retention_time),
         ("storage.tsdb.retention.size", retention_size),

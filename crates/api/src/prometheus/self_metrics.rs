@@ -230,7 +230,10 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
         .value(get(&d.http.failures));
     page.counter("prometheus_sd_kubernetes_failures_total", "Watches of Kubernetes that failed.")
         .value(get(&d.kubernetes_failures));
-    page.counter("prometheus_sd_kubernetes_events_total", "Objects of Kubernetes that came, went or changed.");
+    page.counter(
+        "prometheus_sd_kubernetes_events_total",
+        "Objects of Kubernetes that came, went or changed.",
+    );
     for (role, event, n) in d.kubernetes_events() {
         page.with(&[("role", &role), ("event", &event)], n as f64);
     }
