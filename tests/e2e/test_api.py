@@ -172,6 +172,17 @@ class Api(unittest.TestCase):
                                         headers={"Content-Type": "application/x-www-form-urlencoded"})
         self.assertEqual((status, json.loads(body)["data"]["result"]), (200, [0, "2"]))
 
+    def test_addresses_pasted_from_upstreams_documentation_work(self):
+        # `curl -g` sends braces and quotes as they stand.
+        import http.client
+        for program in (self.reba, self.upstream):
+            connection = http.client.HTTPConnection(program.base.removeprefix("http://"))
+            for _ in range(2):
+                connection.request("GET", '/api/v1/series?match[]=up{job="page"}')
+                answer = connection.getresponse()
+                self.assertEqual((answer.status, len(json.loads(answer.read())["data"])), (200, 1))
+            connection.close()
+
     def test_plain_routes(self):
         for path, code, text in [("/-/healthy", 200, b"Prometheus Server is Healthy.\n"),
                                  ("/-/ready", 200, b"Prometheus Server is Ready.\n"),

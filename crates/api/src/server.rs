@@ -116,7 +116,7 @@ impl Listener {
                 }
             };
             let moved = Arc::new(AtomicU64::new(0));
-            let stream = Counted { stream, moved: Arc::clone(&moved) };
+            let stream = Counted { stream, moved: Arc::clone(&moved), line: RequestLine::default() };
             let (router, watcher, stall) = (router.clone(), graceful.watcher(), self.stall);
             let tls = self.web.as_ref().and_then(|web| web.tls());
             tokio::spawn(async move {
@@ -184,6 +184,7 @@ async fn stands_still(moved: &AtomicU64, first: Duration, stall: Duration) {
 struct Counted {
     stream: TcpStream,
     moved: Arc<AtomicU64>,
+    line: RequestLine,
 }
 
 impl Counted {
@@ -200,9 +201,45 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.count(&result);
+        self.line.admit_quotes(&mut buf.filled_mut()[before..]);
         result
+    }
+}
+
+/// Where in a request line the last piece of a connection ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum RequestLine {
+    /// In none.
+    #[default]
+    Outside,
+    /// Before its query.
+    Path,
+    /// In its query.
+    Query,
+}
+
+impl RequestLine {
+    /// Turns bare double quotes into single ones in the query of a request line that a piece begins with or goes on with.
+    ///
+    /// People paste `curl -g '…/api/v1/series?match[]=up{job="x"}'` from upstream's documentation. Go's server takes the quotes;
+    /// hyper refuses the whole request. Both kinds of quotes mean the same to the query languages, and nothing that follows
+    /// moves. Only in requests without a body, so that no body is touched.
+    fn admit_quotes(&mut self, piece: &mut [u8]) {
+        if *self == RequestLine::Outside && (piece.starts_with(b"GET /") || piece.starts_with(b"HEAD /")) {
+            *self = RequestLine::Path;
+        }
+        for b in piece {
+            match (*self, *b) {
+                (RequestLine::Outside, _) => return,
+                (_, b'\n') => *self = RequestLine::Outside,
+                (RequestLine::Path, b'?') => *self = RequestLine::Query,
+                (RequestLine::Query, b'"') => *b = b'\'',
+                _ => {}
+            }
+        }
     }
 }
 
@@ -239,6 +276,28 @@ impl AsyncWrite for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bare_quotes_are_turned_in_the_query_of_a_request_line_and_nowhere_else() {
+        let turned = |text: &str| {
+            // However the network cuts it.
+            let mut bytes = text.as_bytes().to_vec();
+            let mut line = RequestLine::default();
+            bytes.chunks_mut(7).for_each(|piece| line.admit_quotes(piece));
+            String::from_utf8(bytes).unwrap()
+        };
+        for (sent, seen) in [
+            (
+                "GET /q?x=\"a\" HTTP/1.1\r\nif-match: \"e\"\r\n",
+                "GET /q?x='a' HTTP/1.1\r\nif-match: \"e\"\r\n",
+            ),
+            ("GET /\"q\" HTTP/1.1\r\n", "GET /\"q\" HTTP/1.1\r\n"),
+            ("POST /q?x=\"a\" HTTP/1.1\r\n", "POST /q?x=\"a\" HTTP/1.1\r\n"),
+            ("body ? \"a\"", "body ? \"a\""),
+        ] {
+            assert_eq!(turned(sent), seen);
+        }
+    }
 
     #[tokio::test]
     async fn a_connection_that_stands_still_is_noticed_and_one_that_moves_is_not() {
