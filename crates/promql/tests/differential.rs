@@ -1,6 +1,6 @@
 //! The same queries on the same data, asked of a real Prometheus and of the evaluator.
 //!
-//! Runs only if `PROMETHEUS_DIR` names a folder with the binaries `prometheus` and `promtool` (2.42 or newer);
+//! Runs only if `PROMETHEUS_DIR` names a folder with the binary `prometheus` (2.42 or newer), which gets the samples by remote write;
 //! `DIFFERENTIAL_QUERIES` says how many queries (default 500).
 //!
 //! Where 2.x and 3.x differ on purpose the data and the queries keep away by construction: no sample lies on the
@@ -20,7 +20,8 @@ use std::{
     time::Duration,
 };
 
-use reba_model::{Labels, float::parse_go};
+use reba_ingest::remote_write::WriteRequest;
+use reba_model::{Labels, Sample, float::parse_go};
 use reba_promql::eval::Inline;
 use reba_testkit::{Answer, EvalTimes, LoadedSeries, ScriptEngine, SeriesValue};
 use serde_json::Value;
@@ -107,17 +108,24 @@ fn series(labels: &[(&str, &str)], dice: &mut Dice, mut next: impl FnMut(&mut Di
     LoadedSeries { labels: Labels::from_pairs(labels.iter().copied()), samples, starts: Vec::new() }
 }
 
-fn openmetrics(data: &[LoadedSeries]) -> String {
-    let mut out = String::new();
-    for s in data {
-        for (t, value) in &s.samples {
-            let SeriesValue::Float(v) = value else { continue };
-            let labels = s.labels.without_name().to_string().replace(", ", ",");
-            writeln!(out, "{}{labels} {v} {}.{:03}", s.labels.metric_name(), t / 1000, t % 1000).unwrap();
+/// Remote-write requests for all samples, each with ten minutes of every series: a head refuses what lies an hour back.
+fn requests(data: &[LoadedSeries]) -> Vec<Vec<u8>> {
+    const SLICE: usize = 40;
+    let longest = data.iter().map(|s| s.samples.len()).max().unwrap();
+    let slices = (0..longest).step_by(SLICE).map(|from| {
+        let mut request = WriteRequest::new();
+        for s in data {
+            request.begin_series(&s.labels);
+            for (t, value) in s.samples.iter().skip(from).take(SLICE) {
+                if let SeriesValue::Float(v) = value {
+                    request.sample(Sample { t: *t, v: *v });
+                }
+            }
+            request.end_series();
         }
-    }
-    out.push_str("# EOF\n");
-    out
+        request.body().unwrap()
+    });
+    slices.collect()
 }
 
 const RANGES: [&str; 5] = ["1m", "90s", "5m", "10m", "17m30s"];
@@ -369,25 +377,24 @@ impl Drop for Server {
 
 impl Server {
     fn start(binaries: &Path, dir: &Path, data: &[LoadedSeries]) -> Server {
-        let file = dir.join("data.om");
-        std::fs::write(&file, openmetrics(data)).unwrap();
         std::fs::write(dir.join("prometheus.yml"), "global:\n  evaluation_interval: 1m\n").unwrap();
-        let mut promtool = Command::new(binaries.join("promtool"));
-        let made =
-            promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&file).arg(dir.join("data"));
-        assert!(made.stdout(Stdio::null()).status().unwrap().success(), "promtool failed");
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(binaries.join("prometheus"))
             .arg(format!("--config.file={}", dir.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
-            .args(["--storage.tsdb.retention.time=100y", &format!("--web.listen-address=127.0.0.1:{port}")])
+            .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver"])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let server = Server { child, port };
         for _ in 0..300 {
-            if server.post("/-/ready", "").is_some_and(|(status, _)| status != 503) {
+            if server.post("/-/ready", b"").is_some_and(|(status, _)| status != 503) {
+                for request in requests(data) {
+                    let answer = server.post("/api/v1/write", &request);
+                    assert!(answer.as_ref().is_some_and(|(status, _)| *status == 204), "{answer:?}");
+                }
                 return server;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -395,7 +402,7 @@ impl Server {
         panic!("prometheus does not start");
     }
 
-    fn post(&self, path: &str, body: &str) -> Option<(u16, String)> {
+    fn post(&self, path: &str, body: &[u8]) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         // Version 1.0, so that the body comes as it is.
         let head = format!(
@@ -403,7 +410,7 @@ impl Server {
             body.len()
         );
         stream.write_all(head.as_bytes()).ok()?;
-        stream.write_all(body.as_bytes()).ok()?;
+        stream.write_all(body).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.split_whitespace().nth(1)?.parse().ok()?;
@@ -423,7 +430,7 @@ impl Server {
                 format!("query={query}&start={}&end={}&step={}", seconds(start), seconds(end), seconds(step)),
             ),
         };
-        let (_, body) = self.post(path, &form).expect("prometheus does not answer");
+        let (_, body) = self.post(path, form.as_bytes()).expect("prometheus does not answer");
         let json: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}"));
         if json["status"] != "success" {
             return Err(json["error"].as_str().unwrap_or_default().to_owned());
