@@ -116,7 +116,7 @@ impl Listener {
                 }
             };
             let moved = Arc::new(AtomicU64::new(0));
-            let stream = Counted { stream, moved: Arc::clone(&moved), line: RequestLine::default() };
+            let stream = Counted { stream, moved: Arc::clone(&moved), line: FirstLine::default() };
             let (router, watcher, stall) = (router.clone(), graceful.watcher(), self.stall);
             let tls = self.web.as_ref().and_then(|web| web.tls());
             tokio::spawn(async move {
@@ -184,7 +184,7 @@ async fn stands_still(moved: &AtomicU64, first: Duration, stall: Duration) {
 struct Counted {
     stream: TcpStream,
     moved: Arc<AtomicU64>,
-    line: RequestLine,
+    line: FirstLine,
 }
 
 impl Counted {
@@ -209,34 +209,37 @@ impl AsyncRead for Counted {
     }
 }
 
-/// Where in a request line the last piece of a connection ended.
+/// Where in its first request line a connection is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum RequestLine {
-    /// In none.
+enum FirstLine {
+    /// Before it.
     #[default]
-    Outside,
+    Start,
     /// Before its query.
     Path,
     /// In its query.
     Query,
+    /// Behind it, or the connection does not begin with a request without a body.
+    Over,
 }
 
-impl RequestLine {
-    /// Turns bare double quotes into single ones in the query of a request line that a piece begins with or goes on with.
+impl FirstLine {
+    /// Turns bare double quotes into single ones in the query of the first request line, however the network cuts it.
     ///
     /// People paste `curl -g '…/api/v1/series?match[]=up{job="x"}'` from upstream's documentation. Go's server takes the quotes;
     /// hyper refuses the whole request. Both kinds of quotes mean the same to the query languages, and nothing that follows
-    /// moves. Only in requests without a body, so that no body is touched.
+    /// moves. Only the first line: later on, a body that reads like a request line could not be told from one.
     fn admit_quotes(&mut self, piece: &mut [u8]) {
-        if *self == RequestLine::Outside && (piece.starts_with(b"GET /") || piece.starts_with(b"HEAD /")) {
-            *self = RequestLine::Path;
+        if *self == FirstLine::Start && !piece.is_empty() {
+            let bodyless = piece.starts_with(b"GET /") || piece.starts_with(b"HEAD /");
+            *self = if bodyless { FirstLine::Path } else { FirstLine::Over };
         }
         for b in piece {
             match (*self, *b) {
-                (RequestLine::Outside, _) => return,
-                (_, b'\n') => *self = RequestLine::Outside,
-                (RequestLine::Path, b'?') => *self = RequestLine::Query,
-                (RequestLine::Query, b'"') => *b = b'\'',
+                (FirstLine::Start | FirstLine::Over, _) => return,
+                (_, b'\n') => *self = FirstLine::Over,
+                (FirstLine::Path, b'?') => *self = FirstLine::Query,
+                (FirstLine::Query, b'"') => *b = b'\'',
                 _ => {}
             }
         }
@@ -278,11 +281,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bare_quotes_are_turned_in_the_query_of_a_request_line_and_nowhere_else() {
+    fn bare_quotes_are_turned_in_the_query_of_the_first_request_line_and_nowhere_else() {
         let turned = |text: &str| {
             // However the network cuts it.
             let mut bytes = text.as_bytes().to_vec();
-            let mut line = RequestLine::default();
+            let mut line = FirstLine::default();
             bytes.chunks_mut(7).for_each(|piece| line.admit_quotes(piece));
             String::from_utf8(bytes).unwrap()
         };
@@ -294,6 +297,9 @@ mod tests {
             ("GET /\"q\" HTTP/1.1\r\n", "GET /\"q\" HTTP/1.1\r\n"),
             ("POST /q?x=\"a\" HTTP/1.1\r\n", "POST /q?x=\"a\" HTTP/1.1\r\n"),
             ("body ? \"a\"", "body ? \"a\""),
+            // A body that is cut where it reads like a request line.
+            ("POST /\n\nGET /x?y \"z\"\n", "POST /\n\nGET /x?y \"z\"\n"),
+            ("GET /\n--GET /x?y \"z\"\n", "GET /\n--GET /x?y \"z\"\n"),
         ] {
             assert_eq!(turned(sent), seen);
         }
