@@ -1,7 +1,7 @@
-//! The nouns of metrics and alerts, the chunk codecs, and pure algebra on samples and histograms.
+//! The nouns of metrics, logs and alerts, the chunk codecs, and pure algebra on samples and histograms.
 //!
 //! Conventions of the whole workspace:
-//! - a time is an `i64` of Unix milliseconds, named `t` or ending in `_ms`;
+//! - a time is an `i64` of Unix milliseconds, named `t` or ending in `_ms`; log entries have nanoseconds, `ns` or ending in `_ns`;
 //! - a duration of the query languages is an `i64` of milliseconds;
 //! - a [`TimeRange`] is closed at both ends.
 //!
@@ -14,6 +14,7 @@ pub mod float;
 mod goregex;
 pub mod histogram;
 mod labels;
+mod logs;
 mod matcher;
 mod metadata;
 pub mod notation;
@@ -32,6 +33,9 @@ pub use histogram::{
 };
 pub use labels::{
     Labels, LabelsBuilder, MAX_SERIES_LABELS, PackedPair, is_legacy_label_name, is_legacy_metric_name,
+};
+pub use logs::{
+    Column, LogBatch, LogBatchFull, LogBlock, LogEntry, LogStream, NanoRange, Tenant, TenantError, TextColumn,
 };
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};

@@ -10,12 +10,17 @@
 
 mod admin;
 mod append;
+mod logs;
 mod query;
 
 pub use admin::{AdminError, MetricAdmin};
 pub use append::{
     AppendError, AppendMode, AppendReport, FloatSample, MetricAppender, RejectReason, Rejection, SeriesRef,
     WriteBatch,
+};
+pub use logs::{
+    Comparison, Condition, Extract, LineParser, LogAdmin, LogAppender, LogQuerier, LogReport, LogRequest,
+    LogRow, LogScan, LogWant, MetadataWant, RowFilter, ScanStats, StreamInfo, TextTest, ValueForm,
 };
 pub use query::{
     Budget, BudgetError, ExemplarSeries, MetricQuerier, QueryError, SelectHints, SelectRequest, StoreStats,
