@@ -1,10 +1,11 @@
-//! The RAM store (the oracle), the simulated clock, the script runner and the conformance suites.
+//! The RAM stores (the oracles), the simulated clock, the script runner and the conformance suites.
 //!
 //! Nothing here knows a query language or an engine: scripts run on any [`ScriptEngine`], suites on any store.
 
 mod clock;
 mod compare;
 mod conformance;
+mod log_store;
 mod nhcb;
 mod runner;
 mod script;
@@ -14,6 +15,7 @@ mod suite;
 pub use clock::SimClock;
 pub use compare::{almost_equal, histograms_match};
 pub use conformance::{Tally, conformance_dir, script_files};
+pub use log_store::MemLogStore;
 pub use reba_model::notation::{
     NotationError, SeriesLine, SeriesValue, StartTimes, parse_series, parse_start_times,
 };
