@@ -3,17 +3,18 @@
 //! There is one thread for each query that is admitted, not one for each core. With as many threads as cores, two
 //! heavy dashboards would keep alert rules waiting for minutes; so the system shares the cores among all admitted
 //! queries instead, and the number admitted is bounded by the engine.
+//!
+//! A job goes to the thread that became free last: its stack and its part of the allocator are still in the caches, and
+//! one thread is woken for each job, no other.
 
 use std::{
+    collections::VecDeque,
     io,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::Arc,
     thread::{Builder, JoinHandle},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// One piece of work. It does not panic.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -25,48 +26,138 @@ const STACK_BYTES: usize = 32 << 20;
 /// So many threads that work off jobs; dropping it waits for them.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    jobs: Option<SyncSender<Job>>,
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// One for each thread.
+    wake: Vec<Condvar>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What each thread is to do next.
+    handed: Vec<Option<Job>>,
+    /// Threads that wait, the one that became free last at the end.
+    idle: Vec<usize>,
+    /// Jobs for which no thread was free.
+    queue: VecDeque<Job>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("idle", &self.idle)
+            .field("queued", &self.queue.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pool {
     /// Starts `threads` threads. As many jobs as there are threads can be queued, which is all that the engine
     /// admits.
     pub(crate) fn start(threads: usize) -> io::Result<Pool> {
-        let (jobs, queue) = sync_channel::<Job>(threads);
-        let queue = Arc::new(Mutex::new(queue));
-        let start = |i: usize| {
-            let queue = Arc::clone(&queue);
-            Builder::new().name(format!("query-{i}")).stack_size(STACK_BYTES).spawn(move || work(&queue))
-        };
-        let threads = (0..threads).map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Pool { jobs: Some(jobs), threads })
+        let handed = (0..threads).map(|_| None).collect();
+        let state = Mutex::new(State { handed, ..State::default() });
+        let shared = Arc::new(Shared { state, wake: (0..threads).map(|_| Condvar::new()).collect() });
+        let mut pool = Pool { shared, threads: Vec::new() };
+        for i in 0..threads {
+            let shared = Arc::clone(&pool.shared);
+            let builder = Builder::new().name(format!("query-{i}")).stack_size(STACK_BYTES);
+            pool.threads.push(builder.spawn(move || shared.work(i))?);
+        }
+        Ok(pool)
     }
 
-    /// Hands a job to the next free thread. Returns false if there is no room for it.
+    /// Hands a job to a free thread, or queues it. Returns false if there is no room for it.
     pub(crate) fn submit(&self, job: Job) -> bool {
-        self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok())
+        let mut state = self.shared.state.lock();
+        if let Some(thread) = state.idle.pop() {
+            state.handed[thread] = Some(job);
+            drop(state);
+            self.shared.wake[thread].notify_one();
+            return true;
+        }
+        let room = state.queue.len() < self.threads.len();
+        if room {
+            state.queue.push_back(job);
+        }
+        room
     }
 }
 
-/// Works off jobs until nobody can send any more.
-fn work(queue: &Mutex<Receiver<Job>>) {
-    loop {
-        // Only the wait is under the lock, not the job.
-        let next = queue.lock().recv();
-        match next {
-            Ok(job) => job(),
-            Err(_) => return,
+impl Shared {
+    /// Works off jobs until the pool is closed and nothing is left.
+    fn work(&self, me: usize) {
+        while let Some(job) = self.next(me) {
+            job();
+        }
+    }
+
+    fn next(&self, me: usize) -> Option<Job> {
+        let mut state = self.state.lock();
+        if let Some(job) = state.queue.pop_front() {
+            return Some(job);
+        }
+        if state.closed {
+            return None;
+        }
+        state.idle.push(me);
+        loop {
+            self.wake[me].wait(&mut state);
+            if let Some(job) = state.handed[me].take() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
         }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.shared.state.lock().closed = true;
+        for wake in &self.shared.wake {
+            wake.notify_one();
+        }
         for thread in self.threads.drain(..) {
             // A thread that panicked is gone already.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn every_job_runs_once_and_a_full_queue_refuses_more() {
+        let pool = Pool::start(2).unwrap();
+        let (done, results) = sync_channel(100);
+        let (release, gate) = sync_channel::<()>(1);
+        let gate = Arc::new(Mutex::new(gate));
+        let mut taken = 0;
+        for i in 0..100 {
+            let (done, gate) = (done.clone(), Arc::clone(&gate));
+            let job = move || {
+                let _ = gate.lock().recv();
+                done.send(i).unwrap();
+            };
+            taken += usize::from(pool.submit(Box::new(job)));
+        }
+        // Two may run, and two wait; how many of the threads have come to wait for a job by now is open.
+        assert!((2..=4).contains(&taken), "{taken}");
+        drop(release);
+        drop(pool);
+        drop(done);
+        assert_eq!(results.iter().count(), taken);
     }
 }

@@ -4,15 +4,18 @@ use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
     io,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
 use reba_disk::{Dir, DiskError, Env, Lock, Log};
 use reba_model::{Labels, Matcher, Series, TimeRange};
 use reba_storage::{
-    AppendError, AppendMode, AppendReport, Budget, ExemplarSeries, MetricAppender, MetricQuerier, QueryError,
-    SelectRequest, SeriesRef, StoreStats, WriteBatch,
+    AppendError, AppendMode, AppendReport, Budget, ChangeLog, ExemplarSeries, MetricAppender, MetricQuerier,
+    QueryError, SelectRequest, SeriesRef, StoreStats, WriteBatch,
 };
 
 use crate::{
@@ -22,7 +25,7 @@ use crate::{
     error::append_error,
     head::{AppendScratch, ChunkFiles, Head},
     maintain::Maintenance,
-    texts::sort_and_dedup,
+    texts::Texts,
     wal::RecordWriter,
 };
 
@@ -83,6 +86,7 @@ impl Tsdb {
         let files = checkpoint::files(&wal, &checkpoints)?;
         let shards = checkpoint::shards_of(&files)?.unwrap_or(config.shards);
         let mut head = Head::new(&config, shards, ChunkFiles::open(dir.subdir("head")?)?);
+        head.changes = Arc::clone(&blocks.changes);
         let replayed = checkpoint::replay(&head, &files, progress)?;
         if let Some(end) = blocks.end() {
             head.truncate(end);
@@ -240,13 +244,13 @@ impl MetricQuerier for Tsdb {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<Vec<String>, QueryError> {
-        let mut out = Vec::new();
+        let mut out = Texts::default();
         self.head.label_values(name, sets, range, &mut out);
         for block in self.blocks.overlapping(range) {
             budget.check()?;
             block.label_values(name, sets, &mut out)?;
         }
-        Ok(sort_and_dedup(out))
+        Ok(out.into_sorted())
     }
 
     fn exemplars(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<ExemplarSeries>, QueryError> {
@@ -255,6 +259,10 @@ impl MetricQuerier for Tsdb {
 
     fn stats(&self, limit: usize) -> StoreStats {
         self.head.stats(limit)
+    }
+
+    fn change_log(&self) -> Option<&ChangeLog> {
+        Some(&self.blocks.changes)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     tombstones::{Tombstones, strike},
     writer::WriteError,
 };
-use crate::{head::chunk_bytes, matching::resolve, varint::Reader};
+use crate::{head::chunk_bytes, matching::resolve, texts::Texts, varint::Reader};
 
 /// An open block.
 #[derive(Debug)]
@@ -263,7 +263,7 @@ impl Block {
         &self,
         name: &str,
         sets: &[Vec<Matcher>],
-        out: &mut Vec<String>,
+        out: &mut Texts,
     ) -> Result<(), QueryError> {
         let ids = self.any_of(sets)?;
         for pair in self.index.pairs_of(name).map_err(|e| self.bad(e))? {
@@ -273,7 +273,7 @@ impl Block {
                 Some(ids) => !self.index.postings(pair).map_err(|e| self.bad(e))?.is_disjoint(ids),
             };
             if found {
-                out.push(value.to_owned());
+                out.push(value);
             }
         }
         Ok(())

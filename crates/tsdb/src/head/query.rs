@@ -10,7 +10,7 @@ use reba_storage::{Budget, QueryError, SelectRequest, StoreStats, TopEntry};
 use roaring::RoaringBitmap;
 
 use super::{Head, Shard};
-use crate::matching::resolve;
+use crate::{matching::resolve, texts::Texts};
 
 /// Series between two looks at the budget.
 const SERIES_PER_CHECK: u64 = 256;
@@ -115,13 +115,7 @@ impl Head {
     }
 
     /// Adds the values of a label, unsorted and perhaps more than once.
-    pub(crate) fn label_values(
-        &self,
-        name: &str,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        out: &mut Vec<String>,
-    ) {
+    pub(crate) fn label_values(&self, name: &str, sets: &[Vec<Matcher>], range: TimeRange, out: &mut Texts) {
         if !self.may_overlap(range) {
             return;
         }
@@ -131,7 +125,7 @@ impl Head {
                 let pair = shard.pairs.get(*id);
                 let found = slots.as_ref().is_none_or(|s| pair.postings.intersects(s));
                 if found {
-                    out.push(pair.value().to_owned());
+                    out.push(pair.value());
                 }
             }
         }
