@@ -10,6 +10,7 @@
 
 mod admin;
 mod append;
+mod changes;
 mod logs;
 mod query;
 
@@ -18,6 +19,7 @@ pub use append::{
     AppendError, AppendMode, AppendReport, FloatSample, MetricAppender, RejectReason, Rejection, SeriesRef,
     WriteBatch,
 };
+pub use changes::{ChangeLog, Generation, NoteAtEnd};
 pub use logs::{
     Comparison, Condition, Extract, LineParser, LogAdmin, LogAppender, LogQuerier, LogReport, LogRequest,
     LogRow, LogScan, LogWant, MetadataWant, RowFilter, ScanStats, StreamInfo, TextTest, ValueForm,

@@ -8,6 +8,8 @@ use std::{
 use reba_model::{Exemplar, Labels, Matcher, Series, TimeRange};
 use thiserror::Error;
 
+use crate::ChangeLog;
+
 /// What one query may use, shared by all its threads; also how it is cancelled.
 #[derive(Debug)]
 pub struct Budget {
@@ -207,6 +209,14 @@ pub trait MetricQuerier: Send + Sync {
 
     /// Sizes and cardinalities; at most `limit` lines a table.
     fn stats(&self, limit: usize) -> StoreStats;
+
+    /// What changed when; `None` if the store does not know, and then no result may be kept.
+    ///
+    /// A store that has one promises besides that the samples it returns for a time do not depend on the other times
+    /// that are asked for, only on the hints: results for the two halves of a range are the result for the range.
+    fn change_log(&self) -> Option<&ChangeLog> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn MetricQuerier {

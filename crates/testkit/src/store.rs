@@ -11,8 +11,8 @@ use reba_model::{
     Chunk, Exemplar, Histogram, HistogramSample, Labels, METRIC_NAME, Matcher, RawColumns, Series, TimeRange,
 };
 use reba_storage::{
-    AppendError, AppendMode, AppendReport, Budget, ExemplarSeries, MetricAppender, MetricQuerier, QueryError,
-    RejectReason, Rejection, SelectRequest, SeriesRef, StoreStats, TopEntry, WriteBatch,
+    AppendError, AppendMode, AppendReport, Budget, ChangeLog, ExemplarSeries, MetricAppender, MetricQuerier,
+    QueryError, RejectReason, Rejection, SelectRequest, SeriesRef, StoreStats, TopEntry, WriteBatch,
 };
 
 /// What a [`MemStore`] accepts.
@@ -37,6 +37,7 @@ impl Default for MemConfig {
 pub struct MemStore {
     config: MemConfig,
     inner: RwLock<Inner>,
+    changes: ChangeLog,
 }
 
 #[derive(Debug, Default)]
@@ -74,17 +75,29 @@ impl Value {
 impl MemStore {
     /// An empty store.
     pub fn new(config: MemConfig) -> Self {
-        MemStore { config, inner: RwLock::default() }
+        MemStore { config, inner: RwLock::default(), changes: ChangeLog::new() }
     }
 
     /// Forgets everything. References to series become invalid.
     pub fn clear(&self) {
-        *self.inner.write() = Inner::default();
+        let mut inner = self.inner.write();
+        self.changes.note(i64::MIN);
+        *inner = Inner::default();
+    }
+
+    /// Removes samples of the series that match all of `matchers`.
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) {
+        let mut inner = self.inner.write();
+        self.changes.note(range.start);
+        for series in inner.series.values_mut().filter(|s| Matcher::all(matchers, &s.labels)) {
+            series.samples.retain(|t, _| !range.contains(*t));
+        }
     }
 
     /// Removes the series of a reference, as an engine does that drops what is too old.
     pub fn forget(&self, series: SeriesRef) {
         let mut inner = self.inner.write();
+        self.changes.note(i64::MIN);
         if let Some(s) = inner.series.remove(&series) {
             inner.refs.remove(&s.labels);
         }
@@ -141,7 +154,7 @@ impl MetricAppender for MemStore {
         // Work on copies of the series that are touched; publish them only if all is well.
         let mut touched: BTreeMap<SeriesRef, MemSeries> = BTreeMap::new();
         let mut report = AppendReport::default();
-        let mut newest = inner.newest;
+        let (mut newest, mut oldest) = (inner.newest, None);
         let floats = batch.floats.iter().map(|s| (s.series, s.t, Value::Float(s.v)));
         let histograms = batch.histograms.iter().map(|(r, t, h)| (*r, *t, Value::Histogram(Arc::clone(h))));
         for (index, (r, t, value)) in floats.chain(histograms).enumerate() {
@@ -155,6 +168,7 @@ impl MetricAppender for MemStore {
                 Ok(()) => {
                     report.appended += 1;
                     newest = newest.max(Some(t));
+                    oldest = Some(oldest.map_or(t, |o: i64| o.min(t)));
                 }
                 Err(reason) => report.rejected.push(Rejection { index, reason }),
             }
@@ -171,6 +185,9 @@ impl MetricAppender for MemStore {
             if let Err(reason) = outcome {
                 report.rejected.push(Rejection { index: batch.samples() + i, reason });
             }
+        }
+        if let Some(oldest) = oldest {
+            self.changes.note(oldest);
         }
         inner.series.extend(touched);
         inner.newest = newest;
@@ -341,6 +358,10 @@ impl MetricQuerier for MemStore {
         stats.bytes_by_label = by_bytes.top(limit);
         stats.series_by_pair = by_pair.top(limit);
         stats
+    }
+
+    fn change_log(&self) -> Option<&ChangeLog> {
+        Some(&self.changes)
     }
 }
 

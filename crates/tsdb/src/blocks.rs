@@ -8,6 +8,7 @@ use std::sync::{
 use parking_lot::RwLock;
 use reba_disk::{Dir, DiskError};
 use reba_model::TimeRange;
+use reba_storage::ChangeLog;
 
 use crate::block::{Block, BlockMeta};
 
@@ -21,6 +22,8 @@ pub(crate) struct Blocks {
     list: RwLock<Arc<Vec<Arc<Block>>>>,
     next: AtomicU64,
     pub(crate) quarantined: AtomicU64,
+    /// What changed when, in head and blocks.
+    pub(crate) changes: Arc<ChangeLog>,
 }
 
 impl Blocks {
@@ -36,6 +39,7 @@ impl Blocks {
             list: RwLock::new(Arc::new(Vec::new())),
             next: AtomicU64::new(1),
             quarantined: AtomicU64::new(0),
+            changes: Arc::default(),
         };
         let mut found = Vec::new();
         for entry in blocks.dir.list()?.into_iter().filter(|e| e.is_dir) {
@@ -103,7 +107,16 @@ impl Blocks {
 
     fn set(&self, mut blocks: Vec<Arc<Block>>) {
         blocks.sort_by_key(|b| (b.meta.min_time, b.meta.out_of_order, b.meta.number));
-        *self.list.write() = Arc::new(blocks);
+        let mut list = self.list.write();
+        // Most exchanges of blocks change nothing that a query sees. Some do, and none is frequent.
+        let only_in = |a: &[Arc<Block>], b: &[Arc<Block>]| {
+            let is_in_b = |x: &&Arc<Block>| b.iter().any(|y| Arc::ptr_eq(x, y));
+            a.iter().filter(|x| !is_in_b(x)).map(|x| x.meta.min_time).min()
+        };
+        if let Some(oldest) = [only_in(&list, &blocks), only_in(&blocks, &list)].into_iter().flatten().min() {
+            self.changes.note(oldest);
+        }
+        *list = Arc::new(blocks);
     }
 
     /// A number for a new block.

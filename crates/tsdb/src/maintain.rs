@@ -332,6 +332,7 @@ impl Tsdb {
     pub fn delete_series(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<u64, TsdbError> {
         let _state = self.maintenance.lock();
         self.log.ready()?;
+        let _noted = self.blocks.changes.note_at_end(range.start);
         let corrupt = |reason: String| TsdbError::Corrupt { path: "head".to_owned(), reason };
         let mut seq = None;
         let mut touched = self

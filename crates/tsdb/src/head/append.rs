@@ -77,12 +77,17 @@ impl Head {
             }
         }
         scratch.reset(self.shards.len());
-        let mut run = Run { head: self, bounds, max_t: i64::MIN, scratch, report: &mut report };
+        let mut run =
+            Run { head: self, bounds, max_t: i64::MIN, min_t: i64::MAX, scratch, report: &mut report };
         run.floats(batch, &mut guards);
         run.histograms(batch, &mut guards);
         run.exemplars(batch, &guards);
-        let max_t = run.max_t;
+        let (min_t, max_t) = (run.min_t, run.max_t);
         self.saw(max_t);
+        if min_t < i64::MAX {
+            // Under the locks: who sees the samples finds them noted.
+            self.changes.note(min_t);
+        }
         write_records(&mut guards, scratch);
         let result = (!scratch.records.is_empty()).then(|| logged(&scratch.records));
         drop(guards);
@@ -212,6 +217,8 @@ struct Run<'a> {
     head: &'a Head,
     bounds: Bounds,
     max_t: i64,
+    /// The oldest sample that was not there before.
+    min_t: i64,
     scratch: &'a mut AppendScratch,
     report: &'a mut AppendReport,
 }
@@ -242,6 +249,7 @@ impl Run<'_> {
                     let (encoder, bytes) = &mut self.scratch.floats[at];
                     encoder.push(slot, sample.t, sample.v, bytes);
                     self.max_t = self.max_t.max(sample.t);
+                    self.min_t = self.min_t.min(sample.t);
                     self.report.appended += 1;
                 }
                 Verdict::Duplicate => self.duplicate(),
@@ -253,7 +261,7 @@ impl Run<'_> {
                         _ if !there.is_empty() => Inserted::Conflict,
                         _ => late.insert(sample.t, sample.v),
                     };
-                    if self.late(index, inserted) {
+                    if self.late(index, sample.t, inserted) {
                         let (encoder, bytes) = &mut self.scratch.late[at];
                         encoder.push(slot, sample.t, sample.v, bytes);
                     }
@@ -269,9 +277,10 @@ impl Run<'_> {
     }
 
     /// Counts a late sample; whether it must be logged.
-    fn late(&mut self, index: usize, inserted: Inserted) -> bool {
+    fn late(&mut self, index: usize, t: i64, inserted: Inserted) -> bool {
         match inserted {
             Inserted::Yes => {
+                self.min_t = self.min_t.min(t);
                 self.report.appended += 1;
                 self.head.counters.out_of_order_appended.fetch_add(1, Ordering::Relaxed);
                 true
@@ -312,6 +321,7 @@ impl Run<'_> {
                     shard.sealed_bytes += sealed as u64;
                     self.scratch.records.histogram(at, slot, false, &sample);
                     self.max_t = self.max_t.max(*t);
+                    self.min_t = self.min_t.min(*t);
                     self.report.appended += 1;
                 }
                 Verdict::OutOfOrder => {
@@ -322,7 +332,7 @@ impl Run<'_> {
                         _ if !there.is_empty() => Inserted::Conflict,
                         _ => late.insert_histogram(*t, h.clone()),
                     };
-                    if self.late(index, inserted) {
+                    if self.late(index, *t, inserted) {
                         self.scratch.records.histogram(at, slot, true, &sample);
                     }
                 }

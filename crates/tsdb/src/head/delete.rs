@@ -16,6 +16,7 @@ impl Head {
         let mut records = RecordWriter::default();
         let mut deleted = 0;
         let mut guards: Vec<_> = self.shards.iter().map(|s| s.write()).collect();
+        self.changes.note(range.start);
         for (index, shard) in guards.iter_mut().enumerate() {
             let mut slots = roaring::RoaringBitmap::new();
             for set in sets {

@@ -59,6 +59,7 @@ impl Head {
 
     /// Drops those that have got no sample since; their samples are in a block now.
     pub(crate) fn remove_idle(&self, idle: &IdleSeries) {
+        let _noted = self.changes.note_at_end(idle.spans.first().copied().unwrap_or(i64::MIN));
         for (lock, idle) in self.shards.iter().zip(&idle.shards) {
             let mut shard = lock.write();
             let unchanged =

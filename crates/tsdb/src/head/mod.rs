@@ -27,7 +27,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use reba_model::{Chunk, Exemplar, Labels, SampleColumns, TimeRange};
-use reba_storage::{AppendError, SeriesRef};
+use reba_storage::{AppendError, ChangeLog, SeriesRef};
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -99,6 +99,8 @@ pub(crate) struct Head {
     min_valid: AtomicI64,
     /// A read found a chunk that cannot be read.
     damaged: AtomicBool,
+    /// What changed when; shared with the blocks.
+    pub(crate) changes: Arc<ChangeLog>,
 }
 
 /// What a [`SeriesRef`] is made of: a generation (24 bits, not zero), a shard (8 bits), a slot (32 bits).
@@ -142,6 +144,7 @@ impl Head {
             max_t: AtomicI64::new(i64::MIN),
             min_valid: AtomicI64::new(i64::MIN),
             damaged: AtomicBool::new(false),
+            changes: Arc::default(),
         }
     }
 
@@ -272,6 +275,8 @@ impl Head {
     /// Drops all in-order samples before `t` (a multiple of the block range) and the series that have none left.
     pub(crate) fn truncate(&self, t: i64) {
         self.set_min_valid(t);
+        // What was in the head may have hidden what is in blocks.
+        let _noted = self.changes.note_at_end(i64::MIN);
         for lock in &self.shards {
             let mut shard = lock.write();
             let mut dead = RoaringBitmap::new();
@@ -370,6 +375,7 @@ impl Head {
         if !self.damaged.swap(false, Ordering::Relaxed) {
             return 0;
         }
+        let _noted = self.changes.note_at_end(i64::MIN);
         let mut dropped = 0;
         for lock in &self.shards {
             let mut shard = lock.write();
