@@ -51,10 +51,3 @@ impl Client {
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 }
-
-/// Escapes a query string's value.
-pub fn escape(text: &str) -> String {
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
-}

@@ -9,6 +9,9 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 /// Series of one target.
 pub const SERIES_PER_TARGET: usize = 1000;
 
+/// After so many rounds of [`renew`] every series has been replaced.
+pub const ROUNDS: usize = 10;
+
 /// How a series moves from one step to the next.
 #[derive(Clone, Copy)]
 enum Motion {
@@ -133,6 +136,26 @@ pub fn step(series: &mut [Series], rng: &mut StdRng) {
             Motion::Bytes => s.value + f64::from(rng.random_range(0..30_000_000)),
             Motion::Rare => s.value + f64::from(u8::from(rng.random_bool(0.005))),
         };
+    }
+}
+
+/// Replaces a tenth of the series of target `n`, as a rollout does: new addresses, pods and ids, counters from zero.
+/// Which tenth, and the new names, follow from `round`.
+pub fn renew(series: &mut [Series], n: usize, round: usize) {
+    for s in series.iter_mut().skip(round % ROUNDS).step_by(ROUNDS) {
+        for (name, value) in &mut s.labels {
+            match name.as_str() {
+                "instance" => *value = format!("10.{}.{}.{}:9100", 1 + round % 250, n / 250, n % 250),
+                "pod" | "id" => {
+                    let stem = value.split('@').next().unwrap_or_default().to_owned();
+                    *value = format!("{stem}@{round:x}");
+                }
+                _ => {}
+            }
+        }
+        if !matches!(s.motion, Motion::Constant | Motion::Memory | Motion::Gauge) {
+            s.value = 0.0;
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::{
-    client::{Client, escape},
+    client::Client,
     data::SERIES_PER_TARGET,
-    queries::{instant_total, wait_visible},
+    measure::{total_of, wait_visible},
+    paths,
     report::{Figure, Outcome},
     scenarios::{Fleet, Setup, send_all, settle},
     server::Server,
@@ -20,6 +21,7 @@ pub async fn memory(setup: &Setup<'_>) -> Result<Outcome> {
     let idle = server.usage()?;
     let targets = (500 / setup.shrink).max(1);
     let mut fleet = Fleet::new(targets, setup.seed);
+    fleet.forget_names();
     let (interval, per_series) = (15_000, 4);
     let start = setup.end - 20 * interval;
     for i in (0..20).step_by(per_series) {
@@ -35,10 +37,10 @@ pub async fn memory(setup: &Setup<'_>) -> Result<Outcome> {
     let usage = server.usage()?;
     out.add(Figure::less("idle: resident MB", idle.resident / 1e6));
     out.add(Figure::less(
-        format!("{targets} k active series: anonymous bytes a series"),
+        format!("memory of {targets} k active series: anonymous bytes a series"),
         usage.anonymous / series,
     ));
-    out.add(Figure::less(format!("{targets} k active series: resident MB"), usage.resident / 1e6));
+    out.add(Figure::less(format!("memory of {targets} k active series: resident MB"), usage.resident / 1e6));
 
     let started = Instant::now();
     server.restart_after_kill(setup.programs).await?;
@@ -72,11 +74,11 @@ pub async fn kill(setup: &Setup<'_>) -> Result<Outcome> {
     }
     server.restart_after_kill(setup.programs).await?;
     let client = Client::new(server.port);
-    let expr = escape("sum(count_over_time({__name__=~\".+\"}[10m]))");
-    let path = format!("/api/v1/query?query={expr}&time={}&nocache=1", setup.end / 1000);
+    let expr = "sum(count_over_time({__name__=~\".+\"}[10m]))";
+    let path = format!("{}&nocache=1", paths::instant(expr, setup.end));
     let mut found: f64 = 0.0;
     for _ in 0..5 {
-        found = found.max(instant_total(&client, &path).await.unwrap_or(0.0));
+        found = found.max(total_of(&client, &path).await.unwrap_or(0.0));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let share = 1.0 - found / acknowledged as f64;

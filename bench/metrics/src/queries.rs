@@ -1,13 +1,14 @@
 //! A day of samples, its size on disk, and the queries of a dashboard, with a check that the servers say the same.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::Result;
 
 use crate::{
-    client::{Client, escape},
+    client::Client,
     data::SERIES_PER_TARGET,
+    measure::{Effort, measure, wait_visible},
+    paths,
     report::{Figure, Outcome},
     scenarios::{Fleet, Setup, send_all, settle},
     server::{Kind, Server},
@@ -23,7 +24,7 @@ pub async fn queries(setup: &Setup<'_>) -> Result<Outcome> {
     for i in (0..steps).step_by(per_series) {
         send_all(server.port, fleet.requests(start + i * interval, interval, per_series)?).await?;
     }
-    settle(&server, Duration::from_secs(30)).await?;
+    settle(&server, Duration::from_secs(if setup.quick { 5 } else { 30 })).await?;
     let mut out = Outcome::default();
     let last = setup.end - 60_000;
     // Ten samples in five minutes, of every series.
@@ -34,10 +35,15 @@ pub async fn queries(setup: &Setup<'_>) -> Result<Outcome> {
         out.note(format!("{}: {e:#}", setup.kind.name()));
     }
     let samples = targets as f64 * SERIES_PER_TARGET as f64 * steps as f64;
-    let disk = settled_disk(&server).await?;
+    let disk = settled_disk(&server, setup.quick).await?;
     out.add(Figure::less("24 h at 30 s: bytes per sample, all files", disk / samples));
+    let effort = Effort {
+        times: 7,
+        least: Duration::from_millis(if setup.quick { 400 } else { 1500 }),
+        most: Duration::from_secs(60),
+    };
     for (name, path) in dashboard(start, last) {
-        match median_of(&server, &path, 7).await {
+        match measure(&server, &path, effort).await {
             Ok(run) => {
                 out.add(Figure::less(format!("{name}: CPU ms"), run.cpu));
                 out.add(Figure::less(format!("{name}: wall ms"), run.wall));
@@ -49,36 +55,8 @@ pub async fn queries(setup: &Setup<'_>) -> Result<Outcome> {
     Ok(out)
 }
 
-/// Waits until the instant query `expr` at `t` says `expected`: some servers show samples seconds after they took them.
-pub async fn wait_visible(server: &Server, expr: &str, t: i64, expected: usize) -> Result<Duration> {
-    let client = Client::new(server.port);
-    let path = format!("/api/v1/query?query={}&time={}&nocache=1", escape(expr), t / 1000);
-    let started = Instant::now();
-    let mut seen = f64::NAN;
-    while started.elapsed() < Duration::from_secs(60) {
-        if let Ok(answer) = instant_total(&client, &path).await {
-            seen = answer;
-            // Older servers count a sample at the very start of a range, too.
-            if seen >= expected as f64 {
-                return Ok(started.elapsed());
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    bail!("{expr} is {seen} after a minute, not {expected}")
-}
-
-/// What the answer to a query comes to.
-pub async fn instant_total(client: &Client, path: &str) -> Result<f64> {
-    let (status, body) = client.get(path).await?;
-    if status != 200 {
-        bail!("status {status}");
-    }
-    total(&body)
-}
-
 /// Bytes of all files, once they have stopped to change.
-async fn settled_disk(server: &Server) -> Result<f64> {
+async fn settled_disk(server: &Server, quick: bool) -> Result<f64> {
     if server.kind == Kind::VictoriaMetrics {
         Client::new(server.port).get("/internal/force_flush").await?;
     }
@@ -89,7 +67,7 @@ async fn settled_disk(server: &Server) -> Result<f64> {
         let now = server.disk_bytes();
         same = if now == last { same + 1 } else { 0 };
         last = now;
-        if same == 8 {
+        if same == if quick { 2 } else { 8 } {
             break;
         }
     }
@@ -99,15 +77,8 @@ async fn settled_disk(server: &Server) -> Result<f64> {
 /// The nine queries of the dashboard, as paths.
 fn dashboard(start: i64, end: i64) -> Vec<(&'static str, String)> {
     let hour = end - 3_600_000;
-    let range = |expr: &str, from: i64, step: u32| {
-        format!(
-            "/api/v1/query_range?query={}&start={}&end={}&step={step}",
-            escape(expr),
-            from / 1000,
-            end / 1000
-        )
-    };
-    let instant = |expr: &str| format!("/api/v1/query?query={}&time={}", escape(expr), end / 1000);
+    let range = |expr: &str, from: i64, step: u32| paths::range(expr, from, end, step);
+    let instant = |expr: &str| paths::instant(expr, end);
     vec![
         (
             "q1 sum by(status) rate, 1 k series, 1 h",
@@ -147,62 +118,4 @@ fn dashboard(start: i64, end: i64) -> Vec<(&'static str, String)> {
             range("sum(rate(container_cpu_usage_seconds_total[5m]))", start, 300),
         ),
     ]
-}
-
-/// How a query went.
-struct Run {
-    /// Median wall milliseconds.
-    wall: f64,
-    /// Mean CPU milliseconds.
-    cpu: f64,
-    /// What the answer comes to.
-    total: f64,
-}
-
-/// Runs a query `times` times after two warm-ups.
-async fn median_of(server: &Server, path: &str, times: usize) -> Result<Run> {
-    let client = Client::new(server.port);
-    let mut answer = 0.0;
-    // `nocache` is VictoriaMetrics' switch; the others ignore it.
-    let path = format!("{path}&nocache=1");
-    for _ in 0..2 {
-        let (status, body) = client.get(&path).await?;
-        if status != 200 {
-            bail!("status {status}: {}", String::from_utf8_lossy(&body[..body.len().min(300)]));
-        }
-        answer = total(&body)?;
-    }
-    if answer == 0.0 {
-        bail!("the answer is empty");
-    }
-    // A clock tick is ten milliseconds: cheap queries run until some hundred ticks are spent.
-    let mut walls = Vec::new();
-    let before = server.usage()?.cpu;
-    let began = Instant::now();
-    while walls.len() < times || (began.elapsed() < Duration::from_millis(1500) && walls.len() < 500) {
-        let started = Instant::now();
-        client.get(&path).await?;
-        walls.push(started.elapsed().as_secs_f64() * 1e3);
-    }
-    let cpu = (server.usage()?.cpu - before) * 1e3 / walls.len() as f64;
-    walls.sort_by(f64::total_cmp);
-    Ok(Run { wall: walls[walls.len() / 2], cpu, total: answer })
-}
-
-/// The sum of all values of an answer (a time step counts by its value alone), or the number of strings in a list.
-fn total(body: &[u8]) -> Result<f64> {
-    let answer: Value = serde_json::from_slice(body).context("the answer is no JSON")?;
-    let data = &answer["data"];
-    if let Some(list) = data.as_array() {
-        return Ok(list.len() as f64);
-    }
-    let value = |pair: &Value| pair[1].as_str().and_then(|v| v.parse::<f64>().ok()).filter(|v| v.is_finite());
-    let series = data["result"].as_array().context("the answer has no result")?;
-    Ok(series
-        .iter()
-        .map(|s| match s["values"].as_array() {
-            Some(values) => values.iter().filter_map(value).sum(),
-            None => value(&s["value"]).unwrap_or(0.0),
-        })
-        .sum())
 }

@@ -29,10 +29,15 @@ pub struct Setup<'a> {
     pub seed: u64,
     /// Newest time of pushed samples, in milliseconds: the same for all servers, so that their answers can be compared.
     pub end: i64,
+    /// Shorter waits, for a look at what a change did.
+    pub quick: bool,
 }
 
 /// Samples of one request.
 const SAMPLES_PER_REQUEST: usize = 2000;
+
+/// The value that ends a series: a NaN with these bits.
+const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// The state of a generated fleet.
 pub struct Fleet {
@@ -49,6 +54,29 @@ impl Fleet {
         let targets: Vec<Vec<Series>> = (0..targets).map(|n| data::target(n, &mut rng)).collect();
         let labels = targets.iter().map(|t| t.iter().map(wire::label_bytes).collect()).collect();
         Fleet { targets, labels, rng }
+    }
+
+    /// Forgets the names as text, which requests do not need: a million series would take a gigabyte here.
+    pub fn forget_names(&mut self) {
+        for series in self.targets.iter_mut().flatten() {
+            series.labels = Vec::new();
+        }
+    }
+
+    /// Replaces a tenth of the series; the requests say at `t` that the old ones have ended.
+    pub fn renew(&mut self, round: usize, t: i64) -> Result<Vec<Bytes>> {
+        let mut out = Vec::new();
+        for (n, (target, labels)) in self.targets.iter_mut().zip(&mut self.labels).enumerate() {
+            let mut request = Vec::new();
+            for l in labels.iter().skip(round % data::ROUNDS).step_by(data::ROUNDS) {
+                wire::push_series(&mut request, l, &[(t, f64::from_bits(STALE))]);
+            }
+            out.push(Bytes::from(wire::compress(&request)?));
+            data::renew(target, n, round);
+            let renewed = target.iter().zip(labels).skip(round % data::ROUNDS).step_by(data::ROUNDS);
+            renewed.for_each(|(series, l)| *l = wire::label_bytes(series));
+        }
+        Ok(out)
     }
 
     /// Requests for the next `steps` steps, each series' samples of these steps together.
@@ -126,7 +154,7 @@ pub async fn ingest(setup: &Setup<'_>, per_series: usize) -> Result<Outcome> {
         send_all(server.port, requests).await?;
         sent += fleet.targets.len() * SERIES_PER_TARGET * per_series;
     }
-    settle(&server, Duration::from_secs(10)).await?;
+    settle(&server, Duration::from_secs(if setup.quick { 4 } else { 10 })).await?;
     let usage = server.usage()?;
     let mut out = Outcome::default();
     out.add(Figure::more(
@@ -142,9 +170,10 @@ pub async fn scrape(setup: &Setup<'_>) -> Result<Outcome> {
     let farm = Farm::start(count, setup.seed).await?;
     let targets = vec![farm.address.clone(); count];
     let server = Server::start(setup.kind, setup.programs, setup.scratch, &targets).await?;
-    tokio::time::sleep(Duration::from_secs(15)).await;
+    let (warm_up, length) = if setup.quick { (5, 8) } else { (15, 30) };
+    tokio::time::sleep(Duration::from_secs(warm_up)).await;
     let (cpu, pages) = (server.usage()?.cpu, farm.served());
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(length)).await;
     let (usage, served) = (server.usage()?, farm.served() - pages);
     let samples = (served * SERIES_PER_TARGET) as f64;
     let mut out = Outcome::default();

@@ -87,7 +87,17 @@ pub struct Server {
     /// Its data folder.
     pub data: PathBuf,
     folder: PathBuf,
-    child: Child,
+    child: Running,
+}
+
+/// A process that ends with the value.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Figures of a process since its start.
@@ -104,13 +114,29 @@ pub struct Usage {
 impl Server {
     /// Starts `kind` in a new folder below `scratch`, scraping `targets` (none: only remote write).
     pub async fn start(kind: Kind, programs: &Programs, scratch: &Path, targets: &[String]) -> Result<Self> {
+        Self::start_with_rules(kind, programs, scratch, targets, "").await
+    }
+
+    /// The same with a file of rules.
+    pub async fn start_with_rules(
+        kind: Kind,
+        programs: &Programs,
+        scratch: &Path,
+        targets: &[String],
+        rules: &str,
+    ) -> Result<Self> {
         let folder = scratch.join(kind.name());
         let _ = fs::remove_dir_all(&folder);
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
         fs::create_dir_all(folder.join("prometheus"))?;
         let config = folder.join("prometheus/prometheus.yml");
-        fs::write(&config, config_text(targets))?;
+        let mut text = config_text(targets);
+        if !rules.is_empty() {
+            text.push_str("rule_files: [rules.yml]\n");
+            fs::write(folder.join("prometheus/rules.yml"), rules)?;
+        }
+        fs::write(&config, text)?;
         let port = free_port()?;
         let child = launch(kind, programs, &folder, port)?;
         let mut server = Server { kind, port, data, folder, child };
@@ -121,8 +147,8 @@ impl Server {
     /// Kills the server as a crash would, starts it again on its data, and waits until it is ready.
     pub async fn restart_after_kill(&mut self, programs: &Programs) -> Result<()> {
         // On Unix this is SIGKILL.
-        self.child.kill()?;
-        self.child.wait()?;
+        self.child.0.kill()?;
+        self.child.0.wait()?;
         self.child = launch(self.kind, programs, &self.folder, self.port)?;
         self.wait_ready(Duration::from_secs(300)).await
     }
@@ -135,7 +161,7 @@ impl Server {
             if let Ok((200, _)) = client.get(self.ready_path()).await {
                 return Ok(());
             }
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.child.0.try_wait()? {
                 bail!("{} ended with {status}", self.kind.name());
             }
             if started.elapsed() > patience {
@@ -151,7 +177,19 @@ impl Server {
 
     /// CPU and memory of the process.
     pub fn usage(&self) -> Result<Usage> {
-        let pid = self.child.id();
+        self.child.usage()
+    }
+
+    /// Bytes of all files in the data folder.
+    pub fn disk_bytes(&self) -> u64 {
+        folder_bytes(&self.data)
+    }
+}
+
+impl Running {
+    /// CPU and memory of the process.
+    pub fn usage(&self) -> Result<Usage> {
+        let pid = self.0.id();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The command may hold blanks; the fields after it do not.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
@@ -167,27 +205,16 @@ impl Server {
             resident: kib("VmRSS:"),
         })
     }
-
-    /// Bytes of all files in the data folder.
-    pub fn disk_bytes(&self) -> u64 {
-        folder_bytes(&self.data)
-    }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn launch(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Result<Child> {
+fn launch(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Result<Running> {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
     command(kind, programs, folder, port)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
+        .map(Running)
         .with_context(|| format!("start {}", kind.name()))
 }
 
@@ -211,6 +238,7 @@ fn command(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Command
                 "--web.enable-remote-write-receiver",
                 "--storage.tsdb.retention.time=30d",
                 "--log.level=warn",
+                "--query.max-samples=500000000",
             ]);
             c
         }
@@ -220,6 +248,13 @@ fn command(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Command
             c.arg(format!("-httpListenAddr={address}"));
             c.arg(format!("-promscrape.config={}", config.display()));
             c.args(["-retentionPeriod=12", "-search.disableCache", "-loggerLevel=ERROR"]);
+            // A million series are more than its limits for a query.
+            c.args([
+                "-search.maxUniqueTimeseries=5000000",
+                "-search.maxTagValues=5000000",
+                "-search.maxSeries=5000000",
+                "-search.maxQueryDuration=5m",
+            ]);
             c
         }
     }
@@ -241,7 +276,7 @@ fn config_text(targets: &[String]) -> String {
 }
 
 /// A port that is free now, above 9090 so that Reba's offset reaches it.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     loop {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         if port > 9090 {
