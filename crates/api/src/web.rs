@@ -21,22 +21,15 @@ use axum::{
     response::Response,
 };
 use parking_lot::Mutex;
+use reba_config::{ConfigError, Unknown, Variables};
 use rustls::ServerConfig;
-use thiserror::Error;
 
 use self::auth::Users;
-
-/// Why a web configuration cannot be used.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{path}: {reason}")]
-pub struct WebConfigError {
-    path: String,
-    reason: String,
-}
 
 /// The web configuration of a listener.
 pub struct Web {
     path: PathBuf,
+    variables: Variables,
     current: Mutex<Current>,
     users: Users,
 }
@@ -68,9 +61,10 @@ impl fmt::Debug for Web {
 
 impl Web {
     /// Reads and checks the file at `path` and the files it names.
-    pub fn load(path: &Path) -> Result<Self, WebConfigError> {
-        let current = read(path)?;
-        Ok(Web { path: path.to_owned(), current: Mutex::new(current), users: Users::default() })
+    /// `variables` are what `${NAME}` in it may ask for.
+    pub fn load(path: &Path, variables: &Variables) -> Result<Self, ConfigError> {
+        let current = Mutex::new(read(path, variables)?);
+        Ok(Web { path: path.to_owned(), variables: variables.clone(), current, users: Users::default() })
     }
 
     /// Whether people must name themselves, by a password or a certificate.
@@ -93,7 +87,7 @@ impl Web {
     fn settings(&self) -> Arc<Settings> {
         let mut current = self.current.lock();
         if current.stamps.iter().any(|(path, before)| stamp(path) != *before) {
-            match read(&self.path) {
+            match read(&self.path, &self.variables) {
                 Ok(new) if new.settings.tls.is_some() == current.settings.tls.is_some() => *current = new,
                 Ok(_) => {
                     tracing::error!(path = %self.path.display(), "TLS can only be switched on or off by a restart");
@@ -123,15 +117,22 @@ fn stamp(path: &Path) -> Stamp {
     Some((meta.modified().ok()?, meta.len()))
 }
 
-fn read(path: &Path) -> Result<Current, WebConfigError> {
-    let fail = |reason: String| WebConfigError { path: path.display().to_string(), reason };
+fn read(path: &Path, variables: &Variables) -> Result<Current, ConfigError> {
     // What changes while it is read is read again the next time.
     let first = stamp(path);
-    let text = fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    let (settings, files) = config::parse(&text, path.parent().unwrap_or(Path::new("."))).map_err(fail)?;
+    let text = fs::read_to_string(path).map_err(|e| ConfigError::io(path, &e))?;
+    let expanded = variables.expand(&text, path, &Unknown { keep: false, groups: &[] })?;
     let mut stamps = vec![(path.to_owned(), first)];
+    stamps.extend(expanded.files.iter().map(|file| (file.clone(), stamp(file))));
+    let (settings, files) = config::parse(&expanded.text, path).map_err(|e| expanded.hide(e))?;
     stamps.extend(files);
     Ok(Current { settings: Arc::new(settings), stamps })
+}
+
+/// Whether `text` is a web configuration, for its fuzz target.
+#[cfg(any(test, fuzzing))]
+pub fn fuzzing_parse(text: &str) -> bool {
+    config::parse(text, Path::new("/nonexistent/web.yml")).is_ok()
 }
 
 /// Lets in whom the users' list knows, and adds the headers to the answer.
@@ -174,7 +175,7 @@ mod tests {
         let path = folder.path().join("web.yml");
         let header = "http_server_config: {headers: {X-Frame-Options: deny}}\n";
         fs::write(&path, format!("{header}basic_auth_users: {{alice: '{}'}}\n", hash("se:cret"))).unwrap();
-        let web = Arc::new(Web::load(&path).unwrap());
+        let web = Arc::new(Web::load(&path, &Variables::default()).unwrap());
         assert!(web.authenticates() && web.tls().is_none());
         let router = Arc::clone(&web).protect(Router::new().route("/", get(|| async { "hello" })));
         // Twice, for what is remembered must be right as well.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{BacktestArgs, BacktestFormat},
     client,
+    folder::variables_beside,
     query::{answer, escape, parse_duration, parse_time, seconds, width},
     transfer,
 };
@@ -56,12 +57,13 @@ pub async fn backtest(args: &BacktestArgs) -> Result<(String, bool)> {
 }
 
 fn read(path: &Path) -> Result<RuleFile> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
-    RuleFile::parse(&name, &text, &FileOptions::default()).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", lines.join("\n"))
-    })
+    match RuleFile::load(path, &variables_beside(path)?, &FileOptions::default()) {
+        Ok((file, _)) => Ok(file),
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            bail!("{}", lines.join("\n"))
+        }
+    }
 }
 
 /// A query engine on a store that is not in use.

@@ -1,15 +1,22 @@
 //! `reba check`: is this folder right?
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Result;
 use reba_api::web::Web;
+use reba_config::Variables;
 use reba_http::ProxyEnv;
-use reba_ingest::config::{self, Config, Severity, expand_env};
+use reba_ingest::config::{self, Config, Severity};
 use reba_rules::{FileOptions, RuleFile, describe_duplicates};
 use serde_json::json;
 
-use crate::{alertmanagers, args::CheckFormat, folder::Folder, run::USER_AGENT, settings::Settings};
+use crate::{
+    alertmanagers,
+    args::CheckFormat,
+    folder::{self, Folder},
+    run::USER_AGENT,
+    settings::Settings,
+};
 
 /// One line of the verdict.
 struct Finding {
@@ -32,21 +39,19 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     let folder = Folder::at(path)?;
     let mut findings = Vec::new();
     let mut notes = Vec::new();
-    match folder.environment(std::env::vars()) {
-        Err(e) => findings.push(Finding::error(format!("{e:#}"))),
-        Ok(environment) => {
-            if folder.prometheus.exists() {
-                let lookup = |name: &str| environment.get(name).cloned();
-                prometheus(&folder, &lookup, &mut findings, &mut notes);
-            } else {
-                notes.push(format!("{}: not there, nothing will be scraped", folder.prometheus.display()));
-            }
-        }
+    let variables = folder.variables(folder::process()).unwrap_or_else(|e| {
+        findings.push(Finding::error(format!("{e:#}")));
+        Variables::default()
+    });
+    if folder.prometheus.exists() {
+        prometheus(&folder, &variables, &mut findings, &mut notes);
+    } else {
+        notes.push(format!("{}: not there, nothing will be scraped", folder.prometheus.display()));
     }
-    match Settings::read(&folder.reba) {
-        Err(e) => findings.push(Finding::error(format!("{e:#}"))),
+    match Settings::read(&folder.reba, &variables) {
+        Err(e) => findings.extend(format!("{e:#}").lines().map(Finding::error)),
         Ok(settings) => {
-            let web = settings.web_config_file.as_deref().map(Web::load);
+            let web = settings.web_config_file.as_deref().map(|file| Web::load(file, &variables));
             findings.extend(web.and_then(Result::err).map(Finding::error));
         }
     }
@@ -54,19 +59,13 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     Ok((print(&findings, &notes, ok, format), ok))
 }
 
-fn prometheus(
-    folder: &Folder,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    findings: &mut Vec<Finding>,
-    notes: &mut Vec<String>,
-) {
+fn prometheus(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
     let file = &folder.prometheus;
-    let expand = |text: &str| expand_env(text, lookup).text;
-    for d in config::check_with(file, &expand) {
+    for d in config::check_with(file, variables) {
         let finding = Finding { error: d.severity == Severity::Error, text: d.message };
         findings.push(finding);
     }
-    let Ok(config) = Config::load_with(file, &expand) else { return };
+    let Ok(config) = Config::load_with(file, variables) else { return };
     // What only the attempt to make a client shows: a proxy of an unknown kind, for one.
     for job in config.jobs() {
         if let Err(e) = reba_http::Client::new(&job.http, USER_AGENT, &ProxyEnv::default()) {
@@ -79,20 +78,23 @@ fn prometheus(
     let Ok(paths) = config.rule_paths() else { return };
     notes.push(format!("{}: {} jobs, {} rule files", file.display(), config.jobs().count(), paths.len()));
     for path in paths {
-        rules(&path, findings, notes);
+        rules(&path, variables, findings, notes);
     }
 }
 
-fn rules(path: &Path, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+fn rules(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
     let name = path.display().to_string();
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) => return findings.push(Finding::error(format!("{name}: {e}"))),
-    };
-    match RuleFile::parse(&name, &text, &FileOptions::default()) {
+    match RuleFile::load(path, variables, &FileOptions::default()) {
         Err(errors) => findings.extend(errors.iter().map(Finding::error)),
-        Ok(file) => {
+        Ok((file, unresolved)) => {
             notes.push(format!("{name}: {} rules", file.rule_count()));
+            findings.extend(unresolved.iter().map(|u| {
+                let (line, column) = u.at;
+                Finding::warning(format!(
+                    "{name}:{line}:{column}: key {}: no variable {}, the text stays as it is",
+                    u.key, u.name
+                ))
+            }));
             let duplicates = file.duplicates();
             if !duplicates.is_empty() {
                 findings.push(Finding::warning(format!("{name}: {}", describe_duplicates(&duplicates))));

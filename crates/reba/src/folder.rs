@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use reba_config::Variables;
 
 /// Where the files of a configuration folder are. What is missing has defaults.
 #[derive(Clone, Debug)]
@@ -46,18 +47,31 @@ impl Folder {
     }
 
     /// Values for `${NAME}`: the process environment, and `.env` for what it lacks.
-    pub fn environment(
-        &self,
-        process: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<BTreeMap<String, String>> {
-        let mut all = match fs::read_to_string(&self.env) {
-            Ok(text) => parse_env(&text).with_context(|| self.env.display().to_string())?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(e).with_context(|| self.env.display().to_string()),
-        };
-        all.extend(process);
-        Ok(all)
+    pub fn variables(&self, process: impl IntoIterator<Item = (String, String)>) -> Result<Variables> {
+        variables(&self.env, process)
     }
+}
+
+/// Values for `${NAME}` in a rule file that is read by itself: as for the configuration folder that it is in.
+pub fn variables_beside(file: &Path) -> Result<Variables> {
+    let folders = file.parent().into_iter().flat_map(|f| [Some(f), f.parent()]).flatten();
+    let found = folders.map(|f| f.join(".env")).find(|env| env.is_file());
+    found.map_or_else(|| Ok(Variables::new(process().collect())), |env| variables(&env, process()))
+}
+
+/// The environment of this process, without what is no text.
+pub fn process() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
+}
+
+fn variables(env: &Path, process: impl IntoIterator<Item = (String, String)>) -> Result<Variables> {
+    let mut all = match fs::read_to_string(env) {
+        Ok(text) => parse_env(&text).with_context(|| env.display().to_string())?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(e) => return Err(e).with_context(|| env.display().to_string()),
+    };
+    all.extend(process);
+    Ok(Variables::new(all))
 }
 
 /// `NAME=value` lines; comments, blank lines, `export`, and quotes around a value are understood.
@@ -120,7 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".env"), "A=file\nB=file\n").unwrap();
         let env =
-            Folder::at(dir.path()).unwrap().environment([("A".to_owned(), "process".to_owned())]).unwrap();
-        assert_eq!((env["A"].as_str(), env["B"].as_str()), ("process", "file"));
+            Folder::at(dir.path()).unwrap().variables([("A".to_owned(), "process".to_owned())]).unwrap();
+        assert_eq!((env.get("A"), env.get("B")), (Some("process"), Some("file")));
     }
 }

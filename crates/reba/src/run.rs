@@ -23,6 +23,7 @@ use reba_api::{
     server::Listener,
     web::Web,
 };
+use reba_config::Variables;
 use reba_http::ProxyEnv;
 use reba_ingest::{
     remote_write::{RemoteWriteLimits, RemoteWriteReceiver},
@@ -95,10 +96,15 @@ pub struct Configured {
 /// Reads the configuration. `port_shift` is added to the ports of the simulated fleet's targets.
 pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
-    let settings = Settings::read(&folder.reba)?;
     let loaded = load(&folder, port_shift)?;
+    let settings = Settings::read(&folder.reba, &loaded.variables)?;
     let address = address(args, &settings, Role::Prometheus)?;
-    let web = settings.web_config_file.as_deref().map(Web::load).transpose()?.map(Arc::new);
+    let web = settings
+        .web_config_file
+        .as_deref()
+        .map(|file| Web::load(file, &loaded.variables))
+        .transpose()?
+        .map(Arc::new);
     Ok(Configured { folder, settings, loaded, address, web })
 }
 
@@ -234,7 +240,7 @@ impl Assembly {
         // Rules have places and threads of their own: however busy people keep theirs, alerts are evaluated.
         let rule_engine =
             Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
-        let proxies = proxies(&loaded.environment);
+        let proxies = proxies(&loaded.variables);
         let remote = remote_write(data, &proxies);
         let known = Arc::clone(store);
         let appender = remote.appender(Arc::clone(store) as _, Arc::new(move |s| known.labels_of(s)));
@@ -382,8 +388,9 @@ fn default_url(address: SocketAddr) -> String {
     }
 }
 
-fn proxies(environment: &std::collections::BTreeMap<String, String>) -> ProxyEnv {
-    let get = |upper: &str, lower: &str| environment.get(upper).or_else(|| environment.get(lower)).cloned();
+fn proxies(variables: &Variables) -> ProxyEnv {
+    let get =
+        |upper: &str, lower: &str| variables.get(upper).or_else(|| variables.get(lower)).map(str::to_owned);
     ProxyEnv {
         http: get("HTTP_PROXY", "http_proxy"),
         https: get("HTTPS_PROXY", "https_proxy"),

@@ -1,15 +1,20 @@
 //! `reba.yml`: what upstream has no place for. Every key has a default; without the file all works.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
+use reba_config::{ConfigError, Unknown, Variables};
 use reba_ingest::config::ByteSize;
 use reba_model::duration;
 use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
+
+/// A value that remembers where it stands.
+type Value<T> = Option<Spanned<T>>;
 
 /// The file as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -24,21 +29,21 @@ struct Raw {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawMetrics {
-    retention: Option<String>,
+    retention: Value<String>,
     retention_size: ByteSize,
-    fsync_interval: Option<String>,
-    max_series: Option<u64>,
+    fsync_interval: Value<String>,
+    max_series: Value<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawQuery {
-    timeout: Option<String>,
-    max_samples: Option<u64>,
-    max_series: Option<u64>,
-    max_bytes: Option<u64>,
-    max_concurrency: Option<usize>,
-    lookback_delta: Option<String>,
+    timeout: Value<String>,
+    max_samples: Value<u64>,
+    max_series: Value<u64>,
+    max_bytes: Value<u64>,
+    max_concurrency: Value<usize>,
+    lookback_delta: Value<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -51,7 +56,7 @@ struct RawListen {
 #[serde(deny_unknown_fields, default)]
 struct RawWeb {
     external_url: Option<String>,
-    cors_origin: Option<String>,
+    cors_origin: Value<String>,
     admin_api: bool,
     config_file: Option<PathBuf>,
 }
@@ -95,65 +100,110 @@ pub struct Settings {
 const MAX_CONCURRENCY: usize = 1000;
 
 impl Settings {
-    /// Reads `path`; a missing file is an empty one.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// Reads `path`; a missing file is an empty one. The error has one line for each fault, with file, line and key.
+    pub fn read(path: &Path, variables: &Variables) -> Result<Self> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(e).with_context(|| path.display().to_string()),
         };
-        let mut settings = Self::parse(&text).with_context(|| path.display().to_string())?;
-        if let (Some(file), Some(folder)) = (&mut settings.web_config_file, path.parent()) {
-            *file = folder.join(&*file);
+        let expanded = variables.expand(&text, path, &Unknown { keep: false, groups: &[] })?;
+        match Self::parse(&expanded.text, path) {
+            Ok(mut settings) => {
+                if let (Some(file), Some(folder)) = (&mut settings.web_config_file, path.parent()) {
+                    *file = folder.join(&*file);
+                }
+                Ok(settings)
+            }
+            Err(faults) => {
+                let lines: Vec<String> = faults.into_iter().map(|e| expanded.hide(e).to_string()).collect();
+                bail!("{}", lines.join("\n"))
+            }
         }
-        Ok(settings)
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let raw: Raw = if text.trim().is_empty() { Raw::default() } else { serde_saphyr::from_str(text)? };
-        let ms = |key: &str, value: &Option<String>, default: i64| match value {
-            None => Ok(default),
-            Some(text) => duration::parse(text).with_context(|| key.to_owned()),
-        };
+    fn parse(text: &str, path: &Path) -> Result<Self, Vec<ConfigError>> {
+        let raw: Raw = reba_config::read(text, path).map_err(|e| vec![e])?;
+        let mut check = Check { path, faults: Vec::new() };
+        let (metrics, query) = (&raw.metrics, &raw.query);
         let settings = Settings {
-            retention_ms: ms("metrics.retention", &raw.metrics.retention, 30 * 24 * 3_600_000)?,
-            retention_bytes: raw.metrics.retention_size.0,
-            fsync_interval_ms: ms("metrics.fsync_interval", &raw.metrics.fsync_interval, 1000)?,
-            max_series: raw.metrics.max_series.unwrap_or(0),
-            query_timeout_ms: ms("query.timeout", &raw.query.timeout, 120_000)?,
-            query_max_samples: raw.query.max_samples.unwrap_or(50_000_000),
-            query_max_series: raw.query.max_series.unwrap_or(5_000_000),
-            query_max_bytes: raw.query.max_bytes.unwrap_or(8 << 30),
-            query_max_concurrency: raw.query.max_concurrency.unwrap_or(20),
-            lookback_delta_ms: ms("query.lookback_delta", &raw.query.lookback_delta, 300_000)?,
+            retention_ms: check.positive_ms("metrics.retention", &metrics.retention, 30 * 24 * 3_600_000),
+            retention_bytes: metrics.retention_size.0,
+            fsync_interval_ms: check.ms("metrics.fsync_interval", &metrics.fsync_interval, 1000),
+            max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
+            query_timeout_ms: check.positive_ms("query.timeout", &query.timeout, 120_000),
+            query_max_samples: check.positive("query.max_samples", &query.max_samples, 50_000_000),
+            query_max_series: check.positive("query.max_series", &query.max_series, 5_000_000),
+            query_max_bytes: check.positive("query.max_bytes", &query.max_bytes, 8 << 30),
+            query_max_concurrency: check.concurrency(&query.max_concurrency),
+            lookback_delta_ms: check.positive_ms("query.lookback_delta", &query.lookback_delta, 300_000),
             listen_prometheus: raw.listen.prometheus,
             external_url: raw.web.external_url,
             admin_api: raw.web.admin_api,
             web_config_file: raw.web.config_file,
-            cors_origin: raw
-                .web
-                .cors_origin
-                .unwrap_or_else(|| r"https?://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?".to_owned()),
+            cors_origin: check.origins(raw.web.cors_origin),
         };
-        for (key, zero) in [
-            ("metrics.retention", settings.retention_ms == 0),
-            ("query.timeout", settings.query_timeout_ms == 0),
-            ("query.max_samples", settings.query_max_samples == 0),
-            ("query.max_series", settings.query_max_series == 0),
-            ("query.max_bytes", settings.query_max_bytes == 0),
-            ("query.max_concurrency", settings.query_max_concurrency == 0),
-            ("query.lookback_delta", settings.lookback_delta_ms == 0),
-        ] {
-            if zero {
-                bail!("{key}: must be above zero");
-            }
+        if check.faults.is_empty() { Ok(settings) } else { Err(check.faults) }
+    }
+}
+
+/// Collects what is wrong with values.
+struct Check<'a> {
+    path: &'a Path,
+    faults: Vec<ConfigError>,
+}
+
+impl Check<'_> {
+    fn fail<T>(&mut self, key: &str, value: &Spanned<T>, reason: impl fmt::Display) {
+        let at = Some(value.referenced).filter(|at| *at != Location::UNKNOWN);
+        let at = at.map(|at| (at.line(), at.column()));
+        self.faults.push(ConfigError::invalid(self.path, at, key, reason));
+    }
+
+    fn ms(&mut self, key: &str, value: &Value<String>, default: i64) -> i64 {
+        let Some(text) = value else { return default };
+        duration::parse(&text.value).unwrap_or_else(|e| {
+            self.fail(key, text, e);
+            default
+        })
+    }
+
+    fn positive_ms(&mut self, key: &str, value: &Value<String>, default: i64) -> i64 {
+        let ms = self.ms(key, value, default);
+        if let (Some(value), true) = (value, ms <= 0) {
+            self.fail(key, value, "must be above zero");
         }
-        // Each admitted query has a thread of its own.
-        if settings.query_max_concurrency > MAX_CONCURRENCY {
-            bail!("query.max_concurrency: must be {MAX_CONCURRENCY} at most");
+        ms
+    }
+
+    fn positive(&mut self, key: &str, value: &Value<u64>, default: u64) -> u64 {
+        let Some(n) = value else { return default };
+        if n.value == 0 {
+            self.fail(key, n, "must be above zero");
         }
-        reba_model::GoRegex::anchored(&settings.cors_origin).context("web.cors_origin")?;
-        Ok(settings)
+        n.value
+    }
+
+    /// Each admitted query has a thread of its own.
+    fn concurrency(&mut self, value: &Value<usize>) -> usize {
+        let Some(n) = value else { return 20 };
+        if n.value == 0 {
+            self.fail("query.max_concurrency", n, "must be above zero");
+        }
+        if n.value > MAX_CONCURRENCY {
+            self.fail("query.max_concurrency", n, format!("must be {MAX_CONCURRENCY} at most"));
+        }
+        n.value
+    }
+
+    fn origins(&mut self, value: Value<String>) -> String {
+        let Some(text) = value else {
+            return r"https?://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?".to_owned();
+        };
+        if let Err(e) = reba_model::GoRegex::anchored(&text.value) {
+            self.fail("web.cors_origin", &text, e);
+        }
+        text.value
     }
 }
 
@@ -161,9 +211,14 @@ impl Settings {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Settings, Vec<String>> {
+        Settings::parse(text, Path::new("reba.yml"))
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
     #[test]
     fn without_a_file_everything_has_a_default() {
-        let s = Settings::read(Path::new("/nonexistent/reba.yml")).unwrap();
+        let s = Settings::read(Path::new("/nonexistent/reba.yml"), &Variables::default()).unwrap();
         assert_eq!(
             (s.retention_ms, s.lookback_delta_ms, s.query_max_concurrency),
             (2_592_000_000, 300_000, 20)
@@ -172,21 +227,48 @@ mod tests {
 
     #[test]
     fn sizes_have_units_as_upstream_writes_them() {
-        assert_eq!(Settings::parse("metrics: {retention_size: 10GB}").unwrap().retention_bytes, 10 << 30);
-        assert!(Settings::parse("metrics: {retention_size: 10}").is_err());
+        assert_eq!(parse("metrics: {retention_size: 10GB}").unwrap().retention_bytes, 10 << 30);
+        assert!(parse("metrics: {retention_size: 10}").is_err());
     }
 
     #[test]
-    fn errors_name_the_line_or_the_key() {
-        let unknown = Settings::parse("metrics:\n  retention: 1d\n  nope: 1\n").unwrap_err();
-        assert!(
-            format!("{unknown:#}").contains("nope") && format!("{unknown:#}").contains('3'),
-            "{unknown:#}"
+    fn every_fault_is_a_line_with_file_line_and_key() {
+        for (text, want) in [
+            ("metrics:\n  retention: 1d\n  nope: 1\n", "reba.yml:3:3: key metrics.nope: unknown key"),
+            (
+                "query: {timeout: soon}",
+                "reba.yml:1:18: key query.timeout: not a valid duration string: \"soon\"",
+            ),
+            ("query:\n  timeout: 0s", "reba.yml:2:12: key query.timeout: must be above zero"),
+            (
+                "query: {max_concurrency: 18446744073709551615}",
+                "reba.yml:1:26: key query.max_concurrency: must be 1000 at most",
+            ),
+            ("query: {max_samples: -1}", "reba.yml:1:22: key query.max_samples: invalid u64"),
+            (
+                "listen: {prometheus: here}",
+                "reba.yml:1:22: key listen.prometheus: invalid socket address syntax",
+            ),
+        ] {
+            let faults = parse(text).unwrap_err();
+            assert_eq!(faults, [want], "{text}");
+        }
+        assert_eq!(
+            parse("query: {timeout: x, max_series: 0}\nweb: {cors_origin: '('}").unwrap_err().len(),
+            3
         );
-        let wrong = Settings::parse("query: {timeout: soon}").unwrap_err();
-        assert!(format!("{wrong:#}").starts_with("query.timeout"), "{wrong:#}");
-        assert!(Settings::parse("query: {timeout: 0s}").is_err());
-        let many = Settings::parse("query: {max_concurrency: 18446744073709551615}").unwrap_err();
-        assert_eq!(many.to_string(), "query.max_concurrency: must be 1000 at most");
+    }
+
+    #[test]
+    fn variables_are_filled_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reba.yml");
+        fs::write(&path, "query: {max_series: ${N}}\nweb: {external_url: '${file:url}'}\n").unwrap();
+        fs::write(dir.path().join("url"), "http://a\n").unwrap();
+        let variables = Variables::new([("N".to_owned(), "7".to_owned())].into());
+        let settings = Settings::read(&path, &variables).unwrap();
+        assert_eq!((settings.query_max_series, settings.external_url.as_deref()), (7, Some("http://a")));
+        let error = Settings::read(&path, &Variables::default()).unwrap_err().to_string();
+        assert!(error.contains("reba.yml:1:21: key query.max_series: ${N}: "), "{error}");
     }
 }

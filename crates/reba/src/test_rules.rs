@@ -15,18 +15,25 @@ use reba_rules::{
 };
 use reba_tsdb::{Tsdb, TsdbConfig};
 
+use crate::folder::variables_beside;
+
 /// The tests of all files whose names match one of `run`: the text to print, and whether all passed.
 pub async fn rules(files: &[PathBuf], run: &[String]) -> Result<(String, bool)> {
     let selection = (!run.is_empty()).then(|| run.join("|"));
     let selection = selection.map(|text| GoRegex::search(&text).with_context(|| format!("--run {text:?}")));
     let selection = selection.transpose()?;
     let selected = |name: &str| selection.as_ref().is_none_or(|regex| regex.is_match(name));
-    let workshop = Workshop { new_store: &new_store, parse_series: &series, options: FileOptions::default() };
     let (mut out, mut ok) = (String::new(), true);
     let (mut passed, mut failed) = (0, 0);
     for file in files {
         // Writing to a text does not fail.
         let _ = writeln!(out, "Unit Testing:  {}", file.display());
+        let workshop = Workshop {
+            new_store: &new_store,
+            parse_series: &series,
+            options: FileOptions::default(),
+            variables: variables_beside(file)?,
+        };
         match run_file(file, &workshop, &selected).await {
             Err(error) => {
                 ok = false;

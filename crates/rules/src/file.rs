@@ -1,7 +1,8 @@
 //! Rule files: reading, strict checking, upstream's messages.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
+use reba_config::{ConfigError, Unknown, Unresolved, Variables};
 use reba_model::{Labels, METRIC_NAME, NameScheme, duration, float::go_quote};
 use reba_promql::syntax::{self, ParseOptions};
 use serde::{Deserialize, Deserializer, de};
@@ -108,7 +109,30 @@ pub struct AlertingRule {
     pub(crate) annotation_texts: Vec<(String, Text)>,
 }
 
+/// A name that is not set stays as it is: it may be a group of `label_replace`, or of a shell command in an annotation.
+const UNKNOWN: Unknown<'static> = Unknown { keep: true, groups: &["expr"] };
+
 impl RuleFile {
+    /// Reads the file at `path`, fills in `${NAME}` and `${file:…}`, and checks it. The names that nobody has set come with it.
+    pub fn load(
+        path: &Path,
+        variables: &Variables,
+        options: &FileOptions,
+    ) -> Result<(Self, Vec<Unresolved>), Vec<RuleError>> {
+        let name = path.display().to_string();
+        let one = |e: ConfigError| {
+            let key = if e.key.is_empty() { String::new() } else { format!("key {}: ", e.key) };
+            vec![RuleError { file: name.clone(), at: e.at, message: format!("{key}{}", e.reason) }]
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| one(ConfigError::io(path, &e)))?;
+        let expanded = variables.expand(&text, path, &UNKNOWN).map_err(one)?;
+        let file = Self::parse(&name, &expanded.text, options).map_err(|errors| {
+            let hidden = |e: RuleError| RuleError { message: expanded.hide_in(&e.message), ..e };
+            errors.into_iter().map(hidden).collect::<Vec<_>>()
+        })?;
+        Ok((file, expanded.unresolved))
+    }
+
     /// Reads and checks a file. All faults that can be found at once are reported at once.
     pub fn parse(file: &str, text: &str, options: &FileOptions) -> Result<Self, Vec<RuleError>> {
         let yaml: FileYaml = match serde_saphyr::from_str::<Option<FileYaml>>(text) {

@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use reba_config::Variables;
 use reba_query::{EngineConfig, QueryEngine};
 use reba_rules::{
     EngineQuerier, FileOptions, SampleValue,
@@ -29,7 +30,12 @@ fn series(line: &str) -> Result<InputValues, String> {
 }
 
 async fn run(path: &Path, selected: &str) -> Result<Vec<TestResult>, String> {
-    let workshop = Workshop { new_store: &new_store, parse_series: &series, options: FileOptions::default() };
+    let workshop = Workshop {
+        new_store: &new_store,
+        parse_series: &series,
+        options: FileOptions::default(),
+        variables: Variables::default(),
+    };
     run_file(path, &workshop, &|name| name.contains(selected)).await
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::http::{HeaderName, HeaderValue};
+use reba_config::ConfigError;
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -62,13 +63,13 @@ const HEADERS: [(&str, &[&str]); 5] = [
 ];
 
 /// The settings, and the files that they name as they were when they were read.
-pub(super) fn parse(text: &str, folder: &Path) -> Result<(Settings, Vec<(PathBuf, Stamp)>), String> {
-    let raw: Option<Raw> = if text.trim().is_empty() {
-        None
-    } else {
-        serde_saphyr::from_str(text).map_err(|e| e.to_string())?
-    };
-    let raw = raw.unwrap_or_default();
+pub(super) fn parse(text: &str, file: &Path) -> Result<(Settings, Vec<(PathBuf, Stamp)>), ConfigError> {
+    let raw: Raw = reba_config::read(text, file)?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    build(raw, folder).map_err(|reason| ConfigError::invalid(file, None, "", reason))
+}
+
+fn build(raw: Raw, folder: &Path) -> Result<(Settings, Vec<(PathBuf, Stamp)>), String> {
     let http = raw.http_server_config.unwrap_or_default();
     let users = raw.basic_auth_users.unwrap_or_default();
     for (user, hash) in &users {
@@ -208,10 +209,10 @@ mod tests {
             ("tls_server_config: {cert_file: /nonexistent, key_file: a}", "/nonexistent"),
             ("tls_server_config: {cipher_suites: [X]}", "cipher_suites is not supported"),
         ] {
-            let error = parse(text, Path::new(".")).map(drop).unwrap_err();
+            let error = parse(text, Path::new("web.yml")).map(drop).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
         }
-        let (empty, files) = parse("", Path::new(".")).unwrap();
+        let (empty, files) = parse("", Path::new("web.yml")).unwrap();
         assert!(
             empty.tls.is_none() && empty.users.is_empty() && empty.headers.is_empty() && files.is_empty()
         );

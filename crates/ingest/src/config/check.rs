@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use reba_http::HttpClientConfig;
 
-use super::{Config, ConfigError, DiscoveryConfig, Prepare, ScrapeConfig};
+use super::{Config, ConfigError, DiscoveryConfig, ScrapeConfig, Variables};
 use crate::{
     discovery::{self, TargetGroup},
     glob,
@@ -42,13 +42,13 @@ impl fmt::Display for Diagnostic {
 /// Checks a configuration as `promtool check config` does: that it loads, that the files exist which it names, that
 /// files of targets can be read and their targets make sense. What rule files hold is not looked at.
 pub fn check(file: &Path) -> Vec<Diagnostic> {
-    check_with(file, &str::to_owned)
+    check_with(file, &Variables::default())
 }
 
-/// Like [`check`]; `prepare` sees the text of every file before it is parsed.
-pub fn check_with(file: &Path, prepare: Prepare<'_>) -> Vec<Diagnostic> {
+/// Like [`check`]; `variables` are what `${NAME}` may ask for.
+pub fn check_with(file: &Path, variables: &Variables) -> Vec<Diagnostic> {
     let mut unsupported = Vec::new();
-    let loaded = Config::load_collecting(file, prepare, &mut unsupported);
+    let loaded = Config::load_collecting(file, variables, &mut unsupported);
     let mut findings = Findings { file, list: Vec::new() };
     findings.list.extend(unsupported.iter().map(refusal));
     match loaded {

@@ -6,7 +6,6 @@
 mod alerting;
 mod check;
 mod discovery;
-mod env;
 mod global;
 mod protocol;
 mod relabel;
@@ -28,15 +27,15 @@ pub use discovery::{
     ConsulSd, DiscoveryConfig, DnsRecordKind, DnsSd, DockerFilter, DockerSd, FileSd, HttpSd,
     KubernetesAttach, KubernetesNamespaces, KubernetesRole, KubernetesSd, KubernetesSelector, StaticGroup,
 };
-pub use env::{Expanded, expand_env};
 pub use global::{GlobalConfig, Limits, NameEscaping};
 pub use protocol::ScrapeProtocol;
+pub use reba_config::{ConfigError, ConfigErrorKind, Expanded, Unknown, Variables};
+use reba_http::SECRET_TEXT;
 pub use remote::{MetadataConfig, QueueConfig, RemoteReadConfig, RemoteWriteConfig};
 pub use scalar::{ByteSize, Millis};
 pub use scrape::ScrapeConfig;
 use serde::{Deserialize, Serialize};
 pub use storage::{ExemplarsConfig, OtlpConfig, RetentionConfig, StorageConfig, TracingConfig, TsdbConfig};
-pub use yaml::{ConfigError, ConfigErrorKind};
 
 use self::yaml::{Invalid, List, items, items_with};
 use crate::glob;
@@ -74,6 +73,9 @@ pub struct Config {
     pub remote_read: Vec<RemoteReadConfig>,
     /// How OTLP metrics become series.
     pub otlp: OtlpConfig,
+    /// What `${file:…}` brought, which [`Config::to_yaml`] must not show wherever it stands.
+    #[serde(skip)]
+    secrets: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,19 +102,19 @@ struct ScrapeFileYaml {
     scrape_configs: List<scrape::ScrapeYaml>,
 }
 
-/// Changes a file's text before it is parsed, e.g. by [`expand_env`].
-pub type Prepare<'a> = &'a dyn Fn(&str) -> String;
+/// Names that are not set are errors, but for those that may be a group of a rule's expression.
+const UNKNOWN: Unknown<'static> = Unknown { keep: false, groups: &["replacement", "target_label"] };
 
 impl Config {
     /// Reads a file and the files that it includes.
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
-        Self::load_with(file, &str::to_owned)
+        Self::load_with(file, &Variables::default())
     }
 
-    /// Like [`Config::load`]; `prepare` sees the text of every file before it is parsed.
-    pub fn load_with(file: &Path, prepare: Prepare<'_>) -> Result<Config, ConfigError> {
+    /// Like [`Config::load`]; `variables` are what `${NAME}` may ask for.
+    pub fn load_with(file: &Path, variables: &Variables) -> Result<Config, ConfigError> {
         let mut unsupported = Vec::new();
-        let config = Self::load_collecting(file, prepare, &mut unsupported)?;
+        let config = Self::load_collecting(file, variables, &mut unsupported)?;
         match unsupported.into_iter().next() {
             Some(first) => Err(first),
             None => Ok(config),
@@ -121,9 +123,9 @@ impl Config {
 
     /// Reads a file whose text is at hand; files that it includes are read from the disk.
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let mut unsupported = Vec::new();
-        let mut config = Self::parse_main(text, file, &mut unsupported)?;
-        config.include(&str::to_owned, &mut unsupported)?;
+        let (variables, mut unsupported) = (Variables::default(), Vec::new());
+        let mut config = Self::parse_main(text, file, &variables, &mut unsupported)?;
+        config.include(&variables, &mut unsupported)?;
         match unsupported.into_iter().next() {
             Some(first) => Err(first),
             None => Ok(config),
@@ -133,24 +135,28 @@ impl Config {
     /// Reads everything; what is not supported yet is listed rather than an error.
     pub(crate) fn load_collecting(
         file: &Path,
-        prepare: Prepare<'_>,
+        variables: &Variables,
         unsupported: &mut Vec<ConfigError>,
     ) -> Result<Config, ConfigError> {
         let text = fs::read_to_string(file).map_err(|e| ConfigError::io(file, &e))?;
-        let mut config = Self::parse_main(&prepare(&text), file, unsupported)?;
-        config.include(prepare, unsupported)?;
+        let mut config = Self::parse_main(&text, file, variables, unsupported)?;
+        config.include(variables, unsupported)?;
         Ok(config)
     }
 
     fn parse_main(
         text: &str,
         file: &Path,
+        variables: &Variables,
         unsupported: &mut Vec<ConfigError>,
     ) -> Result<Config, ConfigError> {
-        let raw: ConfigYaml = yaml::read(text, file)?;
+        let expanded = variables.expand(text, file, &UNKNOWN)?;
         let mut missing = Vec::new();
-        let mut config = raw.build(&mut missing).map_err(|e| e.in_file(file))?;
-        unsupported.extend(missing.into_iter().map(|m| m.in_file(file)));
+        let built = reba_config::read::<ConfigYaml>(&expanded.text, file)
+            .and_then(|raw| raw.build(&mut missing).map_err(|e| e.in_file(file)));
+        let mut config = built.map_err(|e| expanded.hide(e))?;
+        unsupported.extend(missing.into_iter().map(|m| expanded.hide(m.in_file(file))));
+        expanded.secrets().clone_into(&mut config.secrets);
         config.set_directory(file.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
@@ -171,7 +177,15 @@ impl Config {
 
     /// The effective configuration as YAML, defaults filled in, secrets as `<secret>`.
     pub fn to_yaml(&self) -> String {
-        serde_saphyr::to_string(self).unwrap_or_else(|e| format!("<error creating config string: {e}>"))
+        let yaml =
+            serde_saphyr::to_string(self).unwrap_or_else(|e| format!("<error creating config string: {e}>"));
+        self.secrets.iter().fold(yaml, |yaml, secret| yaml.replace(secret, SECRET_TEXT))
+    }
+
+    /// Files of rules that are named without `*` and are not there. Upstream passes over them.
+    pub fn missing_rule_files(&self) -> Vec<&Path> {
+        let named = self.rule_files.iter().filter(|f| !f.to_string_lossy().contains('*'));
+        named.filter(|f| !f.exists()).map(PathBuf::as_path).collect()
     }
 
     fn set_directory(&mut self, dir: &Path) {
@@ -194,7 +208,7 @@ impl Config {
     /// Reads the jobs of `scrape_config_files`.
     fn include(
         &mut self,
-        prepare: Prepare<'_>,
+        variables: &Variables,
         unsupported: &mut Vec<ConfigError>,
     ) -> Result<(), ConfigError> {
         let main = "main config file".to_owned();
@@ -203,11 +217,15 @@ impl Config {
         for pattern in &self.scrape_config_files {
             for file in glob::expand(pattern).map_err(|e| ConfigError::io(pattern, &e))? {
                 let text = fs::read_to_string(&file).map_err(|e| ConfigError::io(&file, &e))?;
-                let raw: ScrapeFileYaml = yaml::read(&prepare(&text), &file)?;
+                let expanded = variables.expand(&text, &file, &UNKNOWN)?;
                 let mut missing = Vec::new();
-                let jobs = jobs(raw.scrape_configs, &self.global, &mut names, &file, &mut missing);
-                let jobs = jobs.map_err(|e| e.in_file(&file))?;
-                unsupported.extend(missing.into_iter().map(|m| m.in_file(&file)));
+                let jobs = reba_config::read::<ScrapeFileYaml>(&expanded.text, &file).and_then(|raw| {
+                    jobs(raw.scrape_configs, &self.global, &mut names, &file, &mut missing)
+                        .map_err(|e| e.in_file(&file))
+                });
+                let jobs = jobs.map_err(|e| expanded.hide(e))?;
+                unsupported.extend(missing.into_iter().map(|m| expanded.hide(m.in_file(&file))));
+                self.secrets.extend_from_slice(expanded.secrets());
                 self.included.extend(jobs.into_iter().map(|mut job| {
                     job.set_directory(file.parent().unwrap_or(Path::new("")));
                     job
@@ -291,6 +309,7 @@ impl ConfigYaml {
             remote_read,
             otlp: self.otlp.unwrap_or_default().build(scheme).map_err(within("otlp"))?,
             global,
+            secrets: Vec::new(),
         })
     }
 }

@@ -1,62 +1,9 @@
-//! Reading YAML into serde structs with errors that name file, line, column and key.
+//! Faults of sections, and lists whose items know where they stand.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 
-use serde::de::DeserializeOwned;
-use serde_saphyr::{Error, Location, Spanned};
-
-/// What kind of fault a configuration has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigErrorKind {
-    /// The file cannot be read.
-    Io,
-    /// It is no YAML, has an unknown key or a value of a wrong type.
-    Syntax,
-    /// It reads well, but makes no sense.
-    Invalid,
-    /// It asks for something that upstream has and Reba has not.
-    Unsupported,
-}
-
-/// One fault of a configuration, printed as `FILE:LINE:COL: key KEY: REASON`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// What kind of fault it is.
-    pub kind: ConfigErrorKind,
-    /// The file.
-    pub file: PathBuf,
-    /// Line and column, both from 1, where they are known.
-    pub at: Option<(u64, u64)>,
-    /// Path of the key (`scrape_configs[0].scheme`); may be empty.
-    pub key: String,
-    /// What is wrong, without a full stop.
-    pub reason: String,
-}
-
-impl ConfigError {
-    pub(crate) fn io(file: &Path, source: &std::io::Error) -> Self {
-        let reason = source.to_string();
-        ConfigError { kind: ConfigErrorKind::Io, file: file.to_owned(), at: None, key: String::new(), reason }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some((line, column)) = self.at {
-            write!(f, ":{line}:{column}")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, ": key {}", self.key)?;
-        }
-        write!(f, ": {}", self.reason)
-    }
-}
-
-impl std::error::Error for ConfigError {}
+use reba_config::{ConfigError, ConfigErrorKind};
+use serde_saphyr::{Location, Spanned};
 
 /// A fault of a section that has been read; [`Invalid::in_file`] completes it.
 #[derive(Clone, Debug)]
@@ -150,36 +97,4 @@ pub(crate) fn items_with<T, U>(
         unsupported.extend(missing.into_iter().map(within));
     }
     Ok(out)
-}
-
-/// Reads `text`, which stands in `file`. A text without any content reads as the default.
-pub(crate) fn read<T: DeserializeOwned + Default>(text: &str, file: &Path) -> Result<T, ConfigError> {
-    let mut path = String::new();
-    let result = serde_saphyr::with_deserializer_from_str(text, |de| {
-        serde_path_to_error::deserialize::<_, Option<T>>(de).map_err(|e| {
-            path = e.path().to_string();
-            e.into_inner()
-        })
-    });
-    result.map(Option::unwrap_or_default).map_err(|e| explain(&e, &path, file))
-}
-
-fn explain(e: &Error, path: &str, file: &Path) -> ConfigError {
-    let at = e.location().and_then(position);
-    // An item of a `List` is wrapped in a struct that remembers its position, and so is its path.
-    let path = path.replace("].value.", "].");
-    let path = path.strip_suffix("].value").map_or(path.clone(), |p| format!("{p}]"));
-    let key = path.trim_end_matches('?').trim_end_matches('.').to_owned();
-    let reason = match e.without_snippet() {
-        Error::SerdeUnknownField { .. } => "unknown key".to_owned(),
-        e => first_line(&e.to_string()),
-    };
-    ConfigError { kind: ConfigErrorKind::Syntax, file: file.to_owned(), at, key, reason }
-}
-
-/// The library's text without the position, which stands in front already.
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    let end = line.rfind(" at line ").unwrap_or(line.len());
-    line[..end].trim_start_matches("error: ").to_owned()
 }

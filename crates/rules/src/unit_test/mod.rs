@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use reba_config::Variables;
 use reba_model::{CounterResetHint, Histogram, Labels, parse_notation};
 use reba_storage::{MetricAppender, MetricQuerier};
 use tokio::sync::mpsc;
@@ -45,6 +46,8 @@ pub struct Workshop<'a> {
     pub parse_series: &'a dyn Fn(&str) -> Result<InputValues, String>,
     /// What rule files may contain.
     pub options: FileOptions,
+    /// What `${NAME}` in rule files may ask for.
+    pub variables: Variables,
 }
 
 /// What became of one test.
@@ -179,8 +182,7 @@ impl Case<'_> {
         let mut groups = Vec::new();
         for path in files {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|e| one(format!("{name}: {e}")))?;
-            let file = RuleFile::parse(&name, &text, &self.workshop.options)
+            let (file, _) = RuleFile::load(path, &self.workshop.variables, &self.workshop.options)
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             for group in &file.groups {
                 let spec = GroupSpec {
