@@ -19,12 +19,13 @@ mod matcher;
 mod metadata;
 pub mod notation;
 mod relabel;
+mod rollup;
 mod series;
 
 pub use alert::{Alert, AlertBatch};
 pub use chunk::{
     Chunk, ChunkBytes, ChunkError, MAX_CHUNK_SAMPLES, OpenChunk, RawColumns, encode_floats,
-    encode_histograms, encode_times, encode_values,
+    encode_histograms, encode_rollups, encode_times, encode_values,
 };
 pub use goregex::{GoRegex, RegexError};
 pub use histogram::{
@@ -40,6 +41,7 @@ pub use logs::{
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use relabel::{NameScheme, Relabel, RelabelAction, RelabelError, RelabelSpec};
+pub use rollup::{Downsampler, MAX_ROLLUP_GAP_MS, Rollup, merge_rollups};
 pub use series::{Exemplar, HistogramSample, Sample, SampleColumns, Series, TimeRange};
 
 /// The label that holds a metric's name.

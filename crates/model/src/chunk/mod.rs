@@ -6,6 +6,7 @@
 //! | open ([`OpenChunk`]) | a head, sample by sample | cheap append, small in memory |
 //! | packed ([`encode_floats`], or [`encode_values`] with a shared [`encode_times`]) | sealing, blocks | size, and decoding by the page |
 //! | histograms ([`encode_histograms`]) | sealing, blocks | native histograms |
+//! | rollups ([`encode_rollups`]) | downsampled blocks | floats of long ago, by the window |
 //!
 //! The bytes are described in `docs/format/chunk.md`.
 
@@ -17,6 +18,7 @@ mod ints;
 mod open;
 mod pack;
 mod reader;
+mod rollups;
 mod times;
 mod values;
 
@@ -27,9 +29,9 @@ use thiserror::Error;
 use self::reader::Reader;
 pub use self::{
     bytes::ChunkBytes, floats::encode_floats, histograms::encode_histograms, open::OpenChunk,
-    times::encode_times, values::encode_values,
+    rollups::encode_rollups, times::encode_times, values::encode_values,
 };
-use crate::{HistogramSample, SampleColumns, TimeRange};
+use crate::{HistogramSample, Rollup, SampleColumns, TimeRange};
 
 /// Most samples that one encoded chunk may hold; longer runs are split by the writer. It bounds what corrupt bytes
 /// can make a reader allocate.
@@ -65,7 +67,7 @@ pub struct RawColumns {
     pub h: Vec<HistogramSample>,
 }
 
-/// A run of samples of one series, cheap to clone. An encoded chunk holds either floats or histograms.
+/// A run of samples of one series, cheap to clone. An encoded chunk holds either floats, or histograms, or rollups.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     range: TimeRange,
@@ -81,6 +83,11 @@ enum Body {
     Columns {
         times: ChunkBytes,
         values: ChunkBytes,
+    },
+    /// Decoded rollups in windows of so many milliseconds.
+    Rollups {
+        resolution: i64,
+        rollups: Arc<Vec<Rollup>>,
     },
 }
 
@@ -100,7 +107,16 @@ impl Chunk {
         Chunk { range: TimeRange { start, end }, samples, body: Body::Raw(Arc::new(columns)) }
     }
 
-    /// A chunk over bytes that [`encode_floats`], [`encode_histograms`] or [`OpenChunk::snapshot`] wrote. Reads the
+    /// A chunk of rollups in windows of `resolution` milliseconds. They must not overlap, and rise in time.
+    pub fn rollups(resolution: i64, rollups: Vec<Rollup>) -> Self {
+        let start = rollups.first().map_or(0, |r| r.first_t);
+        let end = rollups.last().map_or(-1, |r| r.last_t);
+        let samples = rollups.len() as u32;
+        let body = Body::Rollups { resolution, rollups: Arc::new(rollups) };
+        Chunk { range: TimeRange { start, end }, samples, body }
+    }
+
+    /// A chunk over bytes that [`encode_floats`], [`encode_histograms`], [`encode_rollups`] or [`OpenChunk::snapshot`] wrote. Reads the
     /// header only: damage further back shows when the samples are decoded.
     pub fn from_bytes(bytes: ChunkBytes) -> Result<Self, ChunkError> {
         let data = bytes.as_slice();
@@ -108,6 +124,7 @@ impl Chunk {
             Some(&open::TAG) => open::head(data)?,
             Some(&floats::TAG) => floats::head(data).map(|h| (h.range, h.n as u32))?,
             Some(&histograms::TAG) => histograms::head(data).map(|h| (h.range, h.n as u32))?,
+            Some(&rollups::TAG) => rollups::head(data).map(|(h, _)| (h.range, h.n as u32))?,
             Some(_) => return Err(ChunkError::Corrupt { at: 0, what: "unknown kind of chunk" }),
             None => return Err(ChunkError::Truncated { at: 0 }),
         };
@@ -130,7 +147,7 @@ impl Chunk {
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Encoded(bytes) => Some(bytes.as_slice()),
-            Body::Raw(_) | Body::Columns { .. } => None,
+            Body::Raw(_) | Body::Columns { .. } | Body::Rollups { .. } => None,
         }
     }
 
@@ -138,7 +155,7 @@ impl Chunk {
     pub fn value_bytes(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Columns { values, .. } => Some(values.as_slice()),
-            Body::Raw(_) | Body::Encoded(_) => None,
+            Body::Raw(_) | Body::Encoded(_) | Body::Rollups { .. } => None,
         }
     }
 
@@ -147,7 +164,7 @@ impl Chunk {
         self.range
     }
 
-    /// How many samples the chunk holds.
+    /// How many samples the chunk holds, or how many rollups.
     pub fn samples(&self) -> u32 {
         self.samples
     }
@@ -157,12 +174,45 @@ impl Chunk {
         match &self.body {
             Body::Raw(c) => !c.h.is_empty(),
             Body::Encoded(bytes) => bytes.as_slice().first() == Some(&histograms::TAG),
-            Body::Columns { .. } => false,
+            Body::Columns { .. } | Body::Rollups { .. } => false,
         }
     }
 
-    /// Appends the samples that lie in `range` to `out`. Decodes only the pages that overlap the range. After an
-    /// error `out` may hold a part of them.
+    /// Milliseconds of the windows of a downsampled chunk; `None` for samples as they came.
+    pub fn resolution(&self) -> Option<i64> {
+        match &self.body {
+            Body::Rollups { resolution, .. } => Some(*resolution),
+            Body::Encoded(bytes) if bytes.as_slice().first() == Some(&rollups::TAG) => {
+                rollups::head(bytes.as_slice()).ok().map(|(_, resolution)| resolution)
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends the rollups that overlap `range` to `out`, whole as they are. Floats of a chunk that is not downsampled
+    /// are rollups of one sample; histograms are left out.
+    pub fn rollups_into(&self, range: TimeRange, out: &mut Vec<Rollup>) -> Result<(), ChunkError> {
+        match &self.body {
+            Body::Rollups { rollups, .. } => {
+                let from = rollups.partition_point(|r| r.last_t < range.start);
+                let to = rollups.partition_point(|r| r.first_t <= range.end);
+                out.extend_from_slice(rollups.get(from..to).unwrap_or_default());
+                Ok(())
+            }
+            Body::Encoded(bytes) if bytes.as_slice().first() == Some(&rollups::TAG) => {
+                rollups::decode(bytes.as_slice(), range, out)
+            }
+            _ => {
+                let mut columns = SampleColumns::default();
+                self.decode_into(range, &mut columns)?;
+                out.extend(columns.t.into_iter().zip(columns.v).map(|(t, v)| Rollup::sample(t, v)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends the samples that lie in `range` to `out`: of rollups the first and the last sample of each, as they were,
+    /// and staleness markers. Decodes only the pages that overlap the range. After an error `out` may hold a part of them.
     pub fn decode_into(&self, range: TimeRange, out: &mut SampleColumns) -> Result<(), ChunkError> {
         match &self.body {
             Body::Raw(c) => {
@@ -178,10 +228,20 @@ impl Chunk {
             Body::Encoded(bytes) => {
                 let data = bytes.as_slice();
                 match data.first() {
-                    Some(&open::TAG) => open::decode(data, range, out),
+                    Some(&(open::TAG | open::TAIL_TAG)) => open::decode(data, range, out),
                     Some(&floats::TAG) => floats::decode(data, range, out),
+                    Some(&rollups::TAG) => {
+                        let mut found = Vec::new();
+                        rollups::decode(data, range, &mut found)?;
+                        rollups::samples(&found, range, out);
+                        Ok(())
+                    }
                     _ => histograms::decode(data, range, out),
                 }
+            }
+            Body::Rollups { rollups, .. } => {
+                rollups::samples(rollups, range, out);
+                Ok(())
             }
             Body::Columns { times, values } => {
                 let (mut times, mut values) = (Reader::new(times.as_slice()), Reader::new(values.as_slice()));
