@@ -1,60 +1,92 @@
 //! A stream of bits, the first one highest in its byte.
 
-/// Bits appended to a vector of bytes.
+/// Bits appended to bytes that grow in small steps: thousands of series wait for their next sample, and doubling would waste
+/// a third of the memory. How many bits there are is kept by the owner, who has room for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BitWriter {
-    pub(super) bytes: Vec<u8>,
-    /// Bits of the last byte that are not used yet.
-    free: u8,
+    /// Zero behind the bits that are written.
+    room: Box<[u8]>,
 }
 
+/// So many bits fit into a [`BitWriter`].
+pub(super) const MAX_BITS: usize = u16::MAX as usize;
+
 impl BitWriter {
-    /// Goes on behind bits that were written before: `free` of the last byte are not used.
-    pub(super) fn resume(bytes: Vec<u8>, free: u8) -> Self {
-        BitWriter { bytes, free }
+    /// Bytes that were written before, and zeros.
+    pub(super) fn resume(bytes: &[u8]) -> Self {
+        BitWriter { room: bytes.into() }
     }
 
-    /// Appends whole bytes; only while no bits are pending.
-    pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
-        debug_assert_eq!(self.free, 0);
-        self.bytes.extend_from_slice(bytes);
+    /// The bytes of the first `len` bits, zeros behind the last one.
+    pub(super) fn bytes(&self, len: u16) -> &[u8] {
+        self.room.get(..usize::from(len).div_ceil(8)).unwrap_or_default()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.free = 0;
+    /// Bytes of memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.room.len()
     }
 
-    /// Makes room in small steps: thousands of series wait for their next sample, and doubling wastes a third.
-    pub(super) fn reserve(&mut self, bytes: usize) {
-        let len = self.bytes.len();
-        if self.bytes.capacity() - len < bytes {
-            self.bytes.reserve_exact(bytes.max(24 + len / 8));
+    /// Replaces everything by these bytes, keeping the memory.
+    pub(super) fn restart(&mut self, bytes: &[u8], len: &mut u16) {
+        self.reserve(0, bytes.len());
+        self.room.fill(0);
+        if let Some(room) = self.room.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        *len = 8 * bytes.len() as u16;
+    }
+
+    /// Makes zero what is behind the last bit in its byte, whatever was read there.
+    pub(super) fn clear_rest(&mut self, len: u16) {
+        let used = len % 8;
+        if let Some(last) = self.room.get_mut(usize::from(len / 8)).filter(|_| used > 0) {
+            *last &= !(0xff >> used);
         }
     }
 
-    /// Appends the low `n` bits of `x` (0 to 64), the highest of them first.
+    /// Makes room for so many bytes behind `len` bits, in steps of the allocator's sizes.
     #[inline]
-    pub(super) fn put(&mut self, x: u64, n: u32) {
+    fn reserve(&mut self, len: u16, bytes: usize) {
+        let wanted = usize::from(len).div_ceil(8) + bytes;
+        if wanted > self.room.len() {
+            self.grow(wanted);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, wanted: usize) {
+        let more = wanted + 8 + wanted / 8;
+        let mut room = std::mem::take(&mut self.room).into_vec();
+        room.reserve_exact(more.next_multiple_of(16) - room.len());
+        room.resize(room.capacity(), 0);
+        self.room = room.into_boxed_slice();
+    }
+
+    /// Appends the low `n` bits of `x` (0 to 64), the highest of them first, behind the first `len`.
+    #[inline]
+    pub(super) fn put(&mut self, len: &mut u16, x: u64, n: u32) {
         if n == 0 {
             return;
         }
-        let mut left = n;
-        if self.free > 0
-            && let Some(last) = self.bytes.last_mut()
+        self.reserve(*len, n.div_ceil(8) as usize);
+        let (at, used) = (usize::from(*len) / 8, u32::from(*len % 8));
+        let aligned = x << (64 - n);
+        let word = aligned >> used;
+        if let Some(place) = self.room.get_mut(at..).and_then(|r| r.first_chunk_mut::<8>()) {
+            *place = (u64::from_be_bytes(*place) | word).to_be_bytes();
+        } else {
+            // What does not fit is zero.
+            for (place, byte) in self.room[at..].iter_mut().zip(word.to_be_bytes()) {
+                *place |= byte;
+            }
+        }
+        if used + n > 64
+            && let Some(place) = self.room.get_mut(at + 8)
         {
-            let take = left.min(u32::from(self.free));
-            let part = (x >> (left - take)) & (u64::MAX >> (64 - take));
-            *last |= (part << (u32::from(self.free) - take)) as u8;
-            self.free -= take as u8;
-            left -= take;
+            *place |= (aligned << (64 - used) >> 56) as u8;
         }
-        if left > 0 {
-            let aligned = (x << (64 - left)).to_be_bytes();
-            let bytes = left.div_ceil(8);
-            self.bytes.extend_from_slice(&aligned[..bytes as usize]);
-            self.free = (bytes * 8 - left) as u8;
-        }
+        *len += n as u16;
     }
 }
 
@@ -70,9 +102,19 @@ impl<'a> BitReader<'a> {
         BitReader { bytes, at: 0 }
     }
 
+    /// A reader that begins at bit `at`.
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Self {
+        BitReader { bytes, at }
+    }
+
     /// Bits that were not read; `None` after an overrun.
     pub(super) fn left(&self) -> Option<usize> {
         (self.bytes.len() * 8).checked_sub(self.at)
+    }
+
+    /// How many bits were read, or passed over at the start.
+    pub(super) fn position(&self) -> usize {
+        self.at
     }
 
     /// Whether more was read than there is.

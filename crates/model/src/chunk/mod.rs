@@ -16,6 +16,7 @@ mod floats;
 mod histograms;
 mod ints;
 mod open;
+mod open_reader;
 mod pack;
 mod reader;
 mod rollups;
@@ -121,7 +122,7 @@ impl Chunk {
     pub fn from_bytes(bytes: ChunkBytes) -> Result<Self, ChunkError> {
         let data = bytes.as_slice();
         let (range, samples) = match data.first() {
-            Some(&open::TAG) => open::head(data)?,
+            Some(&open::TAG) => open_reader::head(data)?,
             Some(&floats::TAG) => floats::head(data).map(|h| (h.range, h.n as u32))?,
             Some(&histograms::TAG) => histograms::head(data).map(|h| (h.range, h.n as u32))?,
             Some(&rollups::TAG) => rollups::head(data).map(|(h, _)| (h.range, h.n as u32))?,
@@ -228,7 +229,7 @@ impl Chunk {
             Body::Encoded(bytes) => {
                 let data = bytes.as_slice();
                 match data.first() {
-                    Some(&(open::TAG | open::TAIL_TAG)) => open::decode(data, range, out),
+                    Some(&(open::TAG | open::TAIL_TAG)) => open_reader::decode(data, range, out),
                     Some(&floats::TAG) => floats::decode(data, range, out),
                     Some(&rollups::TAG) => {
                         let mut found = Vec::new();

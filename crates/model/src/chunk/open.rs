@@ -4,78 +4,114 @@
 //! is one bit. Values are decimal integers as long as they can be (the step that makes packed chunks small pays
 //! here too: a value with two decimals costs 10 bits, not 55); the width of their differences adapts from sample to
 //! sample. Other floats are coded by XOR with the one before (Pelkonen et al., "Gorilla", 2015).
+//!
+//! Most readers want the last minutes only: the chunk remembers two places in its stream to start from ([`Place`]).
 
 use std::sync::Arc;
 
 use super::{
     Chunk, ChunkBytes, ChunkError,
-    bits::{BitReader, BitWriter},
-    reader::{unzigzag, zigzag},
+    bits::{BitReader, BitWriter, MAX_BITS},
+    open_reader::OpenReader,
+    reader::zigzag,
     values::{POW10, exact, exponent_of},
 };
-use crate::{STALE_NAN_BITS, Sample, SampleColumns, TimeRange};
+use crate::{STALE_NAN_BITS, Sample, TimeRange};
 
 /// First byte of an open chunk.
 pub(super) const TAG: u8 = 1;
 
+/// First byte of the end of an open chunk, which is only ever in memory.
+pub(super) const TAIL_TAG: u8 = 5;
+
 /// Tag, number of samples, first time, first value.
-const HEADER: usize = 1 + 2 + 8 + 8;
+pub(super) const HEADER: usize = 1 + 2 + 8 + 8;
 
 /// The exponent that says "no decimal": values are coded by XOR.
-const BY_XOR: u8 = 15;
+pub(super) const BY_XOR: u8 = 15;
 
 /// Bits after `1`, `10`, `110` … that a change of the interval may take.
-const TIME_WIDTHS: [u32; 5] = [7, 13, 20, 32, 64];
+pub(super) const TIME_WIDTHS: [u32; 5] = [7, 13, 20, 32, 64];
 
 /// What both sides know after each sample.
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
-    t: i64,
-    delta: i64,
+pub(super) struct State {
+    pub(super) t: i64,
+    pub(super) delta: i64,
     /// Bits of the last value.
-    bits: u64,
+    pub(super) bits: u64,
     /// The last value that was a decimal, as an integer; by XOR: the bits of the last value that was coded.
-    base: i64,
+    pub(super) base: i64,
     /// Exponent of ten of `base`, or [`BY_XOR`].
-    exponent: u8,
+    pub(super) exponent: u8,
     /// Decimals: width of differences. XOR: meaningful bits.
-    width: u8,
+    pub(super) width: u8,
     /// XOR: zeros behind the meaningful bits.
-    trailing: u8,
+    pub(super) trailing: u8,
+    /// How many samples there are, and where the next one begins in the stream, in bits; unused by readers. They stand
+    /// here because there is room.
+    pub(super) samples: u8,
+    pub(super) at: u16,
 }
 
 impl State {
-    fn start(t: i64, bits: u64) -> State {
+    pub(super) fn start(t: i64, bits: u64) -> State {
         let v = f64::from_bits(bits);
         let exponent = exponent_of(v, 0).unwrap_or(if v.is_finite() { BY_XOR } else { 0 });
         State { t, bits, base: rebase(bits, exponent).unwrap_or(0), exponent, ..State::default() }
     }
 
     /// After a difference of `bits` bits: the width follows upwards at once, downwards by one.
-    fn adapt(&mut self, bits: u32) {
+    pub(super) fn adapt(&mut self, bits: u32) {
         let width = u32::from(self.width);
         self.width = if bits > width { bits } else { width - u32::from(bits + 1 < width) } as u8;
     }
 }
 
 /// A value as the base of differences; `None` if it is no decimal of that exponent.
-fn rebase(bits: u64, exponent: u8) -> Option<i64> {
+pub(super) fn rebase(bits: u64, exponent: u8) -> Option<i64> {
     if exponent == BY_XOR { Some(bits as i64) } else { exact(f64::from_bits(bits), exponent) }
+}
+
+/// A place in the stream from which it can be read: what the state was behind a sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// Bits of the sample's value.
+    pub(super) value: u64,
+    /// Its time, from the first sample on.
+    pub(super) since_start: u32,
+    pub(super) delta: u32,
+    /// Where the next sample begins, in bits.
+    pub(super) at: u16,
+    /// Samples up to here; zero: there is no such place.
+    pub(super) samples: u8,
+    pub(super) exponent: u8,
+    pub(super) width: u8,
+    pub(super) trailing: u8,
+}
+
+/// Samples between two places: a reader that wants the last five minutes at 15 s finds them behind the older place.
+const SPACING: u8 = 24;
+
+/// The newest places. They cost 56 bytes, and only for chunks that have got so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    older: Place,
+    newer: Place,
 }
 
 /// Floats of one series that are still being appended.
 ///
-/// Costs 80 bytes and about one more a sample. [`OpenChunk::append`] allocates only to let its bytes grow.
+/// Costs 64 bytes and about one more a sample. [`OpenChunk::append`] allocates only to let its bytes grow.
 #[derive(Clone, Debug, Default)]
 pub struct OpenChunk {
     stream: BitWriter,
     state: State,
-    samples: u16,
+    places: Option<Box<Places>>,
 }
 
 impl OpenChunk {
-    /// Samples that fit. Half an hour at 15 s: what is longer is smaller when packed, and an instant query decodes
-    /// an open chunk from its beginning.
+    /// Samples that fit. Half an hour at 15 s: what is longer is smaller when packed.
     pub const MAX_SAMPLES: usize = 120;
 
     /// An empty chunk; allocates nothing.
@@ -86,26 +122,92 @@ impl OpenChunk {
     /// Adds a sample; `t` must be above the last one's. `false`: the chunk is full and unchanged.
     #[inline]
     pub fn append(&mut self, t: i64, v: f64) -> bool {
-        if usize::from(self.samples) == Self::MAX_SAMPLES {
+        if usize::from(self.state.samples) == Self::MAX_SAMPLES {
             return false;
         }
-        if self.samples == 0 {
+        if self.state.samples == 0 {
             self.begin(t, v.to_bits());
         } else {
-            self.stream.reserve(24);
             self.push(t, v.to_bits());
         }
-        self.samples += 1;
+        self.state.samples += 1;
+        if self.state.samples >= SPACING {
+            self.remember();
+        }
         true
     }
 
     fn begin(&mut self, t: i64, bits: u64) {
-        self.stream.clear();
-        self.stream.reserve(HEADER + 8);
-        self.stream.put_bytes(&[TAG, 0, 0]);
-        self.stream.put_bytes(&t.to_le_bytes());
-        self.stream.put_bytes(&bits.to_le_bytes());
+        let mut header = [0; HEADER];
+        header[0] = TAG;
+        header[3..11].copy_from_slice(&t.to_le_bytes());
+        header[11..].copy_from_slice(&bits.to_le_bytes());
         self.state = State::start(t, bits);
+        self.stream.restart(&header, &mut self.state.at);
+    }
+
+    #[inline]
+    fn put(&mut self, x: u64, n: u32) {
+        self.stream.put(&mut self.state.at, x, n);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.stream.bytes(self.state.at)
+    }
+
+    /// Takes down the present place if the last one is far enough back and this one can be told in few bytes.
+    #[inline]
+    fn remember(&mut self) {
+        let last = self.places.as_ref().map_or(0, |p| p.newer.samples);
+        if self.state.samples - last < SPACING {
+            return;
+        }
+        if let Some(place) = self.place() {
+            let places = self.places.get_or_insert_default();
+            places.older = places.newer;
+            places.newer = place;
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        let State { t, delta, bits, base, exponent, width, trailing, .. } = self.state;
+        // A marker or an infinity is no base: the next sample will do.
+        if rebase(bits, exponent) != Some(base) {
+            return None;
+        }
+        Some(Place {
+            value: bits,
+            since_start: u32::try_from(t.checked_sub(self.start()?)?).ok()?,
+            delta: u32::try_from(delta).ok()?,
+            at: self.state.at,
+            samples: self.state.samples,
+            exponent,
+            width,
+            trailing,
+        })
+    }
+
+    /// The newest place whose time `suits`.
+    fn place_where(&self, suits: impl Fn(i64) -> bool) -> Option<(Place, i64)> {
+        let places = self.places.as_ref()?;
+        let start = self.start()?;
+        let known = [places.newer, places.older].into_iter().filter(|p| p.samples > 0);
+        known.map(|p| (p, start.wrapping_add(i64::from(p.since_start)))).find(|(_, t)| suits(*t))
+    }
+
+    /// Reads on behind a place, or everything.
+    fn read_on(&self, from: Option<(Place, i64)>) -> Option<OpenReader<'_>> {
+        let Some((place, t)) = from else {
+            let mut reader = OpenReader::new(self.bytes()).ok()?;
+            reader.left = u16::from(self.state.samples);
+            return Some(reader);
+        };
+        Some(OpenReader {
+            bits: BitReader::at(self.bytes(), usize::from(place.at)),
+            state: place.state(t),
+            left: u16::from(self.state.samples.saturating_sub(place.samples)),
+            begun: true,
+        })
     }
 
     fn push(&mut self, t: i64, bits: u64) {
@@ -113,11 +215,11 @@ impl OpenChunk {
         let change = delta.wrapping_sub(self.state.delta);
         let same = bits == self.state.bits;
         if change == 0 {
-            self.stream.put(if same { 0b0 } else { 0b10 }, if same { 1 } else { 2 });
+            self.put(if same { 0b0 } else { 0b10 }, if same { 1 } else { 2 });
         } else {
-            self.stream.put(0b11, 2);
+            self.put(0b11, 2);
             self.put_time(change);
-            self.stream.put(u64::from(!same), 1);
+            self.put(u64::from(!same), 1);
         }
         self.state.t = t;
         self.state.delta = delta;
@@ -133,23 +235,23 @@ impl OpenChunk {
         let class = TIME_WIDTHS.iter().position(|w| *w >= bits).unwrap_or(TIME_WIDTHS.len() - 1);
         // `class` ones, and a zero unless it is the last class.
         if class == TIME_WIDTHS.len() - 1 {
-            self.stream.put(0b1111, 4);
+            self.put(0b1111, 4);
         } else {
-            self.stream.put((1 << (class + 1)) - 2, class as u32 + 1);
+            self.put((1 << (class + 1)) - 2, class as u32 + 1);
         }
-        self.stream.put(z, TIME_WIDTHS[class]);
+        self.put(z, TIME_WIDTHS[class]);
     }
 
     fn put_value(&mut self, bits: u64) {
         let v = f64::from_bits(bits);
         if bits == STALE_NAN_BITS {
-            return self.stream.put(0b110, 3);
+            return self.put(0b110, 3);
         }
         if self.state.exponent != BY_XOR {
             if exact(v, self.state.exponent).is_none() {
                 if !v.is_finite() || bits == 1 << 63 {
-                    self.stream.put(0b1111, 4);
-                    return self.stream.put(bits, 64);
+                    self.put(0b1111, 4);
+                    return self.put(bits, 64);
                 }
                 self.put_exponent(v);
             }
@@ -165,8 +267,8 @@ impl OpenChunk {
         let old = self.state.base as f64 / POW10[usize::from(self.state.exponent)];
         let found = exponent_of(v, self.state.exponent + 1).and_then(|e| Some((e, exact(old, e)?)));
         let (exponent, base) = found.unwrap_or((BY_XOR, old.to_bits() as i64));
-        self.stream.put(0b1110, 4);
-        self.stream.put(u64::from(exponent), 4);
+        self.put(0b1110, 4);
+        self.put(u64::from(exponent), 4);
         (self.state.exponent, self.state.base) = (exponent, base);
         if exponent == BY_XOR {
             (self.state.width, self.state.trailing) = (0, 0);
@@ -177,12 +279,12 @@ impl OpenChunk {
         let z = zigzag(m.wrapping_sub(self.state.base));
         let bits = 64 - z.leading_zeros();
         if bits <= u32::from(self.state.width) {
-            self.stream.put(0, 1);
-            self.stream.put(z, u32::from(self.state.width));
+            self.put(0, 1);
+            self.put(z, u32::from(self.state.width));
         } else {
-            self.stream.put(0b10, 2);
-            self.stream.put(u64::from(bits - 1), 6);
-            self.stream.put(z, bits);
+            self.put(0b10, 2);
+            self.put(u64::from(bits - 1), 6);
+            self.put(z, bits);
         }
         self.state.base = m;
         self.state.adapt(bits);
@@ -196,25 +298,25 @@ impl OpenChunk {
         let (lead, trail) = (x.leading_zeros().min(63), x.trailing_zeros().min(63));
         let own = 64 - lead - trail.min(63 - lead);
         if fits && width <= own + 12 {
-            self.stream.put(0, 1);
-            return self.stream.put(x >> trailing, width);
+            self.put(0, 1);
+            return self.put(x >> trailing, width);
         }
         let trail = 64 - lead - own;
-        self.stream.put(0b10, 2);
-        self.stream.put(u64::from(lead), 6);
-        self.stream.put(u64::from(own - 1), 6);
-        self.stream.put(x >> trail, own);
+        self.put(0b10, 2);
+        self.put(u64::from(lead), 6);
+        self.put(u64::from(own - 1), 6);
+        self.put(x >> trail, own);
         (self.state.width, self.state.trailing) = (own as u8, trail as u8);
     }
 
     /// How many samples the chunk holds.
     pub fn len(&self) -> usize {
-        usize::from(self.samples)
+        usize::from(self.state.samples)
     }
 
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.samples == 0
+        self.state.samples == 0
     }
 
     /// The newest sample.
@@ -224,15 +326,51 @@ impl OpenChunk {
 
     /// Time of the oldest sample.
     pub fn start(&self) -> Option<i64> {
-        self.stream.bytes.get(3..)?.first_chunk().map(|b| i64::from_le_bytes(*b))
+        self.bytes().get(3..)?.first_chunk().map(|b| i64::from_le_bytes(*b))
+    }
+
+    /// The newest sample that is not after `t`. Decodes half a [`SPACING`] on average, unless `t` is long ago.
+    pub fn newest_until(&self, t: i64) -> Option<Sample> {
+        let newest = self.last()?;
+        if newest.t <= t {
+            return Some(newest);
+        }
+        let place = self.place_where(|p| p <= t);
+        let mut found = place.map(|(p, t)| Sample { t, v: f64::from_bits(p.value) });
+        for (time, v) in self.read_on(place)? {
+            if time > t {
+                break;
+            }
+            found = Some(Sample { t: time, v });
+        }
+        found
     }
 
     /// A copy of the samples so far as a chunk, for readers. `None` if there are none.
     pub fn snapshot(&self) -> Option<Chunk> {
         let range = TimeRange { start: self.start()?, end: self.state.t };
-        let mut bytes: Arc<[u8]> = Arc::from(self.stream.bytes.as_slice());
-        Arc::get_mut(&mut bytes)?.get_mut(1..3)?.copy_from_slice(&self.samples.to_le_bytes());
-        Some(Chunk::known(range, u32::from(self.samples), ChunkBytes::from(bytes)))
+        let mut bytes: Arc<[u8]> = Arc::from(self.bytes());
+        Arc::get_mut(&mut bytes)?
+            .get_mut(1..3)?
+            .copy_from_slice(&u16::from(self.state.samples).to_le_bytes());
+        Some(Chunk::known(range, u32::from(self.state.samples), ChunkBytes::from(bytes)))
+    }
+
+    /// The samples from `start` on, and perhaps some before, for readers who do not keep the chunk.
+    pub fn snapshot_from(&self, start: i64) -> Option<Chunk> {
+        let Some((place, t)) = self.place_where(|t| t < start) else { return self.snapshot() };
+        let left = self.state.samples.saturating_sub(place.samples);
+        if left == 0 {
+            return None;
+        }
+        let from = usize::from(place.at) / 8;
+        let stream = self.bytes().get(from..)?;
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, TAIL_HEADER + stream.len()).collect();
+        let all = Arc::get_mut(&mut bytes)?;
+        all.first_chunk_mut().map(|header| *header = place.tail_header(left, t))?;
+        all.get_mut(TAIL_HEADER..)?.copy_from_slice(stream);
+        let range = TimeRange { start: t, end: self.state.t };
+        Some(Chunk::known(range, u32::from(left), ChunkBytes::from(bytes)))
     }
 
     /// An open chunk that goes on where the one that [`OpenChunk::snapshot`] copied was; costs decoding it once.
@@ -240,24 +378,35 @@ impl OpenChunk {
         let mut reader = OpenReader::new(bytes)?;
         let corrupt = |what| ChunkError::Corrupt { at: 0, what };
         let samples = reader.left;
-        if bytes.first() != Some(&TAG) || samples == 0 || usize::from(samples) > Self::MAX_SAMPLES {
+        let fits = usize::from(samples) <= Self::MAX_SAMPLES && bytes.len() <= MAX_BITS / 8;
+        if bytes.first() != Some(&TAG) || samples == 0 || !fits {
             return Err(corrupt("not an open chunk"));
         }
+        let mut out = OpenChunk { stream: BitWriter::resume(bytes), ..OpenChunk::new() };
         let mut last = None;
-        for (t, _) in reader.by_ref() {
+        while let Some((t, _)) = reader.next() {
             if last.is_some_and(|l| l >= t) {
                 return Err(corrupt("times that do not rise"));
             }
             last = Some(t);
+            if reader.bits.overrun() {
+                break;
+            }
+            // As if the samples had been appended: so the places are found again.
+            let at = (HEADER * 8 + reader.bits.position()) as u16;
+            out.state = State { samples: out.state.samples + 1, at, ..reader.state };
+            if out.state.samples >= SPACING {
+                out.remember();
+            }
         }
-        let free = reader.bits.left().filter(|left| *left < 8).ok_or(corrupt("length"))?;
-        Ok(OpenChunk { stream: BitWriter::resume(bytes.to_vec(), free as u8), state: reader.state, samples })
+        reader.bits.left().filter(|left| *left < 8).ok_or(corrupt("length"))?;
+        out.stream.clear_rest(out.state.at);
+        Ok(out)
     }
 
     /// Appends the samples to the columns, which is how a head seals: decode, then [`crate::encode_floats`].
     pub fn read_into(&self, t: &mut Vec<i64>, v: &mut Vec<f64>) {
-        if let Ok(mut reader) = OpenReader::new(&self.stream.bytes) {
-            reader.left = self.samples;
+        if let Some(reader) = self.read_on(None) {
             for (time, value) in reader {
                 t.push(time);
                 v.push(value);
@@ -267,182 +416,122 @@ impl OpenChunk {
 
     /// Removes the samples, keeping the memory for the next ones.
     pub fn clear(&mut self) {
-        self.stream.clear();
-        self.samples = 0;
+        (self.state.samples, self.state.at) = (0, 0);
+        if let Some(places) = &mut self.places {
+            **places = Places::default();
+        }
     }
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.stream.bytes.capacity()
+        self.stream.capacity() + self.places.as_ref().map_or(0, |_| size_of::<Places>())
     }
 }
 
-/// Reads an open chunk sample by sample.
-struct OpenReader<'a> {
-    bits: BitReader<'a>,
-    state: State,
-    left: u16,
-    begun: bool,
-}
+/// Tag, number of samples, free bits before the first sample, state: see [`Place::tail_header`].
+pub(super) const TAIL_HEADER: usize = 1 + 1 + 1 + 3 + 8 + 8 + 4;
 
-impl<'a> OpenReader<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, ChunkError> {
-        let truncated = ChunkError::Truncated { at: bytes.len() };
-        let Some(header) = bytes.first_chunk::<HEADER>() else { return Err(truncated) };
-        let word = |at: usize| {
-            let mut w = [0; 8];
-            w.copy_from_slice(&header[at..at + 8]);
-            u64::from_le_bytes(w)
-        };
-        Ok(OpenReader {
-            bits: BitReader::new(&bytes[HEADER..]),
-            state: State::start(word(3) as i64, word(11)),
-            left: u16::from_le_bytes([header[1], header[2]]),
-            begun: false,
-        })
-    }
-
-    #[inline]
-    fn advance(&mut self) {
-        let changed = match self.bits.ones(2) {
-            0 => false,
-            1 => true,
-            _ => {
-                let class = self.bits.ones(4) as usize;
-                let change = unzigzag(self.bits.get(TIME_WIDTHS[class]));
-                self.state.delta = self.state.delta.wrapping_add(change);
-                self.bits.get(1) == 1
-            }
-        };
-        self.state.t = self.state.t.wrapping_add(self.state.delta);
-        if changed {
-            self.state.bits = self.value();
+impl Place {
+    /// The state behind the sample, whose time is `t`.
+    pub(super) fn state(&self, t: i64) -> State {
+        State {
+            t,
+            delta: i64::from(self.delta),
+            bits: self.value,
+            base: rebase(self.value, self.exponent).unwrap_or(0),
+            exponent: self.exponent,
+            width: self.width,
+            trailing: self.trailing,
+            ..State::default()
         }
     }
 
-    #[inline]
-    fn value(&mut self) -> u64 {
-        loop {
-            match self.bits.ones(4) {
-                0 => {
-                    let width = u32::from(self.state.width);
-                    let x = self.bits.get(width);
-                    return self.apply(x, 64 - x.leading_zeros());
-                }
-                1 if self.state.exponent == BY_XOR => {
-                    let lead = self.bits.get(6) as u32;
-                    let own = (self.bits.get(6) as u32 + 1).min(64 - lead);
-                    (self.state.width, self.state.trailing) = (own as u8, (64 - lead - own) as u8);
-                    let x = self.bits.get(own);
-                    return self.apply(x, own);
-                }
-                1 => {
-                    let width = self.bits.get(6) as u32 + 1;
-                    let x = self.bits.get(width);
-                    return self.apply(x, 64 - x.leading_zeros());
-                }
-                2 => return STALE_NAN_BITS,
-                3 => self.change_exponent(),
-                _ => return self.bits.get(64),
-            }
-            if self.bits.overrun() {
-                return 0;
-            }
-        }
+    /// What stands before the stream from the byte on in which the next sample begins.
+    fn tail_header(&self, left: u8, t: i64) -> [u8; TAIL_HEADER] {
+        let mut out = [0; TAIL_HEADER];
+        out[..6].copy_from_slice(&[
+            TAIL_TAG,
+            left,
+            (self.at % 8) as u8,
+            self.exponent,
+            self.width,
+            self.trailing,
+        ]);
+        out[6..14].copy_from_slice(&t.to_le_bytes());
+        out[14..22].copy_from_slice(&self.value.to_le_bytes());
+        out[22..].copy_from_slice(&self.delta.to_le_bytes());
+        out
     }
-
-    /// The value that lies `x` from the base: a difference, or by XOR.
-    #[inline]
-    fn apply(&mut self, x: u64, bits: u32) -> u64 {
-        if self.state.exponent == BY_XOR {
-            self.state.base ^= (x << self.state.trailing) as i64;
-            return self.state.base as u64;
-        }
-        self.state.base = self.state.base.wrapping_add(unzigzag(x));
-        self.state.adapt(bits);
-        let m = self.state.base as f64;
-        if self.state.exponent == 0 { m } else { m / POW10[usize::from(self.state.exponent)] }.to_bits()
-    }
-
-    fn change_exponent(&mut self) {
-        let from = self.state.exponent;
-        let exponent = self.bits.get(4) as u8;
-        let old = POW10.get(usize::from(from)).map_or(0.0, |p| self.state.base as f64 / p);
-        self.state.base = rebase(old.to_bits(), exponent).unwrap_or(0);
-        self.state.exponent = exponent;
-        if exponent == BY_XOR {
-            (self.state.width, self.state.trailing) = (0, 0);
-        }
-    }
-}
-
-impl Iterator for OpenReader<'_> {
-    type Item = (i64, f64);
-
-    #[inline]
-    fn next(&mut self) -> Option<(i64, f64)> {
-        if self.left == 0 {
-            return None;
-        }
-        self.left -= 1;
-        if self.begun {
-            self.advance();
-        }
-        self.begun = true;
-        Some((self.state.t, f64::from_bits(self.state.bits)))
-    }
-}
-
-/// Range and number of samples; decodes all of them, for the stream does not say its end.
-pub(super) fn head(bytes: &[u8]) -> Result<(TimeRange, u32), ChunkError> {
-    let mut out = SampleColumns::default();
-    decode(bytes, TimeRange::ALL, &mut out)?;
-    match (out.t.first(), out.t.last()) {
-        (Some(start), Some(end)) => Ok((TimeRange::new(*start, *end), out.t.len() as u32)),
-        _ => Err(ChunkError::Corrupt { at: 1, what: "an open chunk without samples" }),
-    }
-}
-
-/// Appends the samples in `range`.
-pub(super) fn decode(bytes: &[u8], range: TimeRange, out: &mut SampleColumns) -> Result<(), ChunkError> {
-    let mut reader = OpenReader::new(bytes)?;
-    if usize::from(reader.left) > OpenChunk::MAX_SAMPLES {
-        return Err(ChunkError::Corrupt { at: 1, what: "too many samples" });
-    }
-    let before = out.t.len();
-    let mut last = None;
-    let mut damage = None;
-    while let Some((t, v)) = reader.next() {
-        if reader.bits.overrun() {
-            damage = Some(ChunkError::Truncated { at: bytes.len() });
-            break;
-        }
-        if last.is_some_and(|l| l >= t) {
-            damage = Some(ChunkError::Corrupt { at: HEADER, what: "times that do not rise" });
-            break;
-        }
-        last = Some(t);
-        if t > range.end {
-            break;
-        }
-        if t >= range.start {
-            out.push(t, v);
-        }
-    }
-    damage.map_or(Ok(()), |e| {
-        out.t.truncate(before);
-        out.v.truncate(before);
-        Err(e)
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::open_reader::decode, *};
+    use crate::SampleColumns;
+
+    #[test]
+    fn a_series_of_the_head_stays_small() {
+        assert_eq!(size_of::<OpenChunk>(), 64);
+        assert_eq!(size_of::<Places>(), 48);
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            8 => (-1000i64..1000).prop_map(|i| i as f64 / 100.0),
+            2 => any::<f64>(),
+            1 => Just(f64::from_bits(STALE_NAN_BITS)),
+            1 => Just(f64::INFINITY),
+        ]
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<i64>> {
+        let step = prop_oneof![20 => Just(15_000i64), 5 => 1..40_000i64, 1 => 1..i64::MAX / 200];
+        proptest::collection::vec(step, 120)
+    }
+
+    fn bits(samples: impl IntoIterator<Item = (i64, f64)>) -> Vec<(i64, u64)> {
+        samples.into_iter().map(|(t, v)| (t, v.to_bits())).collect()
+    }
 
     proptest! {
+        #[test]
+        fn the_end_of_a_chunk_and_its_newest_sample_are_those_of_the_whole(
+            values in proptest::collection::vec(value(), 1..=120),
+            steps in steps(),
+            resumed in any::<bool>(),
+            pick in any::<proptest::sample::Index>(),
+            shift in -1i64..=1,
+        ) {
+            let (mut open, mut t) = (OpenChunk::new(), 0);
+            let mut all = Vec::new();
+            for (step, v) in steps.iter().zip(values) {
+                t += step;
+                open.append(t, v);
+                all.push((t, v));
+            }
+            if resumed {
+                open = OpenChunk::resume(open.snapshot().unwrap().as_bytes().unwrap()).unwrap();
+            }
+            let t = all[pick.index(all.len())].0 + shift;
+            let mut out = SampleColumns::default();
+            if let Some(chunk) = open.snapshot_from(t) {
+                chunk.decode_into(TimeRange::new(t, i64::MAX), &mut out).unwrap();
+                prop_assert!(chunk.range().end == all[all.len() - 1].0);
+            }
+            let wanted = bits(all.iter().copied().filter(|s| s.0 >= t));
+            prop_assert_eq!(bits(out.t.into_iter().zip(out.v)), wanted);
+            let newest = open.newest_until(t).map(|s| (s.t, s.v));
+            prop_assert_eq!(bits(newest), bits(all.into_iter().rfind(|s| s.0 <= t)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_as_the_end_of_a_chunk_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 1..80)) {
+            bytes[0] = TAIL_TAG;
+            let _ = decode(&bytes, TimeRange::ALL, &mut SampleColumns::default());
+        }
+
         #[test]
         fn a_resumed_chunk_goes_on_as_if_nothing_had_happened(
             values in proptest::collection::vec(prop_oneof![
