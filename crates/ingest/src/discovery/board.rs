@@ -31,6 +31,11 @@ impl Board {
         (Arc::new(Board { sender, parts: Mutex::new(vec![Some(statics)]), metrics }), receiver)
     }
 
+    /// Whether every source has answered at least once.
+    pub fn is_complete(&self) -> bool {
+        self.parts.lock().iter().all(Option::is_some)
+    }
+
     /// A place behind all others.
     pub fn slot(self: &Arc<Self>) -> Slot {
         let mut parts = self.parts.lock();

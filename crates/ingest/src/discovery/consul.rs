@@ -206,3 +206,10 @@ fn ticks(every: Millis) -> tokio::time::Interval {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
+
+/// What the instances of a service are made of.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read(config: &ConsulSd, json: &[u8]) -> Option<TargetGroup> {
+    let instances: Vec<api::Instance> = serde_json::from_slice(json).ok()?;
+    Some(labels::group(config, "service", "dc", &instances))
+}

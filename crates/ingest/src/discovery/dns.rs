@@ -1,6 +1,6 @@
 //! Targets that DNS records name.
 
-mod message;
+pub(super) mod message;
 mod resolver;
 
 use std::{net::IpAddr, path::PathBuf, sync::atomic::Ordering, time::Duration};

@@ -159,6 +159,13 @@ fn network_labels(network: &Network, b: &mut LabelsBuilder) {
     }
 }
 
+/// What containers and networks, in a list of the two, are made of.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read(config: &DockerSd, json: &[u8]) -> Option<Vec<Labels>> {
+    let (containers, networks): (Vec<Container>, Vec<Network>) = serde_json::from_slice(json).ok()?;
+    Some(targets(config, &containers, &networks))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ pub fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
     parse(&text, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<Vec<TargetGroup>, String> {
+pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<TargetGroup>, String> {
     let name = path.display().to_string();
     let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
     let groups: GroupTexts = if json {

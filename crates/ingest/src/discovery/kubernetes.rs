@@ -160,3 +160,15 @@ fn subjects(config: &KubernetesSd, own_namespace: Option<&str>) -> Vec<Subject> 
     }
     out
 }
+
+/// What lists of objects, one for each watch, and then some that are gone, are made of.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read(config: &KubernetesSd, json: &[u8]) -> Option<Vec<super::TargetGroup>> {
+    let lists: Vec<object::List> = serde_json::from_slice(json).ok()?;
+    let mut world = World::new(subjects(config, None));
+    let metrics = DiscoveryMetrics::default();
+    for (i, list) in lists.into_iter().enumerate() {
+        world.apply((i, watch::Change::Listed(list.items)), &metrics);
+    }
+    Some(targets::groups(config, &world))
+}

@@ -8,6 +8,8 @@ mod consul;
 mod dns;
 mod docker;
 pub mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod group;
 mod http;
 mod kubernetes;
@@ -26,8 +28,9 @@ use reba_model::{Labels, LabelsBuilder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::board::Board;
 use self::{
-    board::{Board, Slot},
+    board::Slot,
     dns::DnsSource,
     docker::DockerSource,
     http::HttpSource,
@@ -136,6 +139,16 @@ pub fn start(
     metrics: Arc<DiscoveryMetrics>,
     cancel: &CancellationToken,
 ) -> watch::Receiver<TargetGroups> {
+    start_on_board(config, options, metrics, cancel).1
+}
+
+/// As [`start`], with the board, which knows whether all sources have answered.
+pub(crate) fn start_on_board(
+    config: &DiscoveryConfig,
+    options: &DiscoveryOptions,
+    metrics: Arc<DiscoveryMetrics>,
+    cancel: &CancellationToken,
+) -> (Arc<Board>, watch::Receiver<TargetGroups>) {
     let (board, receiver) = Board::new(static_groups(config), metrics);
     if !config.files.is_empty() {
         let watcher = file::Watcher::new(config.files.clone());
@@ -155,7 +168,7 @@ pub fn start(
         let metrics = Arc::clone(&board.metrics);
         tokio::spawn(kubernetes::run(section, options.clone(), metrics, board.slot(), cancel.clone()));
     }
-    receiver
+    (board, receiver)
 }
 
 async fn watch_files(mut watcher: file::Watcher, slot: Slot, cancel: CancellationToken) {

@@ -1,0 +1,184 @@
+//! Writes the first inputs of the targets whose formats are binary, a folder a target in `SEEDS_FOLDER`. The inputs that
+//! are text stand in `seeds/`. It is a fuzz target itself (run it with `-runs=0`), since everything is built as for one.
+#![no_main]
+
+#[path = "targets/common/store_in_memory.rs"]
+mod store_in_memory;
+
+use std::{fs, path::Path, sync::Arc};
+
+use reba_disk::{FaultFs, Fs};
+use reba_ingest::remote_write::{WriteRequest, WriteRequestV2};
+use reba_model::{
+    Exemplar, Histogram, HistogramSample, Labels, Metadata, MetricType, Sample, Span, TimeRange,
+    encode_floats, encode_histograms, encode_times, encode_values,
+};
+use reba_storage::{AppendMode, MetricAppender, WriteBatch};
+use store_in_memory::{T0, open, write};
+
+fn histogram() -> Histogram {
+    Histogram {
+        schema: 2,
+        zero_threshold: 0.001,
+        zero_count: 1.0,
+        count: 7.0,
+        sum: 12.5,
+        positive_spans: vec![Span { offset: 0, length: 2 }, Span { offset: 3, length: 1 }],
+        positive_buckets: vec![1.0, 2.0, 3.0],
+        ..Histogram::default()
+    }
+}
+
+fn labels() -> Labels {
+    Labels::from_pairs([("__name__", "m"), ("job", "j"), ("instance", "i:1")])
+}
+
+fn exemplar() -> Exemplar {
+    Exemplar { labels: Labels::from_pairs([("trace_id", "abc")]), value: 1.5, t: T0 }
+}
+
+fn metadata() -> Metadata {
+    Metadata { kind: MetricType::Counter, help: "Help.".to_owned(), unit: "seconds".to_owned() }
+}
+
+/// Chunks of every kind of value.
+fn chunks() -> Vec<Vec<u8>> {
+    let t: Vec<i64> = (0..50).map(|i| T0 + i * 15_000 + i % 3).collect();
+    let columns: [Vec<f64>; 4] = [
+        (0..50).map(|i| f64::from(i) * 7.0).collect(),
+        (0..50).map(|i| (f64::from(i) * 0.3).sin()).collect(),
+        (0..50).map(|i| f64::from(i) * 0.25).collect(),
+        vec![1.0; 50],
+    ];
+    let mut out: Vec<Vec<u8>> = Vec::new();
+    for v in &columns {
+        let mut chunk = Vec::new();
+        encode_floats(&t, v, &mut chunk);
+        out.push(chunk);
+        let mut values = Vec::new();
+        encode_values(v, &mut values);
+        out.push(values);
+    }
+    let mut times = Vec::new();
+    encode_times(&t, &mut times);
+    let mut histograms = Vec::new();
+    let h: Vec<HistogramSample> =
+        (0..9).map(|i| HistogramSample { t: T0 + i * 15_000, h: Arc::new(histogram()) }).collect();
+    let _ = encode_histograms(&h, &mut histograms);
+    out.extend([times, histograms]);
+    out
+}
+
+/// The frames of a log or a checkpoint, each behind its length.
+fn frames(segment: &[u8]) -> Vec<u8> {
+    let (mut out, mut at) = (Vec::new(), 16);
+    while let Ok(Some((frame, next))) = reba_disk::next_frame(segment, at) {
+        out.extend((frame.len() as u16).to_le_bytes());
+        out.extend(frame);
+        at = next;
+    }
+    out
+}
+
+/// A store with everything in it: its log, then its checkpoint, then its block.
+fn store(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let fs = FaultFs::new();
+    let db = open(&fs);
+    let series = db.series_ref(&labels()).unwrap();
+    for i in 0..40 {
+        write(&db, T0 + i * 360_000);
+        let batch = WriteBatch {
+            histograms: vec![(series, T0 + i * 360_000, Arc::new(histogram()))],
+            exemplars: vec![(series, exemplar())],
+            ..WriteBatch::default()
+        };
+        db.append(&batch, AppendMode::Partial).unwrap();
+    }
+    db.delete_series(&[vec![reba_model::Matcher::equal("i", "3")]], TimeRange::new(T0, T0 + 900_000))
+        .unwrap();
+    let file = |path: String| fs.read(Path::new(&path)).unwrap();
+    let first = |dir: &str| fs.list(Path::new(dir)).unwrap()[0].name.clone();
+    let log = frames(&file(format!("/db/wal/{}", first("/db/wal"))));
+    save("wal", "log", [vec![0], log.clone()].concat());
+    db.maintain(i64::MAX).unwrap();
+    let checkpoint = frames(&file(format!("/db/checkpoint/{}", first("/db/checkpoint"))));
+    save("wal", "checkpoint", [vec![1], checkpoint.clone()].concat());
+    save("wal", "both", [vec![3], checkpoint, log].concat());
+    db.delete_series(&[vec![reba_model::Matcher::equal("i", "3")]], TimeRange::new(T0, T0 + 1_800_000))
+        .unwrap();
+    // The block target's own store has no histograms, so its file of chunks is its own.
+    let plain = FaultFs::new();
+    let db = open(&plain);
+    (0..40).for_each(|i| assert!(write(&db, T0 + i * 360_000)));
+    db.maintain(i64::MAX).unwrap();
+    let own = |name: &str| plain.read(Path::new(&format!("/db/blocks/0000000001/{name}"))).unwrap();
+    save("block", "index", [vec![0], own("index")].concat());
+    save("block", "chunks", [vec![1], own("chunks")].concat());
+    save("block", "meta", [vec![3], own("meta.json")].concat());
+    save("block", "index-of-another", [vec![0], file("/db/blocks/0000000001/index".to_owned())].concat());
+    let tombstones = file("/db/blocks/0000000001/tombstones".to_owned());
+    save("block", "tombstones", [vec![2], tombstones[8..].to_vec()].concat());
+}
+
+fn remote(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let mut one = WriteRequest::new();
+    one.begin_series(&labels()).sample(Sample { t: T0, v: 1.5 }).exemplar(&exemplar()).end_series();
+    one.begin_series(&labels()).histogram(T0 + 1, &histogram()).end_series();
+    one.metadata("m", &metadata());
+    save("remote_write", "v1", one.message().to_vec());
+    let mut two = WriteRequestV2::new();
+    two.begin_series(&labels())
+        .sample(Sample { t: T0, v: 1.5 })
+        .exemplar(&exemplar())
+        .metadata(&metadata())
+        .end_series();
+    two.begin_series(&labels()).histogram(T0 + 1, &histogram()).end_series();
+    save("remote_write", "v2", two.message());
+    let matcher = |kind: u8, value: &str| {
+        let mut out = vec![0x08, kind, 0x12, 1, b'm', 0x1a, value.len() as u8];
+        out.extend(value.bytes());
+        [vec![0x1a, out.len() as u8], out].concat()
+    };
+    let query =
+        [vec![0x08, 1, 0x10, 0x90, 0x4e], matcher(0, "v"), matcher(2, "a.*|b"), matcher(3, "")].concat();
+    save("remote_read", "question", [vec![0x0a, query.len() as u8], query, vec![0x12, 2, 1, 0]].concat());
+    let xor = reba_ingest::remote_read::encode_xor(&[(T0, 1.0), (T0 + 15_000, 1.0), (T0 + 30_001, -2.5)]);
+    save("remote_read", "chunk", xor);
+}
+
+fn dns(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let records: [(u16, &[u8]); 5] = [
+        (1, b"abcd"),
+        (28, &[9; 16]),
+        (15, b"\0\x0a\x01m\xc0\x0c"),
+        (2, b"\x02ns\xc0\x0c"),
+        (33, b"\0\x01\0\x02\0\x50\x01a\xc0\x0c"),
+    ];
+    for (i, (kind, data)) in records.iter().enumerate() {
+        let mut m = vec![i as u8, 0, 7, 0x80, 0, 0, 1, 0, 1, 0, 0, 0, 0, 1, b'h', 0];
+        m.extend(kind.to_be_bytes());
+        m.extend([0, 1, 0xc0, 12]);
+        m.extend(kind.to_be_bytes());
+        m.extend([0, 1, 0, 0, 0, 9]);
+        m.extend((data.len() as u16).to_be_bytes());
+        m.extend(*data);
+        save("discovery", &format!("dns-{i}"), m);
+    }
+}
+
+fn write_all() {
+    let folder = std::env::var("SEEDS_FOLDER").expect("SEEDS_FOLDER says where to write");
+    let mut save = |target: &str, name: &str, bytes: Vec<u8>| {
+        let dir = Path::new(&folder).join(target);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(format!("seed-{name}")), bytes).unwrap();
+    };
+    for (i, chunk) in chunks().into_iter().enumerate() {
+        save("chunk", &i.to_string(), chunk);
+    }
+    store(&mut save);
+    remote(&mut save);
+    dns(&mut save);
+}
+
+libfuzzer_sys::fuzz_target!(init: write_all(), |_data: &[u8]| {});
