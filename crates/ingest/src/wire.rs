@@ -23,6 +23,9 @@ pub enum WireError {
     /// A string is no UTF-8.
     #[error("protobuf string field {0} is not valid UTF-8")]
     Utf8(u32),
+    /// Messages in messages, more than anyone needs.
+    #[error("protobuf messages are nested too deeply")]
+    Depth,
 }
 
 /// The content of one field.
@@ -77,6 +80,15 @@ impl<'a> Field<'a> {
         self.varint().map(unzigzag)
     }
 
+    /// Content of a `fixed64` or `sfixed64` field.
+    #[inline]
+    pub fn fixed64(&self) -> Result<u64, WireError> {
+        match self.wire {
+            Wire::Fixed64(x) => Ok(x),
+            _ => Err(WireError::Mismatch(self.number)),
+        }
+    }
+
     /// Content of a `double` field.
     #[inline]
     pub fn double(&self) -> Result<f64, WireError> {
@@ -116,14 +128,24 @@ impl<'a> Field<'a> {
 
     /// Appends the numbers of a repeated `double` field, packed or single.
     pub fn doubles(&self, out: &mut Vec<f64>) -> Result<(), WireError> {
+        self.eights(|bits| out.push(f64::from_bits(bits)))
+    }
+
+    /// Appends the numbers of a repeated `fixed64` field, packed or single.
+    pub fn fixed64s(&self, out: &mut Vec<u64>) -> Result<(), WireError> {
+        self.eights(|bits| out.push(bits))
+    }
+
+    /// Calls `each` with the bits of every number of eight bytes, packed or single.
+    fn eights(&self, mut each: impl FnMut(u64)) -> Result<(), WireError> {
         match self.wire {
-            Wire::Fixed64(x) => out.push(f64::from_bits(x)),
+            Wire::Fixed64(x) => each(x),
             Wire::Bytes(b) => {
                 let chunks = b.chunks_exact(8);
                 if !chunks.remainder().is_empty() {
                     return Err(WireError::Truncated);
                 }
-                out.extend(chunks.filter_map(|c| c.first_chunk()).map(|c| f64::from_le_bytes(*c)));
+                chunks.filter_map(|c| c.first_chunk()).for_each(|c| each(u64::from_le_bytes(*c)));
             }
             _ => return Err(WireError::Mismatch(self.number)),
         }
@@ -247,8 +269,13 @@ pub fn put_bytes_field(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a `double` field.
 pub fn put_double_field(number: u32, x: f64, out: &mut Vec<u8>) {
+    put_fixed64_field(number, x.to_bits(), out);
+}
+
+/// Appends a `fixed64` or `sfixed64` field.
+pub fn put_fixed64_field(number: u32, x: u64, out: &mut Vec<u8>) {
     put_varint(u64::from(number) << 3 | 1, out);
-    out.extend_from_slice(&x.to_bits().to_le_bytes());
+    out.extend_from_slice(&x.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use reba_model::{
 };
 use reba_storage::{FloatSample, MetricAppender, RejectReason, SeriesRef, WriteBatch};
 
-use super::{RemoteWriteError, cache::SeriesCache};
-use crate::wire::{Fields, WireError};
+use super::RemoteWriteError;
+use crate::{
+    series_cache::SeriesCache,
+    wire::{Fields, WireError},
+};
 
 /// Most characters in the labels of an exemplar, as upstream; longer ones are dropped.
 pub(super) const MAX_EXEMPLAR_CHARACTERS: usize = 128;

@@ -5,7 +5,6 @@
 //! if the store refuses one sample, not at all; one of version 2.0 is written except for what is wrong in it. Both as
 //! upstream.
 
-mod cache;
 mod decode;
 mod decode_v2;
 mod encode;
@@ -21,12 +20,11 @@ use reba_model::LabelsBuilder;
 use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, RejectReason, WriteBatch};
 use thiserror::Error;
 
-use self::cache::SeriesCache;
 pub use self::{
     decode::histogram as decode_histogram, decode_v2::Refused, encode::WriteRequest,
     encode::encode_histogram, encode_v2::WriteRequestV2,
 };
-use crate::wire::WireError;
+use crate::{series_cache::SeriesCache, wire::WireError};
 
 /// How far in the future a sample may lie: ten minutes, as upstream.
 const MAX_AHEAD_MS: i64 = 600_000;

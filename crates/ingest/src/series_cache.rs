@@ -1,4 +1,4 @@
-//! Series by the raw bytes of their labels.
+//! Series by the raw bytes of what identifies them on the wire, for all that is pushed.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,17 @@ const SHARDS: usize = 16;
 
 /// A seeded 128-bit hash. Two halves rather than a `u128`, whose alignment would add eight bytes to each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key([u64; 2]);
+pub(crate) struct Key([u64; 2]);
+
+impl Key {
+    /// Its bytes, to be part of what another key is made of.
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&self.0[0].to_le_bytes());
+        out[8..].copy_from_slice(&self.0[1].to_le_bytes());
+        out
+    }
+}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -55,7 +65,7 @@ struct Shard {
 /// for they would cost more memory than the series; two of a billion label sets share a hash with a
 /// probability of 10^-21.
 #[derive(Debug)]
-pub(super) struct SeriesCache {
+pub(crate) struct SeriesCache {
     shards: Vec<Mutex<Shard>>,
     /// Most entries of one generation of a shard.
     limit: usize,
@@ -63,12 +73,12 @@ pub(super) struct SeriesCache {
 }
 
 impl SeriesCache {
-    pub(super) fn new(max_series: usize, seed: u64) -> Self {
+    pub(crate) fn new(max_series: usize, seed: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         SeriesCache { shards, limit: (max_series / SHARDS / 2).max(1), seed }
     }
 
-    pub(super) fn key(&self, raw: &[u8]) -> Key {
+    pub(crate) fn key(&self, raw: &[u8]) -> Key {
         let hash = xxh3_128_with_seed(raw, self.seed);
         Key([(hash >> 64) as u64, hash as u64])
     }
@@ -77,7 +87,7 @@ impl SeriesCache {
         &self.shards[key.0[0] as usize % SHARDS]
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<SeriesRef> {
+    pub(crate) fn get(&self, key: Key) -> Option<SeriesRef> {
         let mut shard = self.shard(key).lock();
         if let Some(series) = shard.young.get(&key) {
             return Some(*series);
@@ -87,11 +97,11 @@ impl SeriesCache {
         Some(series)
     }
 
-    pub(super) fn insert(&self, key: Key, series: SeriesRef) {
+    pub(crate) fn insert(&self, key: Key, series: SeriesRef) {
         self.shard(key).lock().insert(key, series, self.limit);
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for shard in &self.shards {
             *shard.lock() = Shard::default();
         }
