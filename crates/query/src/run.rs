@@ -129,6 +129,7 @@ fn select(selector: &PlannedSelector, context: Context<'_>) -> Result<Vec<Series
         range: selector.hints.range,
         grouping: selector.hints.grouping.clone(),
         by: selector.hints.by,
+        newest: selector.hints.newest,
     };
     let request = SelectRequest {
         matchers: &selector.matchers,

@@ -100,6 +100,8 @@ pub struct SelectHints {
     pub grouping: Vec<String>,
     /// Whether `grouping` are the labels kept (`by`) or dropped (`without`).
     pub by: bool,
+    /// Whether only the newest sample of each series in the range is looked at: a store may leave out the others.
+    pub newest: bool,
 }
 
 /// A request for series.

@@ -79,6 +79,8 @@ pub struct SelectorHints {
     pub grouping: Vec<String>,
     /// Whether `grouping` are the labels kept.
     pub by: bool,
+    /// Whether only the newest sample of each series in the range is looked at.
+    pub newest: bool,
 }
 
 /// Series that a plan needs, to be fetched before it is evaluated.

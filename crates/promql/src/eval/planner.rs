@@ -151,6 +151,7 @@ impl Planner {
             range: length,
             grouping: around.group.map(|a| a.grouping.clone()).unwrap_or_default(),
             by: around.group.is_some_and(|a| !a.without),
+            newest: false,
         };
         let figures_only = around.figures == Figures::Enough;
         self.selectors.push(PlannedSelector { matchers: matchers.to_vec(), range, hints, figures_only });
@@ -165,6 +166,7 @@ impl Planner {
         let range =
             TimeRange::new(first.saturating_sub(lookback).saturating_add(1), last.saturating_add(ahead));
         let index = self.add_selector(&selector.matchers, range, 0, around);
+        self.selectors[index].hints.newest = first == last && !selector.smoothed;
         let node = VectorNode { selector: index, when, smoothed: selector.smoothed };
         let pinned = when.at.is_some();
         Built { node: Node { kind: NodeKind::Vector(node), pos }, invariant: pinned, wrap: pinned }
