@@ -19,14 +19,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, RejectReason, WriteBatch};
+use reba_storage::{AppendError, AppendReport, MetricAppender, WriteBatch};
 
 use self::{
     labels::Rules,
     walk::{Sink, Target},
 };
 use super::{OtlpError, body::Encoding, schema};
-use crate::{config::OtlpConfig, series_cache::SeriesCache, wire::WireError};
+use crate::{config::OtlpConfig, push::append_in_part, series_cache::SeriesCache, wire::WireError};
 
 /// How far in the future a sample may lie: ten minutes, as upstream.
 const MAX_AHEAD_MS: i64 = 600_000;
@@ -201,26 +201,13 @@ impl OtlpReceiver {
             let mut sink = Sink::new(target, batch);
             sink.request(message)?;
             let walked = sink.done();
-            // Most requests are right as a whole; and before anything is written, it shows whether the cache was.
-            let mut report = self.append(batch, AppendMode::AllOrNothing)?;
-            let unknown = report.rejected.iter().any(|r| r.reason == RejectReason::UnknownSeries);
-            if unknown && use_cache {
-                translation.cache.clear();
+            let report = append_in_part(&*self.appender, batch, &translation.cache, use_cache);
+            let Some(report) = report.map_err(|e| Problem::Request(e.into()))? else {
                 use_cache = false;
                 continue;
-            }
-            if !report.rejected.is_empty() {
-                report = self.append(batch, AppendMode::Partial)?;
-            }
+            };
             return Ok(self.outcome(walked, &report, batch));
         }
-    }
-
-    fn append(&self, batch: &WriteBatch, mode: AppendMode) -> Result<AppendReport, Problem> {
-        if batch.is_empty() {
-            return Ok(AppendReport::default());
-        }
-        self.appender.append(batch, mode).map_err(|e| Problem::Request(e.into()))
     }
 
     /// Counts the data points that the store refused, together with those that never got there.
