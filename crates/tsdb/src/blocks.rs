@@ -147,8 +147,8 @@ impl Blocks {
         self.all().iter().map(|b| b.bytes).sum()
     }
 
-    /// First millisecond that no in-order block covers; `None` if there is none.
+    /// First millisecond that no in-order block of samples covers; `None` if there is none.
     pub(crate) fn end(&self) -> Option<i64> {
-        self.all().iter().filter(|b| !b.meta.out_of_order).map(|b| b.meta.max_time).max()
+        self.all().iter().filter(|b| !b.meta.out_of_order && b.meta.is_raw()).map(|b| b.meta.max_time).max()
     }
 }

@@ -57,11 +57,6 @@ fn window(sorted: &[&BlockMeta], range: i64) -> Option<(i64, i64, Vec<u64>)> {
     None
 }
 
-/// Blocks that lie wholly before `oldest`.
-pub(crate) fn expired(blocks: &[BlockMeta], oldest: i64) -> Vec<u64> {
-    blocks.iter().filter(|b| b.max_time <= oldest).map(|b| b.number).collect()
-}
-
 /// The oldest blocks that must go so that `total` bytes shrink to `limit`; `blocks` are by age, with their bytes.
 pub(crate) fn oversize(blocks: &[(u64, u64)], mut total: u64, limit: u64) -> Vec<u64> {
     let mut out = Vec::new();
@@ -103,8 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_wholly_too_old_or_too_much_is_dropped() {
-        assert_eq!(expired(&[block(1, 0, 10), block(2, 10, 20)], 15), [1]);
+    fn only_what_is_too_much_is_dropped() {
         assert_eq!(oversize(&[(1, 100), (2, 100), (3, 100)], 300, 150), [1, 2]);
         assert!(oversize(&[(1, 100)], 100, 150).is_empty());
     }

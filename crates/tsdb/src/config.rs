@@ -2,6 +2,8 @@
 
 use reba_disk::LogConfig;
 
+use crate::{downsample::DownsampleLevel, retention::RetentionRule};
+
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -15,8 +17,12 @@ pub struct TsdbConfig {
     pub block_range_ms: i64,
     /// Longest span that blocks are compacted to, in milliseconds, whatever the retention is.
     pub max_block_range_ms: i64,
-    /// Data older than this is dropped, a block at a time.
+    /// Samples older than this are dropped, a block at a time.
     pub retention_ms: Option<i64>,
+    /// Series that are kept for another time than that; the first rule that matches a series counts.
+    pub retention_rules: Vec<RetentionRule>,
+    /// What is kept of older samples, by rising resolution.
+    pub downsampling: Vec<DownsampleLevel>,
     /// When blocks, log and head files exceed this, the oldest blocks are dropped.
     pub retention_bytes: Option<u64>,
     /// How far behind the newest sample of the store a sample may be although it is older than the newest of its
@@ -46,6 +52,8 @@ impl Default for TsdbConfig {
             block_range_ms: 2 * HOUR,
             max_block_range_ms: 31 * DAY,
             retention_ms: Some(15 * DAY),
+            retention_rules: Vec::new(),
+            downsampling: Vec::new(),
             retention_bytes: None,
             out_of_order_window_ms: 0,
             accept_past_ms: HOUR,
@@ -74,6 +82,8 @@ impl TsdbConfig {
     pub(crate) fn sane(mut self) -> Self {
         self.shards = self.shards.clamp(1, crate::head::MAX_SHARDS);
         self.block_range_ms = self.block_range_ms.max(MINUTE);
+        self.downsampling.retain(|l| l.resolution_ms > 0);
+        self.downsampling.sort_by_key(|l| l.resolution_ms);
         self
     }
 }

@@ -21,7 +21,7 @@ use reba_storage::{
 use crate::{
     TsdbConfig, TsdbError, TsdbMetrics,
     blocks::Blocks,
-    checkpoint,
+    checkpoint, downsample,
     error::append_error,
     head::{AppendScratch, ChunkFiles, Head},
     maintain::Maintenance,
@@ -198,6 +198,9 @@ impl MetricQuerier for Tsdb {
         if blocks.is_empty() {
             return Ok(out);
         }
+        if blocks.iter().any(|b| !b.meta.is_raw()) {
+            return downsample::select(request, &blocks, out);
+        }
         let mut parts = Vec::with_capacity(blocks.len() + 1);
         for block in blocks {
             let mut part = Vec::new();
@@ -268,7 +271,7 @@ impl MetricQuerier for Tsdb {
 
 /// Puts the parts of each series together; chunks of later parts stand behind those of earlier ones that begin at the
 /// same time.
-fn join(parts: Vec<Vec<Series>>) -> Vec<Series> {
+pub(crate) fn join(parts: Vec<Vec<Series>>) -> Vec<Series> {
     let mut parts = parts.into_iter().filter(|p| !p.is_empty());
     let mut out = parts.next().unwrap_or_default();
     let mut places: HashMap<Labels, usize> = HashMap::new();

@@ -1,17 +1,18 @@
 //! What is due from time to time: blocks from the head, compaction, retention, checkpoints.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use reba_disk::{Dir, DiskError};
 use reba_model::{Matcher, TimeRange};
+use roaring::RoaringBitmap;
 
 use crate::{
     Tsdb, TsdbError,
-    block::{Block, BlockMeta, BlockWriter, Packing, SeriesSource, WriteError, merge},
+    block::{Block, BlockMeta, BlockWriter, Packing, SeriesSource, Windows, WriteError, merge},
     checkpoint, compact,
     head::{Part, ShardSource, span_start},
 };
@@ -24,9 +25,13 @@ pub(crate) struct Maintenance {
     /// Bytes written to the log when the last checkpoint was taken.
     logged_at_checkpoint: u64,
     /// Start of the oldest data in the head when it was last looked for.
-    oldest: Option<i64>,
+    pub(crate) oldest: Option<i64>,
     /// Newest sample when idle series were last looked for.
     looked_for_idle: i64,
+    /// Which blocks retention by rules has looked at, and at which age.
+    pub(crate) trimmed: BTreeMap<u64, i64>,
+    /// Blocks of which nothing is to be downsampled to a resolution.
+    pub(crate) nothing_to_roll: BTreeSet<(u64, i64)>,
     /// The disk was full: blocks and checkpoints are not tried again before.
     not_before: Option<Duration>,
 }
@@ -37,15 +42,51 @@ impl Maintenance {
     }
 }
 
+/// A block whose data goes into another.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pub(crate) block: Arc<Block>,
+    /// Numbers of the series that do not go along.
+    pub(crate) left_out: RoaringBitmap,
+    /// The new block takes its place.
+    pub(crate) replaced: bool,
+}
+
+impl Parent {
+    /// All of a block, to be replaced.
+    pub(crate) fn whole(block: &Arc<Block>) -> Self {
+        Parent { block: Arc::clone(block), left_out: RoaringBitmap::new(), replaced: true }
+    }
+}
+
+/// Blocks to be written as one, with the samples in `[start, end)`.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) group: Vec<Parent>,
+    /// Milliseconds of the windows to downsample to; 0: not at all.
+    pub(crate) resolution: i64,
+}
+
+impl Merge {
+    /// A block written anew.
+    pub(crate) fn of_one(parent: Parent) -> Self {
+        let (start, end) = (parent.block.meta.min_time, parent.block.meta.max_time);
+        let resolution = parent.block.meta.resolution;
+        Merge { start, end, group: vec![parent], resolution }
+    }
+}
+
 /// Writing a block only to find that it does not fit is work that need not be done every second.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often idle series are looked for, in time of the data.
-const LOOK_FOR_IDLE_MS: i64 = 5 * 60_000;
+const LOOK_FOR_IDLE_MS: i64 = 2 * 60_000;
 
 /// Idle series are moved when they are more than this and more than one in [`IDLE_SHARE`].
 const MIN_IDLE: usize = 500;
-const IDLE_SHARE: u64 = 10;
+const IDLE_SHARE: u64 = 16;
 
 impl Tsdb {
     /// Does what is due: fsync, checkpoint, blocks, compaction, retention. Call it every second from one thread; it
@@ -64,18 +105,19 @@ impl Tsdb {
             );
         }
         // Retention first: it may be what makes room for the rest.
-        self.retain(now_ms)?;
+        let now = self.settled_now(now_ms, &state);
+        self.retain(now, &state)?;
         let clock = self.env.clock.monotonic();
         if state.not_before.is_some_and(|t| clock < t) {
             return Ok(());
         }
-        let result = self.write_what_is_due(&mut state);
+        let result = self.write_what_is_due(now, &mut state);
         let full = matches!(&result, Err(TsdbError::Disk(e)) if e.is_full());
         state.not_before = full.then(|| clock + FULL_DISK_PAUSE);
         result
     }
 
-    fn write_what_is_due(&self, state: &mut Maintenance) -> Result<(), TsdbError> {
+    fn write_what_is_due(&self, now: i64, state: &mut Maintenance) -> Result<(), TsdbError> {
         if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
             self.head.flush_sealed()?;
         }
@@ -84,7 +126,9 @@ impl Tsdb {
         if moved || logged >= self.config.checkpoint_bytes {
             self.checkpoint(state)?;
         }
-        self.compact()
+        self.compact()?;
+        self.trim(now, state)?;
+        self.downsample(now, state)
     }
 
     /// Refuses further writes, takes a checkpoint so that the next start is quick, and makes everything durable.
@@ -210,7 +254,7 @@ impl Tsdb {
         meta: BlockMeta,
         packing: Packing,
         mut sources: Vec<Box<dyn SeriesSource + '_>>,
-        parents: &[Arc<Block>],
+        parents: &[Parent],
     ) -> Result<(), TsdbError> {
         let begin = self.env.clock.monotonic();
         let between = || {
@@ -227,8 +271,8 @@ impl Tsdb {
             WriteError::Disk(e) => e.into(),
             WriteError::Chunk(e) => {
                 // It is not known which of them is damaged: reading them finds out.
-                for block in parents {
-                    block.look_for_damage();
+                for parent in parents {
+                    parent.block.look_for_damage();
                 }
                 TsdbError::Corrupt {
                     path: self.blocks.dir.path().display().to_string(),
@@ -242,7 +286,7 @@ impl Tsdb {
                 tracing::warn!(%error, "an unfinished block could not be removed");
             }
         })?;
-        let parents: Vec<u64> = parents.iter().map(|b| b.meta.number).collect();
+        let parents: Vec<u64> = parents.iter().filter(|p| p.replaced).map(|p| p.block.meta.number).collect();
         match written {
             Some(meta) => self.blocks.add(&meta)?,
             None => self.blocks.replace(&parents, None)?,
@@ -260,65 +304,60 @@ impl Tsdb {
         let ranges = compact::ranges(self.config.block_range_ms, longest);
         loop {
             let blocks = self.blocks.all();
-            let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta.clone()).collect();
+            let metas: Vec<BlockMeta> =
+                blocks.iter().filter(|b| b.meta.is_raw()).map(|b| b.meta.clone()).collect();
             let Some((start, end, numbers)) = compact::plan(&metas, &ranges) else { return Ok(()) };
-            let group: Vec<_> = blocks.iter().filter(|b| numbers.contains(&b.meta.number)).cloned().collect();
-            self.merge_blocks(group, start, end)?;
+            let group =
+                blocks.iter().filter(|b| numbers.contains(&b.meta.number)).map(Parent::whole).collect();
+            self.merge_blocks(Merge { start, end, group, resolution: 0 })?;
         }
     }
 
-    fn merge_blocks(&self, mut group: Vec<Arc<Block>>, start: i64, end: i64) -> Result<(), TsdbError> {
-        // Late samples, and what was written later, win.
-        group.sort_by_key(|b| (b.meta.out_of_order, b.meta.number));
+    /// Merges blocks into one, which takes the place of those it replaces; whether that came about. It does not if a block
+    /// turns out to be damaged, which is then set aside.
+    pub(crate) fn merge_blocks(&self, merge: Merge) -> Result<bool, TsdbError> {
+        let Merge { start, end, mut group, resolution } = merge;
+        // Late samples, and what was written later, win. What is downsampled already is older than any sample.
+        group.sort_by_key(|p| (p.block.meta.is_raw(), p.block.meta.out_of_order, p.block.meta.number));
+        let metas = || group.iter().map(|p| &p.block.meta);
         let meta = BlockMeta {
-            version: 1,
+            version: if resolution == 0 { 1 } else { 2 },
             number: self.blocks.next_number(),
             min_time: start,
             max_time: end,
-            level: group.iter().map(|b| b.meta.level).max().unwrap_or(0) + 1,
-            parents: group.iter().map(|b| b.meta.number).collect(),
-            out_of_order: group.iter().all(|b| b.meta.out_of_order),
+            level: metas().map(|m| m.level).max().unwrap_or(0) + 1,
+            parents: group.iter().filter(|p| p.replaced).map(|p| p.block.meta.number).collect(),
+            out_of_order: resolution == 0 && metas().all(|m| m.out_of_order),
+            late: if resolution == 0 { metas().map(BlockMeta::late).max().unwrap_or(0) } else { 0 },
+            partial: group.iter().any(|p| p.block.meta.partial || !p.left_out.is_empty()),
+            resolution,
             ..BlockMeta::default()
         };
         let mut sources: Vec<Box<dyn SeriesSource>> = Vec::new();
-        for block in &group {
-            match block.source() {
+        for parent in &group {
+            match parent.block.source(parent.left_out.clone()) {
                 Ok(source) => sources.push(Box::new(source)),
                 Err(WriteError::Disk(e)) => return Err(e.into()),
                 Err(WriteError::Chunk(e)) => {
-                    block.set_damaged(e.to_string());
-                    return Ok(self.blocks.quarantine_damaged()?);
+                    parent.block.set_damaged(e.to_string());
+                    self.blocks.quarantine_damaged()?;
+                    return Ok(false);
                 }
             }
         }
-        let written = self.write_block(meta, Packing::Repack, sources, &group);
+        let packing = match resolution {
+            0 => Packing::Repack,
+            _ => Packing::Rollups(Windows { resolution, span: self.config.block_range_ms }),
+        };
+        let written = self.write_block(meta, packing, sources, &group);
         // With none of them damaged the same merge would be tried, and fail, without end.
-        if matches!(written, Err(TsdbError::Corrupt { .. })) && group.iter().any(|b| b.damage().is_some()) {
-            return Ok(self.blocks.quarantine_damaged()?);
+        if matches!(written, Err(TsdbError::Corrupt { .. }))
+            && group.iter().any(|p| p.block.damage().is_some())
+        {
+            self.blocks.quarantine_damaged()?;
+            return Ok(false);
         }
-        written
-    }
-
-    /// Drops blocks that are too old or too many.
-    fn retain(&self, now_ms: i64) -> Result<(), TsdbError> {
-        let metas: Vec<BlockMeta> = self.blocks.all().iter().map(|b| b.meta.clone()).collect();
-        if metas.is_empty() {
-            return Ok(());
-        }
-        if let Some(retention) = self.config.retention_ms {
-            let newest = self.head.max_time().max(self.blocks.end().unwrap_or(i64::MIN)).min(now_ms);
-            let old = compact::expired(&metas, newest.saturating_sub(retention));
-            self.counters.time_retentions.fetch_add(old.len() as u64, Ordering::Relaxed);
-            self.blocks.replace(&old, None)?;
-        }
-        if let Some(limit) = self.config.retention_bytes {
-            let by_age: Vec<(u64, u64)> =
-                self.blocks.all().iter().map(|b| (b.meta.number, b.bytes)).collect();
-            let old = compact::oversize(&by_age, self.disk_bytes()?, limit);
-            self.counters.size_retentions.fetch_add(old.len() as u64, Ordering::Relaxed);
-            self.blocks.replace(&old, None)?;
-        }
-        Ok(())
+        written.map(|()| true)
     }
 
     /// Bytes of blocks, log, checkpoint and chunks of the head.
@@ -352,8 +391,7 @@ impl Tsdb {
     pub fn clean_tombstones(&self) -> Result<(), TsdbError> {
         let _state = self.maintenance.lock();
         for block in self.blocks.all().iter().filter(|b| b.has_tombstones()) {
-            let (start, end) = (block.meta.min_time, block.meta.max_time);
-            self.merge_blocks(vec![Arc::clone(block)], start, end)?;
+            self.merge_blocks(Merge::of_one(Parent::whole(block)))?;
         }
         Ok(())
     }

@@ -5,13 +5,15 @@ mod index_writer;
 mod merge;
 mod meta;
 mod reader;
+mod rollups;
 mod tombstones;
 mod writer;
 
 pub(crate) use merge::{SeriesSource, merge};
 pub(crate) use meta::BlockMeta;
 pub(crate) use reader::Block;
-pub(crate) use writer::{BlockWriter, Packing, WriteError};
+pub(crate) use rollups::without;
+pub(crate) use writer::{BlockWriter, Packing, Windows, WriteError};
 
 pub(crate) const INDEX: &str = "index";
 pub(crate) const CHUNKS: &str = "chunks";

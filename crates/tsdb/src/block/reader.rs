@@ -7,14 +7,15 @@ use std::{
 
 use parking_lot::RwLock;
 use reba_disk::{Dir, DiskError, Mapped, checksum};
-use reba_model::{Chunk, ChunkBytes, ChunkError, Labels, Matcher, SampleColumns, Series, TimeRange};
+use reba_model::{Chunk, ChunkBytes, ChunkError, Labels, Matcher, Series, TimeRange};
 use reba_storage::{Budget, QueryError, SelectRequest};
 use roaring::RoaringBitmap;
 
 use super::{
     BlockMeta, CHUNKS, CHUNKS_MAGIC, INDEX, META, SeriesSource,
     index_reader::{BadIndex, Index},
-    tombstones::{Tombstones, strike},
+    rollups::without,
+    tombstones::Tombstones,
     writer::WriteError,
 };
 use crate::{head::chunk_bytes, matching::resolve, texts::Texts, varint::Reader};
@@ -55,7 +56,10 @@ impl Block {
         };
         let meta: BlockMeta =
             serde_json::from_slice(&dir.read(META)?).map_err(|e| corrupt(META, e.to_string()))?;
-        if meta.version != 1 || meta.min_time >= meta.max_time {
+        if !(1..=2).contains(&meta.version)
+            || (meta.version == 2) == meta.is_raw()
+            || meta.min_time >= meta.max_time
+        {
             return Err(corrupt(META, "version or span".to_owned()));
         }
         let index = Index::open(Arc::new(dir.map(INDEX)?)).map_err(|e| corrupt(INDEX, e.0.to_owned()))?;
@@ -168,12 +172,7 @@ impl Block {
         for entry in buffers.entries.iter().filter(|e| e.range.overlaps(range)) {
             let chunk = self.chunk(entry)?;
             if dead.iter().any(|d| d.overlaps(entry.range)) {
-                let mut columns = SampleColumns::default();
-                chunk.decode_into(TimeRange::ALL, &mut columns)?;
-                strike(&mut columns, dead);
-                let SampleColumns { t, v, h } = columns;
-                let left = Chunk::raw_columns(reba_model::RawColumns { t, v, h });
-                out.extend((left.samples() > 0).then_some(left));
+                out.extend(without(&chunk, dead)?);
             } else {
                 out.push(chunk);
             }
@@ -205,6 +204,16 @@ impl Block {
             out.push(Series { labels, chunks });
         }
         Ok(request.budget.spend(unpaid, bytes)?)
+    }
+
+    /// Numbers of the series that satisfy all of `matchers`.
+    pub(crate) fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, QueryError> {
+        resolve(&self.index, matchers).map_err(|e| self.bad(e))
+    }
+
+    /// Numbers of all series.
+    pub(crate) fn every(&self) -> RoaringBitmap {
+        (0..self.index.len()).collect()
     }
 
     /// Series that match any of `sets`; `None`: all.
@@ -295,10 +304,10 @@ impl Block {
         Ok(ids.len())
     }
 
-    /// Its series in order, for merging.
-    pub(crate) fn source(self: &Arc<Self>) -> Result<BlockSource, WriteError> {
-        let mut source =
-            BlockSource { block: Arc::clone(self), next: 0, labels: None, buffers: Buffers::default() };
+    /// Its series in order, for merging, but for those of `left_out`.
+    pub(crate) fn source(self: &Arc<Self>, left_out: RoaringBitmap) -> Result<BlockSource, WriteError> {
+        let block = Arc::clone(self);
+        let mut source = BlockSource { block, next: 0, labels: None, left_out, buffers: Buffers::default() };
         source.load()?;
         Ok(source)
     }
@@ -345,12 +354,16 @@ pub(crate) struct BlockSource {
     block: Arc<Block>,
     next: u32,
     labels: Option<Labels>,
+    left_out: RoaringBitmap,
     buffers: Buffers,
 }
 
 impl BlockSource {
     fn load(&mut self) -> Result<(), WriteError> {
         self.labels = None;
+        while self.left_out.contains(self.next) {
+            self.next += 1;
+        }
         if self.next < self.block.index.len() {
             let bad = |e: BadIndex| ChunkError::Corrupt { at: 0, what: e.0 };
             let Buffers { pairs, text, .. } = &mut self.buffers;

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use reba_disk::{Dir, DiskError, FileWriter, checksum};
 use reba_model::{
-    Chunk, ChunkError, Labels, SampleColumns, TimeRange, encode_floats, encode_histograms, encode_times,
-    encode_values,
+    Chunk, ChunkError, Labels, Rollup, SampleColumns, TimeRange, encode_floats, encode_histograms,
+    encode_rollups, encode_times, encode_values,
 };
 
-use super::{BlockMeta, CHUNKS, CHUNKS_MAGIC, INDEX, META, index_writer::IndexWriter};
+use super::{
+    BlockMeta, CHUNKS, CHUNKS_MAGIC, INDEX, META, index_writer::IndexWriter, rollups::write_rollups,
+};
 use crate::varint::{put_i64, put_u64};
 
 /// How chunks get into a block.
@@ -18,6 +20,17 @@ pub(crate) enum Packing {
     Copy,
     /// Anew, in long chunks whose times are shared among series that were scraped together.
     Repack,
+    /// Downsampled.
+    Rollups(Windows),
+}
+
+/// The windows of a downsampled block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Windows {
+    /// Milliseconds of a window.
+    pub(crate) resolution: i64,
+    /// Blocks begin and end at multiples of this many milliseconds: no rollup crosses one.
+    pub(crate) span: i64,
 }
 
 /// Samples in a repacked chunk. Its pages are decoded one by one, so a long chunk costs a short query nothing.
@@ -101,6 +114,20 @@ impl BlockWriter {
             self.bytes = bytes;
             put?;
             rest = &rest[n..];
+        }
+        Ok(())
+    }
+
+    /// Adds rollups of that series in new chunks.
+    pub(super) fn encode_rollups(&mut self, resolution: i64, rollups: &[Rollup]) -> Result<(), DiskError> {
+        for part in rollups.chunks(REPACKED_SAMPLES) {
+            let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.clear();
+            encode_rollups(resolution, part, &mut bytes);
+            let put = self.put_chunk(TimeRange::new(first.first_t, last.last_t), part.len(), &bytes, None);
+            self.bytes = bytes;
+            put?;
         }
         Ok(())
     }
@@ -213,6 +240,9 @@ pub(super) fn write_series(
     let range = writer.range();
     chunks.retain(|c| c.range().overlaps(range));
     chunks.sort_by_key(|c| c.range().start);
+    if let Packing::Rollups(windows) = writer.packing() {
+        return write_rollups(writer, labels, chunks, windows, columns);
+    }
     let inside = |c: &Chunk| range.contains(c.range().start) && range.contains(c.range().end);
     let apart = chunks.windows(2).all(|w| w[0].range().end < w[1].range().start);
     if writer.packing() == Packing::Copy && apart {
