@@ -119,8 +119,7 @@ impl Downsampler {
         (t.saturating_sub(1).div_euclid(self.resolution), t.div_euclid(self.span))
     }
 
-    /// Adds samples, one at a time or in rollups of no longer windows; times must rise.
-    pub fn push(&mut self, next: Rollup) {
+    fn push(&mut self, next: Rollup) {
         match self.out.last().copied() {
             Some(last) if last.is_stale() && next.is_stale() => {}
             Some(last) if self.fit(&last, &next) => {
@@ -142,6 +141,15 @@ impl Downsampler {
     /// What came together.
     pub fn finish(self) -> Vec<Rollup> {
         self.out
+    }
+}
+
+impl Extend<Rollup> for Downsampler {
+    /// Adds samples, one at a time or in rollups of no longer windows; times must rise.
+    fn extend<I: IntoIterator<Item = Rollup>>(&mut self, rollups: I) {
+        for next in rollups {
+            self.push(next);
+        }
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
 
     fn rollups(samples: &[(i64, f64)], resolution: i64) -> Vec<Rollup> {
         let mut d = Downsampler::new(resolution, 120 * MIN);
-        samples.iter().for_each(|(t, v)| d.push(Rollup::sample(*t, *v)));
+        d.extend(samples.iter().map(|(t, v)| Rollup::sample(*t, *v)));
         d.finish()
     }
 
@@ -246,7 +254,7 @@ mod tests {
                 (t, if *v == 99 { STALE_NAN } else { f64::from(*v) })
             }).collect();
             let mut again = Downsampler::new(60 * MIN, 120 * MIN);
-            rollups(&samples, 5 * MIN).into_iter().for_each(|r| again.push(r));
+            again.extend(rollups(&samples, 5 * MIN));
             prop_assert_eq!(again.finish(), rollups(&samples, 60 * MIN));
         }
     }

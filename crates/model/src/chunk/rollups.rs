@@ -61,16 +61,7 @@ pub fn encode_rollups(resolution: i64, rollups: &[Rollup], out: &mut Vec<u8>) {
     if mask & FIRST_TIMES != 0 {
         put_times(|r| r.first_t, out);
     }
-    let figures: [(u8, fn(&Rollup) -> f64); 7] = [
-        (0, |r| r.last),
-        (COUNT, |r| f64::from(r.count)),
-        (FIRST, |r| r.first),
-        (SUM, |r| r.sum),
-        (MIN, |r| r.min),
-        (MAX, |r| r.max),
-        (LOST, |r| r.lost),
-    ];
-    for (bit, figure) in figures {
+    let mut put_figures = |bit: u8, figure: fn(&Rollup) -> f64| {
         if bit == 0 || mask & bit != 0 {
             column.clear();
             let v: Vec<f64> = rollups.iter().map(figure).collect();
@@ -78,7 +69,14 @@ pub fn encode_rollups(resolution: i64, rollups: &[Rollup], out: &mut Vec<u8>) {
             put_varint(column.len() as u64, out);
             out.extend_from_slice(&column);
         }
-    }
+    };
+    put_figures(0, |r| r.last);
+    put_figures(COUNT, |r| f64::from(r.count));
+    put_figures(FIRST, |r| r.first);
+    put_figures(SUM, |r| r.sum);
+    put_figures(MIN, |r| r.min);
+    put_figures(MAX, |r| r.max);
+    put_figures(LOST, |r| r.lost);
 }
 
 /// What stands before the figures.
@@ -97,7 +95,7 @@ fn column<'a>(r: &mut Reader<'a>) -> Result<Reader<'a>, ChunkError> {
     r.take(len).map(Reader::new)
 }
 
-fn read<'a>(bytes: &'a [u8]) -> Result<Head<'a>, ChunkError> {
+fn read(bytes: &[u8]) -> Result<Head<'_>, ChunkError> {
     let mut r = Reader::new(bytes);
     r.u8()?;
     let resolution = i64::try_from(r.varint()?).map_err(|_| r.corrupt("resolution"))?;
@@ -191,7 +189,7 @@ mod tests {
 
     fn of(samples: &[(i64, f64)]) -> Vec<Rollup> {
         let mut d = Downsampler::new(300_000, 7_200_000);
-        samples.iter().for_each(|(t, v)| d.push(Rollup::sample(*t, *v)));
+        d.extend(samples.iter().map(|(t, v)| Rollup::sample(*t, *v)));
         d.finish()
     }
 
