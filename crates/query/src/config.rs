@@ -49,10 +49,12 @@ pub struct EngineConfig {
     pub type_and_unit_labels: bool,
     /// Processor cores that evaluations may use at once. At least 1.
     pub cores: usize,
+    /// Bytes of results of range queries that are kept for the next query; 0: none are.
+    pub result_cache_bytes: usize,
 }
 
 impl Default for EngineConfig {
-    /// Upstream's defaults, on one core.
+    /// Upstream's defaults, on one core, with no result kept.
     fn default() -> Self {
         EngineConfig {
             limits: QueryLimits::default(),
@@ -62,6 +64,7 @@ impl Default for EngineConfig {
             delayed_name_removal: false,
             type_and_unit_labels: false,
             cores: 1,
+            result_cache_bytes: 0,
         }
     }
 }

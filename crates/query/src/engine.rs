@@ -19,8 +19,9 @@ use tokio::{
 };
 
 use crate::{
-    ActiveQuery, EngineConfig, EngineTotals, ExecError, QueryOutput, QueryStats, Stage,
+    ActiveQuery, CacheTotals, EngineConfig, EngineTotals, ExecError, QueryOutput, QueryStats, Stage,
     active::{ActiveQueries, Registration},
+    cache::ResultCache,
     guard::CancelOnDrop,
     helpers::Helpers,
     pool::Pool,
@@ -59,6 +60,8 @@ pub struct RangeQuery {
     pub timeout: Option<Duration>,
     /// How far back instant selectors look, milliseconds; none or 0 means as the engine is configured.
     pub lookback_delta: Option<i64>,
+    /// Everything is computed anew, and the result is not kept.
+    pub no_cache: bool,
 }
 
 /// Runs queries over one store.
@@ -73,12 +76,22 @@ pub struct QueryEngine {
     pool: Pool,
 }
 
+/// A query of either kind.
+struct Asked {
+    query: String,
+    times: QueryTimes,
+    timeout: Option<Duration>,
+    lookback_delta: Option<i64>,
+    no_cache: bool,
+}
+
 /// What jobs take along to their thread.
 struct Shared {
     store: Arc<dyn MetricQuerier>,
     config: EngineConfig,
     helpers: Helpers,
     totals: Totals,
+    cache: Option<ResultCache>,
 }
 
 impl QueryEngine {
@@ -92,6 +105,7 @@ impl QueryEngine {
                 config,
                 helpers: Helpers::new(config.cores),
                 totals: Totals::default(),
+                cache: (config.result_cache_bytes > 0).then(|| ResultCache::new(config.result_cache_bytes)),
             }),
             subquery_step_ms: AtomicI64::new(config.subquery_step_ms),
             active: Arc::default(),
@@ -103,12 +117,14 @@ impl QueryEngine {
     /// Evaluates a query at one time.
     pub async fn instant(&self, query: InstantQuery) -> Result<QueryOutput, ExecError> {
         let InstantQuery { query, time, timeout, lookback_delta } = query;
-        self.query(query, QueryTimes::Instant { t: time }, timeout, lookback_delta).await
+        let asked =
+            Asked { query, times: QueryTimes::Instant { t: time }, timeout, lookback_delta, no_cache: true };
+        self.query(asked).await
     }
 
     /// Evaluates a query at each step of a range.
     pub async fn range(&self, query: RangeQuery) -> Result<QueryOutput, ExecError> {
-        let RangeQuery { query, start, end, step, timeout, lookback_delta } = query;
+        let RangeQuery { query, start, end, step, timeout, lookback_delta, no_cache } = query;
         if step <= 0 {
             return Err(ExecError::BadData(
                 "zero or negative query resolution step widths are not accepted. Try a positive integer"
@@ -118,7 +134,8 @@ impl QueryEngine {
         if end < start {
             return Err(ExecError::BadData("end timestamp must not be before start time".to_owned()));
         }
-        self.query(query, QueryTimes::Range { start, end, step }, timeout, lookback_delta).await
+        let times = QueryTimes::Range { start, end, step };
+        self.query(Asked { query, times, timeout, lookback_delta, no_cache }).await
     }
 
     /// Changes the step of subqueries that name none, milliseconds: a reload may change the evaluation interval.
@@ -151,13 +168,13 @@ impl QueryEngine {
         self.shared.totals.snapshot()
     }
 
-    async fn query(
-        &self,
-        query: String,
-        times: QueryTimes,
-        timeout: Option<Duration>,
-        lookback_delta: Option<i64>,
-    ) -> Result<QueryOutput, ExecError> {
+    /// What is kept of results, and how often that helped; all zero without a cache.
+    pub fn cache_totals(&self) -> CacheTotals {
+        self.shared.cache.as_ref().map(ResultCache::totals).unwrap_or_default()
+    }
+
+    async fn query(&self, asked: Asked) -> Result<QueryOutput, ExecError> {
+        let Asked { query, times, timeout, lookback_delta, no_cache } = asked;
         let asked = Instant::now();
         let config = &self.shared.config;
         let limits = &config.limits;
@@ -168,7 +185,7 @@ impl QueryEngine {
             lookback: lookback_delta.filter(|ms| *ms > 0).unwrap_or(config.lookback_ms),
             subquery_step: self.subquery_step_ms.load(Ordering::Relaxed).max(1),
         };
-        let task = Task { query, times, plan };
+        let task = Task { query, times, plan, no_cache };
         let timeout = timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
         let shared = Arc::clone(&self.shared);
         let work = move |budget: &Budget| shared.answer(&task, &registration, asked, budget);
@@ -262,7 +279,10 @@ impl Shared {
         let mut stats = QueryStats::default();
         stats.timings.exec_queue = asked.elapsed();
         let context = Context { store: &*self.store, config: &self.config, helpers: &self.helpers, budget };
-        let mut result = task.run(context, &mut stats);
+        let mut result = match &self.cache {
+            Some(cache) => cache.answer(task, context, &mut stats),
+            None => task.run(context, &mut stats).map(|(output, _)| output),
+        };
         if let Ok(output) = &mut result {
             output.stats.timings.exec_total = asked.elapsed();
         }

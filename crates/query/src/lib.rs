@@ -7,6 +7,7 @@
 //! This crate knows no HTTP, and not which engine stores the data.
 
 mod active;
+mod cache;
 mod config;
 mod engine;
 mod error;
@@ -19,6 +20,7 @@ mod run;
 mod stats;
 
 pub use active::ActiveQuery;
+pub use cache::CacheTotals;
 pub use config::{EngineConfig, QueryLimits};
 pub use engine::{InstantQuery, QueryEngine, RangeQuery};
 pub use error::{ErrorKind, ExecError, Stage};

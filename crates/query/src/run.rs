@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use reba_model::Labels;
-use reba_model::Series;
+use reba_model::{Chunk, Labels, Series};
 use reba_promql::{
     eval::{
         EvalOptions, Output, Plan, PlanOptions, PlannedSelector, QueryTimes,
         annotations::MAX_SHOWN,
-        eval,
+        eval, reach,
         value::{Column, Steps, Value, VectorSeries},
     },
     syntax::{parse, resolve_durations},
@@ -23,6 +22,17 @@ pub(crate) struct Task {
     pub(crate) query: String,
     pub(crate) times: QueryTimes,
     pub(crate) plan: PlanOptions,
+    /// The result is neither taken from others nor kept.
+    pub(crate) no_cache: bool,
+}
+
+/// What decides whether a result may be kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    /// See [`reach`]; none for what depends on more than its step.
+    pub(crate) reach: Option<i64>,
+    /// Nothing was fetched but floats, of series whose labels do not say types and units.
+    pub(crate) only_floats: bool,
 }
 
 /// What it is answered from.
@@ -36,12 +46,16 @@ pub(crate) struct Context<'a> {
 
 impl Task {
     /// Answers the query. `stats` says what it cost even if it fails.
-    pub(crate) fn run(&self, context: Context<'_>, stats: &mut QueryStats) -> Result<QueryOutput, ExecError> {
+    pub(crate) fn run(
+        &self,
+        context: Context<'_>,
+        stats: &mut QueryStats,
+    ) -> Result<(QueryOutput, Facts), ExecError> {
         let start = Instant::now();
         let prepared = self.prepare(context);
         stats.timings.query_preparation = start.elapsed();
         (stats.series, stats.bytes) = context.budget.spent();
-        let (plan, series) = prepared?;
+        let (plan, series, facts) = prepared?;
 
         let evaluation = Instant::now();
         let options = EvalOptions {
@@ -56,23 +70,27 @@ impl Task {
         stats.timings.eval_total = start.elapsed();
         let Output { value, annotations, stats: eval_stats } = output?;
         stats.add_evaluation(eval_stats);
-        Ok(QueryOutput {
+        let output = QueryOutput {
             data: self.data(value, plan.steps()),
             warnings: annotations.warnings(&self.query, MAX_SHOWN),
             infos: annotations.infos(&self.query, MAX_SHOWN),
             stats: *stats,
-        })
+        };
+        Ok((output, facts))
     }
 
     /// Everything before the evaluation: parse, plan, fetch.
-    fn prepare(&self, context: Context<'_>) -> Result<(Plan, Vec<Vec<Series>>), ExecError> {
+    fn prepare(&self, context: Context<'_>) -> Result<(Plan, Vec<Vec<Series>>, Facts), ExecError> {
         context.budget.check()?;
         let mut expr = parse(&self.query, context.config.syntax)?;
+        let untouched = (!self.no_cache && !context.config.delayed_name_removal).then(|| expr.clone());
         let (first, last) = self.times.bounds();
         resolve_durations(&mut expr, self.times.step(), last.saturating_sub(first))?;
         let plan = Plan::new(&expr, self.times, self.plan)?;
+        let reach = untouched.as_ref().and_then(reach);
         let series = fetch(plan.selectors(), context)?;
-        Ok((plan, series))
+        let only_floats = reach.is_some() && series.iter().flatten().all(has_only_floats);
+        Ok((plan, series, Facts { reach, only_floats }))
     }
 
     /// The value in the shape of the result.
@@ -101,6 +119,14 @@ fn range_data(value: Value, steps: Steps) -> QueryData {
         Value::Matrix(_) | Value::String(_) => Vec::new(),
     };
     QueryData::Range { steps, series }
+}
+
+/// Labels that go together with the name: see `Names` in `reach`.
+const TYPE_LABELS: [&str; 2] = ["__type__", "__unit__"];
+
+fn has_only_floats(series: &Series) -> bool {
+    !series.chunks.iter().any(Chunk::has_histograms)
+        && TYPE_LABELS.iter().all(|name| series.labels.get(name).is_none())
 }
 
 /// The series of every selector; equal selectors are fetched once.

@@ -40,7 +40,15 @@ fn instant(query: &str) -> InstantQuery {
 
 fn range(query: &str) -> RangeQuery {
     let query = query.to_owned();
-    RangeQuery { query, start: 300_000, end: 600_000, step: 60_000, timeout: None, lookback_delta: None }
+    RangeQuery {
+        query,
+        start: 300_000,
+        end: 600_000,
+        step: 60_000,
+        timeout: None,
+        lookback_delta: None,
+        no_cache: false,
+    }
 }
 
 fn engine(limits: QueryLimits) -> QueryEngine {

@@ -332,6 +332,7 @@ fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineCo
         lookback_ms: settings.lookback_delta_ms,
         subquery_step_ms: loaded.config.global.evaluation_interval.0,
         cores,
+        result_cache_bytes: usize::try_from(settings.result_cache_bytes).unwrap_or(usize::MAX),
         ..EngineConfig::default()
     }
 }

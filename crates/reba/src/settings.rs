@@ -44,6 +44,7 @@ struct RawQuery {
     max_bytes: Value<u64>,
     max_concurrency: Value<usize>,
     lookback_delta: Value<String>,
+    result_cache: Option<ByteSize>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -84,6 +85,8 @@ pub struct Settings {
     pub query_max_concurrency: usize,
     /// `query.lookback_delta`, in milliseconds (5 minutes).
     pub lookback_delta_ms: i64,
+    /// `query.result_cache`: bytes of results of range queries that are kept for the next refresh (64 MB); 0: none are.
+    pub result_cache_bytes: u64,
     /// `listen.prometheus`: in the place of `--bind` and port 9090; `--port-offset` is added to it, too.
     pub listen_prometheus: Option<SocketAddr>,
     /// `web.external_url`: the address by which people reach Reba, for links in alerts.
@@ -137,6 +140,7 @@ impl Settings {
             query_max_bytes: check.positive("query.max_bytes", &query.max_bytes, 8 << 30),
             query_max_concurrency: check.concurrency(&query.max_concurrency),
             lookback_delta_ms: check.positive_ms("query.lookback_delta", &query.lookback_delta, 300_000),
+            result_cache_bytes: query.result_cache.map_or(64 << 20, |size| size.0),
             listen_prometheus: raw.listen.prometheus,
             external_url: raw.web.external_url,
             admin_api: raw.web.admin_api,

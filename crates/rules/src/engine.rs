@@ -24,7 +24,15 @@ impl EngineQuerier {
     /// The points of a range query, for [`crate::backtest`].
     pub async fn range(&self, request: RangeRequest) -> Result<Vec<RangeSeries>, RuleQueryError> {
         let RangeRequest { query, start, end, step } = request;
-        let query = RangeQuery { query, start, end, step, timeout: None, lookback_delta: None };
+        let query = RangeQuery {
+            query,
+            start,
+            end,
+            step,
+            timeout: None,
+            lookback_delta: None,
+            no_cache: true,
+        };
         let output = self.0.range(query).await.map_err(|e| RuleQueryError(e.to_string()))?;
         let QueryData::Range { steps, series } = output.data else {
             return Err(RuleQueryError("rule result is not a vector or scalar".to_owned()));

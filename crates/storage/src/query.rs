@@ -81,6 +81,12 @@ impl Budget {
         Ok(())
     }
 
+    /// Counts from zero again: what was fetched so far has been dropped.
+    pub fn start_over(&self) {
+        self.series.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
     /// Series and bytes spent so far.
     pub fn spent(&self) -> (u64, u64) {
         (self.series.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))

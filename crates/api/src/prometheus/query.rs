@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use reba_model::{Matcher, TimeRange};
@@ -60,7 +60,7 @@ pub async fn instant(State(api): State<Arc<PrometheusApi>>, params: Params) -> A
 }
 
 /// `/api/v1/query_range`
-pub async fn range(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+pub async fn range(State(api): State<Arc<PrometheusApi>>, headers: HeaderMap, params: Params) -> ApiResult {
     let start = params.required_time("start")?;
     let end = params.required_time("end")?;
     if end < start {
@@ -85,9 +85,18 @@ pub async fn range(State(api): State<Arc<PrometheusApi>>, params: Params) -> Api
         step,
         timeout: timeout(&params)?,
         lookback_delta: params.duration("lookback_delta")?,
+        no_cache: wants_no_cache(&params, &headers),
     };
     let output = api.engine.range(query).await.map_err(query_error)?;
     answer(&api, output, params.get("stats").is_some()).await
+}
+
+/// Whether everything is to be computed anew: `nocache=1`, or `Cache-Control: no-cache` as a browser sends it when a page
+/// is reloaded without its cache.
+fn wants_no_cache(params: &Params, headers: &HeaderMap) -> bool {
+    let of_header = |v: &str| v.split(',').any(|d| matches!(d.trim(), "no-cache" | "no-store"));
+    params.get("nocache").is_some_and(|v| v != "0")
+        || headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok()).any(of_header)
 }
 
 /// Answers with more points than this are written on a thread that may block: it takes too long for one that serves

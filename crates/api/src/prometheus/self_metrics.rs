@@ -91,6 +91,17 @@ fn engine(page: &mut Page, engine: &QueryEngine) {
         .value(totals.samples as f64);
     page.counter("reba_query_queries_total", "Queries that ended.").value(totals.queries as f64);
     page.counter("reba_query_failures_total", "Queries that ended in an error.").value(totals.failed as f64);
+    let cache = engine.cache_totals();
+    page.counter("reba_query_cache_hits_total", "Range queries answered from kept results, at least in part.")
+        .value(cache.hits as f64);
+    page.counter("reba_query_cache_misses_total", "Range queries for which nothing was kept.")
+        .value(cache.misses as f64);
+    page.counter("reba_query_cache_steps_reused_total", "Steps taken from kept results.")
+        .value(cache.steps_reused as f64);
+    page.counter("reba_query_cache_steps_computed_total", "Steps that kept results lacked.")
+        .value(cache.steps_computed as f64);
+    page.gauge("reba_query_cache_bytes", "Bytes of kept results.").value(cache.bytes as f64);
+    page.gauge("reba_query_cache_entries", "Kept results.").value(cache.entries as f64);
     page.summary("prometheus_engine_query_duration_seconds", "Time of queries by part.");
     for (slice, took) in [
         ("queue_time", totals.queue_time),

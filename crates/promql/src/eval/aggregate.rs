@@ -26,7 +26,8 @@ impl Evaluator<'_> {
             Some(param) => Some((self.eval_scalar(param, steps)?, param.pos)),
             None => None,
         };
-        let series = self.eval_vector(&node.expr, steps)?;
+        let mut series = self.eval_vector(&node.expr, steps)?;
+        self.settle_order(node.op, &mut series);
         let grouping = Grouping { labels: &node.grouping, without: node.without };
         let groups = grouping.groups(series.iter().map(|s| &s.labels));
         match (node.op, param) {
@@ -38,6 +39,15 @@ impl Evaluator<'_> {
                 Ok(self.quantile(&param, &series, groups, node.expr.pos, steps))
             }
             _ => self.accumulate(node, &series, groups, steps),
+        }
+    }
+
+    /// The order of series decides between equal values, and the last bits of sums. In a range query it must not depend on
+    /// what there is at other steps, so that parts of a range add up to the range.
+    fn settle_order(&self, op: Op, series: &mut [VectorSeries]) {
+        let matters = matches!(op, Op::Sum | Op::Avg | Op::Stddev | Op::Stdvar | Op::Topk | Op::Bottomk);
+        if matters && !self.plan.is_instant() && !series.is_sorted_by(|a, b| a.labels <= b.labels) {
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
     }
 

@@ -19,6 +19,7 @@ mod pick;
 mod plan;
 mod planner;
 mod range;
+mod reuse;
 mod room;
 mod select;
 mod smooth;
@@ -37,6 +38,7 @@ pub use self::{
     error::EvalError,
     parallel::{Executor, Inline, Threads},
     plan::{Plan, PlanOptions, PlannedSelector, QueryTimes, SelectorHints},
+    reuse::reach,
 };
 
 /// How a plan is evaluated.

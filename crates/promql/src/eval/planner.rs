@@ -144,7 +144,8 @@ impl Planner {
         length: i64,
         around: &Around<'_>,
     ) -> usize {
-        let instant = around.steps.count == 1;
+        // A range of one step is still one: stores may choose by the step, and must choose alike for all parts of a range.
+        let instant = around.steps.count == 1 && matches!(self.times, QueryTimes::Instant { .. });
         let hints = SelectorHints {
             function: around.function,
             step: if instant { 0 } else { around.steps.interval },
