@@ -11,6 +11,7 @@ mod demo;
 mod folder;
 mod logging;
 mod metrics;
+mod push;
 mod query;
 mod reload;
 mod remote;

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use parking_lot::Mutex as SyncMutex;
 use reba_api::prometheus::{Reload, Runtime};
 use reba_http::ProxyEnv;
-use reba_ingest::scrape::ScrapeManager;
+use reba_ingest::{otlp::metrics::OtlpReceiver, scrape::ScrapeManager};
 use reba_model::Labels;
 use reba_notify::alertmanager::{Alertmanagers, Notifier, NotifierSettings};
 use reba_query::QueryEngine;
@@ -38,6 +38,8 @@ pub struct Handles {
     pub engines: [Arc<QueryEngine>; 2],
     /// Receivers of what is stored.
     pub remote: Arc<RemoteWrite>,
+    /// How OTLP metrics become series.
+    pub otlp: Arc<OtlpReceiver>,
     /// The out-of-order window.
     pub store: Arc<Tsdb>,
     /// What the API shows.
@@ -121,6 +123,7 @@ impl Reloader {
         h.rules.apply(&loaded.rules, &settings).await;
         h.engines.iter().for_each(|e| e.set_subquery_step(config.global.evaluation_interval.0));
         h.store.set_out_of_order_window(config.storage.tsdb.out_of_order_time_window.0);
+        h.otlp.apply(&config.otlp);
         h.external_labels.store(Arc::new(external));
         h.runtime.config_yaml.store(Arc::new(config.to_yaml()));
         h.runtime.reloaded_ms.store(now_ms().unsigned_abs(), Ordering::Relaxed);

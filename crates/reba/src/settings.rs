@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use reba_config::{ConfigError, Unknown, Variables};
-use reba_ingest::config::ByteSize;
+use reba_ingest::{config::ByteSize, influx::InfluxConfig};
 use reba_model::duration;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
@@ -22,6 +22,7 @@ type Value<T> = Option<Spanned<T>>;
 struct Raw {
     metrics: RawMetrics,
     query: RawQuery,
+    influx: RawInflux,
     listen: RawListen,
     web: RawWeb,
 }
@@ -45,6 +46,27 @@ struct RawQuery {
     max_concurrency: Value<usize>,
     lookback_delta: Value<String>,
     result_cache: Option<ByteSize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawInflux {
+    measurement_field_separator: Option<String>,
+    skip_single_field: bool,
+    skip_measurement: bool,
+    db_label: Option<String>,
+}
+
+impl From<RawInflux> for InfluxConfig {
+    fn from(raw: RawInflux) -> Self {
+        let default = InfluxConfig::default();
+        InfluxConfig {
+            separator: raw.measurement_field_separator.unwrap_or(default.separator),
+            skip_single_field: raw.skip_single_field,
+            skip_measurement: raw.skip_measurement,
+            db_label: raw.db_label.unwrap_or(default.db_label),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -87,6 +109,8 @@ pub struct Settings {
     pub lookback_delta_ms: i64,
     /// `query.result_cache`: bytes of results of range queries that are kept for the next refresh (64 MB); 0: none are.
     pub result_cache_bytes: u64,
+    /// `influx`: how lines of InfluxDB's protocol become series.
+    pub influx: InfluxConfig,
     /// `listen.prometheus`: in the place of `--bind` and port 9090; `--port-offset` is added to it, too.
     pub listen_prometheus: Option<SocketAddr>,
     /// `web.external_url`: the address by which people reach Reba, for links in alerts.
@@ -141,6 +165,7 @@ impl Settings {
             query_max_concurrency: check.concurrency(&query.max_concurrency),
             lookback_delta_ms: check.positive_ms("query.lookback_delta", &query.lookback_delta, 300_000),
             result_cache_bytes: query.result_cache.map_or(64 << 20, |size| size.0),
+            influx: raw.influx.into(),
             listen_prometheus: raw.listen.prometheus,
             external_url: raw.web.external_url,
             admin_api: raw.web.admin_api,

@@ -41,7 +41,8 @@ pub async fn around(State(api): State<Arc<PrometheusApi>>, request: Request, nex
 /// Paths behind which something changes. Queries may be posted, since forms hold longer ones than addresses.
 fn is_change(path: &str) -> bool {
     path.starts_with("/-/") && path != "/-/healthy" && path != "/-/ready"
-        || path == "/api/v1/write"
+        || path.ends_with("/write")
+        || path.starts_with("/api/v1/otlp/")
         || path.starts_with("/api/v1/admin/")
         || path.ends_with("/kill")
 }

@@ -6,9 +6,11 @@ mod envelope;
 pub mod exposition;
 mod federate;
 mod http_metrics;
+mod influx;
 mod json;
 mod metadata;
 mod middleware;
+mod otlp;
 mod params;
 mod query;
 mod read;
@@ -29,7 +31,10 @@ use axum::{
     routing::{any, get, post},
 };
 use futures::future::BoxFuture;
-use reba_ingest::{remote_write::RemoteWriteReceiver, scrape::ScrapeManager};
+use reba_ingest::{
+    influx::InfluxReceiver, otlp::metrics::OtlpReceiver, remote_write::RemoteWriteReceiver,
+    scrape::ScrapeManager,
+};
 use reba_model::{GoRegex, Labels};
 use reba_notify::alertmanager::Notifier;
 use reba_query::QueryEngine;
@@ -69,6 +74,10 @@ pub struct PrometheusApi {
     pub notifier: Arc<Notifier>,
     /// Takes remote writes.
     pub receiver: Arc<RemoteWriteReceiver>,
+    /// Takes metrics of OTLP.
+    pub otlp: Arc<OtlpReceiver>,
+    /// Takes InfluxDB's line protocol.
+    pub influx: Arc<InfluxReceiver>,
     /// Bounds remote reads.
     pub remote_read: RemoteRead,
     /// Whether the store is open.
@@ -138,12 +147,14 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/status/active_queries", get(query::active))
         .route("/status/active_queries/{id}/kill", post(query::kill))
         .route("/write", post(write::write))
+        .route("/otlp/v1/metrics", post(otlp::metrics))
         .route("/read", post(read::read))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot));
     Router::new()
         .nest("/api/v1", v1)
+        .merge(influx::routes())
         .route("/", get(|| async { Redirect::to("/graph") }))
         .route("/graph", get(graph))
         .route("/metrics", get(self_metrics::page))

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use reba_ingest::remote_write::{RemoteWriteError, Written, WrittenInPart};
 
 use super::PrometheusApi;
@@ -26,13 +27,9 @@ pub async fn write(State(api): State<Arc<PrometheusApi>>, request: Request) -> R
         Ok(version) => version,
         Err(text) => return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response(),
     };
-    let body = match axum::body::to_bytes(request.into_body(), MAX_BODY).await {
+    let body = match read_body(request).await {
         Ok(body) => body,
-        Err(e) => {
-            let too_long = e.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            let status = if too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-            return (status, format!("{e}\n")).into_response();
-        }
+        Err(refusal) => return refusal,
     };
     // Decoding and the write-ahead log take longer than a worker of the runtime may be held.
     let (receiver, now) = (Arc::clone(&api.receiver), api.now_ms());
@@ -44,6 +41,15 @@ pub async fn write(State(api): State<Arc<PrometheusApi>>, request: Request) -> R
         Version::V2 => answer_v2(receiver.handle_v2(&body, now)),
     });
     answer.await.unwrap_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response())
+}
+
+/// The body of a request that writes, as it was sent; or the answer that says why it cannot be had.
+pub(super) async fn read_body(request: Request) -> Result<Bytes, Response> {
+    axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|e| {
+        let too_long = e.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        let status = if too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        (status, format!("{e}\n")).into_response()
+    })
 }
 
 /// Which message the headers announce. Senders of old set none, or not all.
