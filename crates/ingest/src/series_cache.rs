@@ -54,11 +54,21 @@ impl Hasher for Hashed {
 
 type Map = HashMap<Key, SeriesRef, BuildHasherDefault<Hashed>>;
 
-/// Two generations: what was not used since the young one was last full goes with the old one.
+/// A generation ends when its entries have been used so often on average: often enough to move them once is cheap, seldom enough
+/// that a series must have been absent from that many requests to be forgotten.
+const USES: usize = 64;
+
+/// A generation has at least so many uses.
+const LEAST_USES: usize = 4096;
+
+/// Two generations: what was not used during the young one goes with the old one. So the cache is as large as the number of
+/// series that are sent, whatever comes and goes.
 #[derive(Debug, Default)]
 struct Shard {
     young: Map,
     old: Map,
+    /// Uses of the young generation.
+    uses: usize,
 }
 
 /// Remembers the reference of label sets by a 128-bit hash of their encoded bytes. The bytes themselves are not kept,
@@ -89,8 +99,12 @@ impl SeriesCache {
 
     pub(crate) fn get(&self, key: Key) -> Option<SeriesRef> {
         let mut shard = self.shard(key).lock();
-        if let Some(series) = shard.young.get(&key) {
-            return Some(*series);
+        if let Some(series) = shard.young.get(&key).copied() {
+            shard.uses += 1;
+            if shard.uses >= LEAST_USES + USES * shard.young.len() {
+                shard.turn();
+            }
+            return Some(series);
         }
         let series = shard.old.remove(&key)?;
         shard.insert(key, series, self.limit);
@@ -111,9 +125,14 @@ impl SeriesCache {
 impl Shard {
     fn insert(&mut self, key: Key, series: SeriesRef, limit: usize) {
         if self.young.len() >= limit {
-            self.old = std::mem::take(&mut self.young);
+            self.turn();
         }
         self.young.insert(key, series);
+    }
+
+    fn turn(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+        self.uses = 0;
     }
 }
 
@@ -141,5 +160,23 @@ mod tests {
         assert!(kept <= 64 + SHARDS, "{kept}");
         cache.clear();
         assert_eq!(cache.get(key(9_999)), None);
+    }
+
+    #[test]
+    fn what_is_sent_no_more_is_forgotten_although_there_is_room() {
+        let cache = SeriesCache::new(1_000_000, 7);
+        let series = |i: u64| SeriesRef(NonZeroU64::new(i + 1).unwrap());
+        let key = |i: u64| cache.key(&i.to_le_bytes());
+        let keys: Vec<Key> = (0..2_000).map(key).collect();
+        for (i, key) in (0..).zip(&keys) {
+            cache.insert(*key, series(i));
+        }
+        let (used, unused) = keys.split_at(1_000);
+        for _ in 0..2_000 {
+            for (i, key) in (0..).zip(used) {
+                assert_eq!(cache.get(*key), Some(series(i)));
+            }
+        }
+        assert!(unused.iter().all(|key| cache.get(*key).is_none()));
     }
 }

@@ -48,9 +48,9 @@ pub struct RemoteWriteLimits {
 }
 
 impl RemoteWriteLimits {
-    /// 32 MiB a request and a million series.
+    /// 32 MiB a request and eight million series, of which the half is sure to be known however they are sent.
     pub fn with_seed(hash_seed: u64) -> Self {
-        RemoteWriteLimits { max_decompressed_bytes: 32 << 20, max_cached_series: 1_000_000, hash_seed }
+        RemoteWriteLimits { max_decompressed_bytes: 32 << 20, max_cached_series: 8_000_000, hash_seed }
     }
 }
 
