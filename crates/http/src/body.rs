@@ -13,13 +13,15 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::{HttpError, error::root_cause};
+use crate::{HeldMemory, HttpError, error::root_cause};
 
 /// Memory for a body, to be used again for the next one.
 #[derive(Debug, Default)]
 pub struct BodyBuffer {
     /// The body, decompressed.
     pub data: Vec<u8>,
+    /// What the body takes of a memory that it shares with others.
+    pub held: HeldMemory,
     /// The body as it came, if it was compressed.
     compressed: Vec<u8>,
 }
@@ -60,23 +62,25 @@ pub(crate) async fn read(
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| HttpError::Encoding(format!("unexpected EOF: {}", root_cause(&e))))?;
         let Ok(data) = frame.into_data() else { continue };
-        if out.len() as u64 + data.remaining() as u64 > limit {
+        let length = out.len() as u64 + data.remaining() as u64;
+        if length > limit {
             return Err(HttpError::TooLarge { limit });
         }
+        buffer.held.resize(length)?;
         out.extend_from_slice(&data);
     }
     if coding == Coding::Identity {
         return Ok(());
     }
     if buffer.compressed.len() <= INLINE {
-        return decode(coding, &buffer.compressed, limit, &mut buffer.data, &AtomicBool::new(false));
+        return decode(coding, buffer, limit, &AtomicBool::new(false));
     }
     let mut moved = std::mem::take(buffer);
     // Where the deadline passes meanwhile, the thread must not go on for itself: the next scrape would start another.
     let abandoned = Abandon::default();
     let flag = Arc::clone(&abandoned.0);
     let done = tokio::task::spawn_blocking(move || {
-        let result = decode(coding, &moved.compressed, limit, &mut moved.data, &flag);
+        let result = decode(coding, &mut moved, limit, &flag);
         (moved, result)
     });
     let (back, result) = done.await.map_err(|e| HttpError::Encoding(e.to_string()))?;
@@ -97,16 +101,24 @@ impl Drop for Abandon {
 /// Takes bytes until there are too many, or nobody wants them.
 struct Bounded<'a> {
     out: &'a mut Vec<u8>,
+    held: &'a mut HeldMemory,
+    /// Bytes of the compressed body, which is there meanwhile.
+    compressed: u64,
     limit: u64,
-    exceeded: bool,
+    exceeded: Option<HttpError>,
     abandoned: &'a AtomicBool,
 }
 
 impl Write for Bounded<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if self.out.len() as u64 + buf.len() as u64 > self.limit {
-            self.exceeded = true;
+        let length = self.out.len() as u64 + buf.len() as u64;
+        if length > self.limit {
+            self.exceeded = Some(HttpError::TooLarge { limit: self.limit });
             return Err(io::Error::other("body size limit exceeded"));
+        }
+        if let Err(e) = self.held.resize(self.compressed + length) {
+            self.exceeded = Some(e.into());
+            return Err(io::Error::other(e));
         }
         if self.abandoned.load(Ordering::Relaxed) {
             return Err(io::Error::other("nobody waits for the body"));
@@ -125,12 +137,13 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 
 fn decode(
     coding: Coding,
-    compressed: &[u8],
+    buffer: &mut BodyBuffer,
     limit: u64,
-    out: &mut Vec<u8>,
     abandoned: &AtomicBool,
 ) -> Result<(), HttpError> {
-    let mut bounded = Bounded { out, limit, exceeded: false, abandoned };
+    let BodyBuffer { data: out, held, compressed } = buffer;
+    let (compressed, length) = (&compressed[..], compressed.len() as u64);
+    let mut bounded = Bounded { out, held, compressed: length, limit, exceeded: None, abandoned };
     let result = match coding {
         Coding::Identity => bounded.write_all(compressed),
         Coding::Gzip => io::copy(&mut flate2::read::MultiGzDecoder::new(compressed), &mut bounded).map(drop),
@@ -140,10 +153,10 @@ fn decode(
             io::copy(&mut d, &mut bounded).map(drop)
         }),
     };
-    match result {
-        Err(_) if bounded.exceeded => Err(HttpError::TooLarge { limit }),
-        Err(e) => Err(HttpError::Encoding(format!("{coding:?}: {e}").to_lowercase())),
-        Ok(()) => Ok(()),
+    match (result, bounded.exceeded) {
+        (Err(_), Some(exceeded)) => Err(exceeded),
+        (Err(e), None) => Err(HttpError::Encoding(format!("{coding:?}: {e}").to_lowercase())),
+        (Ok(()), _) => Ok(()),
     }
 }
 
@@ -182,6 +195,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::SharedMemory;
+
+    fn compressed(bytes: Vec<u8>) -> BodyBuffer {
+        BodyBuffer { compressed: bytes, ..BodyBuffer::default() }
+    }
 
     fn gzip(data: &[u8]) -> Vec<u8> {
         let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -195,12 +213,24 @@ mod tests {
         for (coding, bomb) in
             [(Coding::Gzip, gzip(&zeros)), (Coding::Zstd, zstd::encode_all(&zeros[..], 1).unwrap())]
         {
-            let mut out = Vec::new();
             assert!(bomb.len() < 100_000);
-            let e = decode(coding, &bomb, 1000, &mut out, &AtomicBool::new(false)).unwrap_err();
+            let mut buffer = compressed(bomb);
+            let e = decode(coding, &mut buffer, 1000, &AtomicBool::new(false)).unwrap_err();
             assert!(matches!(e, HttpError::TooLarge { limit: 1000 }), "{e}");
-            assert!(out.len() <= 1000);
+            assert!(buffer.data.len() <= 1000);
         }
+    }
+
+    #[test]
+    fn a_bomb_stops_where_the_shared_memory_ends() {
+        let memory = SharedMemory::new(1 << 20);
+        let mut buffer = compressed(gzip(&vec![0u8; 4 << 20]));
+        buffer.held = memory.hold(0);
+        let e = decode(Coding::Gzip, &mut buffer, u64::MAX, &AtomicBool::new(false)).unwrap_err();
+        assert_eq!(e.to_string(), "limit of 1048576 bytes for all bodies together reached");
+        assert!(buffer.data.len() <= 1 << 20 && memory.used() > 0);
+        drop(buffer);
+        assert_eq!(memory.used(), 0);
     }
 
     #[test]
@@ -209,9 +239,9 @@ mod tests {
         let abandon = Abandon::default();
         let flag = Arc::clone(&abandon.0);
         drop(abandon);
-        let mut out = Vec::new();
-        assert!(decode(Coding::Gzip, &bomb, u64::MAX, &mut out, &flag).is_err());
-        assert!(out.is_empty());
+        let mut buffer = compressed(bomb);
+        assert!(decode(Coding::Gzip, &mut buffer, u64::MAX, &flag).is_err());
+        assert!(buffer.data.is_empty());
     }
 
     proptest! {
@@ -222,16 +252,16 @@ mod tests {
             for (coding, bytes) in
                 [(Coding::Gzip, gzip(&data)), (Coding::Zstd, zstd::encode_all(&data[..], 1).unwrap())]
             {
-                let mut out = Vec::new();
-                decode(coding, &bytes, 1 << 20, &mut out, &AtomicBool::new(false)).unwrap();
-                prop_assert_eq!(&out, &data);
+                let mut buffer = compressed(bytes);
+                decode(coding, &mut buffer, 1 << 20, &AtomicBool::new(false)).unwrap();
+                prop_assert_eq!(&buffer.data, &data);
             }
         }
 
         #[test]
         fn any_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
             for coding in [Coding::Gzip, Coding::Deflate, Coding::Zstd] {
-                let _ = decode(coding, &data, 1 << 16, &mut Vec::new(), &AtomicBool::new(false));
+                let _ = decode(coding, &mut compressed(data.clone()), 1 << 16, &AtomicBool::new(false));
             }
         }
     }

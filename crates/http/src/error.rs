@@ -4,6 +4,8 @@ use std::{error::Error, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::MemoryExceeded;
+
 /// Why a request has no answer, or none that can be used.
 #[derive(Debug, Error)]
 pub enum HttpError {
@@ -46,6 +48,9 @@ pub enum HttpError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The bodies of several requests together are longer than their shared memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryExceeded),
     /// The body's encoding is unknown or broken.
     #[error("{0}")]
     Encoding(String),

@@ -14,6 +14,7 @@ mod connect;
 mod error;
 mod files;
 mod inline;
+mod memory;
 mod proxy;
 mod secret;
 mod tls;
@@ -27,6 +28,7 @@ pub use config::{
     Authorization, BasicAuth, ConfigError, HeaderValues, HttpClientConfig, OAuth2, ProxyConfig,
 };
 pub use error::HttpError;
+pub use memory::{HeldMemory, MemoryExceeded, SharedMemory};
 pub use proxy::ProxyEnv;
 pub use secret::{SECRET_TEXT, Secret};
 pub use tls_config::{TlsConfig, TlsVersion};

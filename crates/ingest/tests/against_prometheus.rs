@@ -122,6 +122,7 @@ async fn the_real_prometheus_makes_the_same_series_of_the_same_targets() {
         proxies: ProxyEnv::default(),
         default_port: true,
         cpus: 2,
+        max_page_bytes: 1 << 30,
         clock: Arc::new(|| {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as i64
         }),

@@ -57,6 +57,7 @@ impl Harness {
             proxies: ProxyEnv::default(),
             default_port: true,
             cpus: 2,
+            max_page_bytes: 1 << 30,
             clock: Arc::new(|| {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
                 now.as_nanos() as i64

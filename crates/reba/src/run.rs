@@ -258,6 +258,7 @@ impl Assembly {
                 proxies: proxies.clone(),
                 default_port: true,
                 cpus: cores,
+                max_page_bytes: settings.scrape_max_page_bytes,
                 clock: Arc::new(now_ns),
             },
         );

@@ -21,6 +21,7 @@ type Value<T> = Option<Spanned<T>>;
 #[serde(deny_unknown_fields, default)]
 struct Raw {
     metrics: RawMetrics,
+    scrape: RawScrape,
     query: RawQuery,
     influx: RawInflux,
     listen: RawListen,
@@ -34,6 +35,12 @@ struct RawMetrics {
     retention_size: ByteSize,
     fsync_interval: Value<String>,
     max_series: Value<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawScrape {
+    max_page_bytes: Value<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -95,6 +102,8 @@ pub struct Settings {
     pub fsync_interval_ms: i64,
     /// `metrics.max_series`: active series at most; 0: no limit.
     pub max_series: u64,
+    /// `scrape.max_page_bytes` that the pages of all targets may take together (2 GiB).
+    pub scrape_max_page_bytes: u64,
     /// `query.timeout`, in milliseconds (2 minutes).
     pub query_timeout_ms: i64,
     /// `query.max_samples` that one query may hold at once (50 million).
@@ -158,6 +167,11 @@ impl Settings {
             retention_bytes: metrics.retention_size.0,
             fsync_interval_ms: check.ms("metrics.fsync_interval", &metrics.fsync_interval, 1000),
             max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
+            scrape_max_page_bytes: check.positive(
+                "scrape.max_page_bytes",
+                &raw.scrape.max_page_bytes,
+                2 << 30,
+            ),
             query_timeout_ms: check.positive_ms("query.timeout", &query.timeout, 120_000),
             query_max_samples: check.positive("query.max_samples", &query.max_samples, 50_000_000),
             query_max_series: check.positive("query.max_series", &query.max_series, 5_000_000),

@@ -97,9 +97,6 @@ impl Findings<'_> {
                 let text = format!("{of}: convert_classic_histograms_to_nhcb has no effect yet");
                 self.add(Severity::Warning, &text);
             }
-            if job.scrape_failure_log_file.is_some() {
-                self.add(Severity::Warning, &format!("{of}: scrape_failure_log_file has no effect yet"));
-            }
         }
         for (i, manager) in config.alerting.alertmanagers.iter().enumerate() {
             let of = format!("alertmanagers[{i}]");

@@ -185,16 +185,6 @@ impl DiscoveryConfig {
         consul.chain(docker).chain(http).chain(self.kubernetes.iter_mut().map(|c| &mut c.http))
     }
 
-    /// How many tasks find the targets; each of them tells at least once what it found.
-    pub(crate) fn sources(&self) -> usize {
-        usize::from(!self.files.is_empty())
-            + self.consul.len()
-            + self.dns.len()
-            + self.docker.len()
-            + self.http.len()
-            + self.kubernetes.len()
-    }
-
     /// Refuses addresses that are URLs; upstream does it where no relabelling could repair them.
     pub(crate) fn refuse_urls(&self) -> Result<(), Invalid> {
         let bad = self.statics.iter().flat_map(|g| &g.targets).find(|t| t.contains('/'));

@@ -10,7 +10,7 @@ pub(crate) struct Grid {
     phase: i64,
 }
 
-/// A scrape that begins so little late still gets the time of its point: regular times compress to nothing.
+/// A scrape that begins so little beside its point still gets the time of its point: regular times compress to nothing.
 const TOLERANCE_MS: i64 = 2;
 
 impl Grid {
@@ -24,9 +24,10 @@ impl Grid {
     pub fn next(&self, last: Option<i64>, now: i64) -> i64 {
         let newest = self.point(now);
         match last {
-            // The clock may have been set back; then the grid begins anew.
-            Some(last) if last <= now && newest > last => newest,
-            Some(last) if last <= now => last + self.interval,
+            Some(last) if newest > last => newest,
+            // The clock may stand a little before the last point: it is slewed. Set back by more than an interval, it
+            // begins the grid anew.
+            Some(last) if last - now < self.interval => last + self.interval,
             _ if newest == now => now,
             _ => newest + self.interval,
         }
@@ -40,7 +41,7 @@ impl Grid {
     /// The time that the samples get which are scraped for the point `due` and begin at `now`.
     pub fn stamp(&self, due: i64, now: i64) -> i64 {
         let tolerance = TOLERANCE_MS.min(self.interval / 100);
-        if (due..=due + tolerance).contains(&now) { due } else { now }
+        if (now - due).abs() <= tolerance { due } else { now }
     }
 }
 
@@ -63,7 +64,16 @@ mod tests {
         assert_eq!(g.next(None, 0), 300);
         assert_eq!(g.next(Some(300), 301), 1300);
         assert_eq!(g.next(Some(300), 4500), 4300);
+    }
+
+    #[test]
+    fn a_clock_that_is_slewed_makes_no_second_scrape_and_one_set_back_no_gap() {
+        let g = Grid::new(1000, 300, 0);
+        assert_eq!(g.next(Some(1300), 1299), 2300);
+        assert_eq!(g.next(Some(1300), 301), 2300);
+        assert_eq!(g.next(Some(1300), 300), 300);
         assert_eq!(g.next(Some(9300), 100), 300);
+        assert_eq!(Grid::new(15_000, 0, 0).stamp(15_000, 14_998), 15_000);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! point of time, fetches the page on the runtime, and hands it to a blocking thread that parses it ([`page`]), adds
 //! `up` and its like, and writes everything as one batch.
 
+mod failure_log;
 mod grid;
 mod metrics;
 pub mod page;
@@ -11,30 +12,37 @@ mod pool;
 mod report;
 mod request;
 mod run;
+mod sources;
 mod status;
 mod target;
+mod threads;
 mod work;
 
 use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
-use reba_http::ProxyEnv;
+use reba_http::{ProxyEnv, SharedMemory};
 use reba_storage::MetricAppender;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    failure_log::FailureLogs,
+    pool::{Job, Pool, Pools},
+    threads::ScrapeThreads,
+    work::Scratches,
+};
 pub use self::{
     metrics::{PoolMetrics, ScrapeMetrics, Summary},
     run::Clock,
     status::{Health, LastScrape, PoolStatus, TargetMetadata, TargetStatus},
     target::{Sorted, Target, sort},
 };
-use self::{
-    pool::{Job, Pool, Pools},
-    work::Scratches,
+use crate::{
+    config::{Config, ScrapeConfig},
+    discovery::DiscoveryMetrics,
 };
-use crate::{config::Config, discovery::DiscoveryMetrics};
 
 /// What the binary decides about scraping.
 #[derive(Clone)]
@@ -49,6 +57,9 @@ pub struct ScrapeOptions {
     pub default_port: bool,
     /// How many pages are parsed at a time; the number of cores.
     pub cpus: usize,
+    /// Bytes that the pages of all targets may take together, those that are read and those that are kept to be compared
+    /// with the next ones; of each target 256 KiB are not counted.
+    pub max_page_bytes: u64,
     /// The time.
     pub clock: Clock,
 }
@@ -77,6 +88,9 @@ pub(crate) struct Shared {
     pub discovery_metrics: Arc<DiscoveryMetrics>,
     pub cpu: Arc<Semaphore>,
     pub scratches: Arc<Scratches>,
+    pub threads: ScrapeThreads,
+    pub memory: SharedMemory,
+    pub failure_logs: Mutex<FailureLogs>,
     pub shutdown: CancellationToken,
     pub tracker: TaskTracker,
 }
@@ -99,12 +113,15 @@ impl ScrapeManager {
     pub fn new(store: Arc<dyn MetricAppender>, options: ScrapeOptions) -> Self {
         let cpus = options.cpus.clamp(1, 1024);
         let shared = Shared {
+            memory: SharedMemory::new(options.max_page_bytes),
             options,
             store,
             metrics: Arc::default(),
             discovery_metrics: Arc::default(),
             cpu: Arc::new(Semaphore::new(cpus)),
             scratches: Arc::new(Scratches::new(4 * cpus)),
+            threads: ScrapeThreads::start(cpus),
+            failure_logs: Mutex::default(),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };
@@ -115,6 +132,7 @@ impl ScrapeManager {
     /// a job that changed keep what is known about them. Must be called within a tokio runtime.
     pub fn apply_config(&self, config: &Config) -> Result<(), ApplyError> {
         let mut pools = self.pools.lock();
+        self.open_failure_logs(config)?;
         let mut changed = Vec::new();
         for job in config.jobs() {
             if pools.get(&job.job_name).is_some_and(|p| *p.config() == *job) {
@@ -146,6 +164,15 @@ impl ScrapeManager {
             }
         }
         Ok(())
+    }
+
+    fn open_failure_logs(&self, config: &Config) -> Result<(), ApplyError> {
+        let paths = config.jobs().filter_map(|j| j.scrape_failure_log_file.as_deref());
+        self.shared.failure_logs.lock().reopen(paths).map_err(|(path, reason)| {
+            let of = |j: &&ScrapeConfig| j.scrape_failure_log_file.as_deref() == Some(&path);
+            let pool = config.jobs().find(of).map(|j| j.job_name.clone()).unwrap_or_default();
+            ApplyError { pool, reason }
+        })
     }
 
     /// Names of the jobs, sorted.

@@ -241,6 +241,16 @@ impl ScrapeCache {
         self.lines.iter().filter(|l| l.is_tracked()).count()
     }
 
+    /// Whether there is no page before.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Bytes of the page before.
+    pub fn page_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes of memory that the cache holds beside the metadata.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.lines.capacity() * size_of::<Line>()

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -17,18 +17,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared, Target,
+    failure_log::FailureLog,
     grid::Grid,
     metrics::add,
     request::Scraper,
     run::{Loop, Stop},
+    sources::Sources,
     status::{PoolStatus, TargetState},
     target::{Sorted, sort},
     work::{Plan, Work},
 };
-use crate::{
-    config::ScrapeConfig,
-    discovery::{self, DiscoveryOptions, TargetGroups},
-};
+use crate::{config::ScrapeConfig, discovery::TargetGroups};
 
 /// A job's configuration with the client made for it.
 #[derive(Clone)]
@@ -37,13 +36,17 @@ pub(crate) struct Job {
     pub scraper: Arc<Scraper>,
     /// Rules for series, shared by all targets.
     pub rules: Arc<[Relabel]>,
+    /// Where failed scrapes are told.
+    pub failure_log: Option<Arc<FailureLog>>,
 }
 
 impl Job {
     pub fn new(config: &ScrapeConfig, shared: &Shared) -> Result<Self, String> {
         let client = Client::new(&config.http, &shared.options.user_agent, &shared.options.proxies)
             .map_err(|e| format!("error creating HTTP client: {e}"))?;
+        let failure_log = config.scrape_failure_log_file.as_deref();
         Ok(Job {
+            failure_log: failure_log.and_then(|path| shared.failure_logs.lock().get(path)),
             config: Arc::new(config.clone()),
             scraper: Arc::new(Scraper::new(client, config)),
             rules: config.metric_relabel_configs.as_slice().into(),
@@ -130,63 +133,42 @@ struct Task {
 impl Task {
     async fn run(mut self, mut jobs: watch::Receiver<Job>, removed: CancellationToken) {
         let mut job = jobs.borrow_and_update().clone();
-        let mut stop_discovery = CancellationToken::new();
-        let mut groups = self.discover(&job, &stop_discovery);
-        self.sync(&job, &groups, false).await;
+        let mut sources = Sources::start(&job.config, &self.shared);
+        self.sync(&job, sources.groups(), false).await;
         loop {
             let reloaded = tokio::select! {
                 () = self.shared.shutdown.cancelled() => break,
                 () = removed.cancelled() => break,
                 Ok(()) = jobs.changed() => true,
-                Ok(()) = groups.changed() => false,
+                () = sources.changed() => false,
             };
             if reloaded {
                 let before = Arc::clone(&job.config);
                 job = jobs.borrow_and_update().clone();
-                if before.discovery != job.config.discovery {
-                    stop_discovery.cancel();
-                    stop_discovery = CancellationToken::new();
-                    groups = self.discover(&job, &stop_discovery);
-                    self.settle(&mut groups, &job).await;
-                }
+                sources = sources.reload(&before, &job.config, &self.shared);
             }
-            self.sync(&job, &groups, reloaded).await;
+            self.sync(&job, sources.groups(), reloaded).await;
         }
-        stop_discovery.cancel();
         for (_, running) in self.loops.drain() {
             // A loop that is gone already wants no message.
             let _ = running.stop.send(Stop::Remove);
         }
     }
 
-    fn discover(&self, job: &Job, stop: &CancellationToken) -> watch::Receiver<TargetGroups> {
-        let metrics = Arc::clone(&self.shared.discovery_metrics);
-        let options = DiscoveryOptions {
-            user_agent: self.shared.options.user_agent.clone(),
-            proxies: self.shared.options.proxies.clone(),
-            ..DiscoveryOptions::default()
-        };
-        discovery::start(&job.config.discovery, &options, metrics, stop)
-    }
-
-    /// Gives a new discovery a moment to ask its sources, lest a reload drops all targets and finds them again.
-    async fn settle(&self, groups: &mut watch::Receiver<TargetGroups>, job: &Job) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
-        for _ in 0..job.config.discovery.sources() {
-            if !matches!(tokio::time::timeout_at(deadline, groups.changed()).await, Ok(Ok(()))) {
-                return;
-            }
-        }
-    }
-
     /// Makes the running loops those of the targets that there are now. Loops of targets that stay go on untouched,
     /// unless the configuration was reloaded; then a successor takes over their work.
-    async fn sync(&mut self, job: &Job, groups: &watch::Receiver<TargetGroups>, reloaded: bool) {
+    async fn sync(&mut self, job: &Job, groups: TargetGroups, reloaded: bool) {
         let began = Instant::now();
-        let groups = groups.borrow().clone();
         let (config, default_port) = (Arc::clone(&job.config), self.shared.options.default_port);
         let sorted = tokio::task::spawn_blocking(move || sort(&config, &groups, default_port)).await;
-        let Ok(Sorted { targets, mut dropped, failures }) = sorted else { return };
+        let Sorted { targets, mut dropped, failures } = match sorted {
+            Ok(sorted) => sorted,
+            Err(e) => {
+                let pool = &job.config.job_name;
+                tracing::error!(%pool, error = %e, "sorting targets died, those of before stay");
+                return;
+            }
+        };
         for failure in &failures {
             tracing::error!(pool = %job.config.job_name, error = %failure, "creating target failed");
         }
@@ -236,10 +218,7 @@ impl Task {
 
     fn launch(&self, job: &Job, target: Target, previous: Option<Running>) -> Running {
         let shared = &self.shared;
-        let plan = {
-            let (rules, store, metrics) = (&job.rules, &shared.store, &shared.metrics);
-            Plan::new(&job.config, &target, Arc::clone(rules), Arc::clone(store), Arc::clone(metrics))
-        };
+        let plan = { Plan::new(&job.config, &target, Arc::clone(&job.rules), shared) };
         let grid = Grid::new(target.interval.as_millis() as i64, target.hash64(), shared.options.seed);
         let state = Arc::new(match &previous {
             Some(p) => p.state.successor(target),
@@ -254,6 +233,7 @@ impl Task {
             cpu: Arc::clone(&shared.cpu),
             scratches: Arc::clone(&shared.scratches),
             forced_error: Arc::clone(&self.forced_error),
+            failure_log: job.failure_log.clone(),
             shutdown: shared.shutdown.clone(),
         };
         let previous = previous.map(|p| {
@@ -261,7 +241,9 @@ impl Task {
             p.handle
         });
         let (stop, stopped) = oneshot::channel();
-        let handle = shared.tracker.spawn(scrape_loop.run(stopped, previous));
+        let authority = state.target.url.authority().map_or("", |a| a.as_str());
+        let thread = shared.threads.of(&state.pool, authority);
+        let handle = shared.tracker.spawn_on(scrape_loop.run(stopped, previous), &thread);
         Running { state, stop, handle }
     }
 }

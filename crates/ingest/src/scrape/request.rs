@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reba_http::{BodyBuffer, Client, HttpError, Request};
+use reba_http::{BodyBuffer, Client, HttpError, MemoryExceeded, Request};
 use thiserror::Error;
 
 use super::Target;
@@ -14,7 +14,7 @@ use crate::config::{ScrapeConfig, ScrapeProtocol};
 pub(crate) enum ScrapeError {
     /// No page.
     #[error(transparent)]
-    Http(#[from] HttpError),
+    Http(HttpError),
     /// An answer, but not with status 200.
     #[error("server returned HTTP status {} {}", .0.as_u16(), .0.canonical_reason().unwrap_or_default())]
     Status(StatusCode),
@@ -24,9 +24,30 @@ pub(crate) enum ScrapeError {
     /// The pool fails all its targets.
     #[error("{0}")]
     Forced(String),
+    /// The pages of all targets together take too much memory.
+    #[error("limit `scrape.max_page_bytes` of {limit} for the pages of all targets together reached")]
+    Memory {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The store does not take the samples.
     #[error("{0}")]
     Append(#[from] reba_storage::AppendError),
+}
+
+impl From<MemoryExceeded> for ScrapeError {
+    fn from(e: MemoryExceeded) -> Self {
+        ScrapeError::Memory { limit: e.limit }
+    }
+}
+
+impl From<HttpError> for ScrapeError {
+    fn from(e: HttpError) -> Self {
+        match e {
+            HttpError::Memory(e) => e.into(),
+            e => ScrapeError::Http(e),
+        }
+    }
 }
 
 /// A page without a configured limit may have this many bytes; beyond it a scrape would threaten the whole process.

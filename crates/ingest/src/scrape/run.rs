@@ -1,6 +1,7 @@
 //! The loop of one target.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,10 +14,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    failure_log::FailureLog,
     grid::Grid,
     request::{ScrapeError, Scraper},
     status::{Health, LastScrape, TargetState},
-    work::{Plan, Scratches, Work},
+    work::{Fetched, Outcome, Plan, Scratches, Work},
 };
 
 /// Unix nanoseconds, from wherever the caller takes them.
@@ -45,6 +47,8 @@ pub(crate) struct Loop {
     pub scratches: Arc<Scratches>,
     /// Set while the pool fails all its targets.
     pub forced_error: Arc<RwLock<Option<String>>>,
+    /// Where failed scrapes are told.
+    pub failure_log: Option<Arc<FailureLog>>,
     /// The process ends: no markers.
     pub shutdown: CancellationToken,
 }
@@ -75,15 +79,16 @@ impl Loop {
                 Some(Stop::Remove) => return self.end(work, last).await,
                 None => {}
             }
-            last = Some(due);
-            let now = Instant::now();
-            if let Some(before) = began.replace(now) {
-                let length = now.duration_since(before).as_secs_f64();
+            let (start, now) = (Instant::now(), self.now_ms());
+            // Where the clock was set forward while we slept, this scrape is that of the newest point: no second one.
+            last = Some(due.max(self.grid.point(now)));
+            if let Some(before) = began.replace(start) {
+                let length = start.duration_since(before).as_secs_f64();
                 self.plan.metrics.observe_interval(self.state.target.interval, length);
             }
             work = tokio::select! {
                 () = self.shutdown.cancelled() => return None,
-                work = self.scrape(work, self.grid.stamp(due, self.now_ms()), now) => work?,
+                work = self.scrape(work, self.grid.stamp(due, now), start) => work?,
             };
         }
     }
@@ -98,30 +103,29 @@ impl Loop {
     }
 
     async fn scrape(&self, mut work: Work, t: i64, began: Instant) -> Option<Work> {
-        work.scratch = self.scratches.take();
+        work.begin(self.scratches.take(), &self.plan);
         let forced = self.forced_error.read().clone();
         let fetched = match forced {
             Some(text) => Err(ScrapeError::Forced(text)),
             None => self.scraper.fetch(&self.state.target, &mut work.scratch.buffer).await,
         };
-        // The semaphore is never closed; without a permit there would only be more contention.
-        let permit = Arc::clone(&self.cpu).acquire_owned().await.ok();
-        let plan = Arc::clone(&self.plan);
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let outcome = work.absorb(fetched, t, began, &plan);
-            (work, outcome)
-        });
-        let (mut work, outcome) = match done.await {
+        let (mut work, outcome) = match self.absorb(work, fetched, t, began).await {
             Ok(done) => done,
-            Err(e) => {
-                tracing::error!(error = %e, pool = %self.state.pool, "scrape died, its cache is lost");
+            Err(reason) => {
+                tracing::error!(reason, pool = %self.state.pool, "scrape died, its cache is lost");
                 return Some(Work::default());
             }
         };
         self.scratches.put(std::mem::take(&mut work.scratch));
         if let Some(ScrapeError::Append(e)) = &outcome.error {
             tracing::warn!(error = %e, pool = %self.state.pool, url = %self.state.target.url, "appending scrape failed");
+        }
+        if let Some(samples) = outcome.fell_behind {
+            let (pool, url) = (&self.state.pool, &self.state.target.url);
+            tracing::warn!(%pool, %url, samples, "samples are out of order: was the clock set back?");
+        }
+        if let (Some(log), Some(e)) = (&self.failure_log, &outcome.error) {
+            log.write(t, &self.state.pool, &self.state.target.url.to_string(), &e.to_string());
         }
         self.state.set_metadata(outcome.metadata);
         self.state.report(LastScrape {
@@ -131,6 +135,32 @@ impl Loop {
             duration: outcome.duration,
         });
         Some(work)
+    }
+
+    /// Takes the page in: here if that is quick, else on a thread for blocking work. The error says how it died.
+    async fn absorb(
+        &self,
+        mut work: Work,
+        fetched: Fetched,
+        t: i64,
+        began: Instant,
+    ) -> Result<(Work, Outcome), String> {
+        if work.is_light(&fetched) {
+            let taken = catch_unwind(AssertUnwindSafe(move || {
+                let outcome = work.absorb(fetched, t, began, &self.plan);
+                (work, outcome)
+            }));
+            return taken.map_err(|_| "panic".to_owned());
+        }
+        // The semaphore is never closed; without a permit there would only be more contention.
+        let permit = Arc::clone(&self.cpu).acquire_owned().await.ok();
+        let plan = Arc::clone(&self.plan);
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let outcome = work.absorb(fetched, t, began, &plan);
+            (work, outcome)
+        });
+        done.await.map_err(|e| e.to_string())
     }
 
     /// Waits a little more than two intervals, in which the target may come back, and marks its series as stale.

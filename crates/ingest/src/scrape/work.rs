@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
-use reba_http::{BodyBuffer, HttpError};
+use reba_http::{BodyBuffer, HeldMemory, HttpError, MemoryExceeded, SharedMemory};
 use reba_model::Relabel;
 use reba_storage::{AppendMode, AppendReport, MetricAppender, RejectReason, WriteBatch};
 
 use super::{
-    ScrapeMetrics, Target,
+    ScrapeMetrics, Shared, Target,
     metrics::add,
     page::{Page, PageError, PageOptions, PageReport, ScrapeCache},
     report::{Report, ReportSeries},
@@ -26,7 +26,11 @@ pub(crate) struct Work {
     /// Lent for one scrape; empty in between.
     pub scratch: Scratch,
     cache: ScrapeCache,
+    /// What the cache takes of the memory for pages.
+    kept: HeldMemory,
     series: ReportSeries,
+    /// Samples of the scrape before were out of order.
+    is_behind: bool,
 }
 
 /// Memory for a page and for what becomes of it.
@@ -47,6 +51,9 @@ pub(crate) struct Scratches {
 /// Memory for a page larger than this is given back rather than kept.
 const KEEP_BYTES: usize = 16 << 20;
 
+/// A page up to this size is parsed and written where it was fetched; larger ones would make other targets wait.
+const LIGHT_BYTES: usize = 256 << 10;
+
 impl Scratches {
     /// Keeps at most `keep` of them.
     pub fn new(keep: usize) -> Self {
@@ -57,7 +64,8 @@ impl Scratches {
         self.free.lock().pop().unwrap_or_default()
     }
 
-    pub fn put(&self, scratch: Scratch) {
+    pub fn put(&self, mut scratch: Scratch) {
+        scratch.buffer.held = HeldMemory::default();
         let mut free = self.free.lock();
         if free.len() < self.keep && scratch.buffer.data.capacity() <= KEEP_BYTES {
             free.push(scratch);
@@ -69,30 +77,31 @@ impl Scratches {
 pub(crate) struct Plan {
     pub store: Arc<dyn MetricAppender>,
     pub metrics: Arc<ScrapeMetrics>,
+    pub memory: SharedMemory,
     pub options: PageOptions,
     pub timeout_seconds: f64,
     pub extra_metrics: bool,
 }
+
+/// A Content-Type (the page stands in the buffer), or why there is none.
+pub(crate) type Fetched = Result<String, ScrapeError>;
 
 /// What a scrape came to.
 pub(crate) struct Outcome {
     pub error: Option<ScrapeError>,
     pub metadata: TargetMetadata,
     pub duration: std::time::Duration,
+    /// How many samples were out of order, if those of the scrape before were not.
+    pub fell_behind: Option<usize>,
 }
 
 impl Plan {
-    pub fn new(
-        config: &ScrapeConfig,
-        target: &Target,
-        rules: Arc<[Relabel]>,
-        store: Arc<dyn MetricAppender>,
-        metrics: Arc<ScrapeMetrics>,
-    ) -> Self {
+    pub fn new(config: &ScrapeConfig, target: &Target, rules: Arc<[Relabel]>, shared: &Shared) -> Self {
         let limits = &config.limits;
         Plan {
-            store,
-            metrics,
+            store: Arc::clone(&shared.store),
+            metrics: Arc::clone(&shared.metrics),
+            memory: shared.memory.clone(),
             options: PageOptions {
                 target_labels: target.labels.clone(),
                 honor_labels: config.honor_labels,
@@ -136,20 +145,40 @@ fn max_schema(factor: f64) -> i32 {
     (-factor.log2().log2()).floor().clamp(-4.0, 8.0) as i32
 }
 
+/// So much of each target's page is always taken, whatever the others hold.
+const FREE_BYTES: u64 = LIGHT_BYTES as u64;
+
+/// What becomes of a line of a page takes so much until it is written: an entry of the cache and a sample.
+const LINE_BYTES: u64 = 80;
+
+/// No message of a protobuf page that makes a sample is shorter.
+const PROTOBUF_SAMPLE_BYTES: u64 = 16;
+
 impl Work {
-    /// Takes in what was fetched for time `t`: a Content-Type (the page stands in the buffer), or why there is none.
-    pub fn absorb(
-        &mut self,
-        fetched: Result<String, ScrapeError>,
-        t: i64,
-        began: Instant,
-        plan: &Plan,
-    ) -> Outcome {
+    /// Gets ready for a page: memory to read it into. A page no larger than the one before is never refused.
+    pub fn begin(&mut self, mut scratch: Scratch, plan: &Plan) {
+        if !self.kept.is_limited() {
+            self.kept = plan.memory.hold(FREE_BYTES);
+        }
+        scratch.buffer.held = plan.memory.hold(FREE_BYTES.max(self.cache.page_bytes() as u64));
+        self.scratch = scratch;
+    }
+
+    /// Whether what was fetched can be taken in within about half a millisecond.
+    pub fn is_light(&self, fetched: &Fetched) -> bool {
+        let page = if fetched.is_ok() { self.scratch.buffer.data.len() } else { 0 };
+        // Series that were never seen cost twenty times as much.
+        page.max(self.cache.page_bytes()) <= LIGHT_BYTES && (page == 0 || !self.cache.is_empty())
+    }
+
+    /// Takes in what was fetched for time `t`.
+    pub fn absorb(&mut self, fetched: Fetched, t: i64, began: Instant, plan: &Plan) -> Outcome {
         let fetched = fetched.map(Some);
         let result = self.write(&fetched, t, began, plan);
-        let error = match (fetched, result) {
-            (Err(e), _) | (Ok(_), Err(e)) => Some(e),
-            (Ok(_), Ok(())) => None,
+        let (error, late) = match (fetched, result) {
+            (Err(e), Ok(late)) => (Some(e), late),
+            (Err(e), _) | (Ok(_), Err(e)) => (Some(e), 0),
+            (Ok(_), Ok(late)) => (None, late),
         };
         add(&plan.metrics.scrapes, 1);
         if let Some(e) = &error {
@@ -158,16 +187,19 @@ impl Work {
                 add(&plan.metrics.exceeded_body_size_limit, 1);
             }
         }
-        Outcome { error, metadata: self.cache.metadata(), duration: began.elapsed() }
+        let fell_behind = (late > 0 && !self.is_behind).then_some(late);
+        self.is_behind = late > 0;
+        Outcome { error, metadata: self.cache.metadata(), duration: began.elapsed(), fell_behind }
     }
 
+    /// Returns how many samples were out of order.
     fn write(
         &mut self,
         fetched: &Result<Option<String>, ScrapeError>,
         t: i64,
         began: Instant,
         plan: &Plan,
-    ) -> Result<(), ScrapeError> {
+    ) -> Result<usize, ScrapeError> {
         let page = self.read(fetched, t, plan);
         let appended = self.append(&page, fetched, t, began, plan)?;
         if appended.rejected.iter().any(|r| r.reason == RejectReason::UnknownSeries) {
@@ -176,11 +208,11 @@ impl Work {
             self.series.forget();
             let page = self.read(fetched, t, plan);
             let appended = self.append(&page, fetched, t, began, plan)?;
-            count(&appended, &plan.metrics);
-            return page.map(drop);
+            let late = count(&appended, &plan.metrics);
+            return page.map(|_| late);
         }
-        count(&appended, &plan.metrics);
-        page.map(drop)
+        let late = count(&appended, &plan.metrics);
+        page.map(|_| late)
     }
 
     /// Turns the page into the batch, or into the markers of a failed scrape.
@@ -192,11 +224,20 @@ impl Work {
     ) -> Result<PageReport, ScrapeError> {
         let Ok(Some(content_type)) = fetched else {
             self.cache.fail(t, &mut self.scratch.batch);
+            let _ = self.kept.resize(0);
             return Ok(PageReport::default());
         };
+        if let Err(e) = self.hold_lines(content_type) {
+            self.cache.fail(t, &mut self.scratch.batch);
+            return Err(e.into());
+        }
         let page = Page { bytes: &self.scratch.buffer.data, content_type, t };
         match self.cache.apply(&page, &plan.options, &*plan.store, &mut self.scratch.batch) {
             Ok(report) => {
+                if let Err(e) = self.kept.resize(self.cache.memory_bytes() as u64) {
+                    self.cache.fail(t, &mut self.scratch.batch);
+                    return Err(e.into());
+                }
                 add(&plan.metrics.duplicate_timestamp, report.duplicates as u64);
                 add(&plan.metrics.out_of_bounds, report.out_of_bounds as u64);
                 Ok(report)
@@ -211,6 +252,21 @@ impl Work {
                 Err(ScrapeError::Page(e))
             }
         }
+    }
+
+    /// Makes sure that there is memory for what becomes of a large page.
+    fn hold_lines(&mut self, content_type: &str) -> Result<(), MemoryExceeded> {
+        let page = self.scratch.buffer.data.as_slice();
+        let bytes = page.len() as u64;
+        if bytes <= FREE_BYTES {
+            return Ok(());
+        }
+        let lines = if content_type.starts_with("application/vnd.google.protobuf") {
+            bytes / PROTOBUF_SAMPLE_BYTES
+        } else {
+            memchr::memchr_iter(b'\n', page).count() as u64
+        };
+        self.scratch.buffer.held.resize(bytes + lines * LINE_BYTES)
     }
 
     /// Adds the report and writes everything together.
@@ -262,7 +318,8 @@ impl Work {
     }
 }
 
-fn count(report: &AppendReport, metrics: &ScrapeMetrics) {
+/// Counts what was rejected; returns how much of it was out of order.
+fn count(report: &AppendReport, metrics: &ScrapeMetrics) -> usize {
     for r in &report.rejected {
         match r.reason {
             RejectReason::OutOfOrder => add(&metrics.out_of_order, 1),
@@ -272,4 +329,9 @@ fn count(report: &AppendReport, metrics: &ScrapeMetrics) {
             RejectReason::UnknownSeries | RejectReason::InvalidHistogram => {}
         }
     }
+    report
+        .rejected
+        .iter()
+        .filter(|r| matches!(r.reason, RejectReason::OutOfOrder | RejectReason::TooOld))
+        .count()
 }

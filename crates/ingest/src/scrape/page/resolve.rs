@@ -8,6 +8,10 @@ use super::{PageError, PageOptions};
 /// What clashing labels of the page are renamed with.
 const EXPORTED: &str = "exported_";
 
+/// Most bytes of the labels of a series, whatever is configured: a series lives in memory for hours, and in the index of
+/// every block.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+
 /// Resolves series of one page.
 pub(super) struct Resolver<'a> {
     options: &'a PageOptions,
@@ -116,7 +120,17 @@ fn short(text: &str) -> &str {
 
 fn check_label_limits(labels: &LabelsBuilder, o: &PageOptions) -> Result<(), PageError> {
     let metric = short(labels.value(METRIC_NAME));
-    let count = labels.iter().count();
+    let (mut count, mut bytes) = (0, 0);
+    for (name, value) in labels.iter() {
+        count += 1;
+        bytes += name.len() + value.len();
+    }
+    if bytes > MAX_LABEL_BYTES {
+        return Err(PageError::LabelLimit(format!(
+            "label size limit exceeded (metric: {metric}, the labels of a series may take {MAX_LABEL_BYTES} bytes, \
+             not {bytes})"
+        )));
+    }
     if o.label_limit > 0 && count > o.label_limit {
         let limit = o.label_limit;
         return Err(PageError::LabelLimit(format!(
