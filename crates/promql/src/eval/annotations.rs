@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reba_model::float::format_g;
+use reba_model::{TimeRange, float::format_g};
 
 /// How many warnings, and how many infos, are shown; the rest is counted.
 pub const MAX_SHOWN: usize = 10;
@@ -92,6 +92,12 @@ impl Annotations {
         detail: ForcedMonotonicity,
     ) {
         self.insert((Severity::Info, text.into()), Annotation { pos, detail: Some(detail) });
+    }
+
+    /// Adds the info that samples of `span` are there in windows of `resolution` only.
+    pub fn info_downsampled(&mut self, pos: usize, resolution: &str, span: TimeRange) {
+        let (start, end) = (rfc3339(span.start), rfc3339(span.end));
+        self.info(pos, format!("samples from {start} to {end} are downsampled to {resolution}"));
     }
 
     fn add(&mut self, severity: Severity, pos: usize, text: String) {

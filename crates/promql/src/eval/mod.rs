@@ -8,6 +8,7 @@ mod aggregate;
 pub mod annotations;
 mod binary;
 mod call;
+mod downsampled;
 mod error;
 mod group;
 mod info;
@@ -116,6 +117,9 @@ pub fn eval(plan: &Plan, series: &[Vec<Series>], options: &EvalOptions<'_>) -> R
         held: 0,
         stats: EvalStats::default(),
     };
+    for (planned, found) in plan.selectors().iter().zip(series) {
+        downsampled::note(planned, found, &mut evaluator.annotations);
+    }
     let value = evaluator.eval(&plan.root, &plan.steps)?;
     let value = evaluator.finish(value)?;
     Ok(Output { value, annotations: evaluator.annotations, stats: evaluator.stats })

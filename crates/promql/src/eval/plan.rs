@@ -94,6 +94,10 @@ pub struct PlannedSelector {
     pub hints: SelectorHints,
     /// Only count and sum of native histograms matter.
     pub figures_only: bool,
+    /// Milliseconds in which a sample is looked for: the range, or how far back an instant selector looks.
+    pub stretch: i64,
+    /// Where the selector stands in the query (byte offset).
+    pub pos: usize,
 }
 
 /// A query that is ready to be evaluated once the series of its selectors are there.

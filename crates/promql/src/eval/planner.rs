@@ -155,7 +155,9 @@ impl Planner {
             newest: false,
         };
         let figures_only = around.figures == Figures::Enough;
-        self.selectors.push(PlannedSelector { matchers: matchers.to_vec(), range, hints, figures_only });
+        let stretch = if length > 0 { length } else { self.options.lookback };
+        let matchers = matchers.to_vec();
+        self.selectors.push(PlannedSelector { matchers, range, hints, figures_only, stretch, pos: 0 });
         self.selectors.len() - 1
     }
 
@@ -167,6 +169,7 @@ impl Planner {
         let range =
             TimeRange::new(first.saturating_sub(lookback).saturating_add(1), last.saturating_add(ahead));
         let index = self.add_selector(&selector.matchers, range, 0, around);
+        self.selectors[index].pos = pos;
         self.selectors[index].hints.newest = first == last && !selector.smoothed;
         let node = VectorNode { selector: index, when, smoothed: selector.smoothed };
         let pinned = when.at.is_some();
@@ -188,6 +191,12 @@ impl Planner {
         let start = first.saturating_sub(matrix.range.ms).saturating_sub(before).saturating_add(1);
         let range = TimeRange::new(start, last.saturating_add(after));
         let index = self.add_selector(&selector.matchers, range, matrix.range.ms, around);
+        let planned = &mut self.selectors[index];
+        planned.pos = pos;
+        if mode != RangeMode::Plain {
+            // Samples beyond the range matter: what is told is not the function's usual need.
+            planned.hints.function = "";
+        }
         let node = MatrixNode { selector: index, when, range: matrix.range.ms, mode };
         Built { node: Node { kind: NodeKind::Matrix(node), pos }, invariant: when.at.is_some(), wrap: false }
     }

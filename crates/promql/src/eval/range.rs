@@ -1,11 +1,11 @@
 //! Functions of range vectors: windows that move over sorted columns.
 
-use reba_model::{CounterResetHint, Histogram, Labels, SampleColumns, Series};
+use reba_model::{Chunk, CounterResetHint, Histogram, Labels, SampleColumns, Series};
 
 use super::{
     EvalOptions, Evaluator,
     annotations::Annotations,
-    column_samples,
+    column_samples, downsampled,
     error::EvalError,
     node::{CallNode, Node, NodeKind, SubqueryNode, When},
     parallel::map_pieces,
@@ -21,6 +21,7 @@ use crate::{
     functions::{
         check_arguments,
         rolling::{RollingKernel, Windows, rolling_kernel},
+        rollups::{RollupRanges, rollup_kernel},
     },
     syntax::Func,
 };
@@ -203,8 +204,13 @@ impl RangeCall<'_> {
             if (self.options.cancelled)() {
                 return Err(EvalError::Cancelled);
             }
-            let (labels, drop_name) = source.read(*i, &mut samples)?;
-            let column = self.apply(&samples, labels, &mut piece)?;
+            let (labels, drop_name, column) = match self.apply_rollups(source, *i, &mut piece)? {
+                Some((labels, column)) => (labels, false, column),
+                None => {
+                    let (labels, drop_name) = source.read(*i, &mut samples)?;
+                    (labels, drop_name, self.apply(&samples, labels, &mut piece)?)
+                }
+            };
             if column.is_all_absent() {
                 continue;
             }
@@ -220,6 +226,34 @@ impl RangeCall<'_> {
             piece.series.push(VectorSeries { labels, drop_name, column });
         }
         Ok(piece)
+    }
+
+    /// Applies the form of the function for rollups to series `i`; `None` if there is none, or if the series is not
+    /// downsampled, or has histograms.
+    fn apply_rollups<'s>(
+        &self,
+        source: &'s Source<'_>,
+        i: usize,
+        piece: &mut Piece,
+    ) -> Result<Option<(&'s Labels, Column)>, EvalError> {
+        let Source::Stored { series, planned } = source else { return Ok(None) };
+        let series: &'s Series = series[i];
+        let histograms = || series.chunks.iter().any(Chunk::has_histograms);
+        let Some(kernel) = rollup_kernel(self.func).filter(|_| self.mode == RangeMode::Plain) else {
+            return Ok(None);
+        };
+        if !downsampled::is_downsampled(series) || histograms() {
+            return Ok(None);
+        }
+        let mut rollups = downsampled::rollups(series, planned.range)?;
+        rollups.retain(|r| !r.is_stale());
+        let ends: Vec<i64> = self.steps.iter().map(|t| self.when.time(t)).collect();
+        let ranges = RollupRanges { rollups: &rollups, ends: &ends, range: self.range };
+        self.room.fits(ranges.widest())?;
+        piece.samples += rollups.len() as u64;
+        let mut out = Vec::with_capacity(ends.len());
+        kernel(&ranges, &mut out);
+        Ok(Some((&series.labels, Column::floats(out))))
     }
 
     /// Applies the kernel to every window of one series.

@@ -9,6 +9,7 @@ use reba_model::{
 use super::{
     Evaluator,
     annotations::Annotations,
+    downsampled,
     error::EvalError,
     node::{MatrixNode, VectorNode, When},
     parallel::map_pieces,
@@ -170,7 +171,11 @@ pub(super) fn read_samples(
     planned: &PlannedSelector,
     out: &mut SampleColumns,
 ) -> Result<(), EvalError> {
-    series.read_into(planned.range, out)?;
+    if downsampled::is_downsampled(series) {
+        downsampled::read_samples(series, planned, out)?;
+    } else {
+        series.read_into(planned.range, out)?;
+    }
     if planned.figures_only {
         keep_figures_only(&mut out.h);
     }

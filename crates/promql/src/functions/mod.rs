@@ -2,7 +2,8 @@
 //!
 //! A kernel is a plain function over slices: the evaluator finds samples, moves windows, evaluates arguments and drops
 //! names. Three shapes exist (see `eval::value`): over a window of samples, over one element, over a whole vector.
-//! For many windows over one column of floats some functions have a faster form with the same results, see [`rolling`].
+//! For many windows over one column of floats some functions have a faster form with the same results, see [`rolling`];
+//! for downsampled data some have a form of their own, see [`rollups`].
 
 mod classic;
 mod counters;
@@ -18,6 +19,7 @@ mod rate;
 mod rate_histograms;
 mod regression;
 pub mod rolling;
+pub mod rollups;
 mod time;
 
 pub use classic::{ClassicBucket, Repair, bucket_fraction, bucket_quantile};
