@@ -2,7 +2,7 @@
 # Each target does its own set-up on a clean Debian 12 with Rust, Node and the package registries.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint conformance bench fuzz clean
+.PHONY: help run build test lint conformance bench fuzz torture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ bench: ## Reba beside its peers on the same data
 
 fuzz: ## every fuzz target for a bounded time
 	@scripts/fuzz.sh
+
+torture: ## the tests of kills, full disks and hostile clients for an hour rather than seconds
+	@scripts/torture.sh
 
 clean: ## remove what was built
 	@cargo clean

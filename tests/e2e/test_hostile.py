@@ -326,38 +326,6 @@ class HostileClients(unittest.TestCase):
 
 
 class Circumstances(unittest.TestCase):
-    def test_what_was_acknowledged_survives_twenty_kills_and_is_there_once(self):
-        with Scratch() as scratch:
-            program = scratch.reba()
-            begin, sent, acknowledged = now_ms(), 0, 0
-            luck = random.Random(7)
-            for _ in range(20):
-                end = time.monotonic() + luck.uniform(0.02, 0.25)
-                killer = threading.Timer(max(0, end - time.monotonic()), program.kill)
-                killer.start()
-                try:
-                    while True:
-                        at = begin + sent * 10
-                        body = b"".join(series([("__name__", "n"), ("i", str(i))], [(at, float(sent))]) for i in range(50))
-                        sent += 1
-                        if program.raw("/api/v1/write", data=snappy(body), headers=PROTOBUF)[0] == 204:
-                            acknowledged += 1
-                            last = sent - 1
-                except (OSError, http.client.HTTPException):
-                    pass
-                killer.join()
-                program.start()
-            self.assertGreater(acknowledged, 100)
-            found = program.data("query", query="n[10m]", time=str((begin + sent * 10 + 1000) / 1000))["result"]
-            self.assertEqual(len(found), 50)
-            for one in found:
-                values = [int(float(v)) for _, v in one["values"]]
-                # The one under way at a kill may be there or not; it is sent once only.
-                self.assertEqual(values, sorted(set(values)))
-                self.assertGreaterEqual(len(values), acknowledged)
-                self.assertLessEqual(len(values), acknowledged + 20)
-                self.assertGreaterEqual(values[-1], last)
-
     def test_a_storm_of_reloads_keeps_scraping_and_a_bad_one_changes_nothing(self):
         with Scratch() as scratch:
             offset = free_offset()
