@@ -55,6 +55,34 @@ impl GoRegex {
         Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new(), size: 0 })
     }
 
+    /// Like [`GoRegex::search`], but `.` matches newlines too (line filters of logs).
+    pub fn search_across_lines(pattern: &str) -> Result<Self, RegexError> {
+        let size = check(pattern)?;
+        let regex = compile(pattern, pattern, true)?;
+        Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new(), size })
+    }
+
+    /// How many times the expression matches, one match behind another.
+    pub fn count_matches(&self, text: &str) -> usize {
+        self.regex.find_iter(text).count()
+    }
+
+    /// Groups that have a name, with their numbers.
+    pub fn named_groups(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.regex.capture_names().enumerate().filter_map(|(i, name)| name.map(|n| (i, n)))
+    }
+
+    /// Hands over the groups of the first match that have a name and took part; whether there was a match.
+    pub fn extract<'t>(&self, text: &'t str, mut found: impl FnMut(&str, &'t str)) -> bool {
+        let Some(captures) = self.regex.captures(text) else { return false };
+        for (i, name) in self.named_groups() {
+            if let Some(group) = captures.get(i) {
+                found(name, group.as_str());
+            }
+        }
+        true
+    }
+
     /// About how many states the anchored expression compiles to, some 30 bytes each: a text of ten characters can
     /// ask for megabytes, so whoever compiles many expressions of a stranger adds up their sizes.
     pub fn size(&self) -> usize {

@@ -65,10 +65,17 @@ impl Labels {
 
     /// Builds a set from pairs that are sorted by name already, with unique names and no empty values.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::from_sorted_verbatim(pairs.into_iter().inspect(|(_, v)| {
+            debug_assert!(!v.is_empty(), "labels must not be empty");
+        }))
+    }
+
+    /// Like [`Labels::from_sorted`], but values may be empty: a log query can answer with such labels. No store holds them.
+    pub fn from_sorted_verbatim<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut packed = String::new();
         let mut last = "";
         for (n, v) in pairs {
-            debug_assert!(last <= n && !v.is_empty(), "labels must be sorted and not empty");
+            debug_assert!(last <= n, "labels must be sorted");
             last = n;
             push_str(&mut packed, n);
             push_str(&mut packed, v);

@@ -20,6 +20,7 @@ mod print;
 pub mod prometheus;
 mod template;
 mod time;
+mod time_parse;
 mod value;
 
 pub use function::{Function, Functions, Param};
@@ -28,4 +29,5 @@ pub use parse::{MAX_TEMPLATE_BYTES, ParseError};
 pub use print::{TooLong, sprint, sprintf};
 pub use template::{ExecError, Limits, MissingKey, Options, Template};
 pub use time::{Duration, Time};
+pub use time_parse::TimeFields;
 pub use value::{List, Map, Object, Value};

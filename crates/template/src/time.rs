@@ -25,6 +25,21 @@ impl Time {
         Time(self.0.with_time_zone(zone))
     }
 
+    pub(crate) fn from_zoned(zoned: Zoned) -> Self {
+        Time(zoned)
+    }
+
+    /// The moment a value of a template is, if it is one.
+    pub fn of(value: &Value) -> Option<Self> {
+        let ns = other_time(value)?;
+        Some(Time(Timestamp::from_nanosecond(ns).ok()?.to_zoned(TimeZone::UTC)))
+    }
+
+    /// Unix nanoseconds.
+    pub fn unix_nanos(&self) -> i128 {
+        self.unix_ns()
+    }
+
     fn unix_ns(&self) -> i128 {
         self.0.timestamp().as_nanosecond()
     }
@@ -93,7 +108,7 @@ impl Time {
     }
 }
 
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -107,7 +122,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(crate) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Layout elements, longer ones before their beginnings.
 const VERBS: [&str; 33] = [
@@ -147,7 +162,7 @@ const VERBS: [&str; 33] = [
 ];
 
 /// The layout element that `s` begins with, and its length; an empty one if it begins with plain text.
-fn next_verb(s: &str) -> (&'static str, usize) {
+pub(crate) fn next_verb(s: &str) -> (&'static str, usize) {
     if let Some(digits) = s.strip_prefix(['.', ',']) {
         let zeros = digits.bytes().take_while(|b| *b == b'0').count();
         let nines = digits.bytes().take_while(|b| *b == b'9').count();

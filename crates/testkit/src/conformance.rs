@@ -41,10 +41,15 @@ pub fn conformance_dir(given: Option<&str>, manifest_dir: &str, name: &str) -> O
 
 /// The scripts (`*.test`) of a folder by name, with their texts.
 pub fn script_files(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
+    files_with_extension(dir, "test")
+}
+
+/// The files of a folder with that extension, by name, with their texts.
+pub fn files_with_extension(dir: &Path, extension: &str) -> std::io::Result<Vec<(String, String)>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "test") {
+        if path.extension().is_some_and(|e| e == extension) {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             out.push((name, std::fs::read_to_string(&path)?));
         }

@@ -5,6 +5,7 @@
 mod clock;
 mod compare;
 mod conformance;
+mod log_script;
 mod log_store;
 mod nhcb;
 mod runner;
@@ -14,7 +15,8 @@ mod suite;
 
 pub use clock::SimClock;
 pub use compare::{almost_equal, histograms_match};
-pub use conformance::{Tally, conformance_dir, script_files};
+pub use conformance::{Tally, conformance_dir, files_with_extension, script_files};
+pub use log_script::{LogAnswer, LogCase, LogScriptEngine, LogTimes, run_log_script};
 pub use log_store::MemLogStore;
 pub use reba_model::notation::{
     NotationError, SeriesLine, SeriesValue, StartTimes, parse_series, parse_start_times,

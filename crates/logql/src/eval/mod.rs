@@ -1,0 +1,268 @@
+//! Metric queries: from rows to series, and the algebra on series.
+
+mod binary;
+mod range;
+mod samples;
+mod vector;
+mod wanted;
+
+use std::fmt;
+
+use reba_model::{Labels, NanoRange};
+use thiserror::Error;
+
+pub use range::{RangeEval, RangeOptions};
+pub use wanted::wanted_labels;
+
+use crate::syntax::{MetricExpr, ParseError, VectorOp};
+
+/// Why a metric query has no answer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EvalError {
+    /// The query makes no sense.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// A line could not be processed, and the query does not say that this is all right.
+    #[error(
+        "pipeline error: '{error}' for series: '{series}'.\nUse a label filter to intentionally skip this error. \
+         (e.g | __error__!=\"{error}\").\nTo skip all potential errors you can match empty errors.(e.g __error__=\"\")\nThe label \
+         filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n"
+    )]
+    Pipeline {
+        /// The kind of error.
+        error: String,
+        /// The labels of the line, error and details included.
+        series: String,
+    },
+    /// Series of two sides do not fit together.
+    #[error("{0}")]
+    Matching(String),
+    /// A limit was reached.
+    #[error("maximum of series ({limit}) reached for a single query")]
+    Series {
+        /// The limit.
+        limit: usize,
+    },
+    /// More points than an answer may have.
+    #[error(
+        "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"
+    )]
+    Points,
+}
+
+/// The times a query is evaluated at, Unix nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// The first.
+    pub start: i64,
+    /// Between one and the next; at least 1.
+    pub step: i64,
+    /// How many, at least 1.
+    pub count: usize,
+    /// Whether it is one time only, by the question.
+    pub instant: bool,
+}
+
+impl Grid {
+    /// Most times of one query.
+    pub const MAX_POINTS: usize = 11_000;
+
+    /// One time.
+    pub fn instant(ns: i64) -> Self {
+        Grid { start: ns, step: 1, count: 1, instant: true }
+    }
+
+    /// From `start` to `end`, both included if the steps meet it.
+    ///
+    /// # Errors
+    /// If these are too many. `step` must be positive and `end` not before `start`.
+    pub fn range(start: i64, end: i64, step: i64) -> Result<Self, EvalError> {
+        let count = (i128::from(end) - i128::from(start)) / i128::from(step.max(1)) + 1;
+        match usize::try_from(count) {
+            Ok(count) if count <= Self::MAX_POINTS + 1 => {
+                Ok(Grid { start, step: step.max(1), count: count.max(1), instant: false })
+            }
+            _ => Err(EvalError::Points),
+        }
+    }
+
+    /// The time of a step.
+    pub fn time(&self, index: usize) -> i64 {
+        self.start.saturating_add(self.step.saturating_mul(index as i64))
+    }
+
+    /// What the windows of all steps together cover: each is left-open and right-closed.
+    pub fn rows(&self, range: i64, offset: i64) -> NanoRange {
+        let first = self.start.saturating_sub(offset).saturating_sub(range).saturating_add(1);
+        let last = self.time(self.count - 1).saturating_sub(offset);
+        NanoRange::new(first, last.saturating_add(1))
+    }
+
+    /// The steps whose window holds a row at `ns`: from the first to before the second.
+    pub(crate) fn windows(&self, ns: i64, range: i64, offset: i64) -> (usize, usize) {
+        // The window of step k is (time(k) - offset - range, time(k) - offset].
+        let shifted = i128::from(ns) + i128::from(offset) - i128::from(self.start);
+        let step = i128::from(self.step);
+        let first = shifted.max(0).div_euclid(step) + i128::from(shifted.max(0).rem_euclid(step) != 0);
+        let beyond = shifted + i128::from(range);
+        let end = if beyond <= 0 { 0 } else { (beyond - 1).div_euclid(step) + 1 };
+        let clamp = |n: i128| n.clamp(0, self.count as i128) as usize;
+        (clamp(first), clamp(end))
+    }
+}
+
+/// A series of the answer: a value a step, where it has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GridSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// A value a step.
+    pub values: Vec<Option<f64>>,
+}
+
+/// What a metric query answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// A number alone, the same at every step.
+    Scalar(f64),
+    /// Series; those without any value left out.
+    Series(Vec<GridSeries>),
+}
+
+/// Evaluates everything above the range aggregations. `leaf` gives the series of one of those.
+///
+/// # Errors
+/// What `leaf` answers, and series that do not fit together.
+pub fn evaluate<E: From<EvalError>>(
+    expr: &MetricExpr,
+    grid: Grid,
+    leaf: &mut dyn FnMut(&crate::syntax::RangeAggregation) -> Result<Vec<GridSeries>, E>,
+) -> Result<Answer, E> {
+    let answer = evaluate_inner(expr, grid, leaf)?;
+    Ok(match answer {
+        Answer::Scalar(value) => Answer::Scalar(value),
+        Answer::Series(mut series) => {
+            series.retain(|s| s.values.iter().any(Option::is_some));
+            series.sort_by(|a, b| a.labels.iter().cmp(b.labels.iter()));
+            if let (true, Some(descending)) = (grid.instant, value_order(expr)) {
+                vector::sort_by_value(&mut series, descending);
+            }
+            Answer::Series(series)
+        }
+    })
+}
+
+fn evaluate_inner<E: From<EvalError>>(
+    expr: &MetricExpr,
+    grid: Grid,
+    leaf: &mut dyn FnMut(&crate::syntax::RangeAggregation) -> Result<Vec<GridSeries>, E>,
+) -> Result<Answer, E> {
+    Ok(match expr {
+        MetricExpr::Literal(value) => Answer::Scalar(*value),
+        MetricExpr::VectorLiteral(value) => Answer::Series(vec![GridSeries {
+            labels: Labels::empty(),
+            values: vec![Some(*value); grid.count],
+        }]),
+        MetricExpr::Range(aggregation) => Answer::Series(leaf(aggregation)?),
+        MetricExpr::Vector(aggregation) => {
+            if aggregation.op == VectorOp::ApproxTopK && !grid.instant {
+                let message = "approx_topk is only supported on instant queries".to_owned();
+                return Err(EvalError::Matching(message).into());
+            }
+            let inner = series_of(evaluate_inner(&aggregation.inner, grid, leaf)?, grid);
+            Answer::Series(vector::aggregate(aggregation, inner, grid))
+        }
+        MetricExpr::Binary(binary) => {
+            let left = evaluate_inner(&binary.left, grid, leaf)?;
+            let right = evaluate_inner(&binary.right, grid, leaf)?;
+            binary::apply(binary, left, right, grid)?
+        }
+        MetricExpr::LabelReplace(call) => {
+            let inner = series_of(evaluate_inner(&call.inner, grid, leaf)?, grid);
+            Answer::Series(vector::label_replace(call, inner)?)
+        }
+    })
+}
+
+/// A number alone counts as a series without labels where series are wanted.
+fn series_of(answer: Answer, grid: Grid) -> Vec<GridSeries> {
+    match answer {
+        Answer::Series(series) => series,
+        Answer::Scalar(value) => {
+            vec![GridSeries { labels: Labels::empty(), values: vec![Some(value); grid.count] }]
+        }
+    }
+}
+
+/// Whether the answer is to be sorted by value, and then whether the largest comes first: if `sort` or `sort_desc` stands anywhere
+/// in the query.
+fn value_order(expr: &MetricExpr) -> Option<bool> {
+    match expr {
+        MetricExpr::Vector(aggregation) => match aggregation.op {
+            VectorOp::Sort => Some(false),
+            VectorOp::SortDesc => Some(true),
+            _ => value_order(&aggregation.inner),
+        },
+        MetricExpr::Binary(binary) => value_order(&binary.left).or_else(|| value_order(&binary.right)),
+        MetricExpr::LabelReplace(call) => value_order(&call.inner),
+        MetricExpr::Range(_) | MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => None,
+    }
+}
+
+/// All range aggregations of an expression.
+pub fn range_aggregations(expr: &MetricExpr) -> Vec<&crate::syntax::RangeAggregation> {
+    let mut all = Vec::new();
+    collect(expr, &mut all);
+    all
+}
+
+fn collect<'e>(expr: &'e MetricExpr, all: &mut Vec<&'e crate::syntax::RangeAggregation>) {
+    match expr {
+        MetricExpr::Range(aggregation) => all.push(aggregation),
+        MetricExpr::Vector(aggregation) => collect(&aggregation.inner, all),
+        MetricExpr::Binary(binary) => {
+            collect(&binary.left, all);
+            collect(&binary.right, all);
+        }
+        MetricExpr::LabelReplace(call) => collect(&call.inner, all),
+        MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => {}
+    }
+}
+
+/// Labels as errors show them.
+pub(crate) struct Shown<'a>(pub(crate) &'a Labels);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{name}={}", reba_model::float::go_quote(value))?;
+        }
+        f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_row_is_in_exactly_the_windows_that_hold_it(
+            ns in -50i64..150, start in -20i64..20, step in 1i64..15, count in 1usize..12, range in 1i64..30, offset in -10i64..10,
+        ) {
+            let grid = Grid { start, step, count, instant: false };
+            let (first, end) = grid.windows(ns, range, offset);
+            for k in 0..count {
+                let at = grid.time(k) - offset;
+                prop_assert_eq!(at - range < ns && ns <= at, (first..end).contains(&k), "step {}", k);
+            }
+            if first < end {
+                prop_assert!(grid.rows(range, offset).contains(ns));
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Aggregations over series, and `label_replace`.
+
+use std::collections::BTreeMap;
+
+use reba_model::{GoRegex, Labels};
+
+use super::{EvalError, Grid, GridSeries, samples};
+use crate::syntax::{Grouping, LabelReplace, ParseError, VectorAggregation, VectorOp};
+
+/// The labels of the group a series belongs to.
+pub(super) fn group_labels(labels: &Labels, grouping: Option<&Grouping>) -> Labels {
+    match grouping {
+        None => Labels::empty(),
+        Some(Grouping { without: true, labels: names }) => labels.without(names),
+        Some(Grouping { without: false, labels: names }) => labels.only(names),
+    }
+}
+
+pub(super) fn aggregate(
+    aggregation: &VectorAggregation,
+    series: Vec<GridSeries>,
+    grid: Grid,
+) -> Vec<GridSeries> {
+    if matches!(aggregation.op, VectorOp::Sort | VectorOp::SortDesc) {
+        return series;
+    }
+    let mut groups: BTreeMap<Vec<(String, String)>, (Labels, Vec<GridSeries>)> = BTreeMap::new();
+    for one in series {
+        let labels = group_labels(&one.labels, aggregation.grouping.as_ref());
+        let key = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        groups.entry(key).or_insert_with(|| (labels, Vec::new())).1.push(one);
+    }
+    let groups = groups.into_values();
+    match aggregation.op {
+        VectorOp::TopK | VectorOp::ApproxTopK => {
+            groups.flat_map(|(_, series)| extremes(series, aggregation.k, grid, |a, b| a > b)).collect()
+        }
+        VectorOp::BottomK => {
+            groups.flat_map(|(_, series)| extremes(series, aggregation.k, grid, |a, b| a < b)).collect()
+        }
+        op => groups
+            .map(|(labels, series)| GridSeries {
+                labels,
+                values: (0..grid.count).map(|step| combined(op, &series, step)).collect(),
+            })
+            .collect(),
+    }
+}
+
+/// One value of all series' at a step.
+fn combined(op: VectorOp, series: &[GridSeries], step: usize) -> Option<f64> {
+    let values = || series.iter().filter_map(|s| s.values[step]);
+    values().next()?;
+    Some(match op {
+        VectorOp::Sum => values().sum(),
+        VectorOp::Avg => samples::mean(values()),
+        VectorOp::Min => values().reduce(|a, b| if b < a || a.is_nan() { b } else { a })?,
+        VectorOp::Max => values().reduce(|a, b| if b > a || a.is_nan() { b } else { a })?,
+        VectorOp::Stddev => samples::variance(values()).sqrt(),
+        VectorOp::Stdvar => samples::variance(values()),
+        _ => values().count() as f64,
+    })
+}
+
+/// At every step only the `k` series that come first; NaN comes last, and of equal ones the first by labels stays.
+fn extremes(
+    mut series: Vec<GridSeries>,
+    k: Option<u64>,
+    grid: Grid,
+    before: impl Fn(f64, f64) -> bool,
+) -> Vec<GridSeries> {
+    let k = usize::try_from(k.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    if k >= series.len() {
+        return series;
+    }
+    series.sort_by(|a, b| a.labels.iter().cmp(b.labels.iter()));
+    for step in 0..grid.count {
+        let mut present: Vec<(usize, f64)> =
+            series.iter().enumerate().filter_map(|(i, s)| Some((i, s.values[step]?))).collect();
+        present.sort_by(|(_, a), (_, b)| match (a.is_nan(), b.is_nan()) {
+            (false, false) if before(*a, *b) => std::cmp::Ordering::Less,
+            (false, false) if before(*b, *a) => std::cmp::Ordering::Greater,
+            (a, b) => a.cmp(&b),
+        });
+        for (i, _) in present.iter().skip(k) {
+            series[*i].values[step] = None;
+        }
+    }
+    series
+}
+
+/// Sorts by the value of the only step; NaN last either way.
+pub(super) fn sort_by_value(series: &mut [GridSeries], descending: bool) {
+    let value = |s: &GridSeries| s.values.first().copied().flatten().unwrap_or(f64::NAN);
+    series.sort_by(|a, b| {
+        let (a, b) = (value(a), value(b));
+        let order = a.partial_cmp(&b).map(|o| if descending { o.reverse() } else { o });
+        order.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    });
+}
+
+/// Longest value that `label_replace` makes.
+const MAX_VALUE: usize = 1 << 20;
+
+pub(super) fn label_replace(
+    call: &LabelReplace,
+    series: Vec<GridSeries>,
+) -> Result<Vec<GridSeries>, EvalError> {
+    let regex = GoRegex::anchored(&call.regex)
+        .map_err(|e| ParseError::whole(format!("invalid regex in label_replace: {e}")))?;
+    Ok(series
+        .into_iter()
+        .map(|mut one| {
+            let value = one.labels.value(&call.src).to_owned();
+            if let Some((replaced, _)) = regex.expand_bounded(&value, &call.replacement, MAX_VALUE) {
+                let mut labels = one.labels.to_builder();
+                if replaced.is_empty() {
+                    labels.remove(&call.dst);
+                } else {
+                    labels.set(&call.dst, &replaced);
+                }
+                one.labels = labels.build();
+            }
+            one
+        })
+        .collect())
+}

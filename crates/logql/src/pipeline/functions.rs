@@ -1,0 +1,427 @@
+//! The functions of `line_format` and `label_format`.
+
+use std::fmt::Write as _;
+
+use reba_model::{GoRegex, float};
+use reba_template::{Functions, Param, Value};
+
+use super::state::LineState;
+use crate::units;
+
+/// Longest text that a function makes: a template can ask for more in a few characters.
+const MAX_TEXT: usize = 1 << 20;
+
+/// Longest expression of the functions that take one.
+const MAX_PATTERN: usize = 4096;
+
+/// What the functions without arguments tell about the line.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LineFacts {
+    pub(super) line: String,
+    pub(super) ns: i64,
+    /// Time of the query, Unix nanoseconds.
+    pub(super) now_ns: i64,
+}
+
+impl LineFacts {
+    pub(super) fn of(state: &LineState, original: &str, now_ns: i64) -> Self {
+        LineFacts { line: state.line(original).to_owned(), ns: state.ns(), now_ns }
+    }
+}
+
+/// All functions, those without arguments answering for one line.
+pub(super) fn functions(facts: &LineFacts) -> Functions {
+    let mut table = Functions::new();
+    let (line, ns, now) = (facts.line.clone(), facts.ns, facts.now_ns);
+    table
+        .add("__line__", &[], move |_| Ok(Value::from(line.as_str())))
+        .add("__timestamp__", &[], move |_| Ok(super::moments::time(ns)))
+        .add("now", &[], move |_| Ok(super::moments::time(now)));
+    text_functions(&mut table);
+    search_functions(&mut table);
+    layout_functions(&mut table);
+    number_functions(&mut table);
+    conversion_functions(&mut table);
+    super::moments::add(&mut table);
+    table
+}
+
+fn text(args: &[Value], i: usize) -> String {
+    args.get(i).and_then(Value::as_str).map(|s| s.to_string()).unwrap_or_default()
+}
+
+fn whole(args: &[Value], i: usize) -> i64 {
+    args.get(i).map_or(0, to_int)
+}
+
+fn bounded(text: String) -> Result<Value, String> {
+    if text.len() > MAX_TEXT {
+        return Err(format!("text is longer than {MAX_TEXT} bytes"));
+    }
+    Ok(Value::from(text))
+}
+
+/// A function from a text to a text.
+fn mapped(f: fn(&str) -> String) -> impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static {
+    move |args| bounded(f(&text(args, 0)))
+}
+
+fn text_functions(table: &mut Functions) {
+    use Param::Text;
+    let chars = |set: &str| set.chars().collect::<Vec<char>>();
+    table
+        .add("ToLower", &[Text], mapped(str::to_lowercase))
+        .add("ToUpper", &[Text], mapped(str::to_uppercase))
+        .add("lower", &[Text], mapped(str::to_lowercase))
+        .add("upper", &[Text], mapped(str::to_uppercase))
+        .add("title", &[Text], mapped(title))
+        .add("TrimSpace", &[Text], mapped(|s| s.trim().to_owned()))
+        .add("trim", &[Text], mapped(|s| s.trim().to_owned()))
+        .add("Trim", &[Text, Text], move |a| {
+            let set = chars(&text(a, 1));
+            Ok(Value::from(text(a, 0).trim_matches(set.as_slice())))
+        })
+        .add("TrimLeft", &[Text, Text], move |a| {
+            let set = chars(&text(a, 1));
+            Ok(Value::from(text(a, 0).trim_start_matches(set.as_slice())))
+        })
+        .add("TrimRight", &[Text, Text], move |a| {
+            let set = chars(&text(a, 1));
+            Ok(Value::from(text(a, 0).trim_end_matches(set.as_slice())))
+        })
+        .add("trimAll", &[Text, Text], move |a| {
+            let set = chars(&text(a, 0));
+            Ok(Value::from(text(a, 1).trim_matches(set.as_slice())))
+        })
+        .add("TrimPrefix", &[Text, Text], |a| Ok(Value::from(without_prefix(&text(a, 0), &text(a, 1)))))
+        .add("TrimSuffix", &[Text, Text], |a| Ok(Value::from(without_suffix(&text(a, 0), &text(a, 1)))))
+        .add("trimPrefix", &[Text, Text], |a| Ok(Value::from(without_prefix(&text(a, 1), &text(a, 0)))))
+        .add("trimSuffix", &[Text, Text], |a| Ok(Value::from(without_suffix(&text(a, 1), &text(a, 0)))))
+        .add("Replace", &[Text, Text, Text, Param::Any], |a| {
+            bounded(replace(&text(a, 0), &text(a, 1), &text(a, 2), whole(a, 3)))
+        })
+        .add("replace", &[Text, Text, Text], |a| bounded(replace(&text(a, 2), &text(a, 0), &text(a, 1), -1)))
+        .add("default", &[Param::Any, Param::Any], |a| {
+            Ok(if a[1].truth() { a[1].clone() } else { a[0].clone() })
+        });
+}
+
+fn search_functions(table: &mut Functions) {
+    use Param::Text;
+    table
+        .add("contains", &[Text, Text], |a| Ok(Value::from(text(a, 1).contains(&text(a, 0)))))
+        .add("hasPrefix", &[Text, Text], |a| Ok(Value::from(text(a, 1).starts_with(&text(a, 0)))))
+        .add("hasSuffix", &[Text, Text], |a| Ok(Value::from(text(a, 1).ends_with(&text(a, 0)))))
+        .add("count", &[Text, Text], |a| {
+            let (regex, text) = (regex(&text(a, 0))?, text(a, 1));
+            Ok(Value::from(regex.count_matches(&text) as i64))
+        })
+        .add("regexReplaceAll", &[Text, Text, Text], |a| {
+            bounded(regex(&text(a, 0))?.replace_all(&text(a, 1), &text(a, 2)).into_owned())
+        })
+        .add("regexReplaceAllLiteral", &[Text, Text, Text], |a| {
+            let literal = text(a, 2).replace('$', "$$");
+            bounded(regex(&text(a, 0))?.replace_all(&text(a, 1), &literal).into_owned())
+        })
+        .cost("count", 50)
+        .cost("regexReplaceAll", 50)
+        .cost("regexReplaceAllLiteral", 50);
+}
+
+fn regex(pattern: &str) -> Result<GoRegex, String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("expression is longer than {MAX_PATTERN} bytes"));
+    }
+    GoRegex::search(pattern).map_err(|e| e.to_string())
+}
+
+fn layout_functions(table: &mut Functions) {
+    use Param::{Any, Text};
+    table
+        .add("trunc", &[Any, Text], |a| Ok(Value::from(truncated(&text(a, 1), whole(a, 0)))))
+        .add("substr", &[Any, Any, Text], |a| Ok(Value::from(substr(&text(a, 2), whole(a, 0), whole(a, 1)))))
+        .add("repeat", &[Any, Text], |a| {
+            let (times, text) = (whole(a, 0).max(0) as usize, text(a, 1));
+            if text.len().saturating_mul(times) > MAX_TEXT {
+                return Err(format!("text is longer than {MAX_TEXT} bytes"));
+            }
+            Ok(Value::from(text.repeat(times)))
+        })
+        .add("indent", &[Any, Text], |a| bounded(indented(&text(a, 1), whole(a, 0))))
+        .add("nindent", &[Any, Text], |a| bounded(format!("\n{}", indented(&text(a, 1), whole(a, 0)))))
+        .add("alignLeft", &[Any, Text], |a| bounded(aligned(&text(a, 1), whole(a, 0), false)))
+        .add("alignRight", &[Any, Text], |a| bounded(aligned(&text(a, 1), whole(a, 0), true)));
+}
+
+fn number_functions(table: &mut Functions) {
+    table
+        .add("int", &[Param::Any], |a| Ok(Value::from(to_int(&a[0]))))
+        .add("float64", &[Param::Any], |a| Ok(Value::from(to_float(&a[0]))))
+        .add("ceil", &[Param::Any], |a| Ok(Value::from(to_float(&a[0]).ceil())))
+        .add("floor", &[Param::Any], |a| Ok(Value::from(to_float(&a[0]).floor())))
+        .add("round", &[Param::Any, Param::Any], |a| {
+            let scale = 10f64.powi(whole(a, 1).clamp(-300, 300) as i32);
+            Ok(Value::from((to_float(&a[0]) * scale).round() / scale))
+        })
+        .variadic("round", Param::Any);
+    for (name, f) in [("add", i64::wrapping_add as fn(i64, i64) -> i64), ("mul", i64::wrapping_mul)] {
+        table.add(name, &[Param::Any], move |a| Ok(Value::from(ints(a).reduce(f).unwrap_or(0))));
+        table.variadic(name, Param::Any);
+    }
+    for (name, f) in [("max", i64::max as fn(i64, i64) -> i64), ("min", i64::min)] {
+        table.add(name, &[Param::Any], move |a| Ok(Value::from(ints(a).reduce(f).unwrap_or(0))));
+        table.variadic(name, Param::Any);
+    }
+    for (name, f) in [
+        ("sub", (|a, b| Ok(a.wrapping_sub(b))) as fn(i64, i64) -> Result<i64, String>),
+        ("div", |a, b| if b == 0 { Err("division by zero".to_owned()) } else { Ok(a.wrapping_div(b)) }),
+        ("mod", |a, b| if b == 0 { Err("division by zero".to_owned()) } else { Ok(a.wrapping_rem(b)) }),
+    ] {
+        table.add(name, &[Param::Any, Param::Any], move |a| f(to_int(&a[0]), to_int(&a[1])).map(Value::from));
+    }
+    for (name, f) in [
+        ("addf", (|a, b| a + b) as fn(f64, f64) -> f64),
+        ("subf", |a, b| a - b),
+        ("mulf", |a, b| a * b),
+        ("divf", |a, b| a / b),
+        ("maxf", f64::max),
+        ("minf", f64::min),
+    ] {
+        table.add(name, &[Param::Any], move |a| {
+            Ok(Value::from(a.iter().map(to_float).reduce(f).unwrap_or(0.0)))
+        });
+        table.variadic(name, Param::Any);
+    }
+}
+
+fn conversion_functions(table: &mut Functions) {
+    use Param::Text;
+    table
+        .add("bytes", &[Text], |a| {
+            units::byte_size(&text(a, 0)).map(|bytes| Value::from(bytes as f64)).map_err(|e| e.clone())
+        })
+        .add("duration", &[Text], |a| units::go_duration(&text(a, 0)).map(|ns| Value::from(ns as f64 / 1e9)))
+        .add("duration_seconds", &[Text], |a| {
+            units::go_duration(&text(a, 0)).map(|ns| Value::from(ns as f64 / 1e9))
+        })
+        .add("urlencode", &[Text], mapped(reba_template::escape::query))
+        .add("urldecode", &[Text], |a| url_decoded(&text(a, 0)).map(Value::from))
+        .add("b64enc", &[Text], mapped(|s| base64_encoded(s.as_bytes())))
+        .add("b64dec", &[Text], |a| Ok(Value::from(base64_decoded(&text(a, 0)))));
+}
+
+fn ints(args: &[Value]) -> impl Iterator<Item = i64> + '_ {
+    args.iter().map(to_int)
+}
+
+/// A whole number of anything, 0 where there is none, as upstream's library casts.
+pub(super) fn to_int(value: &Value) -> i64 {
+    match value {
+        Value::Int(i) => *i,
+        Value::Float(f) => *f as i64,
+        Value::Bool(b) => i64::from(*b),
+        other => other.as_str().and_then(|s| s.trim().parse().ok()).unwrap_or(0),
+    }
+}
+
+fn to_float(value: &Value) -> f64 {
+    match value {
+        Value::Int(i) => *i as f64,
+        Value::Float(f) => *f,
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        other => other.as_str().and_then(|s| float::parse_go(s.trim())).unwrap_or(0.0),
+    }
+}
+
+fn title(s: &str) -> String {
+    let mut out = String::with_capacity(s.len());
+    let mut in_word = false;
+    for c in s.chars() {
+        if in_word {
+            out.push(c)
+        } else {
+            out.extend(c.to_uppercase())
+        }
+        in_word = c.is_alphanumeric() || c == '_' || c == '\'';
+    }
+    out
+}
+
+fn without_prefix(text: &str, prefix: &str) -> String {
+    text.strip_prefix(prefix).unwrap_or(text).to_owned()
+}
+
+fn without_suffix(text: &str, suffix: &str) -> String {
+    text.strip_suffix(suffix).unwrap_or(text).to_owned()
+}
+
+/// At most `times` replacements, all of them if it is negative.
+fn replace(text: &str, old: &str, new: &str, times: i64) -> String {
+    let most = MAX_TEXT / new.len().max(1) + 1;
+    let times = usize::try_from(times).unwrap_or(usize::MAX).min(most);
+    text.replacen(old, new, times)
+}
+
+/// The first `n` bytes, or with a negative `n` the last ones; never half a character.
+fn truncated(text: &str, n: i64) -> String {
+    let len = text.len();
+    let count = usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX);
+    if count >= len {
+        return text.to_owned();
+    }
+    if n >= 0 {
+        text[..text.floor_char_boundary(count)].to_owned()
+    } else {
+        let mut start = len - count;
+        while !text.is_char_boundary(start) {
+            start += 1;
+        }
+        text[start..].to_owned()
+    }
+}
+
+/// Bytes from `start` to `end`; a negative start is the beginning, a negative or too large end the end.
+fn substr(text: &str, start: i64, end: i64) -> String {
+    let start = text.floor_char_boundary(usize::try_from(start).unwrap_or(0));
+    let end = text.floor_char_boundary(usize::try_from(end).unwrap_or(text.len()));
+    text.get(start..end).unwrap_or_default().to_owned()
+}
+
+fn indented(text: &str, spaces: i64) -> String {
+    let pad = " ".repeat(usize::try_from(spaces).unwrap_or(0).min(1000));
+    let mut out = String::with_capacity(text.len() + pad.len());
+    for (i, line) in text.split('\n').enumerate() {
+        let separator = if i == 0 { "" } else { "\n" };
+        let _ = write!(out, "{separator}{pad}{line}");
+        if out.len() > MAX_TEXT {
+            break;
+        }
+    }
+    out
+}
+
+/// The text cut or filled to so many characters.
+fn aligned(text: &str, width: i64, right: bool) -> String {
+    let width = usize::try_from(width).unwrap_or(0).min(MAX_TEXT);
+    let chars = text.chars().count();
+    if chars >= width {
+        return if right {
+            text.chars().skip(chars - width).collect()
+        } else {
+            text.chars().take(width).collect()
+        };
+    }
+    let pad = " ".repeat(width - chars);
+    if right { format!("{pad}{text}") } else { format!("{text}{pad}") }
+}
+
+fn url_decoded(text: &str) -> Result<String, String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        match b {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digits = [bytes.next(), bytes.next()];
+                let hex = |d: Option<u8>| d.and_then(|d| (d as char).to_digit(16));
+                match (hex(digits[0]), hex(digits[1])) {
+                    (Some(high), Some(low)) => out.push((high * 16 + low) as u8),
+                    _ => return Err(format!("invalid URL escape in {}", float::go_quote(text))),
+                }
+            }
+            b => out.push(b),
+        }
+    }
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn base64_encoded(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().enumerate().fold(0u32, |word, (i, b)| word | u32::from(*b) << (16 - 8 * i));
+        for i in 0..4 {
+            let letter = ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char;
+            out.push(if i <= chunk.len() { letter } else { '=' });
+        }
+    }
+    out
+}
+
+/// The bytes as text; what is no base64 gives the reason, as upstream's library does.
+fn base64_decoded(text: &str) -> String {
+    let digits = text.trim_end_matches('=');
+    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
+    let (mut word, mut bits) = (0u32, 0);
+    for (at, b) in digits.bytes().enumerate() {
+        let Some(value) = ALPHABET.iter().position(|a| *a == b) else {
+            return format!("illegal base64 data at input byte {at}");
+        };
+        word = word << 6 | value as u32;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            out.push((word >> bits) as u8);
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reba_template::{MissingKey, Options, Template};
+
+    use super::*;
+
+    fn run(template: &str) -> String {
+        let table = functions(&LineFacts { line: "the line".to_owned(), ns: 0, now_ns: 0 });
+        let options = Options { missing_key: MissingKey::Zero, ..Options::default() };
+        let data = Value::string_map([("a", "Hello World"), ("n", "12")]);
+        Template::parse("t", template, &table).unwrap().execute(&data, &table, &options).unwrap()
+    }
+
+    #[test]
+    fn functions_take_their_subject_where_upstream_has_it() {
+        for (template, expected) in [
+            (r#"{{ Replace .a "l" "L" 1 }}"#, "HeLlo World"),
+            (r#"{{ .a | replace "l" "L" }}"#, "HeLLo WorLd"),
+            (r#"{{ .a | trunc 5 }}|{{ .a | trunc -5 }}"#, "Hello|World"),
+            (r#"{{ .a | substr 0 4 }}"#, "Hell"),
+            (r#"{{ if contains "World" .a }}y{{ end }}"#, "y"),
+            (r#"{{ regexReplaceAll "(l+)" .a "<$1>" }}"#, "He<ll>o Wor<l>d"),
+            (r#"{{ alignLeft 3 .n }}|{{ alignRight 4 .n }}|{{ alignRight 1 .n }}"#, "12 |  12|2"),
+            (
+                r#"{{ add 1 2 .n }} {{ sub 5 3 }} {{ div 7 2 }} {{ mulf 1.5 2 }} {{ max 1 9 3 }}"#,
+                "15 2 3 3 9",
+            ),
+            (r#"{{ .a | b64enc }}|{{ .a | b64enc | b64dec }}"#, "SGVsbG8gV29ybGQ=|Hello World"),
+            (r#"{{ urlencode "a b&c" }}|{{ urldecode "a+b%26c" }}"#, "a+b%26c|a b&c"),
+            (r#"{{ __line__ | title }}|{{ .missing | default "none" }}"#, "The Line|none"),
+            (r#"{{ bytes "5MB" }} {{ duration "1m30s" }} {{ count "l" .a }}"#, "5e+06 90 3"),
+            (r#"{{ indent 2 "x" }}{{ nindent 1 "y" }}"#, "  x\n y"),
+        ] {
+            assert_eq!(run(template), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_template_cannot_ask_for_gigabytes() {
+        let table = functions(&LineFacts::default());
+        for template in
+            [r#"{{ repeat 1000000000 "xxxxxxxxxx" }}"#, r#"{{ alignRight 1000000000 "x" | repeat 1000 }}"#]
+        {
+            let parsed = Template::parse("t", template, &table).unwrap();
+            assert!(parsed.execute(&Value::Nil, &table, &Options::default()).is_err(), "{template}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn base64_decodes_to_what_was_encoded(bytes in prop::collection::vec(any::<u8>(), 0..50)) {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            prop_assert_eq!(base64_decoded(&base64_encoded(text.as_bytes())), text);
+        }
+    }
+}
