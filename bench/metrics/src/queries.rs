@@ -14,19 +14,25 @@ use crate::{
     server::{Kind, Server},
 };
 
-/// A day of samples, then its size and the dashboard's queries.
+/// How long after the day its size is looked at, in time of the data: heads are blocks then, and blocks are merged. Few series go on.
+const LATER_MS: i64 = 10 * 3_600_000;
+
+const INTERVAL: i64 = 30_000;
+
+/// A day of samples, the dashboard's queries, and the day's size when it has settled.
 pub async fn queries(setup: &Setup<'_>) -> Result<Outcome> {
     let server = Server::start(setup.kind, setup.programs, setup.scratch, &[]).await?;
     let targets = (40 / setup.shrink).max(1);
     let mut fleet = Fleet::new(targets, setup.seed);
-    let (interval, steps, per_series) = (30_000, 2880, 10);
-    let start = setup.end - steps * interval;
+    let (steps, per_series) = (2880, 10);
+    let end = setup.end - LATER_MS;
+    let start = end - steps * INTERVAL;
     for i in (0..steps).step_by(per_series) {
-        send_all(server.port, fleet.requests(start + i * interval, interval, per_series)?).await?;
+        send_all(server.port, fleet.requests(start + i * INTERVAL, INTERVAL, per_series)?).await?;
     }
     settle(&server, Duration::from_secs(if setup.quick { 5 } else { 30 })).await?;
     let mut out = Outcome::default();
-    let last = setup.end - 60_000;
+    let last = end - 60_000;
     // Ten samples in five minutes, of every series.
     let expected = targets * SERIES_PER_TARGET * 10;
     if let Err(e) =
@@ -34,9 +40,6 @@ pub async fn queries(setup: &Setup<'_>) -> Result<Outcome> {
     {
         out.note(format!("{}: {e:#}", setup.kind.name()));
     }
-    let samples = targets as f64 * SERIES_PER_TARGET as f64 * steps as f64;
-    let disk = settled_disk(&server, setup.quick).await?;
-    out.add(Figure::less("24 h at 30 s: bytes per sample, all files", disk / samples));
     let effort = Effort {
         times: 7,
         least: Duration::from_millis(if setup.quick { 400 } else { 1500 }),
@@ -52,7 +55,21 @@ pub async fn queries(setup: &Setup<'_>) -> Result<Outcome> {
             Err(e) => out.note(format!("{name} on {}: {e:#}", setup.kind.name())),
         }
     }
+    let later = go_on(&server, setup.seed, end).await?;
+    let samples = targets as f64 * SERIES_PER_TARGET as f64 * steps as f64 + later as f64;
+    let disk = settled_disk(&server, setup.quick).await?;
+    out.add(Figure::less("24 h at 30 s, ten hours later: bytes per sample, all files", disk / samples));
     Ok(out)
+}
+
+/// One target goes on for [`LATER_MS`]; the number of its samples.
+async fn go_on(server: &Server, seed: u64, end: i64) -> Result<usize> {
+    let mut fleet = Fleet::new(1, seed + 1);
+    let (steps, per_series) = (LATER_MS / INTERVAL, 40);
+    for i in (0..steps).step_by(per_series) {
+        send_all(server.port, fleet.requests(end + i * INTERVAL, INTERVAL, per_series)?).await?;
+    }
+    Ok(steps as usize * SERIES_PER_TARGET)
 }
 
 /// Bytes of all files, once they have stopped to change.
