@@ -212,6 +212,10 @@ fn check(eval: &Eval, engine: &mut dyn LogScriptEngine) -> Result<(), String> {
     let mut ordered = false;
     let mut rows = Vec::new();
     for line in &eval.expected {
+        // Upstream leaves values uncompared in some of its own set-ups; ours is none of those.
+        if line.starts_with("skip ") {
+            continue;
+        }
         let Some(expectation) = line.strip_prefix("expect ") else {
             rows.push(line.as_str());
             continue;
@@ -222,7 +226,7 @@ fn check(eval: &Eval, engine: &mut dyn LogScriptEngine) -> Result<(), String> {
             _ if expectation == "fail" => return expect_failure(answer, |_| true, ""),
             Some(("fail", how)) => {
                 if let Some(text) = how.strip_prefix("msg: ") {
-                    return expect_failure(answer, |e| e.contains(&text.replace("\\\"", "\"")), text);
+                    return expect_failure(answer, |e| e.contains(text), text);
                 }
                 let regex = how.strip_prefix("regex: ").ok_or_else(|| format!("unknown: {line}"))?;
                 let compiled = GoRegex::search(regex).map_err(|e| e.to_string())?;

@@ -98,17 +98,15 @@ fn rate_counter(samples: &[(i64, f64)], range: i64, end: i64) -> f64 {
         }
     }
     let seconds = |ns: i64| ns as f64 / 1e9;
-    let mut to_start = seconds(first_ns - (end - range));
-    let to_end = seconds(end - last_ns);
     let sampled = seconds(last_ns - first_ns);
     let between = sampled / (samples.len() - 1) as f64;
+    let reach = |gap: f64| if gap < between * 1.1 { gap } else { between / 2.0 };
+    let mut to_start = reach(seconds(first_ns - (end - range)));
     if increase > 0.0 && *first >= 0.0 {
         // A counter does not go below zero.
         to_start = to_start.min(sampled * (first / increase));
     }
-    let threshold = between * 1.1;
-    let reach = |gap: f64| if gap < threshold { gap } else { between / 2.0 };
-    let extrapolated = sampled + reach(to_start) + reach(to_end);
+    let extrapolated = sampled + to_start + reach(seconds(end - last_ns));
     increase * (extrapolated / sampled) / seconds(range)
 }
 

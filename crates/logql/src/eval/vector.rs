@@ -16,6 +16,9 @@ pub(super) fn group_labels(labels: &Labels, grouping: Option<&Grouping>) -> Labe
     }
 }
 
+/// Labels in an order that people expect.
+type Pairs = Vec<(String, String)>;
+
 pub(super) fn aggregate(
     aggregation: &VectorAggregation,
     series: Vec<GridSeries>,
@@ -24,7 +27,7 @@ pub(super) fn aggregate(
     if matches!(aggregation.op, VectorOp::Sort | VectorOp::SortDesc) {
         return series;
     }
-    let mut groups: BTreeMap<Vec<(String, String)>, (Labels, Vec<GridSeries>)> = BTreeMap::new();
+    let mut groups: BTreeMap<Pairs, (Labels, Vec<GridSeries>)> = BTreeMap::new();
     for one in series {
         let labels = group_labels(&one.labels, aggregation.grouping.as_ref());
         let key = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();

@@ -116,8 +116,8 @@ impl LabelTest {
         })
     }
 
-    /// Whether the line passes. One whose label does not convert passes with an error, and so does one that has an error
-    /// already, except that texts are compared all the same.
+    /// Whether the line passes. One whose label does not convert passes with an error; one that has an error already passes every
+    /// filter on addresses, and is compared by the others all the same.
     pub(super) fn passes(&self, state: &mut LineState) -> bool {
         match self {
             LabelTest::Text(matcher) => matcher.matches(state.get(&matcher.name).unwrap_or("")),
@@ -142,11 +142,8 @@ impl LabelTest {
 }
 
 fn converted_passes(state: &mut LineState, name: &str, op: CompareOp, with: Constant) -> bool {
-    if state.error().is_some() {
-        // A converting filter cannot see the error itself.
-        return name != ERROR;
-    }
-    let Some(value) = state.get(name) else { return false };
+    // A converting filter cannot see the error itself.
+    let Some(value) = state.get(name).filter(|_| name != ERROR) else { return false };
     let compared = match with {
         Constant::Number(b) => parse_float(value).map(|a| op.holds(a, b)),
         Constant::Nanoseconds(b) => units::go_duration(value).map(|a| op.holds(a, b)),

@@ -238,7 +238,7 @@ fn title(s: &str) -> String {
     let mut in_word = false;
     for c in s.chars() {
         if in_word {
-            out.push(c)
+            out.push(c);
         } else {
             out.extend(c.to_uppercase())
         }
@@ -262,6 +262,11 @@ fn replace(text: &str, old: &str, new: &str, times: i64) -> String {
     text.replacen(old, new, times)
 }
 
+/// The last place not behind `at` where a character begins, or the end.
+fn char_start(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
+}
+
 /// The first `n` bytes, or with a negative `n` the last ones; never half a character.
 fn truncated(text: &str, n: i64) -> String {
     let len = text.len();
@@ -270,7 +275,7 @@ fn truncated(text: &str, n: i64) -> String {
         return text.to_owned();
     }
     if n >= 0 {
-        text[..text.floor_char_boundary(count)].to_owned()
+        text[..char_start(text, count)].to_owned()
     } else {
         let mut start = len - count;
         while !text.is_char_boundary(start) {
@@ -282,8 +287,8 @@ fn truncated(text: &str, n: i64) -> String {
 
 /// Bytes from `start` to `end`; a negative start is the beginning, a negative or too large end the end.
 fn substr(text: &str, start: i64, end: i64) -> String {
-    let start = text.floor_char_boundary(usize::try_from(start).unwrap_or(0));
-    let end = text.floor_char_boundary(usize::try_from(end).unwrap_or(text.len()));
+    let start = char_start(text, usize::try_from(start).unwrap_or(0));
+    let end = char_start(text, usize::try_from(end).unwrap_or(text.len()));
     text.get(start..end).unwrap_or_default().to_owned()
 }
 
@@ -387,16 +392,13 @@ mod tests {
         for (template, expected) in [
             (r#"{{ Replace .a "l" "L" 1 }}"#, "HeLlo World"),
             (r#"{{ .a | replace "l" "L" }}"#, "HeLLo WorLd"),
-            (r#"{{ .a | trunc 5 }}|{{ .a | trunc -5 }}"#, "Hello|World"),
-            (r#"{{ .a | substr 0 4 }}"#, "Hell"),
+            ("{{ .a | trunc 5 }}|{{ .a | trunc -5 }}", "Hello|World"),
+            ("{{ .a | substr 0 4 }}", "Hell"),
             (r#"{{ if contains "World" .a }}y{{ end }}"#, "y"),
             (r#"{{ regexReplaceAll "(l+)" .a "<$1>" }}"#, "He<ll>o Wor<l>d"),
-            (r#"{{ alignLeft 3 .n }}|{{ alignRight 4 .n }}|{{ alignRight 1 .n }}"#, "12 |  12|2"),
-            (
-                r#"{{ add 1 2 .n }} {{ sub 5 3 }} {{ div 7 2 }} {{ mulf 1.5 2 }} {{ max 1 9 3 }}"#,
-                "15 2 3 3 9",
-            ),
-            (r#"{{ .a | b64enc }}|{{ .a | b64enc | b64dec }}"#, "SGVsbG8gV29ybGQ=|Hello World"),
+            ("{{ alignLeft 3 .n }}|{{ alignRight 4 .n }}|{{ alignRight 1 .n }}", "12 |  12|2"),
+            ("{{ add 1 2 .n }} {{ sub 5 3 }} {{ div 7 2 }} {{ mulf 1.5 2 }} {{ max 1 9 3 }}", "15 2 3 3 9"),
+            ("{{ .a | b64enc }}|{{ .a | b64enc | b64dec }}", "SGVsbG8gV29ybGQ=|Hello World"),
             (r#"{{ urlencode "a b&c" }}|{{ urldecode "a+b%26c" }}"#, "a+b%26c|a b&c"),
             (r#"{{ __line__ | title }}|{{ .missing | default "none" }}"#, "The Line|none"),
             (r#"{{ bytes "5MB" }} {{ duration "1m30s" }} {{ count "l" .a }}"#, "5e+06 90 3"),

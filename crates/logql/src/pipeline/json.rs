@@ -207,16 +207,9 @@ pub(super) fn flatten(line: &str, mut found: impl FnMut(&str, &str) -> More) -> 
         push_key(&mut key, scanner.resolved(raw)?);
         scanner.expect(b':', "a key is followed by a colon")?;
         match scanner.value()? {
-            Value::Text(raw) => {
-                if found(&key, scanner.resolved(raw)?) == More::No {
-                    return Ok(());
-                }
-            }
-            Value::Plain(text) => {
-                if found(&key, text) == More::No {
-                    return Ok(());
-                }
-            }
+            Value::Text(raw) if found(&key, scanner.resolved(raw)?) == More::No => return Ok(()),
+            Value::Plain(text) if found(&key, text) == More::No => return Ok(()),
+            Value::Text(_) | Value::Plain(_) => {}
             Value::Null => {}
             Value::Array => scanner.skip_rest()?,
             Value::Object if open.len() == MAX_DEPTH => return Err("objects nest too deeply"),
@@ -235,9 +228,7 @@ pub(super) fn flatten(line: &str, mut found: impl FnMut(&str, &str) -> More) -> 
 /// Adds a key to the path so far, in the characters of a label's name.
 fn push_key(path: &mut String, key: &str) {
     let key = key.trim();
-    if !path.is_empty() {
-        path.push('_');
-    } else if key.starts_with(|c: char| c.is_ascii_digit()) {
+    if !path.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) {
         path.push('_');
     }
     push_sanitized(path, key);

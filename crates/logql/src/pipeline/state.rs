@@ -62,7 +62,7 @@ impl LineState {
         self.error = None;
         self.error_details.clear();
         self.ns = ns;
-        for (name, value) in stream.iter() {
+        for (name, value) in stream {
             self.push(name, value, Origin::Stream, false);
         }
         let of_stream = self.slots.len();
