@@ -168,6 +168,10 @@ pub struct BodyStream {
 
 impl BodyStream {
     pub(crate) fn new(answer: http::Response<Incoming>) -> Result<Self, HttpError> {
+        // A block of snappy is part of remote read's messages: who asked for it takes it apart.
+        if answer.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "snappy") {
+            return Ok(BodyStream { body: answer.into_body() });
+        }
         match coding(answer.headers())? {
             Coding::Identity => Ok(BodyStream { body: answer.into_body() }),
             other => {

@@ -6,6 +6,7 @@ pub mod exposition;
 mod glob;
 pub mod influx;
 pub mod otlp;
+pub mod prometheus_chunk;
 mod push;
 pub mod remote_read;
 pub mod remote_write;

@@ -72,7 +72,7 @@ impl Task {
         stats.add_evaluation(eval_stats);
         let output = QueryOutput {
             data: self.data(value, plan.steps()),
-            warnings: annotations.warnings(&self.query, MAX_SHOWN),
+            warnings: [context.budget.take_warnings(), annotations.warnings(&self.query, MAX_SHOWN)].concat(),
             infos: annotations.infos(&self.query, MAX_SHOWN),
             stats: *stats,
         };

@@ -12,7 +12,7 @@ use reba_ingest::{otlp::metrics::OtlpReceiver, scrape::ScrapeManager};
 use reba_model::Labels;
 use reba_notify::alertmanager::{Alertmanagers, Notifier, NotifierSettings};
 use reba_query::QueryEngine;
-use reba_remote::RemoteWrite;
+use reba_remote::{RemoteWrite, read::JoinedStore};
 use reba_rules::{RuleManager, RuleSettings};
 use reba_tsdb::Tsdb;
 use tokio::sync::{Mutex, watch};
@@ -40,6 +40,8 @@ pub struct Handles {
     pub remote: Arc<RemoteWrite>,
     /// How OTLP metrics become series.
     pub otlp: Arc<OtlpReceiver>,
+    /// Stores that queries ask besides ours.
+    pub joined: Arc<JoinedStore>,
     /// The out-of-order window.
     pub store: Arc<Tsdb>,
     /// What the API shows.
@@ -104,6 +106,7 @@ impl Reloader {
         let alertmanagers =
             alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies).context("alerting")?;
         let external = Labels::from_pairs(&config.global.external_labels);
+        let readers = h.joined.prepare(&config.remote_read, &external).context("remote_read")?;
         h.remote.prepare(&config.remote_write).context("remote_write")?;
         h.scrape.apply_config(config).inspect_err(|_| h.remote.abandon())?;
         h.remote.apply(&config.remote_write, &external).await.context("remote_write")?;
@@ -124,6 +127,7 @@ impl Reloader {
         h.engines.iter().for_each(|e| e.set_subquery_step(config.global.evaluation_interval.0));
         h.store.set_out_of_order_window(config.storage.tsdb.out_of_order_time_window.0);
         h.otlp.apply(&config.otlp);
+        h.joined.apply(readers);
         h.external_labels.store(Arc::new(external));
         h.runtime.config_yaml.store(Arc::new(config.to_yaml()));
         h.runtime.reloaded_ms.store(now_ms().unsigned_abs(), Ordering::Relaxed);

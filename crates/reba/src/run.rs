@@ -34,7 +34,10 @@ use reba_ingest::{
 use reba_model::{GoRegex, Labels};
 use reba_notify::alertmanager::{Notifier, NotifierOptions};
 use reba_query::{EngineConfig, QueryEngine, QueryLimits};
-use reba_remote::{QueueLimits, RemoteWrite, RemoteWriteOptions};
+use reba_remote::{
+    QueueLimits, RemoteWrite, RemoteWriteOptions,
+    read::{JoinedStore, RemoteReadOptions},
+};
 use reba_rules::{ALERT_QUEUE_BATCHES, EngineQuerier, ManagerOptions, Parts, RuleManager};
 use reba_tsdb::Tsdb;
 use tokio::sync::{mpsc, watch};
@@ -141,6 +144,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
         otlp: Arc::clone(&parts.otlp),
         influx: Arc::clone(&parts.influx),
         remote_read: RemoteRead::default(),
+        local: Arc::clone(&store) as _,
         readiness: Arc::clone(&readiness),
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),
@@ -230,6 +234,7 @@ struct Assembly {
     proxies: ProxyEnv,
     store: Arc<Tsdb>,
     remote: Arc<RemoteWrite>,
+    joined: Arc<JoinedStore>,
 }
 
 impl Assembly {
@@ -241,12 +246,13 @@ impl Assembly {
         data: &Path,
     ) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let proxies = proxies(&loaded.variables);
+        let joined = Arc::new(joined(store, &proxies));
         let engine =
-            Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
+            Arc::new(QueryEngine::new(Arc::clone(&joined) as _, engine_config(settings, loaded, cores))?);
         // Rules have places and threads of their own: however busy people keep theirs, alerts are evaluated.
         let rule_engine =
-            Arc::new(QueryEngine::new(Arc::clone(store) as _, engine_config(settings, loaded, cores))?);
-        let proxies = proxies(&loaded.variables);
+            Arc::new(QueryEngine::new(Arc::clone(&joined) as _, engine_config(settings, loaded, cores))?);
         let remote = remote_write(data, &proxies);
         let known = Arc::clone(store);
         let appender = remote.appender(Arc::clone(store) as _, Arc::new(move |s| known.labels_of(s)));
@@ -309,6 +315,7 @@ impl Assembly {
             proxies,
             store: Arc::clone(store),
             remote,
+            joined,
         })
     }
 
@@ -323,6 +330,7 @@ impl Assembly {
             store: Arc::clone(&self.store),
             remote: Arc::clone(&self.remote),
             otlp: Arc::clone(&self.otlp),
+            joined: Arc::clone(&self.joined),
             runtime: Arc::clone(&self.runtime),
             external_labels: Arc::clone(&self.external_labels),
             external_url: self.external_url.clone(),
@@ -330,6 +338,18 @@ impl Assembly {
             port_shift: loaded.port_shift,
         }
     }
+}
+
+/// The store as queries and rules see it: with what `remote_read` adds.
+fn joined(store: &Arc<Tsdb>, proxies: &ProxyEnv) -> JoinedStore {
+    let oldest = Arc::clone(store);
+    let options = RemoteReadOptions {
+        runtime: tokio::runtime::Handle::current(),
+        user_agent: USER_AGENT.to_owned(),
+        proxies: proxies.clone(),
+        oldest: Arc::new(move || oldest.metrics().disk.lowest_time),
+    };
+    JoinedStore::new(Arc::clone(store) as _, options)
 }
 
 /// Receivers of what is stored; their queue is beside the store.

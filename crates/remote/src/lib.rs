@@ -14,6 +14,7 @@ mod metadata;
 mod metrics;
 mod position;
 mod queue;
+pub mod read;
 mod record;
 mod request;
 mod sender;
@@ -28,7 +29,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use reba_disk::{Dir, DiskError, Env, segment_name, segments};
-use reba_http::{BasicAuth, Client, HttpClientConfig, HttpError, ProxyEnv};
+use reba_http::{BasicAuth, Client, HttpClientConfig, HttpError, ProxyEnv, Url};
 use reba_ingest::config::RemoteWriteConfig;
 use reba_model::{Labels, Relabel};
 use reba_storage::{AppendError, AppendMode, AppendReport, MetricAppender, SeriesRef, WriteBatch};
@@ -170,7 +171,7 @@ impl RemoteWrite {
             if !names.insert(name_of(config)) {
                 return Err(RemoteWriteError::SameName(name_of(config)));
             }
-            Ok(Client::new(&login(config), &self.options.user_agent, &self.options.proxies)?)
+            Ok(Client::new(&login(&config.http, &config.url), &self.options.user_agent, &self.options.proxies)?)
         };
         configs.iter().map(client).collect()
     }
@@ -277,10 +278,10 @@ async fn stop(running: Vec<Running>) {
 }
 
 /// The client's configuration, with the user that the address names if nothing else says who we are.
-fn login(config: &RemoteWriteConfig) -> HttpClientConfig {
-    let mut http = config.http.clone();
+fn login(http: &HttpClientConfig, url: &Url) -> HttpClientConfig {
+    let mut http = http.clone();
     let anonymous = http.basic_auth.is_none() && http.authorization.is_none() && http.oauth2.is_none();
-    if let Some((user, password)) = config.url.user().filter(|_| anonymous) {
+    if let Some((user, password)) = url.user().filter(|_| anonymous) {
         http.basic_auth = Some(BasicAuth {
             username: Some(user.to_owned()),
             password: password.cloned(),

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use reba_model::{Exemplar, Labels, Matcher, Series, TimeRange};
@@ -18,6 +21,7 @@ pub struct Budget {
     series: AtomicU64,
     bytes: AtomicU64,
     cancelled: AtomicBool,
+    warnings: Mutex<Vec<String>>,
 }
 
 /// Why a query must stop.
@@ -45,6 +49,7 @@ impl Budget {
             series: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
+            warnings: Mutex::default(),
         }
     }
 
@@ -85,6 +90,19 @@ impl Budget {
     pub fn start_over(&self) {
         self.series.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes something that the result should say besides: a part of it could not be had. The same text is noted once.
+    pub fn warn(&self, text: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// Takes what [`Budget::warn`] noted.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Series and bytes spent so far.

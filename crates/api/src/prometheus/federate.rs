@@ -23,12 +23,13 @@ pub async fn federate(State(api): State<Arc<PrometheusApi>>, params: Params) -> 
     };
     let (now, lookback) = (api.now_ms(), api.lookback_ms);
     let external = Arc::clone(&api.external_labels.load());
-    let page = api.engine.ask(move |store, budget| {
+    let store = Arc::clone(&api.local);
+    let page = api.engine.ask(move |_, budget| {
         let mut page = Vec::new();
         for matchers in &sets {
             let range = TimeRange::new(now - lookback + 1, now);
             let hints = SelectHints::default();
-            newest(store, &SelectRequest { matchers, range, hints: &hints, budget }, &mut page)?;
+            newest(&*store, &SelectRequest { matchers, range, hints: &hints, budget }, &mut page)?;
         }
         Ok(write(page, &external))
     });

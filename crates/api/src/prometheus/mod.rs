@@ -39,6 +39,7 @@ use reba_model::{GoRegex, Labels};
 use reba_notify::alertmanager::Notifier;
 use reba_query::QueryEngine;
 use reba_rules::RuleManager;
+use reba_storage::MetricQuerier;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
@@ -80,6 +81,9 @@ pub struct PrometheusApi {
     pub influx: Arc<InfluxReceiver>,
     /// Bounds remote reads.
     pub remote_read: RemoteRead,
+    /// Our own store, without those that the engine may join to it: what others read from us, or two that read from each
+    /// other would never end.
+    pub local: Arc<dyn MetricQuerier>,
     /// Whether the store is open.
     pub readiness: Arc<Readiness>,
     /// Flags, configuration, retention.

@@ -115,7 +115,8 @@ pub async fn read(State(api): State<Arc<PrometheusApi>>, request: Request) -> Re
     let external = Arc::clone(&api.external_labels.load());
     question.queries.iter_mut().for_each(|q| without_external(&mut q.matchers, &external));
     let labels = Arc::clone(&external);
-    let answer = api.engine.ask(move |store, budget| answer(store, &question, &labels, budget)).await;
+    let store = Arc::clone(&api.local);
+    let answer = api.engine.ask(move |_, budget| answer(&*store, &question, &labels, budget)).await;
     match answer {
         Ok(Answer::Samples(body)) => {
             let kind =

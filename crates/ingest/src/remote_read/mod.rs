@@ -3,12 +3,14 @@
 //! A question is a snappy block with a protobuf `ReadRequest`. The answer is either one snappy block with all samples, or
 //! a stream of frames with chunks in Prometheus' own format, which costs the answering side hardly any memory.
 
+mod answer;
 mod crc32c;
 mod xor;
 
 use reba_model::{GoRegex, HistogramSample, Labels, MatchOp, Matcher, RegexError, SampleColumns, TimeRange};
 use thiserror::Error;
 
+pub use self::answer::{AnswerError, Answered, Frames, question, read_samples};
 pub use self::xor::{XOR_SAMPLES, XorError, decode_xor, encode_xor};
 use crate::{
     remote_write::encode_histogram,

@@ -4,8 +4,6 @@
 //! Only blocks are read. What Prometheus has not written to a block yet (the newest hours) is in its log; a snapshot,
 //! taken over its admin API, writes it down as a block.
 
-mod bits;
-mod chunk;
 mod crc;
 mod cursor;
 mod index;
@@ -19,6 +17,7 @@ use std::{
 };
 
 use reba_disk::Mapped;
+use reba_ingest::prometheus_chunk::decode;
 use reba_model::{LabelsBuilder, SampleColumns, TimeRange};
 use serde::Deserialize;
 
@@ -221,6 +220,6 @@ impl Block {
         // The encoding, and the data.
         let body = cursor.take(n.checked_add(1).ok_or(Bad("length beyond the file"))?)?;
         cursor.checksum_of(body)?;
-        chunk::decode(body[0], &body[1..], out)
+        decode(body[0], &body[1..], out).map_err(|e| Bad(e.0))
     }
 }

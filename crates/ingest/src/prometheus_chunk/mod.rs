@@ -1,4 +1,7 @@
-//! Prometheus' chunks: XOR floats, and native histograms with integer or float counts.
+//! Prometheus' chunks: XOR floats, and native histograms with integer or float counts. Its blocks hold them, and remote
+//! read streams them.
+
+mod bits;
 
 use std::sync::Arc;
 
@@ -6,24 +9,32 @@ use reba_model::{
     CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, HistogramSample, SampleColumns, Span, is_stale_nan,
 };
 
-use super::{
-    bits::{Bits, Xor},
-    cursor::Bad,
-};
+use thiserror::Error;
+
+use self::bits::{Bits, Xor};
+
+/// Bytes are no chunk.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct BadChunk(pub &'static str);
 
 const XOR: u8 = 1;
 const HISTOGRAM: u8 = 2;
 const FLOAT_HISTOGRAM: u8 = 3;
 
 /// Adds the samples of a chunk to `out`.
-pub(super) fn decode(encoding: u8, data: &[u8], out: &mut SampleColumns) -> Result<(), Bad> {
-    let Some((count, data)) = data.split_first_chunk() else { return Err(Bad("a chunk is too short")) };
+pub fn decode(encoding: u8, data: &[u8], out: &mut SampleColumns) -> Result<(), BadChunk> {
+    let Some((count, data)) = data.split_first_chunk() else { return Err(BadChunk("a chunk is too short")) };
     let count = u16::from_be_bytes(*count);
     match encoding {
-        XOR => floats(count, data, out).ok_or(Bad("malformed float chunk")),
-        HISTOGRAM => histograms::<Integers>(count, data, out).ok_or(Bad("malformed histogram chunk")),
-        FLOAT_HISTOGRAM => histograms::<Floats>(count, data, out).ok_or(Bad("malformed histogram chunk")),
-        _ => Err(Bad("a chunk has an encoding that is not known (Prometheus 2 writes none but 1, 2 and 3)")),
+        XOR => floats(count, data, out).ok_or(BadChunk("malformed float chunk")),
+        HISTOGRAM => histograms::<Integers>(count, data, out).ok_or(BadChunk("malformed histogram chunk")),
+        FLOAT_HISTOGRAM => {
+            histograms::<Floats>(count, data, out).ok_or(BadChunk("malformed histogram chunk"))
+        }
+        _ => Err(BadChunk(
+            "a chunk has an encoding that is not known (Prometheus 2 writes none but 1, 2 and 3)",
+        )),
     }
 }
 
