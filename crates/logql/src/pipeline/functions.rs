@@ -240,7 +240,7 @@ fn title(s: &str) -> String {
         if in_word {
             out.push(c);
         } else {
-            out.extend(c.to_uppercase())
+            out.extend(c.to_uppercase());
         }
         in_word = c.is_alphanumeric() || c == '_' || c == '\'';
     }
