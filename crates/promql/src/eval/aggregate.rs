@@ -22,6 +22,9 @@ impl Evaluator<'_> {
         if node.op == Op::CountValues {
             return self.eval_count_values(node, steps);
         }
+        if let Some(series) = self.eval_fused(node, steps)? {
+            return Ok(series);
+        }
         let param = match &node.param {
             Some(param) => Some((self.eval_scalar(param, steps)?, param.pos)),
             None => None,

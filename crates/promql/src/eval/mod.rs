@@ -10,6 +10,8 @@ mod binary;
 mod call;
 mod downsampled;
 mod error;
+mod frames;
+mod fused;
 mod group;
 mod info;
 mod labelling;

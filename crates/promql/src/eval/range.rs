@@ -7,6 +7,7 @@ use super::{
     annotations::Annotations,
     column_samples, downsampled,
     error::EvalError,
+    frames::Frames,
     node::{CallNode, Node, NodeKind, SubqueryNode, When},
     parallel::map_pieces,
     plan::PlannedSelector,
@@ -14,6 +15,7 @@ use super::{
     select::{read_samples, strip_stale},
     value::{
         Column, KernelContext, RangeKernel, RangeMode, Steps, Value, VectorSeries, Window, histogram_weight,
+        is_absent,
     },
     without_metadata,
 };
@@ -215,7 +217,9 @@ impl RangeCall<'_> {
                 continue;
             }
             self.room.take(charge(&column))?;
-            self.doubt_counter(labels, &column, &mut piece.annotations);
+            if column.v.iter().any(|v| !is_absent(*v)) {
+                doubt_counter(self.func, self.range_pos, labels, self.options, &mut piece.annotations);
+            }
             let keeps_name = matches!(self.func, Func::LastOverTime | Func::FirstOverTime);
             let drops = drop_name || !keeps_name;
             let labels = match (drops, self.options.delayed_name_removal) {
@@ -323,54 +327,46 @@ impl RangeCall<'_> {
         samples: &SampleColumns,
         piece: &mut Piece,
     ) -> Result<Column, EvalError> {
-        let mut bounds = Bounds::default();
-        let mut windows = Vec::with_capacity(self.steps.count);
-        let mut ends = Vec::with_capacity(self.steps.count);
-        let mut widest = 0;
-        for t in self.steps.iter() {
-            let end = self.when.time(t);
-            bounds.advance(&samples.t, end.saturating_sub(self.range), end, |t| *t);
-            windows.push((bounds.from as u32, bounds.to as u32));
-            ends.push(end);
-            let weight = bounds.to - bounds.from;
-            widest = widest.max(weight);
-            piece.samples += weight as u64;
-        }
-        self.room.fits(widest)?;
-        let windows =
-            Windows { t: &samples.t, v: &samples.v, samples: &windows, ends: &ends, range: self.range };
+        let mut frames = Frames::new(&self.steps, self.when, self.range);
+        frames.find(&samples.t);
+        piece.samples += frames.total;
+        self.room.fits(frames.widest)?;
+        let Frames { samples: windows, ends, .. } = &frames;
+        let windows = Windows { t: &samples.t, v: &samples.v, samples: windows, ends, range: self.range };
         let mut out = Vec::with_capacity(self.steps.count);
         rolling(&windows, &mut out);
         Ok(Column::floats(out))
     }
+}
 
-    /// Notes that the argument of `rate` or `increase` may be no counter.
-    fn doubt_counter(&self, labels: &Labels, column: &Column, annotations: &mut Annotations) {
-        let name = labels.metric_name();
-        let has_floats = || column.v.iter().any(|v| !super::value::is_absent(*v));
-        if !matches!(self.func, Func::Rate | Func::Increase) || name.is_empty() || !has_floats() {
-            return;
-        }
-        if self.options.type_and_unit_labels {
-            let kind = labels.value("__type__");
-            if kind != "counter" && kind != "histogram" {
-                annotations.info(
-                    self.range_pos,
-                    format!(
-                        "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", \
-                         got {kind:?}: {name:?}"
-                    ),
-                );
-            }
-        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
-            annotations.info(
-                self.range_pos,
-                format!(
-                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
-                    reba_model::float::go_quote(name)
-                ),
+/// Notes that the argument of `rate` or `increase`, which stands at `pos`, may be no counter. `labels` are those of a series
+/// that has floats.
+pub(super) fn doubt_counter(
+    func: Func,
+    pos: usize,
+    labels: &Labels,
+    options: &EvalOptions<'_>,
+    annotations: &mut Annotations,
+) {
+    let name = labels.metric_name();
+    if !matches!(func, Func::Rate | Func::Increase) || name.is_empty() {
+        return;
+    }
+    if options.type_and_unit_labels {
+        let kind = labels.value("__type__");
+        if kind != "counter" && kind != "histogram" {
+            let text = format!(
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", \
+                 got {kind:?}: {name:?}"
             );
+            annotations.info(pos, text);
         }
+    } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+        let name = reba_model::float::go_quote(name);
+        annotations.info(
+            pos,
+            format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"),
+        );
     }
 }
 

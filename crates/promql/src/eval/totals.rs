@@ -9,7 +9,7 @@ use super::{
     annotations::Annotations,
     value::{ABSENT, Column, Point, is_absent},
 };
-use crate::syntax::AggregateOp as Op;
+use crate::{functions::rolling::kahan_add_finite, syntax::AggregateOp as Op};
 
 /// What is aggregated how, and where notes go.
 pub(super) struct Context<'a> {
@@ -30,6 +30,24 @@ pub(super) struct Totals {
     means: Vec<bool>,
     histograms: Vec<Option<Box<HistogramTotal>>>,
     pub drop_name: bool,
+}
+
+/// Sums that are added to together: most blocks have a finite value at every step.
+const BLOCK: usize = 64;
+
+/// Adds floats to Kahan sums, some of which may be absent.
+fn add_to_sums(v: &[f64], a: &mut [f64], b: &mut [f64]) {
+    // False for NaN, and so for what is absent, too.
+    let unusual = v.iter().zip(a.iter()).filter(|(v, a)| !(**v + **a).is_finite()).count();
+    for (v, (a, b)) in v.iter().zip(a.iter_mut().zip(b)) {
+        if unusual == 0 {
+            (*a, *b) = kahan_add_finite(*v, *a, *b);
+        } else if is_absent(*a) {
+            *a = *v;
+        } else if !is_absent(*v) {
+            (*a, *b) = kahan_add(*v, *a, *b);
+        }
+    }
 }
 
 /// Histograms of one group at one step.
@@ -62,12 +80,8 @@ impl Totals {
     /// Adds floats at all steps.
     pub fn add_column(&mut self, v: &[f64]) {
         if self.op == Op::Sum && self.histograms.is_empty() {
-            for (v, (a, b)) in v.iter().zip(self.a.iter_mut().zip(&mut self.b)) {
-                if is_absent(*v) {
-                    continue;
-                }
-                if is_absent(*a) { *a = *v } else { (*a, *b) = kahan_add(*v, *a, *b) }
-            }
+            let blocks = self.a.chunks_mut(BLOCK).zip(self.b.chunks_mut(BLOCK));
+            v.chunks(BLOCK).zip(blocks).for_each(|(v, (a, b))| add_to_sums(v, a, b));
             return;
         }
         for (i, v) in v.iter().enumerate() {
@@ -274,6 +288,28 @@ mod tests {
         // The mean that is moved by each value may be off by a rounding.
         assert!(total(Op::Avg, &[f64::MAX, f64::MAX, f64::MAX]) / f64::MAX > 1.0 - 1e-12);
         assert_eq!(total(Op::Avg, &[1.0, 2.0, 6.0]), 3.0);
+    }
+
+    #[test]
+    fn sums_of_columns_are_those_of_their_values() {
+        let odd = [ABSENT, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -0.0, 1e-300];
+        let column = |seed: u64| -> Vec<f64> {
+            let value = |i: u64| match (i * 7919 + seed * 104_729) % 97 {
+                k if k < 7 && seed % 3 == 0 => odd[k as usize],
+                k => (k as f64 - 40.0) * 0.1 * 10f64.powi((seed % 30) as i32),
+            };
+            (0..200).map(value).collect()
+        };
+        let columns: Vec<Vec<f64>> = (1..40).map(column).collect();
+        let mut totals = Totals::new(Op::Sum, 200);
+        columns.iter().for_each(|v| totals.add_column(v));
+        for i in 0..200 {
+            let values: Vec<f64> = columns.iter().map(|c| c[i]).filter(|v| !is_absent(*v)).collect();
+            let (sum, rest) =
+                values[1..].iter().fold((values[0], 0.0), |(sum, rest), v| kahan_add(*v, sum, rest));
+            let (got, want) = (totals.finish_float(i), sum + rest);
+            assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{got} {want}");
+        }
     }
 
     #[test]

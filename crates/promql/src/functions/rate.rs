@@ -77,7 +77,7 @@ fn of_histograms(w: &Window<'_>, kind: Kind, cx: &mut KernelContext<'_>) -> Poin
 }
 
 /// Where the samples of a window lie in it; all in seconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extent {
     /// From the first to the last sample.
     sampled: f64,
@@ -105,6 +105,12 @@ impl Extent {
         }
     }
 
+    /// What the window is taken as covered before its first sample.
+    #[inline]
+    fn before_first(&self) -> f64 {
+        if self.to_start >= self.average * 1.1 { self.average / 2.0 } else { self.to_start }
+    }
+
     /// What the increase between the samples is multiplied by.
     ///
     /// The window is taken as covered up to a bound that is nearer than 1.1 times the average distance of samples;
@@ -113,7 +119,7 @@ impl Extent {
     #[inline]
     pub(super) fn factor(&self, to_zero: Option<f64>, kind: Kind) -> f64 {
         let threshold = self.average * 1.1;
-        let mut to_start = if self.to_start >= threshold { self.average / 2.0 } else { self.to_start };
+        let mut to_start = self.before_first();
         if let Some(to_zero) = to_zero.map(|share| self.sampled * share).filter(|z| *z < to_start) {
             to_start = to_zero;
         }
@@ -121,6 +127,47 @@ impl Extent {
         let factor =
             if self.sampled == 0.0 { 1.0 } else { (self.sampled + to_start + to_end) / self.sampled };
         if kind == Kind::Rate { factor / self.range } else { factor }
+    }
+}
+
+/// The factor of windows in which samples lie alike.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scale {
+    /// First sample behind the start, last sample before the end (milliseconds), samples; all zero for no window.
+    place: (i64, i64, usize),
+    /// Of the window.
+    range: i64,
+    extent: Extent,
+    /// Without a bound at zero.
+    factor: f64,
+    /// What is added before the first sample does not exceed the sampled interval.
+    short_start: bool,
+}
+
+impl Scale {
+    /// Prepares for a window as in [`Extent::of`].
+    #[inline]
+    pub(super) fn fit(&mut self, first: i64, last: i64, n: usize, start: i64, end: i64, kind: Kind) {
+        let (place, range) = ((first - start, end - last, n), end - start);
+        if (place, range) != (self.place, self.range) {
+            let extent = Extent::of(first, last, n, start, end);
+            let factor = extent.factor(None, kind);
+            let short_start = extent.before_first() <= extent.sampled;
+            *self = Scale { place, range, extent, factor, short_start };
+        }
+    }
+
+    /// What `total`, the increase from `first` on, is multiplied by.
+    #[inline]
+    pub(super) fn factor(&self, first: f64, total: f64, kind: Kind) -> f64 {
+        // A counter that was at least as large as its increase would have been zero before the sampled interval's length:
+        // no bound. That saves a division.
+        let unbounded = !kind.is_counter() || (first >= total && self.short_start);
+        if unbounded {
+            return self.factor;
+        }
+        let to_zero = (total > 0.0 && first >= 0.0).then(|| first / total);
+        self.extent.factor(to_zero, kind)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::{
     over_time,
-    rate::{Extent, Kind},
+    rate::{Kind, Scale},
 };
 use crate::{eval::value::ABSENT, syntax::Func};
 
@@ -101,6 +101,8 @@ impl Resets {
 /// `rate` and its siblings: only first and last sample and the resets between them matter.
 fn rates(w: &Windows<'_>, kind: Kind, out: &mut Vec<f64>) {
     let mut resets = if kind.is_counter() { Resets::of(w.v) } else { Resets { at: Vec::new(), first: 0 } };
+    // Where samples come evenly, they lie in each window as in the one before.
+    let mut scale = Scale::default();
     out.extend(w.iter().zip(w.ends).map(|((from, to), end)| {
         if to < from + 2 {
             return ABSENT;
@@ -111,9 +113,8 @@ fn rates(w: &Windows<'_>, kind: Kind, out: &mut Vec<f64>) {
             total += w.v[at - 1];
         }
         let start = end.saturating_sub(w.range);
-        let extent = Extent::of(w.t[from], w.t[to - 1], to - from, start, *end);
-        let to_zero = (kind.is_counter() && total > 0.0 && first >= 0.0).then(|| first / total);
-        total * extent.factor(to_zero, kind)
+        scale.fit(w.t[from], w.t[to - 1], to - from, start, *end, kind);
+        total * scale.factor(first, total, kind)
     }));
 }
 
@@ -256,26 +257,26 @@ fn side_by_side(v: &[f64], group: &[(usize, usize); LANES]) -> [(f64, f64); LANE
     let mut rests = [0.0; LANES];
     for lane in 0..LANES {
         for x in &v[group[lane].0..shared_from] {
-            (sums[lane], rests[lane]) = add_finite(*x, sums[lane], rests[lane]);
+            (sums[lane], rests[lane]) = kahan_add_finite(*x, sums[lane], rests[lane]);
         }
     }
     for x in &v[shared_from..shared_to] {
         for lane in 0..LANES {
-            (sums[lane], rests[lane]) = add_finite(*x, sums[lane], rests[lane]);
+            (sums[lane], rests[lane]) = kahan_add_finite(*x, sums[lane], rests[lane]);
         }
     }
     for lane in 0..LANES {
         for x in &v[shared_to..group[lane].1] {
-            (sums[lane], rests[lane]) = add_finite(*x, sums[lane], rests[lane]);
+            (sums[lane], rests[lane]) = kahan_add_finite(*x, sums[lane], rests[lane]);
         }
     }
     std::array::from_fn(|lane| (sums[lane], rests[lane]))
 }
 
-/// As `kahan::add`, with the same bits while the sum is finite (and a sum that is not finite once it is not): the error of
+/// As `kahan_add`, with the same bits while the sum is finite (and a sum that is not finite once it is not): the error of
 /// an addition is found by Knuth's TwoSum, which needs no branch.
 #[inline(always)]
-fn add_finite(x: f64, sum: f64, c: f64) -> (f64, f64) {
+pub(crate) fn kahan_add_finite(x: f64, sum: f64, c: f64) -> (f64, f64) {
     let t = sum + x;
     let rounded = t - sum;
     let error = (sum - (t - rounded)) + (x - rounded);
