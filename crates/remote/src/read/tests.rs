@@ -113,7 +113,7 @@ async fn a_store_that_fails_is_a_warning() {
     let (series, warnings) = select(&joined, TimeRange::new(0, 100)).await;
     assert_eq!(series, [(r#"{__name__="up", job="far"}"#.to_owned(), vec![15, 20])]);
     let text =
-        format!("remote_read: remote server http://{address}/ returned http status 502 Bad Gateway: no luck");
+        format!("remote_read: remote server http://{address} returned http status 502 Bad Gateway: no luck");
     assert_eq!(warnings, [text]);
 }
 
