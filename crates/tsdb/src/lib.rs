@@ -17,6 +17,7 @@ mod downsample;
 mod error;
 mod head;
 mod import;
+mod leap;
 mod maintain;
 mod matching;
 mod metrics;

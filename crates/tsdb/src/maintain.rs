@@ -15,6 +15,7 @@ use crate::{
     block::{Block, BlockMeta, BlockWriter, Packing, SeriesSource, Windows, WriteError, merge},
     checkpoint, compact,
     head::{Part, ShardSource, span_start},
+    leap::Watch,
 };
 
 /// What maintenance remembers.
@@ -32,6 +33,7 @@ pub(crate) struct Maintenance {
     pub(crate) trimmed: BTreeMap<u64, i64>,
     /// Blocks of which nothing is to be downsampled to a resolution.
     pub(crate) nothing_to_roll: BTreeSet<(u64, i64)>,
+    watch: Watch,
     /// The disk was full: blocks and checkpoints are not tried again before.
     not_before: Option<Duration>,
 }
@@ -111,17 +113,20 @@ impl Tsdb {
         if state.not_before.is_some_and(|t| clock < t) {
             return Ok(());
         }
-        let result = self.write_what_is_due(now, &mut state);
+        let result = self.write_what_is_due(now_ms, now, &mut state);
         let full = matches!(&result, Err(TsdbError::Disk(e)) if e.is_full());
         state.not_before = full.then(|| clock + FULL_DISK_PAUSE);
         result
     }
 
-    fn write_what_is_due(&self, now: i64, state: &mut Maintenance) -> Result<(), TsdbError> {
+    fn write_what_is_due(&self, now_ms: i64, now: i64, state: &mut Maintenance) -> Result<(), TsdbError> {
+        let trusted = self.trusts_clock(&mut state.watch);
         if self.head.sealed_bytes() >= self.config.sealed_memory_bytes {
             self.head.flush_sealed()?;
         }
-        let moved = self.write_head_blocks(state)? || self.move_idle_series(state)?;
+        let moved = self.move_future(now_ms)?
+            || trusted && self.write_head_blocks(now_ms, state)?
+            || self.move_idle_series(state)?;
         let logged = self.log.stats().written_bytes - state.logged_at_checkpoint + state.left_behind;
         if moved || logged >= self.config.checkpoint_bytes {
             self.checkpoint(state)?;
@@ -152,9 +157,9 @@ impl Tsdb {
     }
 
     /// Moves spans of the head that are wholly in the past to blocks; whether there was one.
-    fn write_head_blocks(&self, state: &mut Maintenance) -> Result<bool, TsdbError> {
+    fn write_head_blocks(&self, now_ms: i64, state: &mut Maintenance) -> Result<bool, TsdbError> {
         let range = self.config.block_range_ms;
-        let newest = self.head.max_time();
+        let newest = self.head.max_time().min(now_ms.saturating_add(self.config.accept_future_ms));
         if newest == i64::MIN {
             return Ok(false);
         }
@@ -217,7 +222,8 @@ impl Tsdb {
     /// Their blocks are marked as overlapping, since the head writes the same span later; compaction merges the two.
     fn move_idle_series(&self, state: &mut Maintenance) -> Result<bool, TsdbError> {
         let newest = self.head.max_time();
-        if newest.saturating_sub(state.looked_for_idle) < LOOK_FOR_IDLE_MS {
+        // Either way: what was ahead may have been moved away.
+        if newest.saturating_sub(state.looked_for_idle).saturating_abs() < LOOK_FOR_IDLE_MS {
             return Ok(false);
         }
         state.looked_for_idle = newest;
@@ -249,7 +255,7 @@ impl Tsdb {
     }
 
     /// Merges sources into a block and takes it up.
-    fn write_block(
+    pub(crate) fn write_block(
         &self,
         meta: BlockMeta,
         packing: Packing,

@@ -32,7 +32,7 @@ pub use self::{
     bytes::ChunkBytes, floats::encode_floats, histograms::encode_histograms, open::OpenChunk,
     rollups::encode_rollups, times::encode_times, values::encode_values,
 };
-use crate::{HistogramSample, Rollup, SampleColumns, TimeRange};
+use crate::{HistogramSample, Rollup, Sample, SampleColumns, TimeRange};
 
 /// Most samples that one encoded chunk may hold; longer runs are split by the writer. It bounds what corrupt bytes
 /// can make a reader allocate.
@@ -96,6 +96,12 @@ impl Chunk {
     /// A chunk of floats that are not compressed. `t` must rise and be as long as `v`.
     pub fn raw(t: Vec<i64>, v: Vec<f64>) -> Self {
         Self::raw_columns(RawColumns { t, v, h: Vec::new() })
+    }
+
+    /// A chunk of one sample.
+    pub fn one(sample: Sample) -> Self {
+        let range = TimeRange { start: sample.t, end: sample.t };
+        Chunk::known(range, 1, ChunkBytes::from(open::one(sample).as_slice()))
     }
 
     /// A chunk of samples that are not compressed.

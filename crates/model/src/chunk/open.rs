@@ -110,6 +110,16 @@ pub struct OpenChunk {
     places: Option<Box<Places>>,
 }
 
+/// An open chunk of one sample.
+pub(super) fn one(sample: Sample) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[0] = TAG;
+    header[1] = 1;
+    header[3..11].copy_from_slice(&sample.t.to_le_bytes());
+    header[11..].copy_from_slice(&sample.v.to_bits().to_le_bytes());
+    header
+}
+
 impl OpenChunk {
     /// Samples that fit. Half an hour at 15 s: what is longer is smaller when packed.
     pub const MAX_SAMPLES: usize = 120;
@@ -138,10 +148,7 @@ impl OpenChunk {
     }
 
     fn begin(&mut self, t: i64, bits: u64) {
-        let mut header = [0; HEADER];
-        header[0] = TAG;
-        header[3..11].copy_from_slice(&t.to_le_bytes());
-        header[11..].copy_from_slice(&bits.to_le_bytes());
+        let header = one(Sample { t, v: f64::from_bits(bits) });
         self.state = State::start(t, bits);
         self.stream.restart(&header, &mut self.state.at);
     }
@@ -322,6 +329,11 @@ impl OpenChunk {
     /// The newest sample.
     pub fn last(&self) -> Option<Sample> {
         (!self.is_empty()).then(|| Sample { t: self.state.t, v: f64::from_bits(self.state.bits) })
+    }
+
+    /// Milliseconds between the newest two samples, if there are two.
+    pub fn interval(&self) -> Option<i64> {
+        (self.state.samples > 1).then_some(self.state.delta)
     }
 
     /// Time of the oldest sample.

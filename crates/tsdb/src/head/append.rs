@@ -46,11 +46,13 @@ impl Head {
     fn bounds(&self, now: i64) -> Bounds {
         let max_t = self.max_time();
         let window = self.out_of_order_window.load(Ordering::Relaxed);
-        let behind = |by: i64| if max_t == i64::MIN { i64::MIN } else { max_t.saturating_sub(by) };
+        let latest = now.saturating_add(self.accept_future).min(LATEST);
+        // A sample from a clock that was ahead must not make everything else too old.
+        let behind = |by: i64| if max_t == i64::MIN { i64::MIN } else { max_t.min(latest).saturating_sub(by) };
         Bounds {
             min: behind(self.accept_past).max(self.min_valid()).max(EARLIEST),
             out_of_order_min: if window > 0 { behind(window).max(EARLIEST) } else { i64::MAX },
-            max: now.saturating_add(self.accept_future).min(LATEST),
+            max: latest,
             block_range: self.block_range,
         }
     }

@@ -89,6 +89,11 @@ impl Head {
                 kept += 1;
             }
         }
+        // A chunk lies in one block, also when the newest sample, now deleted, was in a later one.
+        let span = |t: i64| t.div_euclid(self.block_range);
+        if series.open_range().is_some_and(|r| span(r.start) != span(last.0)) {
+            sealed += series.seal(scratch);
+        }
         series.sealed.sort_by_key(|s| s.range.start);
         // What was deleted is not accepted again in order.
         series.restore_last(last.0, last.1);

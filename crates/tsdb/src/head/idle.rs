@@ -10,14 +10,18 @@ use roaring::RoaringBitmap;
 
 use super::{Head, HeadSeries, span_start};
 
-/// A series that ended with a staleness marker is idle after this time, any other after [`IDLE_MS`].
-const STALE_IDLE_MS: i64 = 10 * 60_000;
+/// A series that ended with a staleness marker is idle after this time: no query for the present finds it any more.
+const STALE_IDLE_MS: i64 = 5 * 60_000;
+
+/// Any other series is idle when so many of its samples did not come, but not before [`STALE_IDLE_MS`], and after this time at
+/// the latest.
+const MISSED_SAMPLES: i64 = 20;
 const IDLE_MS: i64 = 30 * 60_000;
 
 /// Idle series, for each the time of its newest sample when it was found.
 #[derive(Debug, Default)]
 pub(crate) struct IdleSeries {
-    shards: Vec<HashMap<u32, i64>>,
+    pub(super) shards: Vec<HashMap<u32, i64>>,
     /// The starts of the blocks that their samples belong to.
     pub(crate) spans: BTreeSet<i64>,
 }
@@ -34,7 +38,11 @@ impl IdleSeries {
 
 fn is_idle(series: &HeadSeries, newest: i64) -> bool {
     let (last, bits) = series.last();
-    let after = if bits == STALE_NAN_BITS { STALE_IDLE_MS } else { IDLE_MS };
+    let after = match series.interval() {
+        _ if bits == STALE_NAN_BITS => STALE_IDLE_MS,
+        Some(interval) => interval.saturating_mul(MISSED_SAMPLES).clamp(STALE_IDLE_MS, IDLE_MS),
+        None => IDLE_MS,
+    };
     last != i64::MIN && last < newest.saturating_sub(after) && !series.has_late()
 }
 

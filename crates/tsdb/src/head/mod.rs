@@ -2,15 +2,18 @@
 //!
 //! Series are spread over shards; each shard is under one lock with its own index (`docs/adr/0002-head-locking.md`).
 
+mod ahead;
 mod append;
 mod chunk_files;
 mod delete;
 mod exemplars;
 mod idle;
 mod out_of_order;
+mod pages;
 mod pairs;
 mod query;
 mod recover;
+mod runs;
 mod series;
 mod shard;
 mod source;
@@ -416,7 +419,7 @@ impl Head {
             out.push(self.sealed_chunk(sealed)?);
         }
         if series.open_range().is_some_and(|r| r.overlaps(range)) {
-            out.extend(series.open_chunk());
+            out.extend(series.open_chunk_from(range.start));
         }
         if let Some(rare) = &series.rare {
             out.extend(rare.flushing.chunk(range));

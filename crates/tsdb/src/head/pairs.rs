@@ -1,19 +1,25 @@
 //! Interned label pairs of a shard, and which series have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashTable;
 use reba_model::PackedPair;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::pages::Pages;
+
 /// Index of a pair in its shard's table.
 pub(crate) type PairId = u32;
 
-/// Slots of series, rising. Most pairs belong to a few series, a few pairs to very many.
-#[derive(Clone, Debug)]
+/// Slots of series, rising. Most pairs belong to one series or a few, a few pairs to very many.
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Postings {
-    Few(Vec<u32>),
+    #[default]
+    None,
+    One(u32),
+    /// Boxed twice, so that the many that are no list take sixteen bytes.
+    Few(Box<Vec<u32>>),
     Many(Box<RoaringBitmap>),
 }
 
@@ -23,6 +29,11 @@ const FEW: usize = 32;
 impl Postings {
     pub(crate) fn insert(&mut self, slot: u32) {
         match self {
+            Postings::None => *self = Postings::One(slot),
+            Postings::One(one) if *one == slot => {}
+            Postings::One(one) => {
+                *self = Postings::Few(Box::new(vec![slot.min(*one), slot.max(*one)]));
+            }
             Postings::Few(list) => {
                 if list.last().is_none_or(|l| *l < slot) {
                     list.push(slot);
@@ -41,27 +52,52 @@ impl Postings {
 
     fn remove_all(&mut self, dead: &RoaringBitmap) {
         match self {
-            Postings::Few(list) => list.retain(|s| !dead.contains(*s)),
-            Postings::Many(set) => **set -= dead,
+            Postings::None => {}
+            Postings::One(slot) => {
+                if dead.contains(*slot) {
+                    *self = Postings::None;
+                }
+            }
+            Postings::Few(list) => {
+                list.retain(|s| !dead.contains(*s));
+                if list.is_empty() {
+                    *self = Postings::None;
+                }
+            }
+            Postings::Many(set) => {
+                **set -= dead;
+                if set.len() <= FEW as u64 / 2 {
+                    let left = std::mem::take(&mut **set);
+                    *self = Postings::None;
+                    left.into_iter().for_each(|slot| self.insert(slot));
+                }
+            }
         }
     }
 
     pub(crate) fn len(&self) -> u64 {
         match self {
+            Postings::None => 0,
+            Postings::One(_) => 1,
             Postings::Few(list) => list.len() as u64,
             Postings::Many(set) => set.len(),
         }
     }
 
     pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
-        match self {
-            Postings::Few(list) => list.iter().copied().collect(),
-            Postings::Many(set) => RoaringBitmap::clone(set),
+        let mut out = RoaringBitmap::new();
+        if let Postings::Many(set) = self {
+            out.clone_from(set);
+        } else {
+            self.add_to(&mut out);
         }
+        out
     }
 
     pub(crate) fn intersects(&self, set: &RoaringBitmap) -> bool {
         match self {
+            Postings::None => false,
+            Postings::One(slot) => set.contains(*slot),
             Postings::Few(list) => list.iter().any(|s| set.contains(*s)),
             Postings::Many(own) => !own.is_disjoint(set),
         }
@@ -69,8 +105,21 @@ impl Postings {
 
     pub(crate) fn add_to(&self, out: &mut RoaringBitmap) {
         match self {
+            Postings::None => {}
+            Postings::One(slot) => {
+                out.insert(*slot);
+            }
             Postings::Few(list) => out.extend(list.iter().copied()),
             Postings::Many(set) => *out |= &**set,
+        }
+    }
+
+    /// Bytes of memory beside the sixteen of the enum.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Postings::None | Postings::One(_) => 0,
+            Postings::Few(list) => size_of::<Vec<u32>>() + 4 * list.capacity(),
+            Postings::Many(set) => size_of::<RoaringBitmap>() + set.serialized_size(),
         }
     }
 }
@@ -79,7 +128,6 @@ impl Postings {
 pub(crate) struct Pair {
     /// Name and value in the packed form of [`reba_model::Labels`].
     packed: Box<str>,
-    value_at: u32,
     pub(crate) postings: Postings,
 }
 
@@ -89,14 +137,18 @@ impl Pair {
     }
 
     pub(crate) fn value(&self) -> &str {
-        self.packed.get(self.value_at as usize..).unwrap_or_default()
+        PackedPair::read(&self.packed, 0).map_or("", |p| p.value)
+    }
+
+    fn name(&self) -> &str {
+        PackedPair::read(&self.packed, 0).map_or("", |p| p.name)
     }
 }
 
 /// All pairs of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct PairTable {
-    pairs: Vec<Pair>,
+    pairs: Pages<Pair>,
     free: Vec<PairId>,
     by_text: HashTable<PairId>,
     names: BTreeMap<Box<str>, Vec<PairId>>,
@@ -124,11 +176,7 @@ impl PairTable {
         if let Some(id) = self.find(pair.packed) {
             return id;
         }
-        let entry = Pair {
-            packed: pair.packed.into(),
-            value_at: (pair.packed.len() - pair.value.len()) as u32,
-            postings: Postings::Few(Vec::new()),
-        };
+        let entry = Pair { packed: pair.packed.into(), postings: Postings::None };
         let id = if let Some(id) = self.free.pop() {
             self.pairs[id as usize] = entry;
             id
@@ -156,28 +204,48 @@ impl PairTable {
         self.names.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Forgets the series `dead` and the pairs that only they had.
-    pub(crate) fn remove_series(&mut self, dead: &RoaringBitmap) {
-        let pairs = &mut self.pairs;
-        let (by_text, free) = (&mut self.by_text, &mut self.free);
-        for ids in self.names.values_mut() {
-            ids.retain(|id| {
-                let pair = &mut pairs[*id as usize];
-                pair.postings.remove_all(dead);
-                if pair.postings.len() > 0 {
-                    return true;
-                }
-                if let Ok(entry) = by_text.find_entry(hash(&pair.packed), |other| other == id) {
-                    entry.remove();
-                }
-                pair.packed = Box::default();
-                pair.postings = Postings::Few(Vec::new());
-                free.push(*id);
-                false
-            });
-            ids.shrink_to_fit();
+    /// Forgets the series `dead`, whose pairs are `touched`, and the pairs that only they had.
+    pub(crate) fn remove_series(&mut self, dead: &RoaringBitmap, touched: &RoaringBitmap) {
+        let mut orphans = RoaringBitmap::new();
+        // Names of orphans, each once: pairs that came together are mostly of the same few names.
+        let mut names: BTreeSet<Box<str>> = BTreeSet::new();
+        for id in touched {
+            let pair = &mut self.pairs[id as usize];
+            pair.postings.remove_all(dead);
+            if pair.postings.len() > 0 {
+                continue;
+            }
+            orphans.insert(id);
+            if !names.contains(pair.name()) {
+                names.insert(pair.name().into());
+            }
+            let pair = &self.pairs[id as usize];
+            if let Ok(entry) = self.by_text.find_entry(hash(&pair.packed), |other| *other == id) {
+                entry.remove();
+            }
+            self.pairs[id as usize].packed = Box::default();
+            self.free.push(id);
         }
-        self.names.retain(|_, ids| !ids.is_empty());
+        for name in names {
+            let Some(ids) = self.names.get_mut(&name) else { continue };
+            ids.retain(|id| !orphans.contains(*id));
+            if ids.is_empty() {
+                self.names.remove(&name);
+            } else if ids.len() < ids.capacity() / 4 {
+                ids.shrink_to(2 * ids.len());
+            }
+        }
+        if self.by_text.len() < self.by_text.capacity() / 4 {
+            let pairs = &self.pairs;
+            self.by_text.shrink_to(2 * self.by_text.len(), |id| hash(&pairs[*id as usize].packed));
+        }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let own: usize = self.pairs.iter().map(|p| p.packed.len() + p.postings.heap_bytes()).sum();
+        let ids: usize = self.names.values().map(|ids| 4 * ids.capacity()).sum();
+        (own + ids + self.pairs.memory_bytes() + 5 * self.by_text.capacity()) as u64
     }
 
     /// Bytes of the texts.

@@ -55,8 +55,12 @@ impl Head {
             let (mut unpaid, mut bytes) = (0, 0);
             for slot in &ok(resolve(&*shard, request.matchers)) {
                 let Some(series) = shard.get(slot).filter(|s| s.overlaps(request.range)) else { continue };
-                let mut chunks = Vec::with_capacity(series.sealed.len() + 1);
-                self.chunks(series, request.range, &mut chunks)?;
+                let newest = request.hints.newest.then(|| series.newest_in(request.range)).flatten();
+                let mut chunks = Vec::with_capacity(1);
+                match newest {
+                    Some(chunk) => chunks.push(chunk),
+                    None => self.chunks(series, request.range, &mut chunks)?,
+                }
                 if chunks.is_empty() {
                     continue;
                 }

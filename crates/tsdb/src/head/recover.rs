@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Head, Shard,
+    ahead::newest_of,
     pairs::PairId,
     series::{Bounds, Sealed, SealedData},
 };
@@ -35,7 +36,6 @@ pub(crate) struct Recovery<'a> {
     /// From slots in the log to slots in the head: the same, unless a series stands in the log twice.
     moved: std::collections::HashMap<u32, u32>,
     pub(crate) counts: RecoveryCounts,
-    max_t: i64,
     packed: String,
     /// The shard's ids of the pairs of a record.
     ids: Vec<PairId>,
@@ -50,7 +50,6 @@ impl<'a> Recovery<'a> {
             shard: head.shards[index].write(),
             moved: std::collections::HashMap::new(),
             counts: RecoveryCounts::default(),
-            max_t: i64::MIN,
             packed: String::new(),
             ids: Vec::new(),
             pairs: Vec::new(),
@@ -68,7 +67,9 @@ impl<'a> Recovery<'a> {
     pub(crate) fn finish(mut self) -> RecoveryCounts {
         self.shard.collect_free();
         self.head.series.fetch_add(self.shard.len() as u64, std::sync::atomic::Ordering::Relaxed);
-        self.head.saw(self.max_t);
+        if let Some(newest) = newest_of(&self.shard) {
+            self.head.saw(newest);
+        }
         self.counts
     }
 
@@ -90,6 +91,13 @@ impl<'a> Recovery<'a> {
                 let slot = self.target(slot);
                 if self.head.delete_from(&mut self.shard, slot, range).is_err() {
                     self.counts.bad_chunks += 1;
+                }
+            }
+            Record::Cut { slot, from } => {
+                let slot = self.target(slot);
+                if let Some((series, _)) = self.shard.get_mut(slot) {
+                    series.cut(from);
+                    self.shard.recount_sealed();
                 }
             }
             Record::Chunks(state) => self.chunks(state),
@@ -147,7 +155,6 @@ impl<'a> Recovery<'a> {
                 series.rare.get_or_insert_default().out_of_order.insert(t, v);
             } else if t > series.last_t {
                 let sealed = series.append(t, v, block_range, scratch);
-                self.max_t = self.max_t.max(t);
                 self.shard.sealed_bytes += sealed as u64;
             } else {
                 self.counts.repeated += 1;
@@ -174,7 +181,6 @@ impl<'a> Recovery<'a> {
             if late {
                 series.rare.get_or_insert_default().out_of_order.insert_histogram(s.t, s.h);
             } else if s.t > series.last_t {
-                self.max_t = self.max_t.max(s.t);
                 self.shard.sealed_bytes +=
                     series.append_histogram(s.t, s.h, &any_time(self.head.block_range), scratch) as u64;
                 return;
@@ -209,7 +215,6 @@ impl<'a> Recovery<'a> {
         series.open = open.unwrap_or_default();
         series.restore_last(state.last_t, state.last_bits);
         self.shard.sealed_bytes += bytes as u64;
-        self.max_t = self.max_t.max(state.last_t);
     }
 }
 

@@ -145,6 +145,11 @@ impl HeadSeries {
         (self.last_t, self.last_bits)
     }
 
+    /// Milliseconds between the newest two samples in order, if both are floats of the open chunk.
+    pub(crate) fn interval(&self) -> Option<i64> {
+        self.open.interval().filter(|_| self.open.last().is_some_and(|s| s.t == self.last_t))
+    }
+
     /// Whether the newest in-order sample is this very histogram.
     pub(crate) fn is_last_histogram(&self, t: i64, h: &Histogram) -> bool {
         let newest = self.rare.as_ref().and_then(|r| r.histograms.last());
@@ -259,6 +264,20 @@ impl HeadSeries {
         }
         let h = self.rare.as_ref()?.histograms.clone();
         (!h.is_empty()).then(|| Chunk::raw_columns(RawColumns { h, ..RawColumns::default() }))
+    }
+
+    /// The open chunk for readers who want the samples from `start` on.
+    pub(crate) fn open_chunk_from(&self, start: i64) -> Option<Chunk> {
+        if self.open.is_empty() { self.open_chunk() } else { self.open.snapshot_from(start) }
+    }
+
+    /// A chunk with the newest sample in `range`, if that is easily told.
+    pub(crate) fn newest_in(&self, range: TimeRange) -> Option<Chunk> {
+        if self.rare.is_some() {
+            return None;
+        }
+        let newest = self.open.newest_until(range.end).filter(|s| s.t >= range.start)?;
+        Some(Chunk::one(newest))
     }
 
     /// Histograms of the open chunk.

@@ -7,16 +7,18 @@ use reba_model::Labels;
 use roaring::RoaringBitmap;
 
 use super::{
+    pages::Pages,
     pairs::{PairId, PairTable},
+    runs::Runs,
     series::{HeadSeries, Scratch, Sealed, SealedData},
 };
 use crate::matching::LabelIndex;
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    slots: Vec<HeadSeries>,
+    slots: Pages<HeadSeries>,
     /// Pair ids of all series, one run each.
-    arena: Vec<PairId>,
+    runs: Runs,
     pub(crate) pairs: PairTable,
     by_labels: HashTable<u32>,
     /// Slots that may be used again.
@@ -60,8 +62,7 @@ impl Shard {
     }
 
     pub(crate) fn pair_ids(&self, series: &HeadSeries) -> &[PairId] {
-        let start = series.pairs_at as usize;
-        &self.arena[start..start + series.pairs_len as usize]
+        self.runs.get(series.pairs_at, usize::from(series.pairs_len))
     }
 
     pub(crate) fn labels(&self, series: &HeadSeries, scratch: &mut String) -> Labels {
@@ -107,14 +108,12 @@ impl Shard {
             self.slots.push(HeadSeries::new(0, 0));
         }
         self.generation = (self.generation % GENERATIONS) + 1;
-        let start = self.arena.len();
         for id in ids {
             self.pairs.postings_mut(*id).insert(slot);
         }
-        self.arena.extend_from_slice(ids);
         let mut series = HeadSeries::new(hash, self.generation);
-        series.pairs_at = start as u32;
-        series.pairs_len = (self.arena.len() - start) as u16;
+        series.pairs_at = self.runs.push(ids);
+        series.pairs_len = ids.len() as u16;
         self.slots[slot as usize] = series;
         let slots = &self.slots;
         self.by_labels.insert_unique(hash, slot, |s| slots[*s as usize].hash);
@@ -133,8 +132,12 @@ impl Shard {
         if dead.is_empty() {
             return;
         }
+        let mut touched = RoaringBitmap::new();
         for slot in dead {
-            let hash = self.slots[slot as usize].hash;
+            let series = &self.slots[slot as usize];
+            let hash = series.hash;
+            touched.extend(self.pair_ids(series).iter().copied());
+            self.runs.remove(series.pairs_at, usize::from(series.pairs_len));
             if let Ok(entry) = self.by_labels.find_entry(hash, |s| *s == slot) {
                 entry.remove();
             }
@@ -143,10 +146,14 @@ impl Shard {
         }
         self.live -= dead.len() as usize;
         self.unlogged.retain(|s| !dead.contains(*s));
-        self.pairs.remove_series(dead);
-        self.compact_arena();
-        let slots = &self.slots;
-        self.by_labels.shrink_to_fit(|s| slots[*s as usize].hash);
+        self.pairs.remove_series(dead, &touched);
+        if self.runs.is_sparse() {
+            self.compact_runs();
+        }
+        if self.by_labels.len() < self.by_labels.capacity() / 4 {
+            let slots = &self.slots;
+            self.by_labels.shrink_to(2 * self.by_labels.len(), |s| slots[*s as usize].hash);
+        }
     }
 
     /// Counts the bytes of sealed chunks in memory anew.
@@ -155,15 +162,12 @@ impl Shard {
         self.sealed_bytes = self.iter().flat_map(|(_, s)| &s.sealed).map(bytes).sum();
     }
 
-    fn compact_arena(&mut self) {
-        let mut arena = Vec::with_capacity(self.arena.len() / 2);
+    fn compact_runs(&mut self) {
+        let mut runs = Runs::default();
         for series in self.slots.iter_mut().filter(|s| s.is_live()) {
-            let start = series.pairs_at as usize;
-            let ids = &self.arena[start..start + series.pairs_len as usize];
-            series.pairs_at = arena.len() as u32;
-            arena.extend_from_slice(ids);
+            series.pairs_at = runs.push(self.runs.get(series.pairs_at, usize::from(series.pairs_len)));
         }
-        self.arena = arena;
+        self.runs = runs;
     }
 
     /// Slots freed so far; hand them to [`Shard::reuse`] when a checkpoint without them is durable.
@@ -182,9 +186,10 @@ impl Shard {
 
     /// Bytes that index and series occupy, without sealed chunks.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let open: usize = self.iter().map(|(_, s)| s.open.heap_bytes()).sum();
-        (self.slots.capacity() * size_of::<HeadSeries>() + self.arena.capacity() * 4 + open) as u64
-            + self.pairs.text_bytes()
+        let of_series = |s: &HeadSeries| s.open.heap_bytes() + s.sealed.capacity() * size_of::<Sealed>();
+        let series: usize = self.iter().map(|(_, s)| of_series(s)).sum();
+        let tables = self.slots.memory_bytes() + self.runs.memory_bytes() + 5 * self.by_labels.capacity();
+        (series + tables) as u64 + self.pairs.memory_bytes()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records: a frame of the log (or of a checkpoint) is a list of them, applied together.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use reba_model::{Exemplar, HistogramSample, Labels, PackedPair, TimeRange, encode_histograms};
 
@@ -19,6 +19,7 @@ const CHUNKS: u8 = 6;
 const SHARDS: u8 = 7;
 const LATE_FLOATS: u8 = 8;
 const LATE_HISTOGRAM: u8 = 9;
+const CUT: u8 = 10;
 
 /// Collects the records of one frame.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ impl RecordWriter {
 
     /// Slots and labels of series. Their pairs are written once each.
     pub(crate) fn series(&mut self, index: usize, shard: &Shard, slots: &[u32]) {
-        let mut local = BTreeMap::new();
+        let mut local = HashMap::new();
         let mut texts = Vec::new();
         let mut refs = Vec::new();
         let mut n = 0u64;
@@ -130,6 +131,14 @@ impl RecordWriter {
         self.record(DELETE, shard, &body);
     }
 
+    /// The samples of a series from a time on are in a block, and it goes on as if they had never come.
+    pub(crate) fn cut(&mut self, shard: usize, slot: u32, from: i64) {
+        let mut body = Vec::new();
+        put_u64(&mut body, u64::from(slot));
+        put_i64(&mut body, from);
+        self.record(CUT, shard, &body);
+    }
+
     /// The in-order chunks of a series (checkpoints only). Sealed chunks still in memory are written in full.
     pub(crate) fn chunks(&mut self, shard: usize, slot: u32, series: &HeadSeries) {
         let mut body = Vec::new();
@@ -194,6 +203,7 @@ pub(crate) enum Record<'a> {
     Histogram { slot: u32, late: bool, chunk: &'a [u8] },
     Exemplar { slot: u32, exemplar: Exemplar },
     Delete { slot: u32, range: TimeRange },
+    Cut { slot: u32, from: i64 },
     Chunks(ChunkState<'a>),
 }
 
@@ -319,6 +329,7 @@ fn read_record(kind: u8, shard: usize, mut body: Reader<'_>) -> Option<Record<'_
             let slot = body.u32()?;
             Record::Delete { slot, range: TimeRange::new(body.i64()?, body.i64()?) }
         }
+        CUT => Record::Cut { slot: body.u32()?, from: body.i64()? },
         CHUNKS => Record::Chunks(ChunkState::read(body)?),
         _ => return None,
     })
@@ -332,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(data in proptest::collection::vec(any::<u8>(), 0..200), kind in 1u8..10) {
+        fn any_bytes_are_read_without_panic(data in proptest::collection::vec(any::<u8>(), 0..200), kind in 1u8..11) {
             let mut frame = vec![kind, 0];
             put_bytes(&mut frame, &data);
             each_record(&frame, &mut |_, record| {
