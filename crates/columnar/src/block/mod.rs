@@ -1,0 +1,116 @@
+//! A block: rows of one stream, sorted by time, as bytes.
+//!
+//! The engine around it decides which rows go together, and where the bytes are; a block knows neither its stream nor its place.
+
+mod plain;
+
+use reba_model::{Labels, LogBlock, NanoRange};
+use reba_storage::{Condition, LogWant};
+use thiserror::Error;
+
+/// Most rows of a block.
+pub const MAX_ROWS: usize = 8192;
+
+/// Most bytes of lines and metadata of a block, one row excepted.
+pub const MAX_TEXT_BYTES: usize = 2 << 20;
+
+/// Structured metadata of a row.
+pub type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// Rows to be encoded: of one stream, sorted by rising time, three columns of one length.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Unix nanoseconds.
+    pub times: &'a [i64],
+    /// Lines.
+    pub lines: &'a [&'a str],
+    /// Structured metadata, in the order it was sent.
+    pub metadata: &'a [Pairs<'a>],
+}
+
+/// Why a block cannot be read: its bytes are not what was written.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("block is damaged: {0}")]
+pub struct BlockError(pub &'static str);
+
+/// What is known of a block without reading its columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSummary {
+    /// Rows.
+    pub rows: u32,
+    /// Bytes of lines and metadata.
+    pub text_bytes: u64,
+    /// Time of the first row, Unix nanoseconds.
+    pub first_ns: i64,
+    /// Time of the last row.
+    pub last_ns: i64,
+}
+
+/// What reading cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCost {
+    /// Bytes of the block that were looked at.
+    pub bytes_read: u64,
+    /// Bytes of text they stood for.
+    pub bytes_decoded: u64,
+}
+
+/// A row as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRow {
+    /// Unix nanoseconds.
+    pub ns: i64,
+    /// The line.
+    pub line: String,
+    /// Structured metadata.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Encodes rows behind what is in `out` already.
+pub fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
+    plain::encode(rows, out)
+}
+
+/// A block whose frame has been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    inner: plain::Block<'a>,
+}
+
+impl<'a> Block<'a> {
+    /// Looks at the frame of a block.
+    ///
+    /// # Errors
+    /// If the bytes are not a block.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, BlockError> {
+        plain::Block::open(bytes).map(|inner| Block { inner })
+    }
+
+    /// Whether any row may meet all conditions; looks at filters and dictionaries only.
+    pub fn may_match(&self, stream: &Labels, conditions: &[Condition]) -> bool {
+        let _ = (stream, conditions);
+        true
+    }
+
+    /// The rows in `range` that may meet the conditions, with the columns that are wanted; none if there is no such row.
+    ///
+    /// # Errors
+    /// If the bytes are not what was written.
+    pub fn read(
+        &self,
+        stream: &Labels,
+        range: NanoRange,
+        want: &LogWant,
+        cost: &mut ReadCost,
+    ) -> Result<Option<LogBlock>, BlockError> {
+        self.inner.read(stream, range, want, cost)
+    }
+
+    /// All rows, as they were written (merges, deletions).
+    ///
+    /// # Errors
+    /// If the bytes are not what was written.
+    pub fn rows(&self) -> Result<Vec<OwnedRow>, BlockError> {
+        self.inner.rows()
+    }
+}

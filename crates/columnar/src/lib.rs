@@ -1,0 +1,3 @@
+//! The embedded record engine: log entries now, spans to come.
+
+pub mod block;
