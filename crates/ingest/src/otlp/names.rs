@@ -249,14 +249,6 @@ fn clean(unit: &str) -> String {
     out.strip_prefix('_').map(str::to_owned).unwrap_or(out)
 }
 
-/// A unit as metadata names it.
-pub(super) fn unit_name(unit: &str) -> String {
-    let (main, per) = unit_suffixes(unit);
-    let both =
-        [clean(&main), clean(&per)].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("_");
-    both.trim_matches('_').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -380,14 +372,6 @@ mod tests {
             namer(true, true).label("__").unwrap_err(),
             r#"label name "__" contains only underscores"#
         );
-    }
-
-    #[test]
-    fn units_have_names() {
-        let cases = [("By/s", "bytes_per_second"), ("1", ""), ("1/s", "per_second"), ("{x}", ""), ("", "")];
-        for (unit, name) in cases {
-            assert_eq!(unit_name(unit), name, "{unit}");
-        }
     }
 
     proptest! {
