@@ -36,6 +36,7 @@ fuzz_target!(|data: &[u8]| {
         names: NameScheme::Utf8,
         native_histograms: true,
         always_classic: kind & 32 != 0,
+        convert_classic: kind & 64 != 0,
         fallback: Some(ExpositionFormat::Text),
     };
     let store = MemStore::new(MemConfig::default());

@@ -24,7 +24,10 @@ fuzz_target!(|text: &str| {
     let mut labels = LabelsBuilder::new();
     for line in lines.take(16) {
         let (name, value) = line.split_once('\t').unwrap_or((line, ""));
-        labels.set(name, value);
+        // No label without a name comes so far.
+        if !name.is_empty() {
+            labels.set(name, value);
+        }
     }
     for scheme in [NameScheme::Utf8, NameScheme::Legacy] {
         if let Ok(rule) = Relabel::new(spec.clone(), scheme) {
