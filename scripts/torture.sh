@@ -17,7 +17,7 @@ echo "== $CRASH_CASES random histories of a store"
 cargo test --release --locked --quiet --package reba-tsdb --test crash --test crash_of_everything || failed+=(crashes)
 echo "== $REBA_KILLS kills of each kind, $REBA_CROWD clients"
 ulimit -n "$(ulimit -Hn)"
-tests/e2e/run.sh kills hostile durability || failed+=(end-to-end)
+tests/e2e/run.sh kills hostile crowds durability || failed+=(end-to-end)
 echo "== fuzz targets, $FUZZ_SECONDS s each"
 scripts/fuzz.sh || failed+=(fuzz)
 
