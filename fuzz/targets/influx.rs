@@ -10,8 +10,12 @@ use reba_testkit::{MemConfig, MemStore};
 fuzz_target!(|data: &[u8]| {
     let store = Arc::new(MemStore::new(MemConfig::default()));
     let receiver = InfluxReceiver::new(store, InfluxConfig::default(), 1000, 7);
-    let request =
-        InfluxRequest { db: "db", precision: Precision::Unknown, content_encoding: "", now: 1_700_000_000_000 };
+    let request = InfluxRequest {
+        db: "db",
+        precision: Precision::Unknown,
+        content_encoding: "",
+        now: 1_700_000_000_000,
+    };
     if let Ok(written) = receiver.handle(data, request) {
         let lines = data.iter().filter(|b| **b == b'\n').count() as u64 + 1;
         assert!(written.refused <= lines, "{} of {lines}", written.refused);
