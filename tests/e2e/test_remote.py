@@ -35,6 +35,39 @@ class RemoteRead(unittest.TestCase):
                 self.assertEqual(strip(ours), strip(theirs), query)
 
 
+    def test_reba_reads_what_prometheus_and_another_reba_store(self):
+        with Scratch() as scratch:
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            text = CONFIG.format(port=server.server_port)
+            scratch.write("conf/prometheus/prometheus.yml", text)
+            scratch.write("conf/prometheus/rules.yml", "groups: []\n")
+            far = scratch.reba(config=scratch.folder / "conf", name="far")
+            peer = scratch.prometheus(scratch.folder / "conf/prometheus/prometheus.yml")
+            for source in (far, peer):
+                wait_until(lambda: source.value("count_over_time(temperature[5m])") >= 3, 30, "a few scrapes")
+            for name, source in (("a", far), ("b", peer)):
+                # The external label of the source is asked for, and taken off what it answers.
+                scratch.write(f"{name}/prometheus/prometheus.yml", (
+                    "global: {external_labels: {cluster: test}}\n"
+                    f"remote_read:\n- url: {source.base}/api/v1/read\n  read_recent: true\n"
+                    "  required_matchers: {job: page}\n"))
+                reader = scratch.reba(config=scratch.folder / name, name=f"reader-{name}")
+                end = time.time() - 2
+                for query in ('temperature{job="page"}', 'sum(lat_bucket{job="page"}) by (le)',
+                              'count_over_time(lat_count{job="page"}[5m])'):
+                    ours, theirs = (p.query(query, time=end) for p in (reader, source))
+                    self.assertTrue(ours, query)
+                    self.assertEqual(ours, theirs, query)
+                self.assertEqual(reader.query("temperature"), {}, "it lacks the required matcher")
+                series = {"match[]": 'temperature{job="page"}'}
+                self.assertEqual(len(reader.data("series", **series)), 1)
+                source.kill()
+                answer = reader.api("query", query='temperature{job="page"}')
+                self.assertEqual(answer["status"], "success")
+                self.assertRegex(answer["warnings"][0], "^remote_read: error sending request: ")
+
+
 class RemoteWrite(unittest.TestCase):
     SEND = """remote_write:
 - url: {url}/api/v1/write
