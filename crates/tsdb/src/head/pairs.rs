@@ -18,7 +18,7 @@ pub(crate) enum Postings {
     #[default]
     None,
     One(u32),
-    /// Boxed twice, so that the many that are no list take sixteen bytes.
+    #[expect(clippy::box_collection, reason = "the many that are no list take sixteen bytes instead of 24")]
     Few(Box<Vec<u32>>),
     Many(Box<RoaringBitmap>),
 }

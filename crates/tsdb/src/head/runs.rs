@@ -95,8 +95,9 @@ mod tests {
         let mut runs = Runs::default();
         let run = |i: u32| [i, i + 1, i + 2];
         let places: Vec<RunAt> = (0..20_000).map(|i| runs.push(&run(i))).collect();
-        let long = runs.push(&[9; 40_000]);
-        assert_eq!(runs.get(long, 40_000), [9; 40_000]);
+        let nines = vec![9; 40_000];
+        let long = runs.push(&nines);
+        assert_eq!(runs.get(long, 40_000), nines);
         for (i, at) in places.iter().enumerate() {
             assert_eq!(runs.get(*at, 3), run(i as u32));
         }
