@@ -50,6 +50,7 @@ fn options() -> PageOptions {
         names: NameScheme::Utf8,
         native_histograms: true,
         always_classic: false,
+        convert_classic: false,
         fallback: None,
     }
 }

@@ -55,13 +55,13 @@ async fn answer(name: &str, s: &mut TcpStream) -> std::io::Result<()> {
         "endless" => {
             s.write_all(&head("")).await?;
             loop {
-                s.write_all(&[b'#'; 1 << 16]).await?;
+                s.write_all(&vec![b'#'; 1 << 16]).await?;
             }
         }
         "lines" => {
             s.write_all(&head("")).await?;
             loop {
-                s.write_all(&[b'\n'; 1 << 16]).await?;
+                s.write_all(&vec![b'\n'; 1 << 16]).await?;
             }
         }
         "drip" | "slow_head" => {

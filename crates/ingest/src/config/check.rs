@@ -93,10 +93,6 @@ impl Findings<'_> {
             let of = format!("scrape job {:?}", job.job_name);
             self.http_files(&job.http, &of);
             self.discovery(&job.discovery, &of, |groups| job_failures(job, groups));
-            if job.convert_classic_histograms_to_nhcb {
-                let text = format!("{of}: convert_classic_histograms_to_nhcb has no effect yet");
-                self.add(Severity::Warning, &text);
-            }
         }
         for (i, manager) in config.alerting.alertmanagers.iter().enumerate() {
             let of = format!("alertmanagers[{i}]");

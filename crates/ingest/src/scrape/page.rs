@@ -12,6 +12,7 @@
 //! and `cache.fail` too when there is no page at all, or when the target goes away.
 
 mod draft;
+mod nhcb;
 mod previous;
 mod proto;
 mod resolve;
@@ -60,6 +61,8 @@ pub struct PageOptions {
     pub native_histograms: bool,
     /// Whether the classic series of a native histogram are kept beside it.
     pub always_classic: bool,
+    /// Whether classic histograms become native ones with custom buckets.
+    pub convert_classic: bool,
     /// The format of pages whose Content-Type says nothing known.
     pub fallback: Option<ExpositionFormat>,
 }
@@ -185,14 +188,15 @@ impl ScrapeCache {
             Previous::new(&[], &[])
         };
         let mut resolver = Resolver::new(options, appender);
-        let mut draft = match format {
-            ExpositionFormat::Text => {
-                text::read(TextParser::text(page.bytes), page.bytes, previous, &mut resolver)?
-            }
-            ExpositionFormat::OpenMetrics => {
-                text::read(TextParser::openmetrics(page.bytes), page.bytes, previous, &mut resolver)?
-            }
-            ExpositionFormat::Protobuf => proto::read(page.bytes, previous, &mut resolver)?,
+        let parser = match format {
+            ExpositionFormat::Text => Some(TextParser::text(page.bytes)),
+            ExpositionFormat::OpenMetrics => Some(TextParser::openmetrics(page.bytes)),
+            ExpositionFormat::Protobuf => None,
+        };
+        let mut draft = match parser {
+            Some(parser) if options.convert_classic => nhcb::read(parser, previous, &mut resolver)?,
+            Some(parser) => text::read(parser, page.bytes, previous, &mut resolver)?,
+            None => proto::read(page.bytes, previous, &mut resolver)?,
         };
         draft.changed |= draft.lines.len() != self.lines.len() || self.format != Some(format);
         if draft.changed {

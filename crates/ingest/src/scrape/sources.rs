@@ -66,7 +66,7 @@ impl Sources {
         };
         tokio::select! {
             result = self.groups.changed() => if result.is_err() {
-                pending().await
+                pending::<()>().await;
             },
             () = deadline => self.before = None,
         }

@@ -117,6 +117,7 @@ impl Plan {
                 names: config.name_scheme,
                 native_histograms: config.scrape_native_histograms,
                 always_classic: config.always_scrape_classic_histograms,
+                convert_classic: config.convert_classic_histograms_to_nhcb,
                 // A page that does not say what it is counts as text, as in 2.48: 3.x fails it, and with it targets that
                 // the owner's installation has scraped all the time.
                 fallback: config.fallback_scrape_protocol.map(format).or(Some(ExpositionFormat::Text)),

@@ -2,26 +2,27 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use reba_model::{Exemplar, Histogram, LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, Metadata};
+use reba_model::{Exemplar, Histogram, LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, Metadata, MetricType};
 
 use super::{
-    PageError,
+    PageError, PageOptions,
     draft::{Draft, Line},
+    nhcb::Classic,
     previous::Previous,
     resolve::{Resolved, Resolver},
     text::MAX_EXEMPLAR_CHARACTERS,
 };
 use crate::exposition::{
     LabelsError,
-    protobuf::{self, Family, Metric, ProtobufParser, Value},
+    protobuf::{self, Family, HistogramValue, Metric, ProtobufParser, Value},
 };
 
 /// Separates the parts of a name; no UTF-8 holds it.
-const SEPARATOR: u8 = 0xff;
+pub(super) const SEPARATOR: u8 = 0xff;
 
 /// Most bytes of all names of a page. The labels of a metric stand once in the page, but in the name of each of its
 /// buckets: a megabyte could ask for gigabytes.
-const MAX_NAMES: usize = 256 << 20;
+pub(super) const MAX_NAMES: usize = 256 << 20;
 
 /// The coarsest resolution of native histograms.
 const MIN_SCHEMA: i32 = -4;
@@ -70,11 +71,15 @@ impl Reader<'_, '_, '_> {
     fn metric(&mut self, family: &Family<'_>, metric: &Metric<'_>) -> Result<(), PageError> {
         let o = self.resolver.options();
         if let Value::Histogram(h) = &metric.value
-            && let Some(native) = h.native.as_ref().filter(|_| o.native_histograms)
+            && let Form::Native(native) = form_of(h, family.kind, o)
         {
             let name = Name { suffix: "", extra: None };
-            if self.sample(family, metric, &name, 0.0)? {
-                let native = self.fit(family, native)?;
+            // Of a classic one whose buckets contradict each other nothing is kept, upstream too.
+            if let Some(native) = native
+                && self.sample(family, metric, &name, 0.0)?
+            {
+                let (native, is_over) = fit(family.name, native, o)?;
+                self.draft.over_bucket_limit |= is_over;
                 self.draft.push_histogram(native);
                 let own: Vec<_> = if h.exemplars.is_empty() {
                     h.buckets.iter().filter_map(|b| b.2.as_ref()).collect()
@@ -175,27 +180,6 @@ impl Reader<'_, '_, '_> {
         Ok(empty)
     }
 
-    /// Merges buckets until the histogram fits the limits of schema and number.
-    fn fit(&mut self, family: &Family<'_>, h: &Arc<Histogram>) -> Result<Arc<Histogram>, PageError> {
-        let o = self.resolver.options();
-        let mut h = Histogram::clone(h);
-        let valid = h.normalize_schema().and_then(|()| h.validate());
-        valid.map_err(|e| PageError::Histogram(family.name.to_owned(), e.to_string()))?;
-        h.compact(0);
-        if h.schema > o.max_schema && !h.uses_custom_buckets() {
-            h.reduce_resolution(o.max_schema.max(MIN_SCHEMA));
-        }
-        let buckets = |h: &Histogram| h.positive_buckets.len() + h.negative_buckets.len();
-        while o.bucket_limit > 0 && buckets(&h) > o.bucket_limit {
-            if h.uses_custom_buckets() || h.schema <= MIN_SCHEMA {
-                self.draft.over_bucket_limit = true;
-                break;
-            }
-            h.reduce_resolution(h.schema - 1);
-        }
-        Ok(Arc::new(h))
-    }
-
     fn exemplar(&mut self, e: &protobuf::Exemplar<'_>) {
         let characters: usize = e.labels.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum();
         if characters > MAX_EXEMPLAR_CHARACTERS {
@@ -208,4 +192,52 @@ impl Reader<'_, '_, '_> {
         let exemplar = Exemplar { labels: self.labels.build(), value: e.v, t: e.t.unwrap_or_default() };
         self.draft.push_exemplar(e.t.is_some(), exemplar);
     }
+}
+
+/// What is written for a histogram.
+enum Form {
+    /// A native one; none if its classic buckets were to be converted and contradict each other.
+    Native(Option<Histogram>),
+    /// Its classic series.
+    Classic,
+}
+
+fn form_of(h: &HistogramValue<'_>, kind: MetricType, o: &PageOptions) -> Form {
+    if let Some(native) = h.native.as_ref().filter(|_| o.native_histograms) {
+        return Form::Native(Some(Histogram::clone(native)));
+    }
+    if !o.convert_classic || kind != MetricType::Histogram {
+        return Form::Classic;
+    }
+    let mut classic = Classic::default();
+    for (bound, count, _) in &h.buckets {
+        classic.bucket(*bound, *count);
+    }
+    classic.count(h.count);
+    classic.sum(h.sum);
+    Form::Native(classic.convert())
+}
+
+/// Merges buckets until the histogram fits the limits of schema and number; says whether it cannot.
+pub(super) fn fit(
+    name: &str,
+    mut h: Histogram,
+    o: &PageOptions,
+) -> Result<(Arc<Histogram>, bool), PageError> {
+    let valid = h.normalize_schema().and_then(|()| h.validate());
+    valid.map_err(|e| PageError::Histogram(name.to_owned(), e.to_string()))?;
+    h.compact(0);
+    if h.schema > o.max_schema && !h.uses_custom_buckets() {
+        h.reduce_resolution(o.max_schema.max(MIN_SCHEMA));
+    }
+    let buckets = |h: &Histogram| h.positive_buckets.len() + h.negative_buckets.len();
+    let mut is_over = false;
+    while o.bucket_limit > 0 && buckets(&h) > o.bucket_limit {
+        if h.uses_custom_buckets() || h.schema <= MIN_SCHEMA {
+            is_over = true;
+            break;
+        }
+        h.reduce_resolution(h.schema - 1);
+    }
+    Ok((Arc::new(h), is_over))
 }

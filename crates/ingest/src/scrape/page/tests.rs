@@ -45,6 +45,7 @@ fn options() -> PageOptions {
         names: NameScheme::Utf8,
         native_histograms: true,
         always_classic: false,
+        convert_classic: false,
         fallback: None,
     }
 }
@@ -375,7 +376,7 @@ fn protobuf_pages_give_classic_series_and_native_histograms() {
 #[test]
 fn labels_that_every_bucket_repeats_are_bounded() {
     let metric = message(|m| {
-        put_bytes_field(1, &label("x", &"y".repeat(1 << 20)), m);
+        put_bytes_field(1, &label("x", &"y".repeat((1 << 20) - 1000)), m);
         let buckets = message(|h| {
             for bound in 0..300 {
                 put_bytes_field(3, &message(|b| put_double_field(2, f64::from(bound), b)), h);
@@ -403,6 +404,59 @@ fn pages() -> impl Strategy<Value = Vec<String>> {
         1 => Just("m2 {x=\"2\"} 1\n".to_owned()),
     ];
     proptest::collection::vec(proptest::collection::vec(line, 0..8).prop_map(|l| l.concat()), 1..6)
+}
+
+/// Native histograms of the batch: series without the target's labels, bounds, counts between them, count and sum.
+fn natives(target: &Target) -> Vec<String> {
+    let known = target.names.known.lock().unwrap();
+    let text = |(series, t, h): &(SeriesRef, i64, Arc<reba_model::Histogram>)| {
+        assert_eq!(*t, target.t);
+        let labels = known[series.0.get() as usize - 1].without(&["instance", "job"]);
+        format!("{labels} {:?} {:?} {} {}", h.custom_values, h.positive_buckets, h.count, h.sum)
+    };
+    target.batch.histograms.iter().map(text).collect()
+}
+
+#[test]
+fn classic_histograms_become_native_ones_and_keep_their_series_only_if_asked_to() {
+    let page = |n: u32| {
+        format!(
+            "# TYPE h histogram\nh_bucket{{a=\"1\",le=\"0.5\"}} {n}\nh_bucket{{a=\"1\",le=\"+Inf\"}} 7\nh_sum{{a=\"1\"}} 3.5\n\
+             h_count{{a=\"1\"}} 7\nh_bucket{{le=\"0.5\",a=\"2\"}} 2\nh_count{{a=\"2\"}} 1\nh_other 1\n\
+             # TYPE g gauge\ng_bucket{{le=\"1\"}} 4\n"
+        )
+    };
+    let mut target = Target::new();
+    target.options.convert_classic = true;
+    let report = target.scrape(page(3)).unwrap();
+    assert_eq!((report.scraped, report.series_added), (3, 3));
+    // The second one contradicts itself: nothing is left of it.
+    assert_eq!(natives(&target), ["{__name__=\"h\", a=\"1\"} [0.5] [3.0, 4.0] 7 3.5"]);
+    let floats = ["{__name__=\"g_bucket\", le=\"1\"} 4", "{__name__=\"h_other\"} 1"];
+    assert_eq!(target.floats(), floats);
+    let report = target.scrape(page(4)).unwrap();
+    assert_eq!((report.series_added, target.floats()), (0, floats.map(str::to_owned).to_vec()));
+    assert_eq!(natives(&target), ["{__name__=\"h\", a=\"1\"} [0.5] [4.0, 3.0] 7 3.5"]);
+    target.options.always_classic = true;
+    let report = target.scrape(page(4)).unwrap();
+    assert_eq!((report.scraped, report.series_added, natives(&target).len()), (9, 6, 1));
+    // What is gone goes stale.
+    target.scrape("g 1\n").unwrap();
+    let stale = target.floats().iter().filter(|f| f.ends_with("stale")).count();
+    assert_eq!((stale, natives(&target).len()), (9, 0));
+    assert_eq!(target.cache.metadata().len(), 0);
+}
+
+#[test]
+fn classic_histograms_of_protobuf_pages_are_converted_too() {
+    let mut target = Target::new();
+    target.content_type = "application/vnd.google.protobuf";
+    target.options.native_histograms = false;
+    let classic = target.scrape(protobuf_page(1.0, true)).unwrap().scraped;
+    target.options.convert_classic = true;
+    let converted = target.scrape(protobuf_page(1.0, true)).unwrap().scraped;
+    assert!(converted < classic && target.batch.histograms.iter().all(|h| h.2.uses_custom_buckets()));
+    assert!(!target.batch.histograms.is_empty());
 }
 
 proptest! {
