@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -46,6 +46,10 @@ const STALL: Duration = Duration::from_secs(300);
 
 /// How long open requests may take to finish once the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Where a request comes from, among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// Why a role could not listen.
 #[derive(Debug, Error)]
@@ -116,8 +120,9 @@ impl Listener {
                 }
             };
             let moved = Arc::new(AtomicU64::new(0));
+            let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
             let stream = Counted { stream, moved: Arc::clone(&moved), line: FirstLine::default() };
-            let (router, watcher, stall) = (router.clone(), graceful.watcher(), self.stall);
+            let (router, watcher, stall) = (from(router.clone(), peer), graceful.watcher(), self.stall);
             let tls = self.web.as_ref().and_then(|web| web.tls());
             tokio::spawn(async move {
                 match tls {
@@ -134,6 +139,14 @@ impl Listener {
         }
         drop(self.socket);
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    }
+}
+
+/// The router for the requests of one client.
+fn from(router: Router, peer: Option<Peer>) -> Router {
+    match peer {
+        Some(peer) => router.layer(Extension(peer)),
+        None => router,
     }
 }
 

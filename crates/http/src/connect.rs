@@ -76,7 +76,7 @@ impl Connect {
                 io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
                 _ => e.to_string(),
             };
-            HttpError::Config(format!("dial tcp {host}:{port}: {reason}"))
+            HttpError::Connect(format!("dial tcp {host}:{port}: {reason}"))
         };
         let addresses = self.resolve(host, port).await?;
         let stream = TcpStream::connect(&addresses[..]).await.map_err(fail)?;
@@ -88,7 +88,7 @@ impl Connect {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let fail = |e: &dyn std::fmt::Display| HttpError::Config(format!("dial tcp: lookup {host}: {e}"));
+        let fail = |e: &dyn std::fmt::Display| HttpError::Connect(format!("dial tcp: lookup {host}: {e}"));
         let _permit = self.lookups.acquire().await.map_err(|e| fail(&e))?;
         let found: Vec<SocketAddr> =
             tokio::net::lookup_host((host, port)).await.map_err(|e| fail(&e))?.collect();
@@ -125,13 +125,13 @@ impl Connect {
             }
         }
         head.push_str("\r\n");
-        let broken = |e: io::Error| HttpError::Config(format!("proxyconnect tcp: {e}"));
+        let broken = |e: io::Error| HttpError::Connect(format!("proxyconnect tcp: {e}"));
         conn.io.write_all(head.as_bytes()).await.map_err(broken)?;
         let mut answer = Vec::new();
         // One byte at a time, so that nothing of the tunnel is taken: this happens once a connection.
         while !answer.ends_with(b"\r\n\r\n") {
             if answer.len() == MAX_PROXY_HEAD {
-                return Err(HttpError::Config("proxyconnect tcp: answer is too long".to_owned()));
+                return Err(HttpError::Connect("proxyconnect tcp: answer is too long".to_owned()));
             }
             answer.push(conn.io.read_u8().await.map_err(broken)?);
         }
@@ -139,18 +139,18 @@ impl Connect {
         let status = text.lines().next().unwrap_or_default();
         match status.split(' ').nth(1) {
             Some("200") => Ok(()),
-            _ => Err(HttpError::Config(status.split_once(' ').map_or(status, |(_, s)| s).to_owned())),
+            _ => Err(HttpError::Connect(status.split_once(' ').map_or(status, |(_, s)| s).to_owned())),
         }
     }
 }
 
 async fn secure<S: Stream>(connector: &TlsConnector, stream: S, name: &str) -> Result<Conn, HttpError> {
     let server = ServerName::try_from(name.to_owned())
-        .map_err(|e| HttpError::Config(format!("tls: server name {name:?}: {e}")))?;
+        .map_err(|e| HttpError::Connect(format!("tls: server name {name:?}: {e}")))?;
     let stream = connector
         .connect(server, stream)
         .await
-        .map_err(|e| HttpError::Config(format!("tls: {}", crate::error::root_cause(&e))))?;
+        .map_err(|e| HttpError::Connect(format!("tls: {}", crate::error::root_cause(&e))))?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok(Conn { io: Box::new(stream), proxied: false, http2 })
 }

@@ -9,9 +9,13 @@ use crate::MemoryExceeded;
 /// Why a request has no answer, or none that can be used.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// The configuration cannot be used: a certificate that is none, an unknown proxy scheme.
+    /// The configuration cannot be used: a certificate that is none, an unknown proxy scheme. It must be changed.
     #[error("{0}")]
     Config(String),
+    /// No connection: the name is not known, nobody listens, TLS or a proxy refuses. It may come about later. Requests tell
+    /// it as [`HttpError::Transport`], with method and URL.
+    #[error("{0}")]
+    Connect(String),
     /// A file with a credential or a certificate cannot be read.
     #[error("unable to read file {}: {reason}", .path.display())]
     File {
@@ -57,13 +61,6 @@ pub enum HttpError {
     /// No OAuth 2.0 token could be had.
     #[error("oauth2: cannot fetch token: {0}")]
     Token(String),
-}
-
-impl HttpError {
-    /// Whether the same request may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, HttpError::Timeout { .. } | HttpError::Transport { .. } | HttpError::Token(_))
-    }
 }
 
 /// The text of the innermost cause, which says what happened; the outer ones say where.

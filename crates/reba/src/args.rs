@@ -4,6 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::upstream::UpstreamFlags;
+
 /// Prometheus, Grafana, Loki, Promtail, Tempo, Alertmanager and the exporters in one program.
 #[derive(Debug, Parser)]
 #[command(name = "reba", version, max_term_width = 110, arg_required_else_help = true)]
@@ -19,10 +21,17 @@ Examples:
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
 pub struct Cli {
     /// What is logged: a level, or targets with levels (`info,reba_ingest=debug`).
-    #[arg(long, global = true, default_value = "info", env = "REBA_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        alias = "log.level",
+        global = true,
+        default_value = "info",
+        env = "REBA_LOG",
+        value_name = "FILTER"
+    )]
     pub log: String,
     /// How it is written.
-    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    #[arg(long, alias = "log.format", global = true, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
@@ -33,6 +42,7 @@ pub struct Cli {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
+    #[value(alias = "logfmt")]
     Text,
     /// For machines: a JSON object a line.
     Json,
@@ -91,10 +101,10 @@ output. Native histograms and staleness markers have no form in it: how many wer
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// The configuration folder: prometheus/prometheus.yml and so on; what is missing has defaults.
-    #[arg(long, default_value = "monitoring", value_name = "DIR")]
+    #[arg(long, alias = "config.file", default_value = "monitoring", value_name = "DIR")]
     pub config: PathBuf,
     /// Where data is kept.
-    #[arg(long, default_value = "data", value_name = "DIR")]
+    #[arg(long, alias = "storage.tsdb.path", default_value = "data", value_name = "DIR")]
     pub data: PathBuf,
     /// Start only these roles. This build has one, which starts anyway.
     #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
@@ -105,6 +115,9 @@ pub struct RunArgs {
     /// Added to every port, so that two can run side by side.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub port_offset: u16,
+    /// Prometheus' flags, for those who bring a unit file along.
+    #[command(flatten)]
+    pub upstream: UpstreamFlags,
 }
 
 /// The roles that this build has.
@@ -368,12 +381,56 @@ Examples:
   reba query promql 'up == 0' --output json
   reba query promql up --start 2026-01-01T00:00:00Z --end 2026-01-01T01:00:00Z --step 1m --output csv")]
     Promql(PromqlArgs),
+    /// List the queries that run or wait.
+    #[command(after_help = "\
+Examples:
+  reba query active
+  reba query active --output json")]
+    Active(ActiveArgs),
+    /// Stop queries by their numbers, as `reba query active` shows them.
+    #[command(after_help = "\
+Examples:
+  reba query kill 17
+  reba query kill 17 18 --url http://127.0.0.1:9090")]
+    Kill(KillArgs),
+}
+
+/// Options of `query active`.
+#[derive(Debug, Args)]
+pub struct ActiveArgs {
+    /// Where to ask.
+    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
+    pub url: String,
+    /// How the list is printed.
+    #[arg(long, default_value = "table", value_name = "FORMAT")]
+    pub output: ListFormat,
+}
+
+/// Form of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// Columns.
+    Table,
+    /// The API's JSON.
+    Json,
+}
+
+/// Options of `query kill`.
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// The numbers.
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<u64>,
+    /// Where to ask.
+    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
+    pub url: String,
 }
 
 /// Options of `query promql`.
 #[derive(Debug, Args)]
 pub struct PromqlArgs {
     /// The expression.
+    #[arg(allow_hyphen_values = true)]
     pub expr: String,
     /// Where to ask.
     #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]

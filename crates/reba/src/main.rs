@@ -21,6 +21,7 @@ mod shift;
 mod store;
 mod test_rules;
 mod transfer;
+mod upstream;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -99,8 +100,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
-            let QueryLanguage::Promql(args) = args.language;
-            let (text, remarks) = query::promql(&args).await?;
+            let (text, remarks) = match args.language {
+                QueryLanguage::Promql(args) => query::promql(&args).await?,
+                QueryLanguage::Active(args) => (query::active::list(&args).await?, Vec::new()),
+                QueryLanguage::Kill(args) => (query::active::kill(&args).await?, Vec::new()),
+            };
             print!("{text}");
             for remark in remarks {
                 eprintln!("{remark}");

@@ -76,6 +76,7 @@ impl Reloader {
         let _one = self.one_at_a_time.lock().await;
         let result = self.read_and_apply().await;
         self.handles.runtime.reload_ok.store(result.is_ok(), Ordering::Relaxed);
+        self.handles.runtime.notifications.reloaded(result.is_ok(), now_ms());
         match &result {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(error) => {
@@ -106,6 +107,8 @@ impl Reloader {
         let alertmanagers =
             alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies).context("alerting")?;
         let external = Labels::from_pairs(&config.global.external_labels);
+        let log = config.global.query_log_file.as_deref();
+        h.runtime.query_log.reopen(log).with_context(|| format!("query_log_file: {log:?}"))?;
         let readers = h.joined.prepare(&config.remote_read, &external).context("remote_read")?;
         h.remote.prepare(&config.remote_write).context("remote_write")?;
         h.scrape.apply_config(config).inspect_err(|_| h.remote.abandon())?;
@@ -129,7 +132,7 @@ impl Reloader {
         h.otlp.apply(&config.otlp);
         h.joined.apply(readers);
         h.external_labels.store(Arc::new(external));
-        h.runtime.config_yaml.store(Arc::new(config.to_yaml()));
+        h.runtime.config.store(Some(Arc::new(loaded.config)));
         h.runtime.reloaded_ms.store(now_ms().unsigned_abs(), Ordering::Relaxed);
         Ok(())
     }

@@ -13,11 +13,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use reba_api::{
     prometheus::{
-        self, Admin, Answers, HttpMetrics, PrometheusApi, Readiness, RemoteRead, Runtime,
+        self, Admin, Answers, Ended, HttpMetrics, Notifications, Origin, PrometheusApi, QueryLog, Readiness,
+        RemoteRead, Runtime,
         starting::{self, Later},
     },
     server::Listener,
@@ -38,7 +39,8 @@ use reba_remote::{
     QueueLimits, RemoteWrite, RemoteWriteOptions,
     read::{JoinedStore, RemoteReadOptions},
 };
-use reba_rules::{ALERT_QUEUE_BATCHES, EngineQuerier, ManagerOptions, Parts, RuleManager};
+use reba_rules::{ALERT_QUEUE_BATCHES, EngineQuerier, ManagerOptions, Parts, RuleManager, Watch};
+use reba_storage::MetricAppender;
 use reba_tsdb::Tsdb;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -102,7 +104,8 @@ pub struct Configured {
 pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
     let loaded = load(&folder, port_shift)?;
-    let settings = Settings::read(&folder.reba, &loaded.variables)?;
+    let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
+    args.upstream.apply(&mut settings);
     let address = address(args, &settings, Role::Prometheus)?;
     let web = settings
         .web_config_file
@@ -126,7 +129,7 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
     }
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
-    serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later)), stop.clone()));
+    serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later), &settings.prefix()), stop.clone()));
     let store = store::open(data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
     let parts = Assembly::new(&settings, &loaded, address, &store, data)?;
     let external_url = parts.external_url.clone();
@@ -270,26 +273,18 @@ impl Assembly {
         );
         remote.set_metadata(remote::metadata(scrape.clone()));
         let (alerts, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
-        let rules = RuleManager::new(
-            Parts {
-                querier: Arc::new(EngineQuerier::new(Arc::clone(&rule_engine))),
-                store: Arc::clone(store) as _,
-                appender: Arc::clone(&appender),
-                alerts,
-                clock: Arc::new(now_ms),
-            },
-            ManagerOptions::default(),
-        );
         let (alertmanagers, targets) = watch::channel(Arc::default());
         let external_url = match &settings.external_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => default_url(address),
         };
+        let runtime = Arc::new(runtime(settings, address, &external_url, data));
+        let rules = rules(&rule_engine, &appender, store, alerts, &runtime);
         Ok(Assembly {
             engine,
             rule_engine,
             scrape,
-            rules: Arc::new(rules),
+            rules,
             notifier: Arc::new(Notifier::new(targets, NotifierOptions::default())),
             otlp: Arc::new(OtlpReceiver::new(
                 Arc::clone(&appender),
@@ -307,7 +302,7 @@ impl Assembly {
                 random(),
             )),
             receiver: Arc::new(RemoteWriteReceiver::new(appender, RemoteWriteLimits::with_seed(random()))),
-            runtime: Arc::new(runtime(settings, address, &external_url)),
+            runtime,
             external_labels: Arc::default(),
             external_url,
             alertmanagers: Arc::new(alertmanagers),
@@ -338,6 +333,35 @@ impl Assembly {
             port_shift: loaded.port_shift,
         }
     }
+}
+
+/// The rules, with their own engine; what they ask is written down where queries are.
+fn rules(
+    engine: &Arc<QueryEngine>,
+    appender: &Arc<dyn MetricAppender>,
+    store: &Arc<Tsdb>,
+    alerts: mpsc::Sender<reba_model::AlertBatch>,
+    runtime: &Arc<Runtime>,
+) -> Arc<RuleManager> {
+    let runtime = Arc::clone(runtime);
+    let watch: Watch = Arc::new(move |group, query, t, result| {
+        if !runtime.query_log.is_on() {
+            return;
+        }
+        let origin = Origin::Rules { file: group.file.to_owned(), group: group.name.to_owned() };
+        let stats = result.as_ref().ok().map(|output| &output.stats);
+        let error = result.as_ref().err().map(ToString::to_string);
+        let ended = Ended { query, start: t, end: t, step: 0, stats, error, origin };
+        runtime.query_log.record(&ended, now_ms());
+    });
+    let parts = Parts {
+        querier: Arc::new(EngineQuerier::new(Arc::clone(engine)).with_watch(watch)),
+        store: Arc::clone(store) as _,
+        appender: Arc::clone(appender),
+        alerts,
+        clock: Arc::new(now_ms),
+    };
+    Arc::new(RuleManager::new(parts, ManagerOptions::default()))
 }
 
 /// The store as queries and rules see it: with what `remote_read` adds.
@@ -380,7 +404,7 @@ fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineCo
     }
 }
 
-fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runtime {
+fn runtime(settings: &Settings, address: SocketAddr, external_url: &str, data: &Path) -> Runtime {
     let retention_time = reba_model::duration::format(settings.retention_ms);
     let retention_size = format!("{}B", settings.retention_bytes);
     let retention = match settings.retention_bytes {
@@ -390,6 +414,8 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
     let flags = [
         ("web.listen-address", address.to_string()),
         ("web.external-url", external_url.to_owned()),
+        ("web.route-prefix", format!("/{}", settings.prefix().trim_start_matches('/'))),
+        ("storage.tsdb.path", data.display().to_string()),
         ("web.enable-lifecycle", "true".to_owned()),
         ("web.enable-remote-write-receiver", "true".to_owned()),
         ("web.enable-otlp-receiver", "true".to_owned()),
@@ -410,9 +436,12 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str) -> Runt
         started: Timestamp::now(),
         flags: flags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         retention,
-        config_yaml: ArcSwap::default(),
+        config: ArcSwapOption::default(),
         reload_ok: AtomicBool::new(true),
         reloaded_ms: AtomicU64::new(0),
+        notifications: Notifications::default(),
+        query_log: QueryLog::default(),
+        blocks: store::blocks(data),
     }
 }
 

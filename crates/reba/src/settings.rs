@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 /// A value that remembers where it stands.
-type Value<T> = Option<Spanned<T>>;
+pub type Value<T> = Option<Spanned<T>>;
 
 /// The file as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -86,6 +86,7 @@ struct RawListen {
 #[serde(deny_unknown_fields, default)]
 struct RawWeb {
     external_url: Option<String>,
+    route_prefix: Option<String>,
     cors_origin: Value<String>,
     admin_api: bool,
     config_file: Option<PathBuf>,
@@ -124,6 +125,8 @@ pub struct Settings {
     pub listen_prometheus: Option<SocketAddr>,
     /// `web.external_url`: the address by which people reach Reba, for links in alerts.
     pub external_url: Option<String>,
+    /// `web.route_prefix`: the path below which Reba answers (that of `web.external_url`).
+    pub route_prefix: Option<String>,
     /// `web.cors_origin`: an anchored expression of origins whose pages may read the API (this machine's own).
     pub cors_origin: String,
     /// `web.admin_api`: whether series may be deleted, and the store copied, over HTTP (no).
@@ -158,12 +161,13 @@ impl Settings {
         }
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, Vec<ConfigError>> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Vec<ConfigError>> {
         let raw: Raw = reba_config::read(text, path).map_err(|e| vec![e])?;
         let mut check = Check { path, faults: Vec::new() };
         let (metrics, query) = (&raw.metrics, &raw.query);
+        let retention_ms = check.positive_ms("metrics.retention", &metrics.retention, 30 * 24 * 3_600_000);
         let settings = Settings {
-            retention_ms: check.positive_ms("metrics.retention", &metrics.retention, 30 * 24 * 3_600_000),
+            retention_ms,
             retention_bytes: metrics.retention_size.0,
             fsync_interval_ms: check.ms("metrics.fsync_interval", &metrics.fsync_interval, 1000),
             max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
@@ -182,6 +186,7 @@ impl Settings {
             influx: raw.influx.into(),
             listen_prometheus: raw.listen.prometheus,
             external_url: raw.web.external_url,
+            route_prefix: raw.web.route_prefix,
             admin_api: raw.web.admin_api,
             web_config_file: raw.web.config_file,
             cors_origin: check.origins(raw.web.cors_origin),
@@ -190,16 +195,37 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The path below which Reba answers: empty, or with a slash at its start and none at its end.
+    pub fn prefix(&self) -> String {
+        let external: Option<http::Uri> = self.external_url.as_deref().and_then(|url| url.parse().ok());
+        let path = match (&self.route_prefix, &external) {
+            (Some(prefix), _) => prefix,
+            (None, Some(url)) => url.path(),
+            (None, None) => "",
+        };
+        match path.trim_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        }
+    }
+}
+
 /// Collects what is wrong with values.
-struct Check<'a> {
+pub struct Check<'a> {
     path: &'a Path,
     faults: Vec<ConfigError>,
 }
 
 impl Check<'_> {
-    fn fail<T>(&mut self, key: &str, value: &Spanned<T>, reason: impl fmt::Display) {
-        let at = Some(value.referenced).filter(|at| *at != Location::UNKNOWN);
-        let at = at.map(|at| (at.line(), at.column()));
+    /// Notes what is wrong with a value.
+    pub fn fail<T>(&mut self, key: &str, value: &Spanned<T>, reason: impl fmt::Display) {
+        self.fail_at(Some(value.referenced), key, reason);
+    }
+
+    /// Notes what is wrong with a key that may not be there.
+    pub fn fail_at(&mut self, at: Option<Location>, key: &str, reason: impl fmt::Display) {
+        let at = at.filter(|at| *at != Location::UNKNOWN).map(|at| (at.line(), at.column()));
         self.faults.push(ConfigError::invalid(self.path, at, key, reason));
     }
 
@@ -211,7 +237,8 @@ impl Check<'_> {
         })
     }
 
-    fn positive_ms(&mut self, key: &str, value: &Value<String>, default: i64) -> i64 {
+    /// A duration above zero.
+    pub fn positive_ms(&mut self, key: &str, value: &Value<String>, default: i64) -> i64 {
         let ms = self.ms(key, value, default);
         if let (Some(value), true) = (value, ms <= 0) {
             self.fail(key, value, "must be above zero");
@@ -300,6 +327,19 @@ mod tests {
             parse("query: {timeout: x, max_series: 0}\nweb: {cors_origin: '('}").unwrap_err().len(),
             3
         );
+    }
+
+    #[test]
+    fn the_prefix_is_the_path_of_the_external_url_unless_it_is_named() {
+        for (web, want) in [
+            ("{}", ""),
+            ("{external_url: 'http://a/'}", ""),
+            ("{external_url: 'http://a/mon/x/'}", "/mon/x"),
+            ("{external_url: 'http://a/mon', route_prefix: /}", ""),
+            ("{route_prefix: p}", "/p"),
+        ] {
+            assert_eq!(parse(&format!("web: {web}")).unwrap().prefix(), want, "{web}");
+        }
     }
 
     #[test]

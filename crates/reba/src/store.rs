@@ -1,6 +1,7 @@
 //! Opening the metric store and keeping it in order.
 
 use std::{
+    fs,
     path::Path,
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use reba_api::prometheus::Readiness;
+use reba_api::prometheus::{Block, Blocks, Readiness};
 use reba_disk::{Env, LogConfig};
 use reba_ingest::config::Config;
 use reba_tsdb::{Tsdb, TsdbConfig};
@@ -48,6 +49,34 @@ pub async fn open(
             .with_context(|| format!("open {}", path.display()))
     });
     Ok(Arc::new(store.await??))
+}
+
+/// What blocks of the store below `data` there are: `docs/format/block.md` says what `meta.json` holds.
+pub fn blocks(data: &Path) -> Blocks {
+    let folder = data.join("metrics/blocks");
+    Blocks(Box::new(move || {
+        let names = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let names = names.filter_map(|e| e.file_name().into_string().ok());
+        let finished = names.filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
+        let mut blocks: Vec<Block> = finished.filter_map(|name| block(&folder.join(&name), name)).collect();
+        blocks.sort_by_key(|b| (b.min_time, b.max_time));
+        blocks
+    }))
+}
+
+/// A block, unless compaction removes it at this moment.
+fn block(folder: &Path, name: String) -> Option<Block> {
+    let meta: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("meta.json")).ok()?).ok()?;
+    let count = |key: &str| meta[key].as_u64();
+    Some(Block {
+        name,
+        min_time: meta["min_time"].as_i64()?,
+        max_time: meta["max_time"].as_i64()?,
+        samples: count("samples")?,
+        series: count("series")?,
+        chunks: count("chunks")?,
+        level: count("level")?.try_into().ok()?,
+    })
 }
 
 /// How often free memory is given back to the system.

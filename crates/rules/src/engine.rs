@@ -4,36 +4,46 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use reba_promql::eval::value::{Column, Point};
-use reba_query::{InstantQuery, QueryData, QueryEngine, RangeQuery};
+use reba_query::{ExecError, InstantQuery, QueryData, QueryEngine, QueryOutput, RangeQuery};
 
 use crate::{
     backtest::{RangeRequest, RangeSeries},
-    querier::{RuleQuerier, RuleQueryError, RuleSample, SampleValue},
+    querier::{GroupName, RuleQuerier, RuleQueryError, RuleSample, SampleValue},
 };
 
 /// Runs the queries of rules on a [`QueryEngine`].
 #[derive(Clone)]
-pub struct EngineQuerier(Arc<QueryEngine>);
+pub struct EngineQuerier {
+    engine: Arc<QueryEngine>,
+    watch: Option<Watch>,
+}
+
+/// Sees the queries of rules when they have ended: the group, the query, its time, and its outcome.
+pub type Watch = Arc<dyn Fn(GroupName<'_>, &str, i64, &Result<QueryOutput, ExecError>) + Send + Sync>;
 
 impl EngineQuerier {
     /// A querier on `engine`.
     pub fn new(engine: Arc<QueryEngine>) -> Self {
-        EngineQuerier(engine)
+        EngineQuerier { engine, watch: None }
+    }
+
+    /// The same, and `watch` sees what rules ask.
+    #[must_use]
+    pub fn with_watch(self, watch: Watch) -> Self {
+        EngineQuerier { watch: Some(watch), ..self }
+    }
+
+    async fn ask(&self, query: &str, t: i64) -> Result<QueryOutput, ExecError> {
+        let query = InstantQuery { query: query.to_owned(), time: t, timeout: None, lookback_delta: None };
+        self.engine.instant(query).await
     }
 
     /// The points of a range query, for [`crate::backtest`].
     pub async fn range(&self, request: RangeRequest) -> Result<Vec<RangeSeries>, RuleQueryError> {
         let RangeRequest { query, start, end, step } = request;
-        let query = RangeQuery {
-            query,
-            start,
-            end,
-            step,
-            timeout: None,
-            lookback_delta: None,
-            no_cache: true,
-        };
-        let output = self.0.range(query).await.map_err(|e| RuleQueryError(e.to_string()))?;
+        let query =
+            RangeQuery { query, start, end, step, timeout: None, lookback_delta: None, no_cache: true };
+        let output = self.engine.range(query).await.map_err(|e| RuleQueryError(e.to_string()))?;
         let QueryData::Range { steps, series } = output.data else {
             return Err(RuleQueryError("rule result is not a vector or scalar".to_owned()));
         };
@@ -62,10 +72,23 @@ impl RuleQuerier for EngineQuerier {
         t: i64,
     ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>> {
         Box::pin(async move {
-            let query =
-                InstantQuery { query: query.to_owned(), time: t, timeout: None, lookback_delta: None };
-            let output = self.0.instant(query).await.map_err(|e| RuleQueryError(e.to_string()))?;
+            let output = self.ask(query, t).await.map_err(|e| RuleQueryError(e.to_string()))?;
             samples(output.data)
+        })
+    }
+
+    fn instant_for<'a>(
+        &'a self,
+        group: GroupName<'a>,
+        query: &'a str,
+        t: i64,
+    ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>> {
+        Box::pin(async move {
+            let result = self.ask(query, t).await;
+            if let Some(watch) = &self.watch {
+                watch(group, query, t, &result);
+            }
+            samples(result.map_err(|e| RuleQueryError(e.to_string()))?.data)
         })
     }
 }

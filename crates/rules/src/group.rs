@@ -18,7 +18,7 @@ use crate::{
     alerting::{self, ActiveAlerts, Element},
     expand::{Expander, Expansions, Text, sample_value},
     file::{AlertingRule, Rule, RuleGroup, RuleKind},
-    querier::{RuleQuerier, RuleSample},
+    querier::{GroupName, RuleQuerier, RuleSample},
     restore,
     status::{AlertingStatus, GroupStatus, Metrics, RuleHealth, RuleStatus},
     write::{self, SeriesSet},
@@ -204,7 +204,8 @@ impl GroupState {
     ) -> Result<(), String> {
         let rule = &spec.group.rules[index];
         let t = now - spec.query_offset;
-        let result = env.querier.instant(&rule.query, t).await.map_err(|e| e.to_string())?;
+        let group = GroupName { file: &spec.file, name: &spec.group.name };
+        let result = env.querier.instant_for(group, &rule.query, t).await.map_err(|e| e.to_string())?;
         let samples = match &rule.kind {
             RuleKind::Recording => record(rule, result, spec.group.limit)?,
             RuleKind::Alerting(alerting) => {

@@ -18,11 +18,11 @@ mod status;
 pub mod unit_test;
 mod write;
 
-pub use engine::EngineQuerier;
+pub use engine::{EngineQuerier, Watch};
 pub use file::{
     AlertingRule, FileOptions, Rule, RuleError, RuleFile, RuleGroup, RuleKind, describe_duplicates,
 };
 pub use lifecycle::AlertState;
 pub use manager::{ALERT_QUEUE_BATCHES, Clock, ManagerOptions, Parts, RuleManager, RuleSettings};
-pub use querier::{RuleQuerier, RuleQueryError, RuleSample, SampleValue};
+pub use querier::{GroupName, RuleQuerier, RuleQueryError, RuleSample, SampleValue};
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Metrics, RuleHealth, RuleStatus};

@@ -39,6 +39,15 @@ pub struct RuleSample {
 #[error("{0}")]
 pub struct RuleQueryError(pub String);
 
+/// File and name of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupName<'a> {
+    /// The file.
+    pub file: &'a str,
+    /// The name, unique in the file.
+    pub name: &'a str,
+}
+
 /// Runs instant queries for rules.
 ///
 /// A scalar counts as one element without labels; any other result that is no instant vector is the error
@@ -50,4 +59,14 @@ pub trait RuleQuerier: Send + Sync {
         query: &'a str,
         t: i64,
     ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>>;
+
+    /// The same for a rule of a group, which may be written down.
+    fn instant_for<'a>(
+        &'a self,
+        _group: GroupName<'a>,
+        query: &'a str,
+        t: i64,
+    ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>> {
+        self.instant(query, t)
+    }
 }

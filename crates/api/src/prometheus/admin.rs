@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{
     PrometheusApi,
     envelope::{ApiError, ApiResult, ErrorKind, success},
-    params::{Params, invalid},
+    params::Params,
 };
 
 /// What the admin API works on.
@@ -50,7 +50,7 @@ pub async fn clean_tombstones(State(api): State<Arc<PrometheusApi>>) -> ApiResul
 /// `/api/v1/admin/tsdb/snapshot`
 pub async fn snapshot(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
     let store = enabled(&api)?;
-    let skip_head = params.get("skip_head").map_or(Ok(false), parse_bool)?;
+    let skip_head = params.truth("skip_head")?;
     let random = api.admin.as_ref().map_or(0, |admin| (admin.random)());
     let name = snapshot_name(api.now_ms(), random);
     let answer = json!({ "name": name });
@@ -81,19 +81,6 @@ fn no_content() -> Response {
 fn snapshot_name(now_ms: i64, random: u64) -> String {
     let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
     format!("{}-{:016x}", now.strftime("%Y%m%dT%H%M%SZ"), random >> 1)
-}
-
-/// The words that Go's `strconv.ParseBool` takes.
-fn parse_bool(text: &str) -> Result<bool, ApiError> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => {
-            let reason =
-                format!("unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax");
-            Err(invalid("skip_head", &reason))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -90,6 +90,12 @@ impl IntoResponse for ApiError {
 /// What handlers return.
 pub type ApiResult = Result<Response, ApiError>;
 
+/// Does work that takes long on a thread that may block.
+pub async fn blocking(work: impl FnOnce() -> ApiResult + Send + 'static) -> ApiResult {
+    let fail = |e: tokio::task::JoinError| ApiError::new(ErrorKind::Internal, e.to_string());
+    tokio::task::spawn_blocking(work).await.map_err(fail)?
+}
+
 /// `{"status":"success","data":…}` with warnings and infos behind it.
 pub fn success<T: Serialize + ?Sized>(data: &T) -> ApiResult {
     success_with(data, &[], &[])
@@ -103,6 +109,11 @@ pub fn success_with<T: Serialize + ?Sized>(data: &T, warnings: &[String], infos:
 
 /// The same; `write` adds the data as JSON to the body.
 pub fn success_bytes(warnings: &[String], infos: &[String], write: impl FnOnce(&mut Vec<u8>)) -> Response {
+    json_response(StatusCode::OK, success_body(warnings, infos, write))
+}
+
+/// The body of such an answer.
+pub fn success_body(warnings: &[String], infos: &[String], write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut body = Vec::with_capacity(1024);
     body.extend_from_slice(br#"{"status":"success","data":"#);
     write(&mut body);
@@ -113,10 +124,11 @@ pub fn success_bytes(warnings: &[String], infos: &[String], write: impl FnOnce(&
         }
     }
     body.push(b'}');
-    json_response(StatusCode::OK, body)
+    body
 }
 
-fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
+/// An answer of JSON.
+pub fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

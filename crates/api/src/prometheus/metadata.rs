@@ -12,7 +12,7 @@ use super::{
     params::{Params, invalid},
 };
 
-const TRUNCATED: &str = "results truncated due to limit";
+pub(super) const TRUNCATED: &str = "results truncated due to limit";
 
 fn range(params: &Params) -> Result<TimeRange, ApiError> {
     let range = TimeRange::new(params.time("start", i64::MIN)?, params.time("end", i64::MAX)?);

@@ -2,17 +2,21 @@
 
 mod admin;
 mod answers;
+mod compress;
 mod envelope;
 pub mod exposition;
+mod features;
 mod federate;
 mod http_metrics;
 mod influx;
 mod json;
 mod metadata;
 mod middleware;
+mod notifications;
 mod otlp;
 mod params;
 mod query;
+mod query_log;
 mod read;
 mod rules;
 pub mod self_metrics;
@@ -26,8 +30,9 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwap;
 use axum::{
     Router,
-    http::StatusCode,
-    response::{IntoResponse, Redirect, Response},
+    extract::State,
+    http::{StatusCode, Uri, header},
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 use futures::future::BoxFuture;
@@ -41,14 +46,19 @@ use reba_query::QueryEngine;
 use reba_rules::RuleManager;
 use reba_storage::MetricQuerier;
 use tokio_util::sync::CancellationToken;
-use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
+use tower_http::compression::{
+    CompressionLayer, Predicate,
+    predicate::{NotForContentType, SizeAbove},
+};
 
 pub use self::{
     admin::Admin,
     answers::Answers,
+    notifications::Notifications,
+    query_log::{Ended, Origin, QueryLog},
     http_metrics::HttpMetrics,
     read::RemoteRead,
-    status::{COMPATIBLE_VERSION, Readiness, Runtime},
+    status::{Block, Blocks, COMPATIBLE_VERSION, Readiness, Runtime},
 };
 
 /// The time of day in Unix milliseconds.
@@ -137,7 +147,12 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/label/{name}/values", get(metadata::values))
         .route("/targets", get(targets::targets))
         .route("/targets/metadata", get(targets::targets_metadata))
+        .route("/targets/relabel_steps", get(targets::relabel_steps))
         .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/scrape_pools/config", get(targets::pool_config))
+        .route("/features", get(features::features))
+        .route("/notifications", get(notifications::list))
+        .route("/notifications/live", get(notifications::live))
         .route("/metadata", get(targets::metadata))
         .route("/alertmanagers", get(targets::alertmanagers))
         .route("/rules", get(rules::rules))
@@ -147,6 +162,7 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/status/runtimeinfo", get(status::runtimeinfo))
         .route("/status/buildinfo", get(status::buildinfo))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/status/tsdb/blocks", get(status::blocks))
         .route("/status/walreplay", get(status::walreplay))
         .route("/status/active_queries", get(query::active))
         .route("/status/active_queries/{id}/kill", post(query::kill))
@@ -159,8 +175,10 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
     Router::new()
         .nest("/api/v1", v1)
         .merge(influx::routes())
-        .route("/", get(|| async { Redirect::to("/graph") }))
+        .route("/", get(home))
         .route("/graph", get(graph))
+        .route("/debug/{*rest}", any(no_profiles))
+        .route("/consoles/{*rest}", get(no_consoles))
         .route("/metrics", get(self_metrics::page))
         .route("/federate", get(federate::federate))
         .route("/version", get(status::version))
@@ -170,7 +188,8 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/-/reload", any(status::reload))
         .route("/-/quit", any(status::quit))
         .fallback(not_found)
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_ABOVE)))
+        .layer(axum::middleware::from_fn(compress::large))
+        .layer(CompressionLayer::new().compress_when(worth_compressing()))
         .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&api), middleware::count))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), middleware::around))
         .with_state(api)
@@ -182,6 +201,27 @@ async fn not_found() -> Response {
 
 async fn not_implemented() -> envelope::ApiResult {
     Err(envelope::ApiError::new(envelope::ErrorKind::Internal, "not implemented"))
+}
+
+/// Answers that are not too small. Events must not wait for more of them.
+fn worth_compressing() -> impl Predicate {
+    SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::SSE)
+}
+
+/// Where people who only know the address are sent to.
+async fn home(State(api): State<Arc<PrometheusApi>>) -> Response {
+    let external: Option<Uri> = api.external_url.parse().ok();
+    let path = external.as_ref().map_or("", Uri::path).trim_end_matches('/');
+    (StatusCode::FOUND, [(header::LOCATION, format!("{path}/graph"))]).into_response()
+}
+
+async fn no_profiles() -> Response {
+    let text = "Reba is no Go program and has no /debug/pprof; see its metrics at /metrics.\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+async fn no_consoles() -> Response {
+    (StatusCode::NOT_FOUND, "Reba does not serve console templates.\n").into_response()
 }
 
 /// Until the web application is there, the root says where things are.

@@ -72,12 +72,33 @@ impl Params {
         }
     }
 
+    /// How many results are asked for at most; 0: all.
+    pub fn limit(&self) -> Result<usize, ApiError> {
+        let Some(text) = self.get("limit") else { return Ok(0) };
+        match text.parse::<i64>() {
+            Ok(n) => usize::try_from(n).map_err(|_| invalid("limit", "limit must be non-negative")),
+            Err(_) => {
+                let reason = format!("strconv.Atoi: parsing {text:?}: invalid syntax");
+                Err(invalid("limit", &reason))
+            }
+        }
+    }
+
+    /// A truth value in the words that Go's `strconv.ParseBool` takes.
+    pub fn truth(&self, name: &str) -> Result<bool, ApiError> {
+        match self.value(name) {
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            text => Err(invalid(name, &format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
+        }
+    }
+
     /// The selectors of `match[]`.
     pub fn matchers(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let mut size = 0usize;
         let mut all = Vec::new();
         for text in self.all("match[]") {
-            let matchers = parse_selector(text)?;
+            let matchers = parse_selector("match[]", text)?;
             size += matchers.iter().filter_map(Matcher::regex).map(GoRegex::size).sum::<usize>();
             if size > GoRegex::MAX_TOGETHER {
                 return Err(invalid("match[]", "regular expressions are too large"));
@@ -88,12 +109,11 @@ impl Params {
     }
 }
 
-/// Reads one selector of `match[]`; it must have a matcher that refuses the empty text.
-pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
-    let matchers =
-        reba_promql::syntax::parse_selector(text).map_err(|e| invalid("match[]", &e.to_string()))?;
+/// Reads one selector of the parameter `name`; it must have a matcher that refuses the empty text.
+pub fn parse_selector(name: &str, text: &str) -> Result<Vec<Matcher>, ApiError> {
+    let matchers = reba_promql::syntax::parse_selector(text).map_err(|e| invalid(name, &e.to_string()))?;
     if matchers.iter().all(Matcher::matches_empty) {
-        return Err(invalid("match[]", "match[] must contain at least one non-empty matcher"));
+        return Err(invalid(name, "match[] must contain at least one non-empty matcher"));
     }
     Ok(matchers)
 }

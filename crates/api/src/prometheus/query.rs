@@ -1,35 +1,40 @@
 //! `/api/v1/query`, `query_range`, `format_query`, `query_exemplars`, and the list of running queries.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{convert::Infallible, io::Write as _, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use reba_model::{Matcher, TimeRange};
 use reba_promql::syntax;
-use reba_query::{ExecError, InstantQuery, QueryOutput, RangeQuery};
-use serde_json::json;
+use reba_query::{ExecError, InstantQuery, QueryData, QueryOutput, RangeQuery};
 
 use super::{
     PrometheusApi,
-    envelope::{ApiError, ApiResult, ErrorKind, success, success_bytes},
+    compress::{self, Encoding},
+    envelope::{
+        ApiError, ApiResult, ErrorKind, blocking, json_response, success, success_body, success_bytes,
+    },
     json::{write_data, write_labels, write_string, write_timestamp, write_value},
+    metadata::TRUNCATED,
     params::{Params, invalid},
+    query_log::{Ended, Origin, stats_json},
 };
+use crate::server::Peer;
 
 /// Points a series may have in one answer.
 const MAX_POINTS: i64 = 11_000;
 
 impl From<ExecError> for ApiError {
     fn from(e: ExecError) -> Self {
-        let kind = match e.kind() {
-            reba_query::ErrorKind::BadData => ErrorKind::BadData,
-            reba_query::ErrorKind::Execution => ErrorKind::Execution,
-            reba_query::ErrorKind::Canceled => ErrorKind::Canceled,
-            reba_query::ErrorKind::Timeout => ErrorKind::Timeout,
-            reba_query::ErrorKind::Internal => ErrorKind::Internal,
+        let kind = match e {
+            ExecError::BadData(_) => ErrorKind::BadData,
+            ExecError::Execution(_) => ErrorKind::Execution,
+            ExecError::Canceled(_) => ErrorKind::Canceled,
+            ExecError::Timeout(_) => ErrorKind::Timeout,
+            ExecError::Internal(_) => ErrorKind::Internal,
         };
         ApiError::new(kind, e.to_string())
     }
@@ -47,20 +52,52 @@ fn timeout(params: &Params) -> Result<Option<Duration>, ApiError> {
     Ok(params.duration("timeout")?.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())))
 }
 
+/// What a handler of queries knows about its request besides the parameters.
+pub struct Asked {
+    client: String,
+    method: String,
+    path: String,
+    encoding: Encoding,
+    /// The client wants an answer that was not kept from before.
+    no_cache: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<Peer>();
+        Ok(Asked {
+            client: peer.map_or_else(String::new, |peer| peer.0.to_string()),
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            encoding: Encoding::accepted(&parts.headers),
+            no_cache: parts.headers.get(header::CACHE_CONTROL).is_some_and(|v| {
+                let text = v.to_str().unwrap_or_default();
+                text.contains("no-cache") || text.contains("no-store")
+            }),
+        })
+    }
+}
+
 /// `/api/v1/query`
-pub async fn instant(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+pub async fn instant(State(api): State<Arc<PrometheusApi>>, asked: Asked, params: Params) -> ApiResult {
+    let limit = params.limit()?;
+    let time = params.time("time", api.now_ms())?;
     let query = InstantQuery {
         query: params.value("query").to_owned(),
-        time: params.time("time", api.now_ms())?,
+        time,
         timeout: timeout(&params)?,
         lookback_delta: params.duration("lookback_delta")?,
     };
-    let output = api.engine.instant(query).await.map_err(query_error)?;
-    answer(&api, output, params.get("stats").is_some()).await
+    let result = api.engine.instant(query).await;
+    log(&api, &asked, params.value("query"), (time, time, 0), &result);
+    answer(&api, result.map_err(query_error)?, Shape::new(&asked, &params, limit)).await
 }
 
 /// `/api/v1/query_range`
-pub async fn range(State(api): State<Arc<PrometheusApi>>, headers: HeaderMap, params: Params) -> ApiResult {
+pub async fn range(State(api): State<Arc<PrometheusApi>>, asked: Asked, params: Params) -> ApiResult {
+    let limit = params.limit()?;
     let start = params.required_time("start")?;
     let end = params.required_time("end")?;
     if end < start {
@@ -85,18 +122,46 @@ pub async fn range(State(api): State<Arc<PrometheusApi>>, headers: HeaderMap, pa
         step,
         timeout: timeout(&params)?,
         lookback_delta: params.duration("lookback_delta")?,
-        no_cache: wants_no_cache(&params, &headers),
+        no_cache: asked.no_cache || params.get("nocache").is_some_and(|v| v != "0"),
     };
-    let output = api.engine.range(query).await.map_err(query_error)?;
-    answer(&api, output, params.get("stats").is_some()).await
+    let result = api.engine.range(query).await;
+    log(&api, &asked, params.value("query"), (start, end, step), &result);
+    answer(&api, result.map_err(query_error)?, Shape::new(&asked, &params, limit)).await
 }
 
-/// Whether everything is to be computed anew: `nocache=1`, or `Cache-Control: no-cache` as a browser sends it when a page
-/// is reloaded without its cache.
-fn wants_no_cache(params: &Params, headers: &HeaderMap) -> bool {
-    let of_header = |v: &str| v.split(',').any(|d| matches!(d.trim(), "no-cache" | "no-store"));
-    params.get("nocache").is_some_and(|v| v != "0")
-        || headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok()).any(of_header)
+/// Puts a query into the query log, if there is one.
+fn log(
+    api: &PrometheusApi,
+    asked: &Asked,
+    query: &str,
+    (start, end, step): (i64, i64, i64),
+    result: &Result<QueryOutput, ExecError>,
+) {
+    let log = &api.runtime.query_log;
+    // Upstream logs what ran: not what could not be parsed.
+    if !log.is_on() || matches!(result, Err(ExecError::BadData(_))) {
+        return;
+    }
+    let Asked { client, method, path, .. } = asked;
+    let origin = Origin::Http { client: client.clone(), method: method.clone(), path: path.clone() };
+    let stats = result.as_ref().ok().map(|output| &output.stats);
+    let error = result.as_ref().err().map(ToString::to_string);
+    log.record(&Ended { query, start, end, step, stats, error, origin }, api.now_ms());
+}
+
+/// How an answer is to look.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Series at most; 0: all.
+    limit: usize,
+    stats: bool,
+    encoding: Encoding,
+}
+
+impl Shape {
+    fn new(asked: &Asked, params: &Params, limit: usize) -> Self {
+        Shape { limit, stats: params.get("stats").is_some(), encoding: asked.encoding }
+    }
 }
 
 /// Answers with more points than this are written on a thread that may block: it takes too long for one that serves
@@ -106,48 +171,54 @@ const POINTS_AT_ONCE: usize = 5_000;
 /// What a point takes as JSON, about.
 const BYTES_PER_POINT: usize = 24;
 
-async fn answer(api: &PrometheusApi, output: QueryOutput, stats: bool) -> ApiResult {
+async fn answer(api: &PrometheusApi, mut output: QueryOutput, shape: Shape) -> ApiResult {
+    if shape.limit > 0 && truncate(&mut output.data, shape.limit) {
+        output.warnings.push(TRUNCATED.to_owned());
+    }
     let points = output.data.points();
     if points <= POINTS_AT_ONCE {
-        return Ok(write_answer(&output, stats));
+        return Ok(write_answer(&output, Shape { encoding: Encoding::Identity, ..shape }));
     }
     let Some(room) = api.answers.room(points.saturating_mul(BYTES_PER_POINT)).await else {
         let text = "answers that nobody reads take all the memory there is for answers";
         return Err(ApiError::new(ErrorKind::Timeout, text));
     };
-    let written = tokio::task::spawn_blocking(move || write_answer(&output, stats)).await;
-    let answer = written.map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
+    let answer = blocking(move || Ok(write_answer(&output, shape))).await?;
     Ok(answer.map(|body| room.keep_until_sent(body)))
 }
 
-fn write_answer(output: &QueryOutput, stats: bool) -> Response {
-    success_bytes(&output.warnings, &output.infos, |out| {
-        out.push(b'{');
-        write_data(out, &output.data);
-        if stats {
-            write_stats(out, &output.stats);
+/// Leaves `limit` series; whether there were more.
+fn truncate(data: &mut QueryData, limit: usize) -> bool {
+    let before = match data {
+        QueryData::Vector { series, .. } | QueryData::Range { series, .. } => {
+            let before = series.len();
+            series.truncate(limit);
+            before
         }
-        out.push(b'}');
-    })
+        QueryData::Matrix(series) => {
+            let before = series.len();
+            series.truncate(limit);
+            before
+        }
+        QueryData::Scalar { .. } | QueryData::String { .. } => 0,
+    };
+    before > limit
 }
 
-fn write_stats(out: &mut Vec<u8>, stats: &reba_query::QueryStats) {
-    let t = &stats.timings;
-    let stats = json!({
-        "timings": {
-            "evalTotalTime": t.eval_total.as_secs_f64(),
-            "resultSortTime": t.result_sort.as_secs_f64(),
-            "queryPreparationTime": t.query_preparation.as_secs_f64(),
-            "innerEvalTime": t.inner_eval.as_secs_f64(),
-            "execQueueTime": t.exec_queue.as_secs_f64(),
-            "execTotalTime": t.exec_total.as_secs_f64(),
-        },
-        "samples": {
-            "totalQueryableSamples": stats.total_samples,
-            "peakSamples": stats.peak_samples,
-        },
+fn write_answer(output: &QueryOutput, shape: Shape) -> Response {
+    let body = success_body(&output.warnings, &output.infos, |out| {
+        out.push(b'{');
+        write_data(out, &output.data);
+        if shape.stats {
+            let _ = write!(out, r#","stats":{}"#, stats_json(&output.stats));
+        }
+        out.push(b'}');
     });
-    let _ = write!(out, r#","stats":{stats}"#);
+    let mut headers = HeaderMap::new();
+    let body = compress::now(body, &mut headers, shape.encoding);
+    let mut response = json_response(StatusCode::OK, body);
+    response.headers_mut().extend(headers);
+    response
 }
 
 fn parse(params: &Params) -> Result<syntax::Expr, ApiError> {

@@ -14,7 +14,7 @@ use reba_ingest::scrape::{ScrapeMetrics, Summary};
 use reba_query::QueryEngine;
 use reba_rules::RuleManager;
 
-use super::{COMPATIBLE_VERSION, PrometheusApi, Runtime, exposition::Page};
+use super::{COMPATIBLE_VERSION, PrometheusApi, QueryLog, Runtime, exposition::Page};
 
 /// `/metrics`
 pub async fn page(State(api): State<Arc<PrometheusApi>>) -> Response {
@@ -32,6 +32,7 @@ fn write(api: &PrometheusApi) -> String {
     let mut page = Page::new();
     general(&mut page, &api.runtime, api.readiness.is_ready());
     engine(&mut page, &api.engine);
+    query_log(&mut page, &api.runtime.query_log);
     rules(&mut page, &api.rules);
     scraping(&mut page, api);
     notifications(&mut page, api);
@@ -111,6 +112,13 @@ fn engine(page: &mut Page, engine: &QueryEngine) {
         page.suffixed("_sum", &[("slice", &slice)], took.as_secs_f64());
         page.suffixed("_count", &[("slice", &slice)], totals.queries as f64);
     }
+}
+
+fn query_log(page: &mut Page, log: &QueryLog) {
+    page.gauge("prometheus_engine_query_log_enabled", "Whether queries are written down.")
+        .value(f64::from(u8::from(log.is_on())));
+    page.counter("prometheus_engine_query_log_failures_total", "Queries that could not be written down.")
+        .value(log.lost() as f64);
 }
 
 fn rules(page: &mut Page, rules: &RuleManager) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     Router,
     extract::Request,
-    http::StatusCode,
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use tower::ServiceExt as _;
@@ -15,17 +15,39 @@ use super::status::{self, Readiness};
 /// The place for the routes that come later.
 pub type Later = Arc<OnceLock<Router>>;
 
-/// Routes that answer 503 until `later` is set, and then whatever `later` answers.
-pub fn gate(readiness: Arc<Readiness>, later: Later) -> Router {
-    Router::new().fallback(move |request: Request| {
-        let (readiness, later) = (Arc::clone(&readiness), Arc::clone(&later));
+/// Routes that answer 503 until `later` is set, and then whatever `later` answers. Everything lies below `prefix`, which is
+/// empty or begins with a slash and ends without one.
+pub fn gate(readiness: Arc<Readiness>, later: Later, prefix: &str) -> Router {
+    let prefix: Arc<str> = prefix.into();
+    Router::new().fallback(move |mut request: Request| {
+        let (readiness, later, prefix) = (Arc::clone(&readiness), Arc::clone(&later), Arc::clone(&prefix));
         async move {
+            if !prefix.is_empty() {
+                match below(request.uri(), &prefix) {
+                    Some(uri) => *request.uri_mut() = uri,
+                    None if request.uri().path() == "/" => {
+                        return (StatusCode::FOUND, [(header::LOCATION, &*prefix)]).into_response();
+                    }
+                    None => return (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+                }
+            }
             match later.get() {
                 Some(router) => router.clone().oneshot(request).await.into_response(),
                 None => starting(&readiness, request.uri().path()).await,
             }
         }
     })
+}
+
+/// The address without `prefix`, if it lies below it.
+fn below(uri: &Uri, prefix: &str) -> Option<Uri> {
+    let rest = uri.path().strip_prefix(prefix)?;
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return None;
+    }
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let path = if rest.is_empty() { "/" } else { rest };
+    format!("{path}{query}").parse().ok()
 }
 
 async fn starting(readiness: &Readiness, path: &str) -> Response {
@@ -54,7 +76,7 @@ mod tests {
     #[tokio::test]
     async fn all_but_health_and_progress_wait_for_the_store() {
         let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
-        let gate = gate(Arc::clone(&readiness), Arc::clone(&later));
+        let gate = gate(Arc::clone(&readiness), Arc::clone(&later), "");
         readiness.replaying(3, 7);
         assert_eq!(ask(&gate, "/-/healthy").await.0, 200);
         assert_eq!(ask(&gate, "/-/ready").await, (503, "Service Unavailable".to_owned()));
@@ -63,5 +85,23 @@ mod tests {
         assert!(body.contains(r#""current":3"#) && body.contains(r#""max":7"#), "{body}");
         later.set(Router::new().route("/-/ready", get(|| async { "now" }))).unwrap();
         assert_eq!(ask(&gate, "/-/ready").await, (200, "now".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn everything_lies_below_the_prefix() {
+        let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
+        let gate = gate(readiness, Arc::clone(&later), "/mon/a");
+        assert_eq!(ask(&gate, "/mon/a/-/healthy").await.0, 200);
+        later.set(Router::new().fallback(|uri: Uri| async move { uri.to_string() })).unwrap();
+        for (path, want) in [
+            ("/mon/a/x?y=1%20", (200, "/x?y=1%20")),
+            ("/mon/a", (200, "/")),
+            ("/mon/a?b", (200, "/?b")),
+            ("/mon/ab", (404, "404 page not found\n")),
+            ("/x", (404, "404 page not found\n")),
+            ("/", (302, "")),
+        ] {
+            assert_eq!(ask(&gate, path).await, (want.0, want.1.to_owned()), "{path}");
+        }
     }
 }

@@ -2,27 +2,32 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use axum::{
     extract::State,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
+use reba_ingest::config::Config;
 use reba_storage::TopEntry;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
     PrometheusApi,
-    envelope::{ApiResult, success},
+    envelope::{ApiError, ApiResult, blocking, success},
+    notifications::Notifications,
     params::Params,
+    query_log::QueryLog,
+    targets::rfc3339,
 };
 
 /// The upstream version that Reba's answers are compatible with: clients switch features by it.
@@ -59,6 +64,34 @@ impl Readiness {
     }
 }
 
+/// Lists the blocks of the store for `/api/v1/status/tsdb/blocks`, oldest first; it may read files.
+pub struct Blocks(pub Box<dyn Fn() -> Vec<Block> + Send + Sync>);
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blocks")
+    }
+}
+
+/// A block of the store. Times are Unix milliseconds, the last one exclusive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its name.
+    pub name: String,
+    /// The first moment.
+    pub min_time: i64,
+    /// The first moment behind it.
+    pub max_time: i64,
+    /// How many samples it has.
+    pub samples: u64,
+    /// How many series.
+    pub series: u64,
+    /// How many chunks.
+    pub chunks: u64,
+    /// How often it was compacted; 1 is as the head wrote it.
+    pub level: u32,
+}
+
 /// What does not change while the process lives, and what a reload changes.
 #[derive(Debug)]
 pub struct Runtime {
@@ -68,12 +101,18 @@ pub struct Runtime {
     pub flags: BTreeMap<String, String>,
     /// `30d`, or `30d or 1073741824B`.
     pub retention: String,
-    /// The configuration in use, as YAML without secrets.
-    pub config_yaml: ArcSwap<String>,
+    /// The configuration in use, once there is one.
+    pub config: ArcSwapOption<Config>,
     /// Whether the last reload worked.
     pub reload_ok: AtomicBool,
     /// When a configuration was last loaded, in Unix milliseconds.
     pub reloaded_ms: AtomicU64,
+    /// What people should know.
+    pub notifications: Notifications,
+    /// Queries that ended, if they are written down.
+    pub query_log: QueryLog,
+    /// The blocks of the store.
+    pub blocks: Blocks,
 }
 
 /// `/-/healthy`
@@ -113,6 +152,8 @@ pub async fn runtimeinfo(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
     let reloaded = runtime.reloaded_ms.load(Ordering::Relaxed) as i64;
     success(&json!({
         "startTime": runtime.started.to_string(),
+        "hostname": hostname(),
+        "serverTime": rfc3339(Some(api.now_ms())),
         "CWD": std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
         "reloadConfigSuccess": runtime.reload_ok.load(Ordering::Relaxed),
         "lastConfigTime": Timestamp::from_millisecond(reloaded).unwrap_or_default().to_string(),
@@ -126,6 +167,10 @@ pub async fn runtimeinfo(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
     }))
 }
 
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 /// `/api/v1/status/flags`
 pub async fn flags(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
     success(&api.runtime.flags)
@@ -133,7 +178,8 @@ pub async fn flags(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
 
 /// `/api/v1/status/config`
 pub async fn config(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
-    success(&json!({ "yaml": api.runtime.config_yaml.load().as_str() }))
+    let config = api.runtime.config.load_full();
+    blocking(move || success(&json!({ "yaml": config.map(|c| c.to_yaml()).unwrap_or_default() }))).await
 }
 
 /// `/api/v1/status/walreplay`
@@ -160,9 +206,38 @@ fn table(entries: &[TopEntry]) -> Vec<NameValue<'_>> {
     entries.iter().map(|e| NameValue { name: &e.name, value: e.value }).collect()
 }
 
+/// Rows that a table may have.
+const MAX_TOP: usize = 10_000;
+
+/// `/api/v1/status/tsdb/blocks`
+pub async fn blocks(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
+    blocking(move || {
+        let one = |b: &Block| {
+            json!({
+                "ulid": b.name,
+                "minTime": b.min_time,
+                "maxTime": b.max_time,
+                "stats": { "numSamples": b.samples, "numSeries": b.series, "numChunks": b.chunks },
+                "compaction": { "level": b.level, "sources": [b.name] },
+                "version": 1,
+            })
+        };
+        let blocks: Vec<_> = (api.runtime.blocks.0)().iter().map(one).collect();
+        success(&json!({ "blocks": blocks }))
+    })
+    .await
+}
+
 /// `/api/v1/status/tsdb`
 pub async fn tsdb(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
-    let limit = params.number("limit")?.filter(|n| *n > 0).unwrap_or(10);
+    let limit = match params.get("limit").map(str::parse::<i64>) {
+        None => 10,
+        Some(Ok(n)) if n > MAX_TOP as i64 => {
+            return Err(ApiError::bad_data(format!("limit must not exceed {MAX_TOP}")));
+        }
+        Some(Ok(n)) if n > 0 => n as usize,
+        Some(_) => return Err(ApiError::bad_data("limit must be a positive number")),
+    };
     let stats = api.engine.stats(limit).await?;
     success(&json!({
         "headStats": {

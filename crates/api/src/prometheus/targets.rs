@@ -10,8 +10,11 @@ use axum::{
     http::{Uri, uri::PathAndQuery},
 };
 use jiff::Timestamp;
-use reba_ingest::scrape::{PoolStatus, TargetStatus};
-use reba_model::{Labels, Matcher, Metadata, duration};
+use reba_ingest::{
+    config::{Config, ScrapeConfig},
+    scrape::{PoolStatus, TargetStatus},
+};
+use reba_model::{Labels, Matcher, Metadata, Relabel, duration};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -46,9 +49,8 @@ pub async fn targets(State(api): State<Arc<PrometheusApi>>, params: Params) -> A
     let (dropped, counts) = match state.as_str() {
         "active" => (Vec::new(), Value::Null),
         _ => {
-            let one = |l: &Labels| json!({ "discoveredLabels": object(l) });
             let counts = pools.iter().map(|p| (p.name.clone(), Value::from(p.dropped_count)));
-            (pools.iter().flat_map(|p| &p.dropped).map(one).collect(), Value::Object(counts.collect()))
+            (pools.iter().flat_map(dropped_targets).collect(), Value::Object(counts.collect()))
         }
     };
     success(&json!({ "activeTargets": active, "droppedTargets": dropped, "droppedTargetCounts": counts }))
@@ -72,6 +74,10 @@ fn active_target(api: &PrometheusApi, status: &TargetStatus) -> Value {
     })
 }
 
+fn dropped_targets(pool: &PoolStatus) -> impl Iterator<Item = Value> + '_ {
+    pool.dropped.iter().map(|l| json!({ "discoveredLabels": object(l), "scrapePool": pool.name }))
+}
+
 /// A loopback address means this host: seen from elsewhere it has the host's name.
 fn global_url(external: &str, url: &Uri) -> String {
     let is_here = matches!(url.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
@@ -89,6 +95,61 @@ pub async fn scrape_pools(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
     success(&json!({ "scrapePools": api.scrape.pool_names() }))
 }
 
+/// The job that the parameter `scrapePool` names.
+fn wanted_pool(api: &PrometheusApi, params: &Params) -> Result<(Arc<Config>, ScrapeConfig), ApiError> {
+    let name =
+        params.get("scrapePool").ok_or_else(|| ApiError::bad_data("no scrapePool parameter provided"))?;
+    let missing =
+        || ApiError::bad_data(format!("error retrieving scrape config: scrape pool not found: {name}"));
+    let config = api.runtime.config.load_full().ok_or_else(missing)?;
+    let job = config.jobs().find(|job| job.job_name == name).cloned().ok_or_else(missing)?;
+    Ok((config, job))
+}
+
+/// `/api/v1/scrape_pools/config`
+pub async fn pool_config(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let (config, job) = wanted_pool(&api, &params)?;
+    success(&json!({ "yaml": config.job_yaml(&job) }))
+}
+
+/// `/api/v1/targets/relabel_steps`: what each rule of a job makes of the labels that are given.
+pub async fn relabel_steps(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
+    let (_, job) = wanted_pool(&api, &params)?;
+    let text = params.get("labels").ok_or_else(|| ApiError::bad_data("no labels parameter provided"))?;
+    let labels: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|e| ApiError::bad_data(format!("error parsing labels: {e}")))?;
+    let mut builder = Labels::from_pairs(labels).to_builder();
+    let mut keep = true;
+    let mut steps = Vec::new();
+    for rule in &job.relabel_configs {
+        keep = keep && rule.apply(&mut builder);
+        let output = if keep { builder.build() } else { Labels::empty() };
+        steps.push(json!({ "rule": rule_json(rule), "output": object(&output), "keep": keep }));
+    }
+    success(&json!({ "steps": steps }))
+}
+
+/// A rule with every key filled in.
+fn rule_json(rule: &Relabel) -> Value {
+    let spec = rule.spec();
+    let mut out = json!({
+        "separator": rule.separator(),
+        "regex": rule.regex(),
+        "replacement": rule.replacement(),
+        "action": spec.action.as_str(),
+    });
+    if let Some(source) = &spec.source_labels {
+        out["source_labels"] = json!(source);
+    }
+    if !spec.target_label.is_empty() {
+        out["target_label"] = spec.target_label.as_str().into();
+    }
+    if spec.modulus > 0 {
+        out["modulus"] = spec.modulus.into();
+    }
+    out
+}
+
 fn entry(name: Option<&str>, meta: &Metadata) -> Map<String, Value> {
     let mut out = Map::new();
     if let Some(name) = name {
@@ -102,7 +163,11 @@ fn entry(name: Option<&str>, meta: &Metadata) -> Map<String, Value> {
 
 /// `/api/v1/targets/metadata`
 pub async fn targets_metadata(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
-    let matchers = params.get("match_target").map(parse_selector).transpose()?.unwrap_or_default();
+    let matchers = params
+        .get("match_target")
+        .map(|text| parse_selector("match_target", text))
+        .transpose()?
+        .unwrap_or_default();
     let metric = params.get("metric");
     // The limit counts targets, not entries: so does upstream.
     let limit = params.number("limit")?.unwrap_or(usize::MAX);
@@ -156,11 +221,6 @@ pub async fn alertmanagers(State(api): State<Arc<PrometheusApi>>) -> ApiResult {
         |list: Vec<String>| -> Vec<Value> { list.into_iter().map(|url| json!({ "url": url })).collect() };
     let (active, dropped) = api.notifier.alertmanagers();
     success(&json!({ "activeAlertmanagers": urls(active), "droppedAlertmanagers": urls(dropped) }))
-}
-
-/// The error for a parameter that is none of the words it may be.
-pub(super) fn unknown(name: &str, value: &str) -> ApiError {
-    ApiError::bad_data(format!("invalid {name} parameter: {value:?}"))
 }
 
 #[cfg(test)]

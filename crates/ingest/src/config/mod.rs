@@ -177,8 +177,17 @@ impl Config {
 
     /// The effective configuration as YAML, defaults filled in, secrets as `<secret>`.
     pub fn to_yaml(&self) -> String {
-        let yaml =
-            serde_saphyr::to_string(self).unwrap_or_else(|e| format!("<error creating config string: {e}>"));
+        self.yaml_of(self)
+    }
+
+    /// One of its jobs in the same way.
+    pub fn job_yaml(&self, job: &ScrapeConfig) -> String {
+        self.yaml_of(job)
+    }
+
+    fn yaml_of(&self, section: &impl Serialize) -> String {
+        let yaml = serde_saphyr::to_string(section)
+            .unwrap_or_else(|e| format!("<error creating config string: {e}>"));
         self.secrets.iter().fold(yaml, |yaml, secret| yaml.replace(secret, SECRET_TEXT))
     }
 

@@ -1,5 +1,6 @@
 //! `reba query`: asks a server and shows the answer.
 
+pub mod active;
 pub mod answer;
 mod render;
 
@@ -126,7 +127,7 @@ mod tests {
     fn path(words: &[&str]) -> Result<(String, bool)> {
         let all = ["reba", "query", "promql"].iter().chain(words);
         let Command::Query(q) = Cli::parse_from(all).command else { panic!("not a query") };
-        let QueryLanguage::Promql(args) = q.language;
+        let QueryLanguage::Promql(args) = q.language else { panic!("not PromQL") };
         request(&args, 1_000_000)
     }
 
@@ -139,6 +140,8 @@ mod tests {
         );
         let at = path(&["up", "--start", "1970-01-01T00:00:01Z", "--end", "2.5", "--step", "1s"]).unwrap().0;
         assert_eq!(at, "/api/v1/query_range?query=up&start=1.000&end=2.500&step=1.000");
+        assert_eq!(path(&["-m"]).unwrap().0, "/api/v1/query?query=-m&time=1000.000");
+        assert_eq!(path(&["-m", "--time", "1"]).unwrap().0, "/api/v1/query?query=-m&time=1.000");
         assert!(path(&["up", "--start", "5", "--end", "4"]).is_err());
         assert_eq!(path(&["up", "--time=-1.5"]).unwrap().0, "/api/v1/query?query=up&time=-1.500");
         assert_eq!(plain("a\u{1b}[31m"), "a\u{fffd}[31m\n");

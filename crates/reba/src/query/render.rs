@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 use reba_model::float::format_g;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::answer::Line;
 
@@ -13,21 +14,34 @@ const PLOT_ROWS: usize = 6;
 /// Eighths of a character cell, from the bottom.
 const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Columns of series, value and (where they differ or there are several) time.
+/// Columns of series, value and time.
 pub fn table(lines: &[Line], zone: &TimeZone) -> String {
     let rows: Vec<[String; 3]> = lines
         .iter()
         .flat_map(|l| l.points.iter().map(|(t, v)| [l.name.clone(), format_g(*v), time(*t, zone)]))
         .collect();
-    let head = ["SERIES", "VALUE", "TIME"];
-    let width =
-        |i: usize| rows.iter().map(|r| r[i].chars().count()).chain([head[i].len()]).max().unwrap_or(0);
-    let (series, value) = (width(0), width(1));
+    let value = rows.iter().map(|r| r[1].width()).chain([5]).max().unwrap_or(0);
+    let right = |text: &str| format!("{}{text}", " ".repeat(value - text.width().min(value)));
+    let rows: Vec<[String; 3]> = rows.into_iter().map(|[s, v, t]| [s, right(&v), t]).collect();
+    columns_of(&["SERIES", &right("VALUE"), "TIME"], &rows)
+}
+
+/// Columns two blanks apart. Characters that take two cells of a terminal, as Chinese ones do, count twice.
+pub fn columns_of<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|i| {
+        rows.iter().map(|row| row[i].width()).chain([head[i].width()]).max().unwrap_or(0)
+    });
     let mut out = String::new();
-    let _ = writeln!(out, "{:<series$}  {:>value$}  {}", head[0], head[1], head[2]);
-    for [s, v, t] in &rows {
-        let _ = writeln!(out, "{s:<series$}  {v:>value$}  {t}");
-    }
+    let mut line = |cells: [&str; N]| {
+        let padded = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width().min(width))));
+        out.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    };
+    line(*head);
+    rows.iter().for_each(|row| line(std::array::from_fn(|i| row[i].as_str())));
     out
 }
 
@@ -156,6 +170,16 @@ mod tests {
     fn a_table_lines_up_and_uses_the_zone() {
         let out = table(&[Line { name: "up{}".into(), points: vec![(0.0, 1.0)] }], &TimeZone::UTC);
         assert_eq!(out, "SERIES  VALUE  TIME\nup{}        1  1970-01-01 00:00:00\n");
+    }
+
+    #[test]
+    fn wide_characters_take_two_cells() {
+        let line = |name: &str| Line { name: name.into(), points: vec![(0.0, 12.5)] };
+        let out = table(&[line("価格{}"), line("price{}")], &TimeZone::UTC);
+        assert_eq!(
+            out,
+            "SERIES   VALUE  TIME\n価格{}    12.5  1970-01-01 00:00:00\nprice{}   12.5  1970-01-01 00:00:00\n"
+        );
     }
 
     #[test]
