@@ -17,10 +17,15 @@ pub struct QueryLimits {
     pub max_series: u64,
     /// Bytes of chunks that one query may fetch.
     pub max_bytes: u64,
+    /// Series in a result.
+    pub max_result_series: u64,
+    /// Bytes that a result takes when it is written down, about (24 a point, and its labels).
+    pub max_result_bytes: u64,
 }
 
 impl Default for QueryLimits {
-    /// Upstream's defaults, and for what it does not limit: five million series, 8 GiB of chunks.
+    /// Upstream's defaults, and for what it does not limit: five million series, 8 GiB of chunks; results of a million
+    /// series, 1 GiB.
     fn default() -> Self {
         QueryLimits {
             timeout: Duration::from_secs(120),
@@ -28,6 +33,8 @@ impl Default for QueryLimits {
             max_samples: 50_000_000,
             max_series: 5_000_000,
             max_bytes: 8 << 30,
+            max_result_series: 1_000_000,
+            max_result_bytes: 1 << 30,
         }
     }
 }

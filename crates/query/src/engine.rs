@@ -19,12 +19,14 @@ use tokio::{
 };
 
 use crate::{
-    ActiveQuery, CacheTotals, EngineConfig, EngineTotals, ExecError, QueryOutput, QueryStats, Stage,
+    ActiveQuery, CacheTotals, EngineConfig, EngineTotals, ExecError, QueryLimits, QueryOutput, QueryStats,
+    RecentTimings, Stage,
     active::{ActiveQueries, Registration},
     cache::ResultCache,
     guard::CancelOnDrop,
     helpers::Helpers,
     pool::Pool,
+    recent::Recent,
     run::{Context, Task},
     stats::Totals,
 };
@@ -91,6 +93,7 @@ struct Shared {
     config: EngineConfig,
     helpers: Helpers,
     totals: Totals,
+    recent: Recent,
     cache: Option<ResultCache>,
 }
 
@@ -105,6 +108,7 @@ impl QueryEngine {
                 config,
                 helpers: Helpers::new(config.cores),
                 totals: Totals::default(),
+                recent: Recent::default(),
                 cache: (config.result_cache_bytes > 0).then(|| ResultCache::new(config.result_cache_bytes)),
             }),
             subquery_step_ms: AtomicI64::new(config.subquery_step_ms),
@@ -166,6 +170,11 @@ impl QueryEngine {
     /// What all queries have cost so far.
     pub fn totals(&self) -> EngineTotals {
         self.shared.totals.snapshot()
+    }
+
+    /// How long the latest queries took.
+    pub fn recent_timings(&self) -> RecentTimings {
+        self.shared.recent.quantiles(Instant::now())
     }
 
     /// What is kept of results, and how often that helped; all zero without a cache.
@@ -283,12 +292,29 @@ impl Shared {
             Some(cache) => cache.answer(task, context, &mut stats),
             None => task.run(context, &mut stats).map(|(output, _)| output),
         };
+        result = result.and_then(|output| check_size(output, &self.config.limits));
         if let Ok(output) = &mut result {
             output.stats.timings.exec_total = asked.elapsed();
         }
         self.totals.count(&stats, result.as_ref().err());
+        self.recent.push(Instant::now(), &stats.timings);
         result
     }
+}
+
+/// Refuses results that are too large to be handed out.
+fn check_size(output: QueryOutput, limits: &QueryLimits) -> Result<QueryOutput, ExecError> {
+    let (series, bytes) = (output.data.series() as u64, output.data.bytes());
+    for (name, found, limit) in [
+        ("query.max_result_series", series, limits.max_result_series),
+        ("query.max_result_bytes", bytes, limits.max_result_bytes),
+    ] {
+        if found > limit {
+            let text = format!("result of {found} exceeds limit `{name}` of {limit}");
+            return Err(ExecError::Execution(text));
+        }
+    }
+    Ok(output)
 }
 
 impl Drop for QueryEngine {

@@ -16,6 +16,7 @@ mod helpers;
 mod metadata;
 mod output;
 mod pool;
+mod recent;
 mod run;
 mod stats;
 
@@ -25,4 +26,5 @@ pub use config::{EngineConfig, QueryLimits};
 pub use engine::{InstantQuery, QueryEngine, RangeQuery};
 pub use error::{ErrorKind, ExecError, Stage};
 pub use output::{QueryData, QueryOutput};
+pub use recent::{QUANTILES, RecentTimings};
 pub use stats::{EngineTotals, QueryStats, QueryTimings};

@@ -17,6 +17,9 @@ pub struct QueryOutput {
     pub stats: QueryStats,
 }
 
+/// A time and a value as JSON.
+const BYTES_PER_POINT: u64 = 24;
+
 /// The value of a query. Times are Unix milliseconds.
 #[derive(Clone, Debug)]
 pub enum QueryData {
@@ -61,6 +64,28 @@ impl QueryData {
             QueryData::Matrix(series) => series.iter().map(|s| s.samples.t.len() + s.samples.h.len()).sum(),
             QueryData::Range { steps, series } => series.len() * steps.count,
         }
+    }
+
+    /// How many series there are.
+    pub fn series(&self) -> usize {
+        match self {
+            QueryData::Scalar { .. } | QueryData::String { .. } => 1,
+            QueryData::Vector { series, .. } | QueryData::Range { series, .. } => series.len(),
+            QueryData::Matrix(series) => series.len(),
+        }
+    }
+
+    /// About how many bytes there are when it is written down.
+    pub fn bytes(&self) -> u64 {
+        let labels: usize = match self {
+            QueryData::Scalar { .. } => 0,
+            QueryData::String { v, .. } => v.len(),
+            QueryData::Vector { series, .. } | QueryData::Range { series, .. } => {
+                series.iter().map(|s| s.labels.memory_bytes()).sum()
+            }
+            QueryData::Matrix(series) => series.iter().map(|s| s.labels.memory_bytes()).sum(),
+        };
+        labels as u64 + self.points() as u64 * BYTES_PER_POINT
     }
 
     /// As it is named in the field `resultType` of an answer.

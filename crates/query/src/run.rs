@@ -125,8 +125,9 @@ fn range_data(value: Value, steps: Steps) -> QueryData {
 const TYPE_LABELS: [&str; 2] = ["__type__", "__unit__"];
 
 fn has_only_floats(series: &Series) -> bool {
-    !series.chunks.iter().any(Chunk::has_histograms)
-        && TYPE_LABELS.iter().all(|name| series.labels.get(name).is_none())
+    // What was downsampled is read in windows that may reach over the ends of a range.
+    let is_plain = |chunk: &Chunk| !chunk.has_histograms() && chunk.resolution().is_none();
+    series.chunks.iter().all(is_plain) && TYPE_LABELS.iter().all(|name| series.labels.get(name).is_none())
 }
 
 /// The series of every selector; equal selectors are fetched once.

@@ -224,6 +224,29 @@ async fn lookback_and_subquery_step_can_be_chosen() {
 }
 
 #[tokio::test]
+async fn a_result_that_is_too_large_names_the_limit() {
+    let by_series = engine(QueryLimits { max_result_series: 1, ..QueryLimits::default() });
+    let by_bytes = engine(QueryLimits { max_result_bytes: 250, ..QueryLimits::default() });
+    let refused = |result: Result<_, ExecError>| result.unwrap_err().to_string();
+    assert_eq!(
+        refused(by_series.instant(instant("seconds_total")).await.map(|_| ())),
+        "result of 2 exceeds limit `query.max_result_series` of 1"
+    );
+    by_series.instant(instant("sum(seconds_total)")).await.unwrap();
+    let text = refused(by_bytes.range(range("seconds_total")).await.map(|_| ()));
+    assert!(text.ends_with("exceeds limit `query.max_result_bytes` of 250"), "{text}");
+    by_bytes.range(range("sum(seconds_total)")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_latest_queries_are_measured() {
+    let engine = engine(QueryLimits::default());
+    assert!(engine.recent_timings().inner_eval[0].is_nan());
+    engine.instant(instant("seconds_total")).await.unwrap();
+    assert!(engine.recent_timings().inner_eval.iter().all(|s| *s > 0.0));
+}
+
+#[tokio::test]
 async fn errors_are_told_apart() {
     let engine = engine(QueryLimits { max_samples: 50, max_series: 3, ..QueryLimits::default() });
     let error = |query: &'static str| {

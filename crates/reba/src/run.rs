@@ -395,6 +395,8 @@ fn engine_config(settings: &Settings, loaded: &Loaded, cores: usize) -> EngineCo
             max_samples: usize::try_from(settings.query_max_samples).unwrap_or(usize::MAX),
             max_series: settings.query_max_series,
             max_bytes: settings.query_max_bytes,
+            max_result_series: settings.query_max_result_series,
+            max_result_bytes: settings.query_max_result_bytes,
         },
         lookback_ms: settings.lookback_delta_ms,
         subquery_step_ms: loaded.config.global.evaluation_interval.0,

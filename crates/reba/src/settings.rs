@@ -53,6 +53,8 @@ struct RawQuery {
     max_concurrency: Value<usize>,
     lookback_delta: Value<String>,
     result_cache: Option<ByteSize>,
+    max_result_series: Value<u64>,
+    max_result_bytes: Value<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -113,6 +115,10 @@ pub struct Settings {
     pub query_max_series: u64,
     /// `query.max_bytes` of chunks that one query may fetch (8 GiB).
     pub query_max_bytes: u64,
+    /// `query.max_result_series` (1 million).
+    pub query_max_result_series: u64,
+    /// `query.max_result_bytes`, about, of an answer (1 GiB).
+    pub query_max_result_bytes: u64,
     /// `query.max_concurrency` (20).
     pub query_max_concurrency: usize,
     /// `query.lookback_delta`, in milliseconds (5 minutes).
@@ -180,6 +186,16 @@ impl Settings {
             query_max_samples: check.positive("query.max_samples", &query.max_samples, 50_000_000),
             query_max_series: check.positive("query.max_series", &query.max_series, 5_000_000),
             query_max_bytes: check.positive("query.max_bytes", &query.max_bytes, 8 << 30),
+            query_max_result_series: check.positive(
+                "query.max_result_series",
+                &query.max_result_series,
+                1_000_000,
+            ),
+            query_max_result_bytes: check.positive(
+                "query.max_result_bytes",
+                &query.max_result_bytes,
+                1 << 30,
+            ),
             query_max_concurrency: check.concurrency(&query.max_concurrency),
             lookback_delta_ms: check.positive_ms("query.lookback_delta", &query.lookback_delta, 300_000),
             result_cache_bytes: query.result_cache.map_or(64 << 20, |size| size.0),

@@ -104,11 +104,15 @@ fn engine(page: &mut Page, engine: &QueryEngine) {
     page.gauge("reba_query_cache_bytes", "Bytes of kept results.").value(cache.bytes as f64);
     page.gauge("reba_query_cache_entries", "Kept results.").value(cache.entries as f64);
     page.summary("prometheus_engine_query_duration_seconds", "Time of queries by part.");
-    for (slice, took) in [
-        ("queue_time", totals.queue_time),
-        ("prepare_time", totals.prepare_time),
-        ("inner_eval", totals.inner_eval),
+    let recent = engine.recent_timings();
+    for (slice, took, recent) in [
+        ("queue_time", totals.queue_time, recent.queue),
+        ("prepare_time", totals.prepare_time, recent.prepare),
+        ("inner_eval", totals.inner_eval, recent.inner_eval),
     ] {
+        for (quantile, seconds) in reba_query::QUANTILES.iter().zip(recent) {
+            page.with(&[("slice", &slice), ("quantile", quantile)], seconds);
+        }
         page.suffixed("_sum", &[("slice", &slice)], took.as_secs_f64());
         page.suffixed("_count", &[("slice", &slice)], totals.queries as f64);
     }
