@@ -15,6 +15,9 @@ use crate::{
     wal::{ChunkState, FloatDecoder, Record, SeriesSection, each_record},
 };
 
+/// A slot that no series has.
+const NOWHERE: u32 = u32::MAX;
+
 /// What recovery found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveryCounts {
@@ -117,27 +120,36 @@ impl<'a> Recovery<'a> {
             self.packed.clear();
             self.packed.extend(ids.iter().map(|i| section.pairs[*i as usize].packed));
             let hash = xxh3_64(self.packed.as_bytes());
-            if let Some(known) = self.shard.find_packed(hash, &self.packed) {
-                if known == slot {
-                    self.moved.remove(&slot);
-                } else {
-                    self.moved.insert(slot, known);
-                }
+            self.moved.remove(&slot);
+            let known = self.shard.find_packed(hash, &self.packed);
+            if known == Some(slot) {
                 return;
             }
-            if self.shard.get(slot).is_some() {
-                // The slot was freed and used again behind a checkpoint that was lost.
-                self.shard.remove(&std::iter::once(slot).collect());
-                drop(self.shard.take_freed());
-                // Their pairs may have gone with it.
-                self.pairs.clear();
-                self.pairs.extend(section.pairs.iter().map(|p| self.shard.pairs.intern(*p)));
+            self.evict(slot, section);
+            if let Some(known) = known {
+                self.moved.insert(slot, known);
+                return;
             }
-            self.moved.remove(&slot);
             self.ids.clear();
             self.ids.extend(ids.iter().map(|i| self.pairs[*i as usize]));
             self.shard.place(slot, hash, &self.ids);
         })
+    }
+
+    /// Takes a slot from the series that had it: it was freed and used again behind a checkpoint that was lost. If that series
+    /// stayed, its next samples would be logged under a number that means another.
+    fn evict(&mut self, slot: u32, section: &SeriesSection<'_>) {
+        if self.shard.get(slot).is_none() {
+            return;
+        }
+        self.shard.remove(&std::iter::once(slot).collect());
+        drop(self.shard.take_freed());
+        for to in self.moved.values_mut().filter(|to| **to == slot) {
+            *to = NOWHERE;
+        }
+        // Their pairs may have gone with it.
+        self.pairs.clear();
+        self.pairs.extend(section.pairs.iter().map(|p| self.shard.pairs.intern(*p)));
     }
 
     fn floats(&mut self, mut r: Reader<'_>, late: bool) -> Option<()> {
