@@ -21,8 +21,8 @@ pub(crate) fn append_in_part(
         cache.clear();
         return Ok(None);
     }
-    match report.rejected.is_empty() {
-        true => Ok(Some(report)),
-        false => appender.append(batch, AppendMode::Partial).map(Some),
+    if report.rejected.is_empty() {
+        return Ok(Some(report));
     }
+    appender.append(batch, AppendMode::Partial).map(Some)
 }

@@ -215,8 +215,11 @@ impl Precision {
     }
 }
 
+/// Name and value.
+pub(super) type Tag<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Splits the head of a line at its commas: the measurement, and tags with a value.
-pub(super) fn head(head: &[u8]) -> Result<(Cow<'_, str>, Vec<(Cow<'_, str>, Cow<'_, str>)>), String> {
+pub(super) fn head(head: &[u8]) -> Result<(Cow<'_, str>, Vec<Tag<'_>>), String> {
     let mut parts = Lines::new(head, Precision::Unknown);
     let measurement = text(parts.take_until(b","))?;
     let mut tags = Vec::new();

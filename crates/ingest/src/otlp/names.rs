@@ -112,10 +112,10 @@ impl Namer {
             return Err("label name is empty".to_owned());
         }
         if self.utf8 {
-            return match only_underscores(name) {
-                true => Err(format!("label name {name:?} contains only underscores")),
-                false => Ok(Cow::Borrowed(name)),
-            };
+            if only_underscores(name) {
+                return Err(format!("label name {name:?} contains only underscores"));
+            }
+            return Ok(Cow::Borrowed(name));
         }
         let mut out = self.escape_label(name);
         if out.starts_with(|c: char| c.is_ascii_digit()) {
@@ -132,10 +132,10 @@ impl Namer {
     fn escape_label(self, name: &str) -> Cow<'_, str> {
         let valid = |c: char| c.is_ascii_alphanumeric();
         if self.keep_underscores {
-            return match name.chars().all(|c| valid(c) || c == '_') {
-                true => Cow::Borrowed(name),
-                false => Cow::Owned(name.chars().map(|c| if valid(c) { c } else { '_' }).collect()),
-            };
+            if name.chars().all(|c| valid(c) || c == '_') {
+                return Cow::Borrowed(name);
+            }
+            return Cow::Owned(name.chars().map(|c| if valid(c) { c } else { '_' }).collect());
         }
         let reserved =
             name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__")).filter(|_| name.len() >= 4);

@@ -178,10 +178,10 @@ fn answered(labels: Labels, mut columns: SampleColumns, bytes: usize) -> Answere
     columns.h.sort_by_key(|s| s.t);
     columns.h.dedup_by_key(|s| s.t);
     let SampleColumns { t, v, h } = columns;
-    let chunks = match t.is_empty() && h.is_empty() {
-        true => Vec::new(),
-        false => vec![Chunk::raw_columns(RawColumns { t, v, h })],
-    };
+    let mut chunks = Vec::new();
+    if !t.is_empty() || !h.is_empty() {
+        chunks.push(Chunk::raw_columns(RawColumns { t, v, h }));
+    }
     Answered { series: Series { labels, chunks }, bytes }
 }
 
@@ -225,8 +225,11 @@ impl Frames {
     }
 }
 
-/// The message of the first frame and what is behind it; `None` if not all of it is there.
-fn frame(bytes: &[u8], limit: u64) -> Result<Option<(&[u8], &[u8])>, AnswerError> {
+/// A message, and what is behind it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
+/// The first frame; `None` if not all of it is there.
+fn frame(bytes: &[u8], limit: u64) -> Result<Option<Split<'_>>, AnswerError> {
     let mut rest = bytes;
     let len = match read_varint(&mut rest) {
         Ok(len) => len,
@@ -238,10 +241,10 @@ fn frame(bytes: &[u8], limit: u64) -> Result<Option<(&[u8], &[u8])>, AnswerError
     }
     let Some((checksum, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
     let Some((message, behind)) = rest.split_at_checked(len as usize) else { return Ok(None) };
-    match crc32c(message) == u32::from_be_bytes(*checksum) {
-        true => Ok(Some((message, behind))),
-        false => Err(AnswerError::Checksum),
+    if crc32c(message) != u32::from_be_bytes(*checksum) {
+        return Err(AnswerError::Checksum);
     }
+    Ok(Some((message, behind)))
 }
 
 fn chunked_series(message: &[u8]) -> Result<Answered, AnswerError> {

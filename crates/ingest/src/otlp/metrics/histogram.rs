@@ -27,7 +27,7 @@ pub(super) fn exponential(p: &Point<'_>) -> Result<Histogram, Problem> {
     let schema = p.scale.min(MAX_EXPONENTIAL_SCHEMA);
     // OpenTelemetry's bucket 0 lies above 1, and Prometheus' below it.
     let side =
-        |b: &Buckets| layout(&b.counts, |i| (i + i64::from(b.offset) >> (p.scale - schema).min(62)) + 1);
+        |b: &Buckets| layout(&b.counts, |i| ((i + i64::from(b.offset)) >> (p.scale - schema).min(62)) + 1);
     let (positive_spans, positive_deltas) = side(&p.positive)?;
     let (negative_spans, negative_deltas) = side(&p.negative)?;
     checked(&IntegerHistogram {
@@ -77,9 +77,10 @@ fn layout(counts: &[u64], index: impl Fn(i64) -> i64) -> Result<(Vec<Span>, Vec<
     // The index behind the last bucket so far, and its count.
     let (mut next, mut last) = (0i64, 0i64);
     let overflow = || Problem::Item("histogram with counts or indexes that are too large".to_owned());
+    counts.iter().try_fold(0u64, |sum, n| sum.checked_add(*n)).ok_or_else(overflow)?;
     while let Some((at, mut sum)) = filled.next() {
         while let Some((_, n)) = filled.next_if(|(same, _)| *same == at) {
-            sum = sum.checked_add(n).ok_or_else(overflow)?;
+            sum += n;
         }
         let count = i64::try_from(sum).map_err(|_| overflow())?;
         let gap = at - next;

@@ -40,9 +40,10 @@ impl Rules {
 
     fn is_promoted(&self, key: &str) -> bool {
         let among = |list: &[String]| list.iter().any(|k| k == key);
-        match self.config.promote_all_resource_attributes {
-            true => !among(&self.config.ignore_resource_attributes),
-            false => among(&self.config.promote_resource_attributes),
+        if self.config.promote_all_resource_attributes {
+            !among(&self.config.ignore_resource_attributes)
+        } else {
+            among(&self.config.promote_resource_attributes)
         }
     }
 
