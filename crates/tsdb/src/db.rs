@@ -96,9 +96,9 @@ impl Tsdb {
         if shards != config.shards {
             head = head.reshard(config.shards);
             checkpoint::write(&head, &log, &checkpoints)?;
-        } else {
-            head.remove_unused_files()?;
         }
+        // Files of chunks that nobody uses any more stay until the next checkpoint: the one that was read may name them, and is
+        // read again if there is no other before the next start.
         let mut first = RecordWriter::default();
         first.shards(config.shards);
         log.push(first.frame());

@@ -375,8 +375,10 @@ impl Tsdb {
     /// and series (in blocks) were touched. Space is freed when blocks are compacted, or by
     /// [`Tsdb::clean_tombstones`].
     pub fn delete_series(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<u64, TsdbError> {
-        let _state = self.maintenance.lock();
+        let mut state = self.maintenance.lock();
         self.log.ready()?;
+        // The log may still tell of samples that are in blocks by now: read again, it would bring back what is deleted there.
+        self.checkpoint(&mut state)?;
         let _noted = self.blocks.changes.note_at_end(range.start);
         let corrupt = |reason: String| TsdbError::Corrupt { path: "head".to_owned(), reason };
         let mut seq = None;
