@@ -15,6 +15,7 @@ mod push;
 mod query;
 mod reload;
 mod remote;
+mod retention;
 mod run;
 mod settings;
 mod shift;

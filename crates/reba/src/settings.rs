@@ -10,8 +10,11 @@ use anyhow::{Context, Result, bail};
 use reba_config::{ConfigError, Unknown, Variables};
 use reba_ingest::{config::ByteSize, influx::InfluxConfig};
 use reba_model::duration;
+use reba_tsdb::{DownsampleLevel, RetentionRule};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
+
+use crate::retention::{self, RawLevel, RawRule};
 
 /// A value that remembers where it stands.
 pub type Value<T> = Option<Spanned<T>>;
@@ -33,6 +36,8 @@ struct Raw {
 struct RawMetrics {
     retention: Value<String>,
     retention_size: ByteSize,
+    retention_rules: Vec<RawRule>,
+    downsampling: Vec<RawLevel>,
     fsync_interval: Value<String>,
     max_series: Value<u64>,
 }
@@ -101,6 +106,10 @@ pub struct Settings {
     pub retention_ms: i64,
     /// `metrics.retention_size`: bytes of blocks at most; 0: no limit.
     pub retention_bytes: u64,
+    /// `metrics.retention_rules`: series that are kept for another time; the first that matches counts (none).
+    pub retention_rules: Vec<RetentionRule>,
+    /// `metrics.downsampling`: what is kept of samples that are older, by rising resolution (nothing).
+    pub downsampling: Vec<DownsampleLevel>,
     /// `metrics.fsync_interval`: milliseconds between two fsyncs of the write-ahead log (1 s); 0: before every acknowledgement.
     pub fsync_interval_ms: i64,
     /// `metrics.max_series`: active series at most; 0: no limit.
@@ -175,6 +184,8 @@ impl Settings {
         let settings = Settings {
             retention_ms,
             retention_bytes: metrics.retention_size.0,
+            retention_rules: retention::rules(&metrics.retention_rules, &mut check),
+            downsampling: retention::levels(&metrics.downsampling, retention_ms, &mut check),
             fsync_interval_ms: check.ms("metrics.fsync_interval", &metrics.fsync_interval, 1000),
             max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
             scrape_max_page_bytes: check.positive(

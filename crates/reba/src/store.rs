@@ -31,6 +31,8 @@ pub async fn open(
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         retention_ms: Some(settings.retention_ms),
         retention_bytes: (settings.retention_bytes > 0).then_some(settings.retention_bytes),
+        retention_rules: settings.retention_rules.clone(),
+        downsampling: settings.downsampling.clone(),
         out_of_order_window_ms: config.storage.tsdb.out_of_order_time_window.0,
         max_series: settings.max_series,
         max_exemplars: config.storage.exemplars.max_exemplars.try_into().unwrap_or(0),
