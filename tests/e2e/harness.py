@@ -104,8 +104,8 @@ class Program(Http):
         self.start()
 
     def start(self):
-        log = open(self.folder / "log", "ab")
-        self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT)
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT)
         wait_until(self.is_ready, self.patience, f"{self.command[0]} is ready; its log:\n{self.log()[-2000:]}")
 
     def is_ready(self):
@@ -146,7 +146,7 @@ class Scratch:
 
     def __exit__(self, *_):
         for program in reversed(self.programs):
-            if program.process.poll() is None:
+            if program.process and program.process.poll() is None:
                 program.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -92,8 +92,10 @@ class Crowds(unittest.TestCase):
             await asyncio.gather(*(one() for _ in range(crowd)))
 
         asyncio.run(all_of_them())
-        self.assertLessEqual(set(answers), {"200", "503"}, answers)
-        self.assertGreater(answers["200"], 0, answers)
+        # Behind 512 connections and a queue of 1,024 the kernel says no for us.
+        refused = {"reset", "closed", "no connection"} if crowd > 1000 else set()
+        self.assertLessEqual(set(answers), {"200", "503"} | refused, answers)
+        self.assertGreaterEqual(answers["200"], min(crowd, 500) // 2, answers)
 
     def test_slow_readers_of_large_answers_cost_little_and_hinder_nobody(self):
         now = int(time.time())
