@@ -35,6 +35,10 @@ fn closed_page(body: &[u8]) -> Vec<u8> {
     [head(&format!("Content-Length: {}\r\nConnection: close\r\n", body.len())), body.to_vec()].concat()
 }
 
+fn joined(count: usize, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect::<Vec<_>>().concat()
+}
+
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     gzip.write_all(body).unwrap();
@@ -80,7 +84,7 @@ async fn answer(name: &str, s: &mut TcpStream) -> std::io::Result<()> {
             Ok(())
         }
         "series" => {
-            let page: String = (0..50_000).map(|i| format!("m{{i=\"{i}\"}} 1\n")).collect();
+            let page = joined(50_000, |i| format!("m{{i=\"{i}\"}} 1\n"));
             s.write_all(&closed_page(page.as_bytes())).await
         }
         "value" | "huge_value" => {
@@ -88,7 +92,7 @@ async fn answer(name: &str, s: &mut TcpStream) -> std::io::Result<()> {
             s.write_all(&closed_page(format!("m{{a=\"{}\"}} 1\n", "x".repeat(bytes)).as_bytes())).await
         }
         "labels" => {
-            let labels: String = (0..20_000).map(|i| format!("l{i}=\"x\",")).collect();
+            let labels = joined(20_000, |i| format!("l{i}=\"x\","));
             s.write_all(&closed_page(format!("m{{{labels}}} 1\n").as_bytes())).await
         }
         "redirects" => {
@@ -106,7 +110,7 @@ async fn answer(name: &str, s: &mut TcpStream) -> std::io::Result<()> {
             Ok(())
         }
         "many_headers" => {
-            let many: String = (0..150).map(|i| format!("X-{i}: y\r\n")).collect();
+            let many = joined(150, |i| format!("X-{i}: y\r\n"));
             s.write_all(&head(&many)).await
         }
         "reset" => {

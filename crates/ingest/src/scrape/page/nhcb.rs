@@ -277,7 +277,9 @@ mod tests {
 
     fn convert(buckets: &[(f64, f64)], count: Option<f64>) -> Option<Histogram> {
         let mut classic = Classic::default();
-        buckets.iter().for_each(|(bound, n)| classic.bucket(*bound, *n));
+        for (bound, n) in buckets {
+            classic.bucket(*bound, *n);
+        }
         if let Some(count) = count {
             classic.count(count);
         }
