@@ -181,7 +181,7 @@ impl Model {
         let start = T0 + self.now - back * MINUTE;
         let range = TimeRange::new(start, start + len * MINUTE);
         let sets: Vec<Vec<Matcher>> =
-            chosen(mask).map(|i| vec![Matcher::equal("pod", &format!("pod-{i}"))]).collect();
+            chosen(mask).map(|i| vec![Matcher::equal("pod", format!("pod-{i}"))]).collect();
         if sets.is_empty() {
             return;
         }
