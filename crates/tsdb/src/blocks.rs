@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use parking_lot::RwLock;
@@ -22,6 +22,8 @@ pub(crate) struct Blocks {
     list: RwLock<Arc<Vec<Arc<Block>>>>,
     next: AtomicU64,
     pub(crate) quarantined: AtomicU64,
+    /// The retention of samples reaches back to here: what is older may be there in part.
+    pub(crate) samples_from: AtomicI64,
     /// What changed when, in head and blocks.
     pub(crate) changes: Arc<ChangeLog>,
 }
@@ -39,6 +41,7 @@ impl Blocks {
             list: RwLock::new(Arc::new(Vec::new())),
             next: AtomicU64::new(1),
             quarantined: AtomicU64::new(0),
+            samples_from: AtomicI64::new(i64::MIN),
             changes: Arc::default(),
         };
         let mut found = Vec::new();

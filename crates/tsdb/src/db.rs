@@ -199,7 +199,8 @@ impl MetricQuerier for Tsdb {
             return Ok(out);
         }
         if blocks.iter().any(|b| !b.meta.is_raw()) {
-            return downsample::select(request, &blocks, out);
+            let samples_from = self.blocks.samples_from.load(Ordering::Relaxed);
+            return downsample::select(request, &blocks, samples_from, out);
         }
         let mut parts = Vec::with_capacity(blocks.len() + 1);
         for block in blocks {

@@ -42,6 +42,11 @@ impl Maintenance {
     pub(crate) fn new(left_behind: u64) -> Self {
         Maintenance { left_behind, ..Maintenance::default() }
     }
+
+    /// Whether the last attempt to write blocks found no room.
+    pub(crate) fn disk_is_full(&self) -> bool {
+        self.not_before.is_some()
+    }
 }
 
 /// A block whose data goes into another.

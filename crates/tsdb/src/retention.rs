@@ -15,7 +15,7 @@ use crate::{
 const DAY_MS: i64 = 24 * 3_600_000;
 
 /// How long the samples of some series are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionRule {
     /// All must match.
     pub matchers: Vec<Matcher>,
@@ -78,6 +78,7 @@ impl Tsdb {
         }
         let longest = self.config.retention_rules.iter().map(|r| r.keep_ms).max().unwrap_or(0);
         let longest = longest.max(self.default_keep());
+        self.blocks.samples_from.store(now.saturating_sub(self.default_keep()), Ordering::Relaxed);
         let is_expired = |b: &Arc<Block>| {
             let keep = match b.meta.resolution {
                 0 => longest,
@@ -98,13 +99,14 @@ impl Tsdb {
         Ok(())
     }
 
-    /// Whether samples are to be downsampled before they may go. They are held for a tenth of the retention, a day at
-    /// least: if the disk has no room for so long, its room counts more.
+    /// Whether samples are to be downsampled before they may go. If the disk is full they are held for a tenth of the
+    /// retention, a day at least; then its room counts more.
     fn is_held(&self, block: &Block, now: i64, state: &Maintenance) -> bool {
         let keep = self.default_keep();
         let grace = (keep / 10).max(DAY_MS);
+        let is_overdue = now.saturating_sub(block.meta.max_time) >= keep.saturating_add(grace);
         block.meta.is_raw()
-            && now.saturating_sub(block.meta.max_time) < keep.saturating_add(grace)
+            && !(is_overdue && state.disk_is_full())
             && self.config.downsampling.iter().any(|level| self.must_roll(block, level, now, state))
     }
 

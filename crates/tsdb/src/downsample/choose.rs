@@ -66,13 +66,18 @@ pub(super) struct Reading {
 }
 
 /// What is read of each block for a request of `range`.
-pub(super) fn plan(metas: &[&BlockMeta], preference: &[i64], range: TimeRange) -> Vec<Reading> {
+pub(super) fn plan(
+    metas: &[&BlockMeta],
+    preference: &[i64],
+    range: TimeRange,
+    samples_from: i64,
+) -> Vec<Reading> {
     let rank = |m: &BlockMeta| preference.iter().position(|r| *r == m.resolution).unwrap_or(usize::MAX);
     let reading = |b: &BlockMeta| {
         let behind: Vec<usize> = (0..metas.len())
             .filter(|i| {
                 let a = metas[*i];
-                rank(a) < rank(b) && a.range().overlaps(b.range()) && holds_what_is_in(a, b)
+                rank(a) < rank(b) && a.range().overlaps(b.range()) && holds_what_is_in(a, b, samples_from)
             })
             .collect();
         let whole =
@@ -84,10 +89,11 @@ pub(super) fn plan(metas: &[&BlockMeta], preference: &[i64], range: TimeRange) -
 }
 
 /// Whether what `b` has of a series is also in `a`, if `a` has the series, as far as both reach.
-fn holds_what_is_in(a: &BlockMeta, b: &BlockMeta) -> bool {
+fn holds_what_is_in(a: &BlockMeta, b: &BlockMeta, samples_from: i64) -> bool {
     match (a.is_raw(), b.is_raw()) {
-        // Late samples that were not downsampled yet say nothing of what else there is.
-        (true, false) => !a.out_of_order || !is_late_for(a, b),
+        // Late samples that were not downsampled yet say nothing of what else there is, nor do those whose company has
+        // gone already.
+        (true, false) => !a.out_of_order || (a.max_time > samples_from && !is_late_for(a, b)),
         (false, true) => !is_late_for(b, a),
         _ => true,
     }
@@ -149,7 +155,7 @@ mod tests {
         let raw = block(1, 0, 100, 0);
         let rolled = block(2, 0, 100, 5);
         let plan = |metas: &[&BlockMeta], preference: &[i64]| -> Vec<(Vec<usize>, bool)> {
-            plan(metas, preference, TimeRange::new(10, 1000))
+            plan(metas, preference, TimeRange::new(10, 1000), i64::MIN)
                 .into_iter()
                 .map(|r| (r.behind, r.skipped))
                 .collect()

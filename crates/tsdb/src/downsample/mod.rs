@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What is kept of floats when their samples are gone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownsampleLevel {
     /// Milliseconds of a window.
     pub resolution_ms: i64,

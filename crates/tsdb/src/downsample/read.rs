@@ -12,10 +12,11 @@ use crate::{
 };
 
 /// The series of blocks, some of which are downsampled, and of the head. At every time a series has what the request
-/// prefers of what there is, and nothing twice.
+/// prefers of what there is, and nothing twice. From `samples_from` on samples are complete.
 pub(crate) fn select(
     request: &SelectRequest<'_>,
     blocks: &[Arc<Block>],
+    samples_from: i64,
     head: Vec<Series>,
 ) -> Result<Vec<Series>, QueryError> {
     let mut levels: Vec<i64> = blocks.iter().map(|b| b.meta.resolution).filter(|r| *r > 0).collect();
@@ -23,7 +24,7 @@ pub(crate) fn select(
     levels.dedup();
     let preference = choose::preference(&levels, request.hints, request.range);
     let metas: Vec<_> = blocks.iter().map(|b| &b.meta).collect();
-    let readings = choose::plan(&metas, &preference, request.range);
+    let readings = choose::plan(&metas, &preference, request.range, samples_from);
     let mut parts: Vec<Vec<Series>> = Vec::with_capacity(blocks.len() + 1);
     for (block, reading) in blocks.iter().zip(&readings) {
         let mut part = Vec::new();
@@ -45,7 +46,7 @@ pub(crate) fn select(
             let Some(others) = present.get(&series.labels) else { continue };
             let hidden: Vec<TimeRange> =
                 reading.behind.iter().filter(|i| others.contains(i)).map(|i| metas[*i].range()).collect();
-            series.chunks = visible(std::mem::take(&mut series.chunks), &hidden)?;
+            series.chunks = visible(std::mem::take(&mut series.chunks), &hidden, request.range)?;
         }
         part.retain(|s| !s.chunks.is_empty());
     }
@@ -53,18 +54,24 @@ pub(crate) fn select(
     Ok(join(parts))
 }
 
-/// What is left of chunks outside of `hidden`.
-fn visible(chunks: Vec<Chunk>, hidden: &[TimeRange]) -> Result<Vec<Chunk>, ChunkError> {
+/// What is left of chunks outside of `hidden`. Of rollups only those that reach into `range` are kept where some are hidden:
+/// a chunk says by its span where there is something.
+fn visible(chunks: Vec<Chunk>, hidden: &[TimeRange], range: TimeRange) -> Result<Vec<Chunk>, ChunkError> {
     let mut out = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        let range = chunk.range();
-        if hidden.iter().any(|h| h.contains(range.start) && h.contains(range.end)) {
+        let span = chunk.range();
+        if hidden.iter().any(|h| h.contains(span.start) && h.contains(span.end)) {
             continue;
         }
-        if hidden.iter().any(|h| h.overlaps(range)) {
-            out.extend(without(&chunk, hidden)?);
-        } else {
+        if !hidden.iter().any(|h| h.overlaps(span)) {
             out.push(chunk);
+        } else if let Some(resolution) = chunk.resolution() {
+            let mut rollups = Vec::new();
+            chunk.rollups_into(range, &mut rollups)?;
+            rollups.retain(|r| !hidden.iter().any(|h| h.overlaps(TimeRange::new(r.first_t, r.last_t))));
+            out.extend((!rollups.is_empty()).then(|| Chunk::rollups(resolution, rollups)));
+        } else {
+            out.extend(without(&chunk, hidden)?);
         }
     }
     Ok(out)
