@@ -408,3 +408,54 @@ async fn a_new_configuration_that_cannot_work_leaves_the_old_one() {
     let before = h.series("a")[0].1.len();
     h.until("more scrapes", |h| h.series("a")[0].1.len() > before + 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_keeps_the_targets_of_a_source_until_the_new_one_answers() {
+    let answers = Arc::new(AtomicBool::new(false));
+    let address = serve(page("a 1\n")).await;
+    let list = format!("[{{\"targets\": [\"{address}\"]}}]");
+    fn json(list: String) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], list).into_response()
+    }
+    let now = list.clone();
+    let app = Router::new().route("/now", get(move || async move { json(now) })).route(
+        "/later",
+        get(|State(answers): State<Arc<AtomicBool>>| async move {
+            let found = answers.load(Ordering::SeqCst);
+            if found { json("[]".to_owned()) } else { StatusCode::SERVICE_UNAVAILABLE.into_response() }
+        }),
+    );
+    let source = serve(app.with_state(answers.clone())).await;
+    let config = |path: &str| {
+        format!(
+            "scrape_configs:\n- job_name: j\n  scrape_interval: 100ms\n  scrape_timeout: 90ms\n  \
+             http_sd_configs: [{{url: 'http://{source}/{path}', refresh_interval: 200ms}}]\n"
+        )
+    };
+    let h = Harness::new();
+    h.apply(&config("now"));
+    h.until("a", |h| h.last("a") == Some(1.0)).await;
+    h.apply(&config("later"));
+    let before = h.series("a")[0].1.len();
+    h.until("more of a", |h| h.series("a")[0].1.len() > before + 10).await;
+    assert_eq!(h.targets().len(), 1);
+    answers.store(true, Ordering::SeqCst);
+    h.until("the target going", |h| h.targets().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_scrapes_are_told_to_the_file_that_the_job_names() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let more = format!("  scrape_failure_log_file: '{}'\n", file.path().display());
+    let h = Harness::scraping("127.0.0.1:1", &more).await;
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    let line = text.lines().next().unwrap();
+    for part in [
+        "\"level\":\"ERROR\"",
+        "connection refused\",\"job_name\":\"j\"",
+        "\"target\":\"http://127.0.0.1:1/metrics\"",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    drop(h);
+}
