@@ -6,8 +6,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::*;
+use proptest::prelude::*;
 use reba_disk::FaultFs;
-use reba_model::{Downsampler, Labels, Matcher, Rollup, SampleColumns, TimeRange};
+use reba_model::{Downsampler, Labels, Matcher, Rollup, STALE_NAN, SampleColumns, TimeRange};
 use reba_storage::{Budget, MetricQuerier, SelectHints, SelectRequest};
 use reba_tsdb::{DownsampleLevel, ImportBatch, RetentionRule, Tsdb, TsdbConfig};
 
@@ -256,4 +257,54 @@ fn a_leap_of_a_year_drops_nothing_and_does_when_it_has_lasted_a_day() {
     );
     fill(&db, 1, year + 6..year + 40);
     assert!(db.metrics().disk.lowest_time >= T0 + year * HOUR, "the clock was right after all");
+}
+
+fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
+    // Mostly 15 s apart, gaps now and then, resets, staleness markers.
+    let gap = prop_oneof![10 => Just(15_000i64), 2 => 1_000i64..400_000, 1 => 400_000i64..5_000_000];
+    let value = prop_oneof![20 => (0u32..50).prop_map(f64::from), 1 => Just(STALE_NAN)];
+    proptest::collection::vec((gap, value), 50..400).prop_map(|steps| {
+        let mut t = T0;
+        let mut total = 0.0;
+        steps
+            .into_iter()
+            .map(|(gap, v)| {
+                t += gap;
+                // Large values are resets.
+                if !v.is_nan() {
+                    total = if v > 48.0 { v } else { total + v };
+                }
+                (t, if v.is_nan() { v } else { total })
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn windows_of_a_store_are_those_of_its_samples(all in samples(), cut in any::<prop::sample::Index>()) {
+        let fs = FaultFs::new();
+        let db = open(&fs, TsdbConfig { retention_ms: Some(12 * HOUR), ..config() });
+        let labels = series(0);
+        // In two imports, with maintenance between: windows of the second join those of the first.
+        let cut = cut.index(all.len());
+        for part in [&all[cut..], &all[..cut]] {
+            let mut columns = SampleColumns::default();
+            part.iter().for_each(|(t, v)| columns.push(*t, *v));
+            db.import(ImportBatch::from([(labels.clone(), columns)])).unwrap();
+        }
+        // A newer sample makes them old.
+        write(&db, 2, T0 + 5 * DAY).unwrap();
+        db.maintain(i64::MAX).unwrap();
+        db.maintain(i64::MAX).unwrap();
+        prop_assert!(files(&fs, "blocks/").iter().any(|f| f.ends_with("index")));
+        let found = read(&db, TimeRange::new(T0, T0 + 4 * DAY), &steps(6));
+        let want = rollups(all.iter().copied(), RES);
+        // Markers that follow one another are one, unless they stand in different blocks.
+        let mut joined = Downsampler::new(RES, 2 * HOUR);
+        joined.extend(found[&labels.to_string()].iter().copied());
+        prop_assert!(joined.finish() == want);
+    }
 }
