@@ -188,7 +188,9 @@ fn imported_samples_join_the_windows_of_their_time_and_twice_is_once() {
     let old: Vec<i64> = (0..600).map(|i| T0 + 2 * HOUR + i * MINUTE + 30_000).collect();
     let import = |labels: &Labels, times: &[i64]| {
         let mut columns = SampleColumns::default();
-        times.iter().for_each(|t| columns.push(*t, 7.0));
+        for t in times {
+            columns.push(*t, 7.0);
+        }
         db.import(ImportBatch::from([(labels.clone(), columns)])).unwrap();
         db.merge_imported().unwrap();
     };
@@ -292,7 +294,9 @@ proptest! {
         let cut = cut.index(all.len());
         for part in [&all[cut..], &all[..cut]] {
             let mut columns = SampleColumns::default();
-            part.iter().for_each(|(t, v)| columns.push(*t, *v));
+            for (t, v) in part {
+                columns.push(*t, *v);
+            }
             db.import(ImportBatch::from([(labels.clone(), columns)])).unwrap();
         }
         // A newer sample makes them old.

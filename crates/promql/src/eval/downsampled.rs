@@ -73,7 +73,9 @@ pub(super) fn read_samples(
                 next = next.saturating_add(stretch);
             }
         }
-        known.for_each(|(t, v)| out.push(t, v));
+        for (t, v) in known {
+            out.push(t, v);
+        }
     }
     Ok(())
 }
