@@ -122,6 +122,34 @@ impl Expanded {
     }
 }
 
+/// A YAML text with `shown` in the place of each of `secrets`, however the text writes its scalars: with quotes, escapes or
+/// in a block.
+pub fn hide_in_yaml(yaml: &str, secrets: &[String], shown: &str) -> String {
+    if secrets.is_empty() {
+        return yaml.to_owned();
+    }
+    let mut out = String::with_capacity(yaml.len());
+    let mut end = 0;
+    for next in Parser::new_from_str(yaml) {
+        // Rather nothing than a secret; this does not happen to what a serialiser wrote.
+        let Ok((event, span)) = next else { return shown.to_owned() };
+        if let Event::Scalar(value, style, ..) = &event
+            && secrets.iter().any(|s| value.contains(s.as_str()))
+            && let Some(range) = span.byte_range().filter(|r| r.start >= end)
+        {
+            let hidden = secrets.iter().fold(value.to_string(), |text, s| text.replace(s, shown));
+            out.push_str(&yaml[end..range.start]);
+            out.push_str(&quoted(&hidden, 0, 0));
+            if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                out.push('\n');
+            }
+            end = range.end;
+        }
+    }
+    out.push_str(&yaml[end..]);
+    out
+}
+
 /// A text with one character in the place of each reference.
 struct Mask<'a> {
     original: &'a str,

@@ -11,7 +11,7 @@ mod yaml;
 use std::{fs, path::Path};
 
 pub use error::{ConfigError, ConfigErrorKind};
-pub use expand::{Expanded, MAX_FILE, Unknown, Unresolved, Variables};
+pub use expand::{Expanded, MAX_FILE, Unknown, Unresolved, Variables, hide_in_yaml};
 use serde::de::DeserializeOwned;
 pub use yaml::read;
 

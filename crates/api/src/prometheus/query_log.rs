@@ -15,6 +15,7 @@ use std::{
     thread,
 };
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use reba_query::QueryStats;
 use serde_json::{Value, json};
@@ -170,9 +171,9 @@ fn write_all(lines: &Receiver<String>, open: &Mutex<Option<Open>>, max_bytes: u6
 
 fn line(ended: &Ended<'_>, now: i64) -> String {
     // Upstream prints milliseconds here, whatever they are.
-    let time = |ms: i64| {
-        let text = rfc3339(Some(ms));
-        if text.contains('.') { text } else { text.replace('Z', ".000Z") }
+    let time = |ms: i64| match Timestamp::from_millisecond(ms) {
+        Ok(t) => format!("{t:.3}"),
+        Err(_) => rfc3339(None),
     };
     let mut out = json!({
         "time": rfc3339(Some(now)),
@@ -245,7 +246,7 @@ mod tests {
         let v: Value = serde_json::from_str(&line(&ended("up"), 3000)).unwrap();
         assert_eq!(
             v["params"],
-            json!({"query": "up", "start": "1970-01-01T00:00:01.000Z", "end": "1970-01-01T00:00:02.5Z", "step": 1})
+            json!({"query": "up", "start": "1970-01-01T00:00:01.000Z", "end": "1970-01-01T00:00:02.500Z", "step": 1})
         );
         assert_eq!(v["ruleGroup"], json!({"file": "f", "name": "g"}));
         assert_eq!((v["error"].as_str(), v["time"].as_str()), (Some("no"), Some("1970-01-01T00:00:03Z")));

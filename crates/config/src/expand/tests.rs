@@ -125,6 +125,20 @@ fn what_was_filled_in_is_hidden_in_errors() {
 }
 
 #[test]
+fn secrets_are_hidden_however_yaml_writes_them() {
+    let secrets = ["a\"b".to_owned(), "c\nd".to_owned(), "it's".to_owned()];
+    let yaml = "x: \"a\\\"b\"\ny: |\n  c\n  d\nz: 'it''s'\nv: \"c\\nd!\"\nw: plain a\"b\nk: ok\n";
+    let shown = hide_in_yaml(yaml, &secrets, "<secret>");
+    let read: BTreeMap<String, String> = crate::read(&shown, Path::new("f")).unwrap();
+    assert_eq!(read["x"], "<secret>");
+    assert_eq!(read["y"], "\"<secret>\\n\"\n");
+    assert_eq!(
+        [&read["z"], &read["v"], &read["w"], &read["k"]],
+        ["<secret>", "<secret>!", "plain <secret>", "ok"]
+    );
+}
+
+#[test]
 fn errors_behind_a_value_have_the_line_of_the_file() {
     let got = expand("a: ${LINES}\nb: ${HOST}\n  ${LINES}\nc: {\n").unwrap_err();
     assert_eq!(got.at.map(|at| at.0), Some(4), "{got}");

@@ -188,7 +188,7 @@ impl Config {
     fn yaml_of(&self, section: &impl Serialize) -> String {
         let yaml = serde_saphyr::to_string(section)
             .unwrap_or_else(|e| format!("<error creating config string: {e}>"));
-        self.secrets.iter().fold(yaml, |yaml, secret| yaml.replace(secret, SECRET_TEXT))
+        reba_config::hide_in_yaml(&yaml, &self.secrets, SECRET_TEXT)
     }
 
     /// Files of rules that are named without `*` and are not there. Upstream passes over them.
