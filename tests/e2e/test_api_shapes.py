@@ -203,7 +203,7 @@ class Configuration(unittest.TestCase):
             config.write_text("scrape_configs: [{job_name: '${NOPE}'}]\n")
             status, _, body = program.raw("/-/reload", method="POST")
             self.assertEqual(status, 500)
-            self.assertIn("prometheus.yml:1:29: key scrape_configs[0].job_name: ${NOPE}", body.decode())
+            self.assertIn("prometheus.yml:1:30: key scrape_configs[0].job_name: ${NOPE}", body.decode())
             code, out, _ = reba("check", "--config", str(scratch.folder / "conf"))
             self.assertEqual(code, 1)
             self.assertIn("${NOPE}", out)

@@ -3,13 +3,14 @@
 use std::{convert::Infallible, io::Write as _, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{FromRequestParts, Path, State},
+    extract::{FromRequestParts, MatchedPath, Path, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use reba_model::{Matcher, TimeRange};
 use reba_promql::syntax;
 use reba_query::{ExecError, InstantQuery, QueryData, QueryOutput, RangeQuery};
+use serde_json::json;
 
 use super::{
     PrometheusApi,
@@ -48,6 +49,11 @@ fn query_error(e: ExecError) -> ApiError {
     }
 }
 
+/// Whether statistics of each step are wanted. Upstream also wants a feature flag for that.
+fn wants_steps(params: &Params) -> bool {
+    params.get("stats") == Some("all")
+}
+
 fn timeout(params: &Params) -> Result<Option<Duration>, ApiError> {
     Ok(params.duration("timeout")?.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())))
 }
@@ -70,7 +76,8 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         Ok(Asked {
             client: peer.map_or_else(String::new, |peer| peer.0.to_string()),
             method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
+            // The address itself has lost what the routes before it have taken off.
+            path: parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned(),
             encoding: Encoding::accepted(&parts.headers),
             no_cache: parts.headers.get(header::CACHE_CONTROL).is_some_and(|v| {
                 let text = v.to_str().unwrap_or_default();
@@ -89,6 +96,7 @@ pub async fn instant(State(api): State<Arc<PrometheusApi>>, asked: Asked, params
         time,
         timeout: timeout(&params)?,
         lookback_delta: params.duration("lookback_delta")?,
+        per_step_stats: wants_steps(&params),
     };
     let result = api.engine.instant(query).await;
     log(&api, &asked, params.value("query"), (time, time, 0), &result);
@@ -122,6 +130,7 @@ pub async fn range(State(api): State<Arc<PrometheusApi>>, asked: Asked, params: 
         step,
         timeout: timeout(&params)?,
         lookback_delta: params.duration("lookback_delta")?,
+        per_step_stats: wants_steps(&params),
         no_cache: asked.no_cache || params.get("nocache").is_some_and(|v| v != "0"),
     };
     let result = api.engine.range(query).await;
@@ -210,7 +219,13 @@ fn write_answer(output: &QueryOutput, shape: Shape) -> Response {
         out.push(b'{');
         write_data(out, &output.data);
         if shape.stats {
-            let _ = write!(out, r#","stats":{}"#, stats_json(&output.stats));
+            let mut stats = stats_json(&output.stats);
+            if !output.samples_per_step.is_empty() {
+                let seconds = |t: i64| if t % 1000 == 0 { json!(t / 1000) } else { json!(t as f64 / 1000.0) };
+                let steps = output.samples_per_step.iter().map(|(t, n)| json!([seconds(*t), n]));
+                stats["samples"]["totalQueryableSamplesPerStep"] = steps.collect();
+            }
+            let _ = write!(out, r#","stats":{stats}"#);
         }
         out.push(b'}');
     });
