@@ -142,8 +142,11 @@ fn remote(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     let query =
         [vec![0x08, 1, 0x10, 0x90, 0x4e], matcher(0, "v"), matcher(2, "a.*|b"), matcher(3, "")].concat();
     save("remote_read", "question", [vec![0x0a, query.len() as u8], query, vec![0x12, 2, 1, 0]].concat());
-    let xor = reba_ingest::remote_read::encode_xor(&[(T0, 1.0), (T0 + 15_000, 1.0), (T0 + 30_001, -2.5)]);
-    save("remote_read", "chunk", xor);
+    let (t, v) = (vec![T0, T0 + 15_000, T0 + 30_001], vec![1.0, 1.0, -2.5]);
+    let samples = reba_model::SampleColumns { t, v, h: Vec::new() };
+    for chunk in reba_ingest::prometheus_chunk::encode(&samples) {
+        save("remote_read", "chunk", [vec![chunk.encoding], chunk.data].concat());
+    }
 }
 
 fn dns(save: &mut impl FnMut(&str, &str, Vec<u8>)) {

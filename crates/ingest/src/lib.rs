@@ -5,11 +5,15 @@ pub mod discovery;
 pub mod exposition;
 mod glob;
 pub mod influx;
+mod native_histogram;
 pub mod otlp;
 pub mod prometheus_chunk;
 mod push;
+mod pushed_metadata;
 pub mod remote_read;
 pub mod remote_write;
 pub mod scrape;
 mod series_cache;
 pub mod wire;
+
+pub use pushed_metadata::PushedMetadata;

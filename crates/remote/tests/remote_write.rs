@@ -159,6 +159,22 @@ fn stored(store: &MemStore) -> BTreeMap<String, Vec<i64>> {
     out
 }
 
+fn stored_histograms(store: &MemStore) -> Vec<Histogram> {
+    let request = SelectRequest {
+        matchers: &[],
+        range: TimeRange::ALL,
+        hints: &SelectHints::default(),
+        budget: &Budget::unlimited(),
+    };
+    let mut out = Vec::new();
+    for series in store.select(&request).unwrap() {
+        let mut columns = SampleColumns::default();
+        series.read_into(TimeRange::ALL, &mut columns).unwrap();
+        out.extend(columns.h.iter().map(|s| Histogram::clone(&s.h)));
+    }
+    out
+}
+
 async fn until(what: &str, mut check: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if check() {
@@ -360,9 +376,21 @@ async fn histograms_and_exemplars_go_along_in_both_versions_when_they_are_wanted
             let (a, b) = (source.series(0), source.series(1));
             let mut batch = WriteBatch::default();
             batch.floats.push(FloatSample { series: a, t: 1, v: reba_model::STALE_NAN });
-            batch.histograms.push((b, 1, Arc::new(Histogram { sum: 1.5, ..Histogram::default() })));
+            let histogram = Histogram {
+                schema: 3,
+                hint: reba_model::CounterResetHint::CounterReset,
+                zero_threshold: 0.5,
+                zero_count: 1.0,
+                count: 6.5,
+                sum: 1.5,
+                positive_spans: vec![reba_model::Span { offset: -2, length: 2 }],
+                positive_buckets: vec![2.0, 3.5],
+                ..Histogram::default()
+            };
+            batch.histograms.push((b, 1, Arc::new(histogram.clone())));
             let trace = Labels::from_pairs([("trace_id", "t")]);
-            batch.exemplars.push((a, Exemplar { labels: trace, value: 0.5, t: 1 }));
+            let exemplar = Exemplar { labels: trace, value: 0.5, t: 1 };
+            batch.exemplars.push((a, exemplar.clone()));
             source.appender.append(&batch, AppendMode::Partial).unwrap();
             until("the marker", || stored(&receiver.store).get("0").is_some_and(|t| t == &[1])).await;
             let expected = usize::from(wanted);
@@ -371,6 +399,9 @@ async fn histograms_and_exemplars_go_along_in_both_versions_when_they_are_wanted
             until("histograms", || stored(&receiver.store).len() == 1 + expected).await;
             let found = receiver.store.exemplars(&[], TimeRange::ALL).unwrap();
             assert_eq!(found.len(), expected, "{version} {wanted}");
+            assert!(found.iter().all(|f| f.exemplars == [exemplar.clone()]), "{version} {found:?}");
+            let got = stored_histograms(&receiver.store);
+            assert_eq!(got, vec![histogram; expected], "{version}");
             source.remote.shutdown().await;
         }
     }

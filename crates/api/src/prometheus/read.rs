@@ -172,15 +172,9 @@ fn answer(
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         found.push(Found { range: *range, series });
     }
-    let mut accepted = question.accepted.iter();
-    // The stream would need Prometheus' own chunks of histograms, which are not written here.
-    let histograms = found.iter().flat_map(|f| &f.series).flat_map(|s| &s.chunks).any(|c| c.has_histograms());
-    match accepted.find(|t| **t == ResponseType::Samples || !histograms) {
+    match question.accepted.first() {
         Some(ResponseType::StreamedXorChunks) => Ok(Answer::Stream(found)),
-        Some(ResponseType::Samples) => samples(&found, external, budget),
-        None => Ok(Answer::Refused(
-            "native histograms are sent as SAMPLES only, which the request does not accept".to_owned(),
-        )),
+        _ => samples(&found, external, budget),
     }
 }
 
@@ -258,8 +252,7 @@ impl Frames {
             }
             series.chunks = Vec::new();
             let labels = with_external(&series.labels, &self.external);
-            let SampleColumns { t, v, .. } = &self.columns;
-            put_frames(&labels, t, v, self.query as u64, FRAME_BYTES, &mut out);
+            put_frames(&labels, &self.columns, self.query as u64, FRAME_BYTES, &mut out);
             if out.len() >= FRAME_BYTES {
                 break;
             }
@@ -307,23 +300,23 @@ mod tests {
     }
 
     #[test]
-    fn histograms_are_sent_as_samples_or_not_at_all() {
+    fn the_asker_chooses_the_form_of_the_answer_with_histograms_or_without() {
         let both = [ResponseType::StreamedXorChunks, ResponseType::Samples];
         assert!(matches!(ask(&both, false), Answer::Stream(f) if f[0].series.len() == 1));
-        assert!(matches!(ask(&both, true), Answer::Samples(_)));
-        assert!(matches!(ask(&both[..1], true), Answer::Refused(_)));
-        assert!(matches!(ask(&both[1..], false), Answer::Samples(_)));
+        assert!(matches!(ask(&both, true), Answer::Stream(f) if f[0].series.len() == 2));
+        assert!(matches!(ask(&both[1..], true), Answer::Samples(_)));
+        assert!(matches!(ask(&[both[1], both[0]], false), Answer::Samples(_)));
     }
 
     #[test]
-    fn a_stream_is_cut_into_pieces_and_skips_series_without_floats() {
-        let h = HistogramSample { t: 1, h: Arc::default() };
+    fn a_stream_is_cut_into_pieces_and_skips_what_has_no_samples() {
+        let h = HistogramSample { t: 11, h: Arc::default() };
         let columns = RawColumns { h: vec![h], ..RawColumns::default() };
-        let empty = Series { labels: Labels::empty(), chunks: vec![Chunk::raw_columns(columns)] };
+        let outside = Series { labels: Labels::empty(), chunks: vec![Chunk::raw_columns(columns)] };
         let many = || (0..20_000).map(|i| series("a", &[("i", &format!("{i:0100}"))])).collect::<Vec<_>>();
         let range = TimeRange::new(0, 10);
         let found = vec![
-            Found { range, series: vec![empty] },
+            Found { range, series: vec![outside] },
             Found { range, series: many() },
             Found { range, series: Vec::new() },
         ];

@@ -5,10 +5,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use reba_model::{CounterResetHint, Histogram, MetricType, NORMAL_NAN_BITS, Span};
+use reba_model::{CounterResetHint, Histogram, MetricType, NORMAL_NAN_BITS};
 
 use super::{ParseError, format_openmetrics_float};
-use crate::wire::{Field, Fields, WireError, read_varint};
+use crate::{
+    native_histogram::{Side, span},
+    wire::{Field, Fields, WireError, read_varint},
+};
 
 /// A metric family.
 #[derive(Clone, Debug, PartialEq)]
@@ -357,47 +360,11 @@ fn bucket(message: &[u8]) -> Result<(f64, f64, Option<Exemplar<'_>>), WireError>
     Ok((bound, count.value(), ex))
 }
 
-fn span(message: &[u8]) -> Result<Span, WireError> {
-    let mut s = Span { offset: 0, length: 0 };
-    for field in Fields::new(message) {
-        let field = field?;
-        match field.number {
-            1 => s.offset = field.zigzag()? as i32,
-            2 => s.length = field.varint()? as u32,
-            _ => {}
-        }
-    }
-    Ok(s)
-}
-
-/// One sign's buckets of a native histogram, as they stand in the message.
-#[derive(Default)]
-struct NativeSide {
-    spans: Vec<Span>,
-    deltas: Vec<i64>,
-    counts: Vec<f64>,
-}
-
-impl NativeSide {
-    /// Absolute counts: of a float histogram as they stand, of an integer one summed up.
-    fn counts(&mut self, float: bool) -> Vec<f64> {
-        if float {
-            return std::mem::take(&mut self.counts);
-        }
-        let mut sum = 0i64;
-        let add = |d: &i64| {
-            sum = sum.wrapping_add(*d);
-            sum as f64
-        };
-        self.deltas.iter().map(add).collect()
-    }
-}
-
 fn histogram(message: &[u8], kind: MetricType) -> Result<(Value<'_>, Option<i64>), WireError> {
     let mut h = HistogramValue::default();
     let mut native = Histogram::default();
     let (mut count, mut zero, mut created) = (Count::default(), Count::default(), None);
-    let (mut negative, mut positive) = (NativeSide::default(), NativeSide::default());
+    let (mut negative, mut positive) = (Side::default(), Side::default());
     for field in Fields::new(message) {
         let field: Field<'_> = field?;
         match field.number {
@@ -430,10 +397,8 @@ fn histogram(message: &[u8], kind: MetricType) -> Result<(Value<'_>, Option<i64>
         native.count = if float { count.float } else { count.integer as f64 };
         native.zero_count = if float { zero.float } else { zero.integer as f64 };
         native.sum = normal(h.sum);
-        native.positive_buckets = positive.counts(float);
-        native.negative_buckets = negative.counts(float);
-        native.positive_spans = positive.spans;
-        native.negative_spans = negative.spans;
+        (native.positive_spans, native.positive_buckets) = positive.into_parts(float);
+        (native.negative_spans, native.negative_buckets) = negative.into_parts(float);
         if kind == MetricType::GaugeHistogram {
             native.hint = CounterResetHint::Gauge;
         }

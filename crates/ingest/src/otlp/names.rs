@@ -106,6 +106,15 @@ impl Namer {
         Ok(out)
     }
 
+    /// A unit as metadata names it.
+    pub(super) fn unit(self, unit: &str) -> String {
+        let (main, per) = unit_suffixes(unit);
+        let parts = if self.utf8 { [main, per] } else { [clean(&main), clean(&per)] };
+        let parts =
+            parts.iter().map(|part| part.trim_matches('_')).filter(|part| !matches!(*part, "" | "per"));
+        parts.collect::<Vec<_>>().join("_")
+    }
+
     /// The name of a label; an error says why there is none.
     pub(super) fn label(self, name: &str) -> Result<Cow<'_, str>, String> {
         if name.is_empty() {
@@ -313,6 +322,22 @@ mod tests {
             failed("@_#_$_%"),
             r#"normalization for metric "@_#_$_%" resulted in invalid name "_____""#
         );
+    }
+
+    #[test]
+    fn units_are_spelt_out() {
+        let units = [
+            ("s", "seconds"),
+            ("By/s", "bytes_per_second"),
+            ("1", ""),
+            ("", ""),
+            ("{item}", ""),
+            ("rpm", "rpm"),
+        ];
+        let more = [("By/{item}", "bytes"), ("1/s", "per_second"), ("a b", "a_b")];
+        for (unit, expected) in units.into_iter().chain(more) {
+            assert_eq!(namer(false, true).unit(unit), expected, "{unit}");
+        }
     }
 
     #[test]

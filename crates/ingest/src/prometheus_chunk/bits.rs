@@ -92,13 +92,16 @@ impl<'a> Bits<'a> {
     /// `varbit_ts`: the change of the distance of two samples of a float chunk.
     #[inline]
     pub(super) fn varbit_ts(&mut self) -> Option<i64> {
-        let n = [0, 14, 17, 20, 64][self.ones(4)?];
+        let n = VARBIT_TS[self.ones(4)?];
         Some(signed(self.bits(n)?, n))
     }
 }
 
 /// Bits behind a prefix of so many ones.
-const VARBIT: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
+pub(super) const VARBIT: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
+
+/// The same for times of floats.
+pub(super) const VARBIT_TS: [u32; 5] = [0, 14, 17, 20, 64];
 
 /// The number whose low `n` bits these are. The largest magnitude counts as positive.
 #[inline]

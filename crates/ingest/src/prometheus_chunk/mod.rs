@@ -2,6 +2,8 @@
 //! read streams them.
 
 mod bits;
+mod encode;
+mod write;
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use reba_model::{
 use thiserror::Error;
 
 use self::bits::{Bits, Xor};
+pub use self::encode::{CHUNK_SAMPLES, EncodedChunk, encode};
 
 /// Bytes are no chunk.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

@@ -338,7 +338,8 @@ mod tests {
         let t: Vec<i64> = (0..1000).map(|i| i * 15_000).collect();
         let v: Vec<f64> = t.iter().map(|t| (*t as f64).sqrt()).collect();
         let mut out = Vec::new();
-        put_frames(&labels, &t, &v, 0, 2000, &mut out);
+        let samples = SampleColumns { t: t.clone(), v: v.clone(), h: Vec::new() };
+        put_frames(&labels, &samples, 0, 2000, &mut out);
         for piece in [1, 7, out.len()] {
             let parts = read_all(stream(&out, piece).unwrap());
             assert!(parts.len() > 2 && parts.iter().all(|(l, _)| *l == labels));
@@ -351,6 +352,20 @@ mod tests {
         out[last] ^= 1;
         assert!(matches!(stream(&out, 100), Err(AnswerError::Checksum)));
         assert!(matches!(stream(&[0xff, 0xff, 0x7f], 3), Err(AnswerError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn histograms_are_streamed_between_floats() {
+        let h = |t: i64, count: f64| {
+            let h = Histogram { count, zero_count: count, sum: 1.5, ..Histogram::default() };
+            HistogramSample { t, h: Arc::new(h) }
+        };
+        let samples =
+            SampleColumns { t: vec![1, 5], v: vec![0.5, -1.0], h: vec![h(2, 3.0), h(4, 2.5), h(6, 1.0)] };
+        let mut out = Vec::new();
+        let labels = Labels::from_pairs([("__name__", "a")]);
+        put_frames(&labels, &samples, 0, 1 << 20, &mut out);
+        assert_eq!(read_all(stream(&out, 10).unwrap()), [(labels, samples)]);
     }
 
     proptest! {

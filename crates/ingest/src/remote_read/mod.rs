@@ -5,14 +5,13 @@
 
 mod answer;
 mod crc32c;
-mod xor;
 
 use reba_model::{GoRegex, HistogramSample, Labels, MatchOp, Matcher, RegexError, SampleColumns, TimeRange};
 use thiserror::Error;
 
 pub use self::answer::{AnswerError, Answered, Frames, question, read_samples};
-pub use self::xor::{XOR_SAMPLES, XorError, decode_xor, encode_xor};
 use crate::{
+    prometheus_chunk::encode,
     remote_write::encode_histogram,
     wire::{Fields, WireError, put_bytes_field, put_double_field, put_varint, put_varint_field},
 };
@@ -222,26 +221,24 @@ impl ReadResponse {
     }
 }
 
-/// Writes the floats of a series as frames of a streamed answer, each about `max_bytes` at most: the length as a varint,
+/// Writes the samples of a series as frames of a streamed answer, each about `max_bytes` at most: the length as a varint,
 /// the CRC-32C, big-endian, and a `ChunkedReadResponse`. Nothing for a series without samples.
-pub fn put_frames(labels: &Labels, t: &[i64], v: &[f64], query: u64, max_bytes: usize, out: &mut Vec<u8>) {
+pub fn put_frames(labels: &Labels, samples: &SampleColumns, query: u64, max_bytes: usize, out: &mut Vec<u8>) {
     let mut head = Vec::new();
     put_labels(labels, &mut head);
     let mut series = head.clone();
-    let mut chunk = Vec::new();
-    let samples: Vec<(i64, f64)> = t.iter().copied().zip(v.iter().copied()).collect();
-    for some in samples.chunks(XOR_SAMPLES) {
-        let (Some(first), Some(last)) = (some.first(), some.last()) else { continue };
-        chunk.clear();
-        put_varint_field(1, first.0 as u64, &mut chunk);
-        put_varint_field(2, last.0 as u64, &mut chunk);
-        put_varint_field(3, 1, &mut chunk);
-        put_bytes_field(4, &encode_xor(some), &mut chunk);
-        if series.len() > head.len() && series.len() + chunk.len() > max_bytes {
+    let mut part = Vec::new();
+    for chunk in encode(samples) {
+        part.clear();
+        put_varint_field(1, chunk.first as u64, &mut part);
+        put_varint_field(2, chunk.last as u64, &mut part);
+        put_varint_field(3, u64::from(chunk.encoding), &mut part);
+        put_bytes_field(4, &chunk.data, &mut part);
+        if series.len() > head.len() && series.len() + part.len() > max_bytes {
             put_frame(&series, query, out);
             series.truncate(head.len());
         }
-        put_bytes_field(2, &chunk, &mut series);
+        put_bytes_field(2, &part, &mut series);
     }
     if series.len() > head.len() {
         put_frame(&series, query, out);
@@ -344,7 +341,9 @@ mod tests {
                         continue;
                     }
                     let data = Fields::new(part.bytes().unwrap()).map(Result::unwrap).find(|f| f.number == 4);
-                    frame.2.extend(decode_xor(data.unwrap().bytes().unwrap()).unwrap());
+                    let mut columns = SampleColumns::default();
+                    crate::prometheus_chunk::decode(1, data.unwrap().bytes().unwrap(), &mut columns).unwrap();
+                    frame.2.extend(columns.t.into_iter().zip(columns.v));
                 }
             }
             out.push(frame);
@@ -358,15 +357,16 @@ mod tests {
         let t: Vec<i64> = (0..10_000).map(|i| i * 15_000).collect();
         let v: Vec<f64> = t.iter().map(|t| (*t as f64).sqrt()).collect();
         let mut out = Vec::new();
-        put_frames(&labels, &t, &v, 3, 5000, &mut out);
+        let samples = SampleColumns { t, v, h: Vec::new() };
+        put_frames(&labels, &samples, 3, 5000, &mut out);
         let frames = read_frames(&out);
         assert!(frames.len() > 10, "{}", frames.len());
         assert!(out.len() / frames.len() <= 5000);
         let all: Vec<(i64, f64)> = frames.iter().flat_map(|f| f.2.clone()).collect();
-        assert_eq!(all, t.iter().copied().zip(v).collect::<Vec<_>>());
+        assert_eq!(all, samples.t.into_iter().zip(samples.v).collect::<Vec<_>>());
         assert!(frames.iter().all(|f| f.0 == 3 && f.1 == frames[0].1));
         out.clear();
-        put_frames(&labels, &[], &[], 0, 5000, &mut out);
+        put_frames(&labels, &SampleColumns::default(), 0, 5000, &mut out);
         assert!(out.is_empty());
     }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use reba_model::{
     CounterResetHint, Exemplar, Histogram, Labels, LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, NameScheme,
-    Span,
 };
 use reba_storage::{FloatSample, MetricAppender, RejectReason, SeriesRef, WriteBatch};
 
 use super::RemoteWriteError;
 use crate::{
+    native_histogram::{Side, span},
+    pushed_metadata::{Said, metric_type},
     series_cache::SeriesCache,
     wire::{Fields, WireError},
 };
@@ -27,22 +28,50 @@ pub(super) struct Target<'a> {
     pub(super) latest: i64,
 }
 
-/// Decodes a request into `batch` and returns how many samples were skipped for their labels. Metadata is not looked
-/// at, upstream too.
+/// What a request holds besides its batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rest {
+    /// Samples that were skipped for their labels.
+    pub(super) invalid: usize,
+    /// Whether there is something for [`metadata`].
+    pub(super) has_metadata: bool,
+}
+
+/// Decodes a request into `batch`.
 pub(super) fn write_request(
     message: &[u8],
     target: &Target<'_>,
     labels: &mut LabelsBuilder,
     batch: &mut WriteBatch,
-) -> Result<usize, RemoteWriteError> {
-    let mut invalid = 0;
+) -> Result<Rest, RemoteWriteError> {
+    let mut rest = Rest::default();
     for field in Fields::new(message) {
         let field = field?;
-        if field.number == 1 {
-            invalid += time_series(field.bytes()?, target, labels, batch)?;
+        match field.number {
+            1 => rest.invalid += time_series(field.bytes()?, target, labels, batch)?,
+            3 => rest.has_metadata = true,
+            _ => {}
         }
     }
-    Ok(invalid)
+    Ok(rest)
+}
+
+/// What a request says of metric families; what makes no sense is passed over.
+pub(super) fn metadata(message: &[u8]) -> impl Iterator<Item = (&str, Said<'_>)> {
+    Fields::new(message).flatten().filter(|field| field.number == 3).filter_map(|field| {
+        let (mut name, mut said) = ("", Said::default());
+        for part in Fields::new(field.bytes().ok()?) {
+            let part = part.ok()?;
+            match part.number {
+                1 => said.kind = metric_type(part.varint().ok()?),
+                2 => name = part.string().ok()?,
+                4 => said.help = part.string().ok()?,
+                5 => said.unit = part.string().ok()?,
+                _ => {}
+            }
+        }
+        (!name.is_empty()).then_some((name, said))
+    })
 }
 
 fn time_series(
@@ -208,29 +237,6 @@ fn exemplar(message: &[u8], labels: &mut LabelsBuilder) -> Result<Option<Exempla
     Ok(Some(Exemplar { labels: labels.build(), value, t }))
 }
 
-/// Counts of one sign, as integers or as floats.
-#[derive(Default)]
-struct Side {
-    spans: Vec<Span>,
-    deltas: Vec<i64>,
-    counts: Vec<f64>,
-}
-
-impl Side {
-    /// Absolute counts.
-    fn counts(self, float: bool) -> Vec<f64> {
-        if float {
-            return self.counts;
-        }
-        let mut sum = 0i64;
-        let add = |d: i64| {
-            sum = sum.wrapping_add(d);
-            sum as f64
-        };
-        self.deltas.into_iter().map(add).collect()
-    }
-}
-
 /// Reads a `prometheus.Histogram`, and its time.
 pub fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
     let mut h = Histogram::default();
@@ -267,22 +273,7 @@ pub fn histogram(message: &[u8]) -> Result<(i64, Histogram), WireError> {
         }
     }
     h.zero_count = if float { zero_float } else { zero_int as f64 };
-    h.positive_spans = std::mem::take(&mut positive.spans);
-    h.negative_spans = std::mem::take(&mut negative.spans);
-    h.positive_buckets = positive.counts(float);
-    h.negative_buckets = negative.counts(float);
+    (h.positive_spans, h.positive_buckets) = positive.into_parts(float);
+    (h.negative_spans, h.negative_buckets) = negative.into_parts(float);
     Ok((t, h))
-}
-
-fn span(message: &[u8]) -> Result<Span, WireError> {
-    let mut s = Span { offset: 0, length: 0 };
-    for field in Fields::new(message) {
-        let field = field?;
-        match field.number {
-            1 => s.offset = field.zigzag()? as i32,
-            2 => s.length = field.varint()? as u32,
-            _ => {}
-        }
-    }
-    Ok(s)
 }

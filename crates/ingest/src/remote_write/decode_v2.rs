@@ -3,16 +3,19 @@
 //! Texts stand once in a table of symbols, and labels are numbers of symbols. What is wrong with one series or sample
 //! is noted and passed over: a request of version 2.0 is written in part.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use reba_model::{Exemplar, Labels, LabelsBuilder, MAX_SERIES_LABELS, NameScheme};
+use reba_model::{Exemplar, Labels, LabelsBuilder, MAX_SERIES_LABELS, METRIC_NAME, NameScheme};
 use reba_storage::{FloatSample, RejectReason, Rejection, SeriesRef, WriteBatch};
 
 use super::{
     RemoteWriteError,
     decode::{MAX_EXEMPLAR_CHARACTERS, Target, histogram, sample},
 };
-use crate::wire::{Fields, WireError, put_varint};
+use crate::{
+    pushed_metadata::{Said, metric_type},
+    wire::{Fields, WireError, put_varint},
+};
 
 /// Most symbols of a request. Two bytes of a message make a symbol, and each takes sixteen bytes of memory here.
 const MAX_SYMBOLS: usize = 1 << 20;
@@ -62,6 +65,8 @@ pub(super) struct Decoded<'a> {
     symbols: Vec<&'a [u8]>,
     /// The references that were handed out and the messages of their series, to name them in reasons.
     series: Vec<(SeriesRef, &'a [u8])>,
+    /// What is said of each metric name: numbers of the type, of the help text and of the unit.
+    metadata: HashMap<&'a [u8], [u64; 3]>,
     pub(super) refused: Refused,
     /// Samples that were passed over since their labels are invalid.
     pub(super) invalid_labels: usize,
@@ -117,6 +122,8 @@ struct Out<'a> {
 #[derive(Default)]
 struct Content {
     samples: usize,
+    /// Numbers of the type, of the help text and of the unit.
+    metadata: [u64; 3],
     bad_metadata: Option<String>,
 }
 
@@ -147,6 +154,11 @@ fn time_series<'a>(
         return Ok(());
     }
     decoded.series.push((series, message));
+    if content.metadata != [0; 3]
+        && let Some(name) = metric_name(&out.scratch.refs, &decoded.symbols)
+    {
+        decoded.metadata.insert(name, content.metadata);
+    }
     for field in Fields::new(message) {
         let field = field?;
         match field.number {
@@ -194,7 +206,15 @@ fn content(message: &[u8], symbols: &[&[u8]], refs: &mut Vec<u64>) -> Result<Con
             5 => {
                 for part in Fields::new(field.bytes()?) {
                     let part = part?;
-                    let at = if matches!(part.number, 3 | 4) { part.varint()? } else { 0 };
+                    let at = match part.number {
+                        1 => {
+                            out.metadata[0] = part.varint()?;
+                            continue;
+                        }
+                        3 | 4 => part.varint()?,
+                        _ => continue,
+                    };
+                    out.metadata[part.number as usize - 2] = at;
                     if at > 0 && symbol(symbols, at).is_none() {
                         out.bad_metadata = Some(format!(
                             "parsing metadata for series {refs:?}: reference {at} lies outside of the symbols table \
@@ -212,6 +232,12 @@ fn content(message: &[u8], symbols: &[&[u8]], refs: &mut Vec<u64>) -> Result<Con
 
 fn symbol<'a>(symbols: &[&'a [u8]], at: u64) -> Option<&'a [u8]> {
     symbols.get(usize::try_from(at).ok()?).copied()
+}
+
+/// The metric name among the labels with these numbers.
+fn metric_name<'a>(refs: &[u64], symbols: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let name = refs.chunks_exact(2).find(|p| symbol(symbols, p[0]) == Some(METRIC_NAME.as_bytes()))?;
+    symbol(symbols, name[1])
 }
 
 /// Looks up pairs of symbols; an error says what is wrong with the numbers.
@@ -375,6 +401,15 @@ fn name_of(message: &[u8], symbols: &[&[u8]]) -> String {
 }
 
 impl Decoded<'_> {
+    /// What the request says of its metrics; what is no text is passed over.
+    pub(super) fn metadata(&self) -> impl Iterator<Item = (&str, Said<'_>)> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        self.metadata.iter().filter_map(move |(name, [kind, help, unit])| {
+            let (help, unit) = (symbol(&self.symbols, *help)?, symbol(&self.symbols, *unit)?);
+            Some((text(name)?, Said { kind: metric_type(*kind), help: text(help)?, unit: text(unit)? }))
+        })
+    }
+
     fn refuse(&mut self, message: &[u8], reason: &str) {
         let symbols = &self.symbols;
         self.refused.add(|| format!("{reason} for series {}", name_of(message, symbols)));

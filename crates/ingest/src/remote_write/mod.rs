@@ -3,7 +3,7 @@
 //! A request is a snappy block with a protobuf message. It is walked by hand; a series that was seen before is
 //! recognised by a hash of its labels, which are then not decoded. A request of version 1.0 is written as a whole or,
 //! if the store refuses one sample, not at all; one of version 2.0 is written except for what is wrong in it. Both as
-//! upstream.
+//! upstream. When counters began (`start_timestamp` of version 2.0) is passed over: the store keeps no such times.
 
 mod decode;
 mod decode_v2;
@@ -24,7 +24,7 @@ pub use self::{
     decode::histogram as decode_histogram, decode_v2::Refused, encode::WriteRequest,
     encode::encode_histogram, encode_v2::WriteRequestV2,
 };
-use crate::{series_cache::SeriesCache, wire::WireError};
+use crate::{pushed_metadata::PushedMetadata, series_cache::SeriesCache, wire::WireError};
 
 /// How far in the future a sample may lie: ten minutes, as upstream.
 const MAX_AHEAD_MS: i64 = 600_000;
@@ -150,21 +150,27 @@ pub struct RemoteWriteReceiver {
     cache: SeriesCache,
     pool: Mutex<Vec<Scratch>>,
     invalid_labels: AtomicU64,
+    metadata: PushedMetadata,
 }
 
 impl RemoteWriteReceiver {
     /// A receiver that writes to `appender`.
     pub fn new(appender: Arc<dyn MetricAppender>, limits: RemoteWriteLimits) -> Self {
         let cache = SeriesCache::new(limits.max_cached_series, limits.hash_seed);
-        let (pool, invalid_labels) = (Mutex::default(), AtomicU64::new(0));
-        RemoteWriteReceiver { appender, limits, cache, pool, invalid_labels }
+        RemoteWriteReceiver {
+            appender,
+            limits,
+            cache,
+            pool: Mutex::default(),
+            invalid_labels: AtomicU64::new(0),
+            metadata: PushedMetadata::default(),
+        }
     }
 
     /// Writes the request of version 1.0 in `body`. `now` (Unix milliseconds) bounds how far ahead a sample may lie. May
     /// block for the store's log: call it where blocking is allowed.
     pub fn handle_v1(&self, body: &[u8], now: i64) -> Result<Written, RemoteWriteError> {
-        let latest = now.saturating_add(MAX_AHEAD_MS);
-        let result = self.decompressed(body, |message, s| self.write(message, latest, s));
+        let result = self.decompressed(body, |message, s| self.write(message, now, s));
         if let Ok(written) = &result {
             self.count_invalid(written.invalid_labels);
         }
@@ -174,12 +180,16 @@ impl RemoteWriteReceiver {
     /// Writes what is right in the request of version 2.0 in `body`, else as [`RemoteWriteReceiver::handle_v1`]. After
     /// an error nothing of it is in the store.
     pub fn handle_v2(&self, body: &[u8], now: i64) -> Result<WrittenInPart, RemoteWriteError> {
-        let latest = now.saturating_add(MAX_AHEAD_MS);
-        let result = self.decompressed(body, |message, s| self.write_in_part(message, latest, s));
+        let result = self.decompressed(body, |message, s| self.write_in_part(message, now, s));
         if let Ok(done) = &result {
             self.count_invalid(done.written.invalid_labels);
         }
         result
+    }
+
+    /// What senders say of their metric families.
+    pub fn metadata(&self) -> &PushedMetadata {
+        &self.metadata
     }
 
     /// Samples passed over for their labels since the start (`prometheus_api_remote_write_invalid_labels_samples_total`).
@@ -210,12 +220,13 @@ impl RemoteWriteReceiver {
         result
     }
 
-    fn write(&self, message: &[u8], latest: i64, s: &mut Scratch) -> Result<Written, RemoteWriteError> {
+    fn write(&self, message: &[u8], now: i64, s: &mut Scratch) -> Result<Written, RemoteWriteError> {
+        let latest = now.saturating_add(MAX_AHEAD_MS);
         let mut use_cache = true;
         loop {
             s.batch.clear();
             let target = decode::Target { appender: &*self.appender, cache: &self.cache, use_cache, latest };
-            let invalid_labels = decode::write_request(message, &target, &mut s.labels, &mut s.batch)?;
+            let rest = decode::write_request(message, &target, &mut s.labels, &mut s.batch)?;
             let mut report = self.appender.append(&s.batch, AppendMode::AllOrNothing)?;
             if use_cache && report.rejected.iter().any(|r| r.reason == RejectReason::UnknownSeries) {
                 // The store dropped a series that the cache still knew.
@@ -226,6 +237,9 @@ impl RemoteWriteReceiver {
             if let Some(r) = report.rejected.iter().find(|r| r.reason != RejectReason::ExemplarOutOfOrder) {
                 return Err(RemoteWriteError::Rejected(r.reason));
             }
+            if rest.has_metadata {
+                self.metadata.note(decode::metadata(message), now);
+            }
             let exemplars_out_of_order = report.rejected.len();
             if exemplars_out_of_order > 0 && report.appended == 0 && s.batch.samples() > 0 {
                 // Exemplars are a help: samples do not wait for them.
@@ -235,7 +249,7 @@ impl RemoteWriteReceiver {
                 samples: report.appended,
                 histograms: s.batch.histograms.len(),
                 exemplars: s.batch.exemplars.len().saturating_sub(exemplars_out_of_order),
-                invalid_labels,
+                invalid_labels: rest.invalid,
                 exemplars_out_of_order,
             });
         }
@@ -244,9 +258,10 @@ impl RemoteWriteReceiver {
     fn write_in_part(
         &self,
         message: &[u8],
-        latest: i64,
+        now: i64,
         s: &mut Scratch,
     ) -> Result<WrittenInPart, RemoteWriteError> {
+        let latest = now.saturating_add(MAX_AHEAD_MS);
         let mut use_cache = true;
         loop {
             s.batch.clear();
@@ -266,6 +281,7 @@ impl RemoteWriteReceiver {
             if !report.rejected.is_empty() {
                 report = self.appender.append(&s.batch, AppendMode::Partial)?;
             }
+            self.metadata.note(decoded.metadata(), now);
             let [floats, histograms, exemplars] = decoded.rejected(&report.rejected, &s.batch);
             return Ok(WrittenInPart {
                 written: Written {

@@ -176,6 +176,8 @@ fn metadata_says_what_a_family_is() {
     assert_eq!(texts, [(2, "a_total"), (4, "Help."), (5, "s")]);
     let (_, receiver) = receiver();
     assert_eq!(receiver.handle_v1(&r.body().unwrap(), 0), Ok(Written::default()));
+    let metadata = reba_model::Metadata { kind, help: "Help.".to_owned(), unit: "s".to_owned() };
+    assert_eq!(receiver.metadata().all(), [("a_total".to_owned(), metadata)].into());
 }
 
 #[test]
@@ -289,6 +291,54 @@ mod v2 {
         assert_eq!(*batch.histograms[0].2, histogram());
         assert_eq!(batch.exemplars[0].1, exemplar());
         assert!(store.known.lock().contains_key(&labels("b", "1")));
+    }
+
+    #[test]
+    fn what_series_say_of_their_families_is_kept_with_what_was_written() {
+        let (_, receiver) = receiver();
+        let what = |kind, help: &str| Metadata { kind, help: help.to_owned(), unit: "s".to_owned() };
+        let mut r = WriteRequestV2::new();
+        let mut series = |name: &str, metadata: &Metadata, sample: bool| {
+            r.begin_series(&labels(name, "1")).metadata(metadata);
+            if sample {
+                r.sample(Sample { t: 1, v: 1.0 });
+            }
+            r.end_series();
+        };
+        series("h_bucket", &what(MetricType::Histogram, "Latency."), true);
+        series("h_count", &what(MetricType::Histogram, "Latency."), true);
+        series("c_total", &what(MetricType::Counter, "Requests."), true);
+        series("untold", &Metadata::default(), true);
+        series("refused", &what(MetricType::Gauge, "No samples."), false);
+        let done = receiver.handle_v2(&r.body().unwrap(), 0).unwrap();
+        assert_eq!((done.written.samples, done.refused.count), (4, 1));
+        let all = receiver.metadata().all();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["c_total", "h"]);
+        assert_eq!(all["h"], what(MetricType::Histogram, "Latency."));
+    }
+
+    #[test]
+    fn when_a_counter_began_is_passed_over() {
+        let (store, receiver) = receiver();
+        // A sample with value, time and start, and the start as drafts of version 2.0 put it into the series.
+        let mut sample = Vec::new();
+        put_double_field(1, 2.5, &mut sample);
+        put_varint_field(2, 7, &mut sample);
+        put_varint_field(3, 6, &mut sample);
+        let mut series = Vec::new();
+        put_bytes_field(1, &[1, 2], &mut series);
+        put_bytes_field(2, &sample, &mut series);
+        put_varint_field(6, 6, &mut series);
+        let mut message = Vec::new();
+        for symbol in ["", "__name__", "a"] {
+            put_bytes_field(4, symbol.as_bytes(), &mut message);
+        }
+        put_bytes_field(5, &series, &mut message);
+        let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
+        let done = receiver.handle_v2(&body, 0).unwrap();
+        assert_eq!((done.written.samples, done.refused.count), (1, 0));
+        let batch = &store.batches.lock()[0];
+        assert_eq!(batch.floats.iter().map(|s| (s.t, s.v)).collect::<Vec<_>>(), [(7, 2.5)]);
     }
 
     #[test]

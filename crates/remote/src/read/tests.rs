@@ -24,7 +24,7 @@ async fn server(streamed: bool) -> (SocketAddr, Asked) {
         let samples = SampleColumns { t: vec![10, 20], v: vec![1.0, 2.0], h: Vec::new() };
         if streamed {
             let mut out = Vec::new();
-            put_frames(&labels, &samples.t, &samples.v, 0, 1 << 20, &mut out);
+            put_frames(&labels, &samples, 0, 1 << 20, &mut out);
             let kind = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
             return ([(header::CONTENT_TYPE, kind)], out).into_response();
         }

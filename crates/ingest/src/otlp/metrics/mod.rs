@@ -19,6 +19,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use reba_model::Metadata;
 use reba_storage::{AppendError, AppendReport, MetricAppender, WriteBatch};
 
 use self::{
@@ -26,7 +27,13 @@ use self::{
     walk::{Sink, Target},
 };
 use super::{OtlpError, body::Encoding, schema};
-use crate::{config::OtlpConfig, push::append_in_part, series_cache::SeriesCache, wire::WireError};
+use crate::{
+    config::OtlpConfig,
+    push::append_in_part,
+    pushed_metadata::{PushedMetadata, Said},
+    series_cache::SeriesCache,
+    wire::WireError,
+};
 
 /// How far in the future a sample may lie: ten minutes, as upstream.
 const MAX_AHEAD_MS: i64 = 600_000;
@@ -122,6 +129,7 @@ pub struct OtlpReceiver {
     translation: ArcSwap<Translation>,
     pool: Mutex<Vec<WriteBatch>>,
     metrics: OtlpMetrics,
+    metadata: PushedMetadata,
 }
 
 impl OtlpReceiver {
@@ -134,6 +142,7 @@ impl OtlpReceiver {
             translation,
             pool: Mutex::default(),
             metrics: OtlpMetrics::default(),
+            metadata: PushedMetadata::default(),
         }
     }
 
@@ -147,6 +156,11 @@ impl OtlpReceiver {
         if self.translation.load().rules.config != *config {
             self.translation.store(Self::translation(self.options, config.clone()));
         }
+    }
+
+    /// What senders say of their metric families.
+    pub fn metadata(&self) -> &PushedMetadata {
+        &self.metadata
     }
 
     /// Counters.
@@ -206,6 +220,8 @@ impl OtlpReceiver {
                 use_cache = false;
                 continue;
             };
+            let said = walked.metrics.iter().map(|m| (m.name.as_str(), Said::of(&m.metadata)));
+            self.metadata.note(said, now);
             return Ok(self.outcome(walked, &report, batch));
         }
     }
@@ -269,15 +285,25 @@ struct Walked {
     floats: Vec<Option<PointNumber>>,
     /// The point behind each native histogram.
     histograms: Vec<Option<PointNumber>>,
-    /// Metrics with the number of their first point, rising.
-    metrics: Vec<(PointNumber, String)>,
+    /// Metrics, the numbers of their first points rising.
+    metrics: Vec<WalkedMetric>,
     refusals: Refusals,
+}
+
+/// A metric of a request.
+#[derive(Debug)]
+struct WalkedMetric {
+    /// The number of its first point.
+    first: PointNumber,
+    /// Its name in the store.
+    name: String,
+    metadata: Metadata,
 }
 
 impl Walked {
     fn name_of(&self, point: PointNumber) -> &str {
-        let after = self.metrics.partition_point(|(first, _)| *first <= point);
-        self.metrics.get(after.wrapping_sub(1)).map_or("", |(_, name)| name)
+        let after = self.metrics.partition_point(|m| m.first <= point);
+        self.metrics.get(after.wrapping_sub(1)).map_or("", |m| &m.name)
     }
 }
 

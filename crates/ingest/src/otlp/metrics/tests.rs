@@ -79,6 +79,32 @@ fn sum(name: &str, unit: &str, monotonic: bool, points: &[Value]) -> Value {
 }
 
 #[test]
+fn descriptions_types_and_units_are_kept_by_the_names_in_the_store() {
+    let (_, receiver) = receiver("{}");
+    let one = || [point(&json!({"asInt": 1}), &json!({}))];
+    let histogram =
+        json!({"aggregationTemporality": 2, "dataPoints": [point(&json!({"count": "0"}), &json!({}))]});
+    let metrics = json!([
+        {"name": "memory", "unit": "By", "description": "In use.", "gauge": {"dataPoints": one()}},
+        sum("requests", "", true, &one()),
+        sum("queue", "{item}", false, &one()),
+        {"name": "latency", "unit": "s", "description": "Of requests.", "histogram": histogram},
+    ]);
+    assert_eq!(send(&receiver, &request(&json!({"service.name": "shop"}), &metrics)).refused, 0);
+    let all = receiver.metadata().all().into_iter();
+    let all: Vec<_> = all.map(|(name, m)| format!("{name} {} {} {}", m.kind, m.unit, m.help)).collect();
+    assert_eq!(
+        all,
+        [
+            "latency_seconds histogram seconds Of requests.",
+            "memory_bytes gauge bytes In use.",
+            "queue gauge  ",
+            "requests_total counter  ",
+        ]
+    );
+}
+
+#[test]
 fn gauges_and_sums_get_names_units_job_and_instance() {
     let (store, receiver) = receiver("{}");
     let resource = json!({"service.name": "shop", "service.namespace": "web", "service.instance.id": "i1",

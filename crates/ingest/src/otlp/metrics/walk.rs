@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use reba_model::{Exemplar, Labels, LabelsBuilder, METRIC_NAME, STALE_NAN, float::format_f};
+use reba_model::{
+    Exemplar, Labels, LabelsBuilder, METRIC_NAME, Metadata, MetricType, STALE_NAN, float::format_f,
+};
 use reba_storage::{FloatSample, MetricAppender, SeriesRef, WriteBatch};
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
         common::{Scope, submessages},
         names::NameKind,
     },
-    MAX_SAMPLES, Problem, Walked, histogram,
+    MAX_SAMPLES, Problem, Walked, WalkedMetric, histogram,
     labels::{ResourceLabels, Rules, size},
     point::Point,
 };
@@ -197,11 +199,12 @@ impl<'a> Sink<'a> {
         key: &[u8],
         times: &mut Option<(i64, i64)>,
     ) -> Result<(), Problem> {
-        let (mut name, mut unit) = ("", "");
+        let (mut name, mut help, mut unit) = ("", "", "");
         for field in Fields::new(message) {
             let field = field?;
             match field.number {
                 1 => name = field.string()?,
+                2 => help = field.string()?,
                 3 => unit = field.string()?,
                 _ => {}
             }
@@ -210,11 +213,14 @@ impl<'a> Sink<'a> {
             return Ok(());
         };
         let name_kind = name_kind(kind, data, name)?;
-        let name = self.target.rules.namer.metric(name, unit, name_kind).map_err(Problem::Item)?;
+        let namer = self.target.rules.namer;
+        let name = namer.metric(name, unit, name_kind).map_err(Problem::Item)?;
+        let type_in_store = type_of(kind, name_kind);
+        let metadata = Metadata { kind: type_in_store, help: help.to_owned(), unit: namer.unit(unit) };
         let mut key = key.to_vec();
         key.extend((name.len() as u64).to_le_bytes());
         key.extend_from_slice(name.as_bytes());
-        self.walked.metrics.push((self.points, name.clone()));
+        self.walked.metrics.push(WalkedMetric { first: self.points, name: name.clone(), metadata });
         let metric = Metric { name, resource, scope, key };
         let mut point = Point::default();
         for message in submessages(data, 1) {
@@ -512,6 +518,16 @@ fn name_kind(kind: Data, data: &[u8], name: &str) -> Result<NameKind, Problem> {
         Data::Sum if monotonic => NameKind::Counter,
         _ => NameKind::Other,
     })
+}
+
+/// The type that metadata names. What may fall is a gauge.
+fn type_of(data: Data, name_kind: NameKind) -> MetricType {
+    match data {
+        Data::Sum if name_kind == NameKind::Counter => MetricType::Counter,
+        Data::Gauge | Data::Sum => MetricType::Gauge,
+        Data::Histogram | Data::Exponential => MetricType::Histogram,
+        Data::Summary => MetricType::Summary,
+    }
 }
 
 fn points_of_resource(message: &[u8]) -> Result<u64, WireError> {
