@@ -1,3 +1,31 @@
 //! The embedded record engine: log entries now, spans to come.
+//!
+//! Rows go to the write-ahead log and to a table in memory; from there to immutable parts, each of one tenant and one day of
+//! UTC; small parts are merged. What is live stands in a manifest that is replaced atomically. The engine has no threads:
+//! its owner calls [`Columnar::maintain`], and whoever fills the table in memory writes it.
 
+mod admin;
 pub mod block;
+mod catalog;
+mod config;
+mod day;
+mod delete;
+mod duplicates;
+mod error;
+mod flush;
+mod maintain;
+mod manifest;
+mod memory;
+mod metrics;
+mod part;
+mod recover;
+mod scan;
+mod state;
+mod store;
+mod varint;
+mod wal;
+
+pub use config::{ColumnarConfig, Periods, Retention, StreamPeriod};
+pub use error::ColumnarError;
+pub use metrics::ColumnarMetrics;
+pub use store::Columnar;

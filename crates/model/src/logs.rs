@@ -202,7 +202,11 @@ impl LogBatch {
         self.text.len()
     }
 
-    fn entry(&self, index: usize) -> LogEntry<'_> {
+    /// An entry by its number, counted over all streams.
+    ///
+    /// # Panics
+    /// If there is no such entry.
+    pub fn entry(&self, index: usize) -> LogEntry<'_> {
         let span = self.entries[index];
         let next_pair = self.entries.get(index + 1).map_or(self.pairs.len(), |e| e.first_pair as usize);
         LogEntry {

@@ -7,6 +7,7 @@ mod compare;
 mod conformance;
 mod log_script;
 mod log_store;
+mod log_suite;
 mod nhcb;
 mod runner;
 mod script;
@@ -18,6 +19,7 @@ pub use compare::{almost_equal, histograms_match};
 pub use conformance::{Tally, conformance_dir, files_with_extension, script_files};
 pub use log_script::{LogAnswer, LogCase, LogScriptEngine, LogTimes, run_log_script};
 pub use log_store::MemLogStore;
+pub use log_suite::{LogRows, log_rows};
 pub use reba_model::notation::{
     NotationError, SeriesLine, SeriesValue, StartTimes, parse_series, parse_start_times,
 };

@@ -1,0 +1,257 @@
+//! The set of live parts: opening them, and replacing some by others in one commit.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+use reba_disk::{Dir, DiskError};
+use reba_model::{NanoRange, Tenant};
+
+use crate::{
+    day::Day,
+    manifest::{Found, Manifest},
+    part::{Part, number_of},
+    state::State,
+};
+
+/// Ends the name of a part that was set aside.
+const QUARANTINED: &str = ".quarantined";
+
+/// Live parts, by tenant and first row.
+#[derive(Debug, Default)]
+pub(crate) struct PartSet {
+    tenants: BTreeMap<Tenant, Vec<Arc<Part>>>,
+}
+
+impl PartSet {
+    fn new(parts: impl IntoIterator<Item = Arc<Part>>) -> Self {
+        let mut tenants: BTreeMap<Tenant, Vec<Arc<Part>>> = BTreeMap::new();
+        for part in parts {
+            tenants.entry(part.info.tenant.clone()).or_default().push(part);
+        }
+        for parts in tenants.values_mut() {
+            parts.sort_by_key(|p| (p.info.day, p.info.number));
+        }
+        PartSet { tenants }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Part>> {
+        self.tenants.values().flatten()
+    }
+
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&Tenant, &[Arc<Part>])> {
+        self.tenants.iter().map(|(t, parts)| (t, parts.as_slice()))
+    }
+
+    pub(crate) fn of(&self, tenant: &Tenant) -> &[Arc<Part>] {
+        self.tenants.get(tenant).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn overlapping(
+        &self,
+        tenant: &Tenant,
+        range: NanoRange,
+    ) -> impl Iterator<Item = &Arc<Part>> {
+        self.of(tenant).iter().filter(move |p| p.info.overlaps(range))
+    }
+}
+
+/// A change of the set of parts.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) add: Vec<Arc<Part>>,
+    pub(crate) remove: Vec<Arc<Part>>,
+    /// The rows that were being written are in `add`.
+    pub(crate) flushed: bool,
+}
+
+/// Who commits changes.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    dir: Dir,
+    parts: Dir,
+    next_part: AtomicU64,
+    pub(crate) set_aside: AtomicU64,
+    committed: Mutex<Committed>,
+}
+
+#[derive(Debug)]
+struct Committed {
+    manifest: Manifest,
+    /// Changes whose commit failed: they may be on the disk or not, so they come to pass at the next commit.
+    pending: Vec<Change>,
+}
+
+/// What was found in the data directory.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) catalog: Catalog,
+    pub(crate) parts: PartSet,
+    /// Batches up to this one are in parts.
+    pub(crate) flushed_seq: u64,
+    pub(crate) first_segment: u64,
+    /// The manifest was lost: batches of the log may be in parts.
+    pub(crate) rebuilt: bool,
+}
+
+impl Catalog {
+    pub(crate) fn open(dir: &Dir) -> Result<Opened, DiskError> {
+        dir.remove_unfinished()?;
+        dir.sync()?;
+        let parts = dir.subdir("parts")?;
+        let found = Manifest::read(dir)?;
+        let catalog = Catalog {
+            dir: dir.clone(),
+            parts,
+            next_part: AtomicU64::new(1),
+            set_aside: AtomicU64::new(0),
+            committed: Mutex::new(Committed { manifest: Manifest::default(), pending: Vec::new() }),
+        };
+        let (live, rebuilt) = match found {
+            Found::Manifest(manifest) => {
+                let live = manifest.parts.iter().map(|(_, n)| *n).collect();
+                catalog.committed.lock().manifest = manifest;
+                (Some(live), false)
+            }
+            // Without a manifest there may be parts: of a first flush that was not finished.
+            Found::Nothing | Found::Damaged => (None, true),
+        };
+        let opened = catalog.open_parts(live.as_ref())?;
+        let mut committed = catalog.committed.lock();
+        committed.manifest.parts = opened.all().map(|p| (p.info.day, p.info.number)).collect();
+        let Manifest { flushed_seq, first_segment, .. } = committed.manifest;
+        drop(committed);
+        Ok(Opened { catalog, parts: opened, flushed_seq, first_segment, rebuilt })
+    }
+
+    /// Opens what is live and removes what is not. Without a manifest every part is live whose rows are in no other.
+    fn open_parts(&self, live: Option<&BTreeSet<u64>>) -> Result<PartSet, DiskError> {
+        let mut found = Vec::new();
+        let mut missing = live.cloned().unwrap_or_default();
+        for day in self.parts.list()?.into_iter().filter(|e| e.is_dir) {
+            let dir = self.parts.existing(&day.name);
+            dir.remove_unfinished()?;
+            for entry in dir.list()? {
+                let number = number_of(entry.name.trim_end_matches(QUARANTINED));
+                self.next_part.fetch_max(number.unwrap_or(0) + 1, Ordering::Relaxed);
+                let Some(number) = number_of(&entry.name) else { continue };
+                if live.is_some_and(|l| !l.contains(&number)) {
+                    dir.remove_file(&entry.name)?;
+                    continue;
+                }
+                missing.remove(&number);
+                match Part::open(&dir, number) {
+                    Ok(part) => found.push(Arc::new(part)),
+                    Err(e) => self.quarantine(&dir, &entry.name, &e)?,
+                }
+            }
+        }
+        for number in missing {
+            self.set_aside.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(part = number, "a part of the manifest is missing; the rest keeps working");
+        }
+        let replaced: BTreeSet<u64> = match live {
+            Some(_) => BTreeSet::new(),
+            None => found.iter().flat_map(|p| p.info.parents.iter().copied()).collect(),
+        };
+        let (old, kept): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|p| replaced.contains(&p.info.number));
+        self.remove_files(&old);
+        Ok(PartSet::new(kept))
+    }
+
+    /// Renames a damaged part. An error of reading itself leaves it where it is: that may pass.
+    fn quarantine(&self, dir: &Dir, name: &str, error: &DiskError) -> Result<(), DiskError> {
+        self.set_aside.fetch_add(1, Ordering::Relaxed);
+        let damaged = matches!(error, DiskError::Corrupt { .. }) || error.is_not_found();
+        tracing::error!(part = name, %error, renamed = damaged, "part is set aside; the rest keeps working");
+        if damaged {
+            dir.rename(name, &format!("{name}{QUARANTINED}"))?;
+            dir.sync()?;
+        }
+        Ok(())
+    }
+
+    /// The folder of a day.
+    pub(crate) fn day_dir(&self, day: Day) -> Result<Dir, DiskError> {
+        self.parts.subdir(&day.folder())
+    }
+
+    /// A number for a new part.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_part.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Commits what could not be committed before.
+    pub(crate) fn settle(&self, state: &RwLock<State>) -> Result<(), DiskError> {
+        let mut committed = self.committed.lock();
+        if committed.pending.is_empty() { Ok(()) } else { self.commit_pending(&mut committed, state) }
+    }
+
+    /// Makes a change, durably and at once for all who read. If that fails it is still going to happen: by
+    /// [`Catalog::settle`], or because the manifest was written after all and is found at the next start.
+    pub(crate) fn commit(&self, state: &RwLock<State>, change: Change) -> Result<(), DiskError> {
+        let mut committed = self.committed.lock();
+        committed.pending.push(change);
+        self.commit_pending(&mut committed, state)
+    }
+
+    fn commit_pending(&self, committed: &mut Committed, state: &RwLock<State>) -> Result<(), DiskError> {
+        let (current, frozen) = {
+            let state = state.read();
+            (Arc::clone(&state.parts), state.frozen.clone())
+        };
+        let removed: BTreeSet<u64> =
+            committed.pending.iter().flat_map(|c| c.remove.iter().map(|p| p.info.number)).collect();
+        let flushed = committed.pending.iter().any(|c| c.flushed);
+        let added = committed.pending.iter().flat_map(|c| &c.add);
+        let parts = PartSet::new(
+            current.all().chain(added).filter(|p| !removed.contains(&p.info.number)).cloned(),
+        );
+        let mut manifest = Manifest {
+            generation: committed.manifest.generation + 1,
+            parts: parts.all().map(|p| (p.info.day, p.info.number)).collect(),
+            ..committed.manifest
+        };
+        if let Some(frozen) = frozen.as_ref().filter(|_| flushed) {
+            manifest.flushed_seq = frozen.table.last_seq;
+            manifest.first_segment = frozen.first_segment;
+        }
+        manifest.write(&self.dir)?;
+        {
+            let mut state = state.write();
+            state.parts = Arc::new(parts);
+            if flushed {
+                state.frozen = None;
+            }
+        }
+        committed.manifest = manifest;
+        for change in std::mem::take(&mut committed.pending) {
+            self.remove_files(&change.remove);
+        }
+        Ok(())
+    }
+
+    /// Removes files of parts that are not live any more; those that are damaged are kept under another name. What cannot be
+    /// removed now is removed at the next start.
+    pub(crate) fn remove_files(&self, parts: &[Arc<Part>]) {
+        for part in parts {
+            let dir = self.parts.existing(&part.info.day.folder());
+            let name = part.info.file_name();
+            let done = if part.damage().is_some() || part.bad_blocks() > 0 {
+                self.set_aside.fetch_add(1, Ordering::Relaxed);
+                dir.rename(&name, &format!("{name}{QUARANTINED}")).and_then(|()| dir.sync())
+            } else {
+                dir.remove_file(&name)
+            };
+            if let Err(error) = done {
+                tracing::warn!(part = name, %error, "a part that is not used any more could not be removed");
+            }
+        }
+    }
+}
