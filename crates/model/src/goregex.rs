@@ -89,6 +89,24 @@ impl GoRegex {
         self.size
     }
 
+    /// Hands over each group of each match that took part: its name, if it has one, and where in `text` it stands. Groups of
+    /// one match come in the order of their numbers, the whole match is not among them.
+    pub fn each_group(&self, text: &str, mut found: impl FnMut(Option<&str>, std::ops::Range<usize>)) {
+        let names: Vec<Option<&str>> = self.regex.capture_names().collect();
+        for captures in self.regex.captures_iter(text) {
+            for (i, name) in names.iter().enumerate().skip(1) {
+                if let Some(group) = captures.get(i) {
+                    found(*name, group.range());
+                }
+            }
+        }
+    }
+
+    /// How many groups the expression has.
+    pub fn groups(&self) -> usize {
+        self.regex.captures_len() - 1
+    }
+
     /// The expression as it was given.
     pub fn as_str(&self) -> &str {
         &self.source

@@ -25,6 +25,12 @@ pub use state::{ERROR, ERROR_DETAILS, LineState, Origin};
 use crate::syntax::{Conversion, Extraction, LabelPick, ParseError, Stage, Unwrap};
 use crate::units;
 
+/// The functions of `line_format` for templates that run elsewhere than on the lines of a query; those that speak of a line
+/// answer for an empty one.
+pub fn template_functions() -> reba_template::Functions {
+    functions::functions(&functions::LineFacts::default())
+}
+
 /// A pipeline ready to run. Immutable: threads share one.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
