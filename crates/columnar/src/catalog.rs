@@ -52,11 +52,7 @@ impl PartSet {
         self.tenants.get(tenant).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn overlapping(
-        &self,
-        tenant: &Tenant,
-        range: NanoRange,
-    ) -> impl Iterator<Item = &Arc<Part>> {
+    pub(crate) fn overlapping(&self, tenant: &Tenant, range: NanoRange) -> impl Iterator<Item = &Arc<Part>> {
         self.of(tenant).iter().filter(move |p| p.info.overlaps(range))
     }
 }
@@ -83,6 +79,8 @@ pub(crate) struct Catalog {
 #[derive(Debug)]
 struct Committed {
     manifest: Manifest,
+    /// Live parts that could not be read at the start for a reason that may pass.
+    unread: Vec<(Day, u64)>,
     /// Changes whose commit failed: they may be on the disk or not, so they come to pass at the next commit.
     pending: Vec<Change>,
 }
@@ -110,28 +108,32 @@ impl Catalog {
             parts,
             next_part: AtomicU64::new(1),
             set_aside: AtomicU64::new(0),
-            committed: Mutex::new(Committed { manifest: Manifest::default(), pending: Vec::new() }),
+            committed: Mutex::new(Committed {
+                manifest: Manifest::default(),
+                unread: Vec::new(),
+                pending: Vec::new(),
+            }),
         };
         let (live, rebuilt) = match found {
             Found::Manifest(manifest) => {
-                let live = manifest.parts.iter().map(|(_, n)| *n).collect();
+                let live = manifest.parts.iter().map(|(day, n)| (*n, *day)).collect();
                 catalog.committed.lock().manifest = manifest;
                 (Some(live), false)
             }
             // Without a manifest there may be parts: of a first flush that was not finished.
             Found::Nothing | Found::Damaged => (None, true),
         };
-        let opened = catalog.open_parts(live.as_ref())?;
+        let (opened, unread) = catalog.open_parts(live.as_ref())?;
         let mut committed = catalog.committed.lock();
-        committed.manifest.parts = opened.all().map(|p| (p.info.day, p.info.number)).collect();
+        committed.unread = unread;
         let Manifest { flushed_seq, first_segment, .. } = committed.manifest;
         drop(committed);
         Ok(Opened { catalog, parts: opened, flushed_seq, first_segment, rebuilt })
     }
 
     /// Opens what is live and removes what is not. Without a manifest every part is live whose rows are in no other.
-    fn open_parts(&self, live: Option<&BTreeSet<u64>>) -> Result<PartSet, DiskError> {
-        let mut found = Vec::new();
+    fn open_parts(&self, live: Option<&BTreeMap<u64, Day>>) -> Result<(PartSet, Vec<(Day, u64)>), DiskError> {
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
         let mut missing = live.cloned().unwrap_or_default();
         for day in self.parts.list()?.into_iter().filter(|e| e.is_dir) {
             let dir = self.parts.existing(&day.name);
@@ -140,18 +142,24 @@ impl Catalog {
                 let number = number_of(entry.name.trim_end_matches(QUARANTINED));
                 self.next_part.fetch_max(number.unwrap_or(0) + 1, Ordering::Relaxed);
                 let Some(number) = number_of(&entry.name) else { continue };
-                if live.is_some_and(|l| !l.contains(&number)) {
+                if live.is_some_and(|l| !l.contains_key(&number)) {
                     dir.remove_file(&entry.name)?;
                     continue;
                 }
                 missing.remove(&number);
                 match Part::open(&dir, number) {
                     Ok(part) => found.push(Arc::new(part)),
-                    Err(e) => self.quarantine(&dir, &entry.name, &e)?,
+                    Err(e @ DiskError::Corrupt { .. }) => self.quarantine(&dir, &entry.name, &e)?,
+                    Err(error) => {
+                        let day = live.and_then(|l| l.get(&number).copied());
+                        let Some(day) = day else { return Err(error) };
+                        tracing::error!(part = number, %error, "part cannot be read now; the rest keeps working");
+                        unread.push((day, number));
+                    }
                 }
             }
         }
-        for number in missing {
+        for number in missing.keys() {
             self.set_aside.fetch_add(1, Ordering::Relaxed);
             tracing::error!(part = number, "a part of the manifest is missing; the rest keeps working");
         }
@@ -162,19 +170,15 @@ impl Catalog {
         let (old, kept): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|p| replaced.contains(&p.info.number));
         self.remove_files(&old);
-        Ok(PartSet::new(kept))
+        Ok((PartSet::new(kept), unread))
     }
 
-    /// Renames a damaged part. An error of reading itself leaves it where it is: that may pass.
+    /// Renames a damaged part.
     fn quarantine(&self, dir: &Dir, name: &str, error: &DiskError) -> Result<(), DiskError> {
         self.set_aside.fetch_add(1, Ordering::Relaxed);
-        let damaged = matches!(error, DiskError::Corrupt { .. }) || error.is_not_found();
-        tracing::error!(part = name, %error, renamed = damaged, "part is set aside; the rest keeps working");
-        if damaged {
-            dir.rename(name, &format!("{name}{QUARANTINED}"))?;
-            dir.sync()?;
-        }
-        Ok(())
+        tracing::error!(part = name, %error, "part is set aside; the rest keeps working");
+        dir.rename(name, &format!("{name}{QUARANTINED}"))?;
+        dir.sync()
     }
 
     /// The folder of a day.
@@ -210,12 +214,11 @@ impl Catalog {
             committed.pending.iter().flat_map(|c| c.remove.iter().map(|p| p.info.number)).collect();
         let flushed = committed.pending.iter().any(|c| c.flushed);
         let added = committed.pending.iter().flat_map(|c| &c.add);
-        let parts = PartSet::new(
-            current.all().chain(added).filter(|p| !removed.contains(&p.info.number)).cloned(),
-        );
+        let parts =
+            PartSet::new(current.all().chain(added).filter(|p| !removed.contains(&p.info.number)).cloned());
         let mut manifest = Manifest {
             generation: committed.manifest.generation + 1,
-            parts: parts.all().map(|p| (p.info.day, p.info.number)).collect(),
+            parts: parts.all().map(|p| (p.info.day, p.info.number)).chain(committed.unread.clone()).collect(),
             ..committed.manifest
         };
         if let Some(frozen) = frozen.as_ref().filter(|_| flushed) {

@@ -69,7 +69,11 @@ impl Columnar {
     }
 
     /// Writes a part anew; `None` if nothing is left.
-    pub(crate) fn without(&self, part: &Arc<Part>, fates: &Fates) -> Result<Option<Arc<Part>>, ColumnarError> {
+    pub(crate) fn without(
+        &self,
+        part: &Arc<Part>,
+        fates: &Fates,
+    ) -> Result<Option<Arc<Part>>, ColumnarError> {
         let info = &part.info;
         let spec = PartSpec {
             number: self.catalog.next_number(),

@@ -187,7 +187,14 @@ impl Columnar {
                 tracing::debug!(%error, "an unfinished part is left for the next start");
             }
         })?;
-        info.map(|info| Ok(Arc::new(Part::open(&dir, info.number)?))).transpose()
+        let Some(info) = info else { return Ok(None) };
+        match Part::open(&dir, info.number) {
+            Ok(part) => Ok(Some(Arc::new(part))),
+            Err(e) => {
+                dir.remove_file(&info.file_name())?;
+                Err(e.into())
+            }
+        }
     }
 }
 

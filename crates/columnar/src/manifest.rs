@@ -111,16 +111,19 @@ mod tests {
     use super::*;
 
     fn manifest(generation: u64) -> Manifest {
-        Manifest { generation, flushed_seq: 7, first_segment: 3, parts: vec![(Day(-1), 1), (Day(20_000), 900)] }
+        Manifest {
+            generation,
+            flushed_seq: 7,
+            first_segment: 3,
+            parts: vec![(Day(-1), 1), (Day(20_000), 900)],
+        }
     }
 
     #[test]
     fn one_damaged_copy_costs_nothing_and_two_are_noticed() {
         let fs = FaultFs::new();
-        let env = Env {
-            fs: std::sync::Arc::new(fs.clone()),
-            clock: std::sync::Arc::new(ManualClock::new(0)),
-        };
+        let env =
+            Env { fs: std::sync::Arc::new(fs.clone()), clock: std::sync::Arc::new(ManualClock::new(0)) };
         let dir = env.dir("/data").unwrap();
         assert_eq!(Manifest::read(&dir).unwrap(), Found::Nothing);
         manifest(1).write(&dir).unwrap();

@@ -21,8 +21,7 @@ pub(crate) fn replay(
     duplicates: &Duplicates,
     env: &Env,
 ) -> Result<Recovered, DiskError> {
-    let mut out =
-        Recovered { table: Table::default(), next_seq: opened.flushed_seq + 1, corruptions: 0 };
+    let mut out = Recovered { table: Table::default(), next_seq: opened.flushed_seq + 1, corruptions: 0 };
     let (old, numbers): (Vec<u64>, Vec<u64>) =
         segments(wal)?.into_iter().partition(|n| *n < opened.first_segment);
     for number in old {
@@ -69,7 +68,11 @@ fn report(wal: &Dir, number: u64, end: SegmentEnd, is_last: bool) -> Result<bool
     match end {
         SegmentEnd::Clean => Ok(false),
         SegmentEnd::Torn { at } if is_last => {
-            tracing::warn!(file, at, "the log ends inside a batch that was never acknowledged; it is cut there");
+            tracing::warn!(
+                file,
+                at,
+                "the log ends inside a batch that was never acknowledged; it is cut there"
+            );
             repair_segment(wal, number, at)?;
             Ok(false)
         }

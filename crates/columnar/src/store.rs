@@ -15,16 +15,8 @@ use reba_model::{LogBatch, Tenant};
 use reba_storage::{AppendError, LogAppender, LogReport};
 
 use crate::{
-    ColumnarConfig, ColumnarError, Retention,
-    catalog::Catalog,
-    duplicates::Duplicates,
-    error::append_error,
-    flush::Flushing,
-    maintain::Maintenance,
-    metrics::Counters,
-    recover,
-    state::State,
-    wal,
+    ColumnarConfig, ColumnarError, Retention, catalog::Catalog, duplicates::Duplicates, error::append_error,
+    flush::Flushing, maintain::Maintenance, metrics::Counters, recover, state::State, wal,
 };
 
 /// Batches whose record would be longer are refused: a frame of the log holds less than 4 GiB.
@@ -52,11 +44,7 @@ pub struct Columnar {
 
 impl Columnar {
     /// Opens the store in `path`, made if there is none, and reads the log.
-    pub fn open(
-        env: &Env,
-        path: impl Into<PathBuf>,
-        config: ColumnarConfig,
-    ) -> Result<Self, ColumnarError> {
+    pub fn open(env: &Env, path: impl Into<PathBuf>, config: ColumnarConfig) -> Result<Self, ColumnarError> {
         let start = env.clock.monotonic();
         let mut config = config.sane();
         let dir = env.dir(path)?;

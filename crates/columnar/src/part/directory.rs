@@ -149,7 +149,11 @@ impl Directory {
             .map(|_| Some(ValuePage { page: page(&mut r)?, first: (r.text()?.into(), r.text()?.into()) }))
             .collect::<Option<_>>()?;
         // What is counted is bounded by the file, so that nobody allocates for more.
-        let sane = r.is_empty() && blocks <= file_len && streams <= file_len && u32::try_from(blocks).is_ok();
+        let sane = r.is_empty()
+            && blocks <= file_len
+            && streams <= file_len
+            && u32::try_from(blocks).is_ok()
+            && [min_ns, max_ns].iter().all(|ns| Day::of(*ns) == day);
         let info = PartInfo {
             number,
             day,

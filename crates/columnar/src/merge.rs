@@ -1,0 +1,221 @@
+//! Merging small parts of one tenant and one day.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+};
+
+use reba_model::Labels;
+
+use crate::{
+    Columnar, ColumnarConfig, ColumnarError,
+    block::{MAX_ROWS, MAX_TEXT_BYTES, OwnedRow},
+    catalog::{Change, PartSet},
+    day::{DAY_NS, Day},
+    duplicates::read,
+    part::{BlockRef, Part, PartInfo, PartSpec, PartWriter, StreamCursor},
+};
+
+/// Parts of about one size are merged when there are so many, and never more at a time than [`MAX_INPUTS`].
+const MIN_INPUTS: usize = 4;
+const MAX_INPUTS: usize = 16;
+
+/// The smallest level: parts up to this size are as good as equal.
+const SMALLEST: u64 = 256 << 10;
+
+/// Of parts of a day that is over, one is merged with smaller ones only if they have an eighth of its size together.
+const WORTH: u64 = 8;
+
+/// A day is over so long after its end: few late entries come after that.
+const DAY_IS_OVER_NS: i64 = 2 * 3600 * 1_000_000_000;
+
+/// Rows of a stream that are held in memory at a time, where blocks overlap.
+const MAX_HELD_BYTES: usize = 32 << 20;
+
+/// Which size class a part is in: each is four times as large as the one before.
+fn level(info: &PartInfo) -> u32 {
+    (info.bytes / SMALLEST).max(1).ilog(4)
+}
+
+/// Chooses parts that should be one, if there are such.
+pub(crate) fn choose(parts: &PartSet, now_ns: i64, config: &ColumnarConfig) -> Option<Vec<Arc<Part>>> {
+    let mut days: BTreeMap<Day, Vec<&Arc<Part>>> = BTreeMap::new();
+    for (_, parts) in parts.tenants() {
+        days.clear();
+        for part in parts.iter().filter(|p| p.info.bytes <= config.max_part_bytes / 2) {
+            days.entry(part.info.day).or_default().push(part);
+        }
+        for (day, parts) in &mut days {
+            parts.sort_by_key(|p| (p.info.bytes, p.info.number));
+            let end = i64::from(day.0 + 1).saturating_mul(DAY_NS);
+            let is_over = now_ns.saturating_sub(end) > DAY_IS_OVER_NS;
+            if let Some(group) =
+                equals(parts, config).or_else(|| if is_over { rest(parts, config) } else { None })
+            {
+                return Some(group);
+            }
+        }
+    }
+    None
+}
+
+/// As many of the smallest as may go into one part.
+fn fitting(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Vec<Arc<Part>> {
+    let (mut bytes, mut streams) = (0, 0);
+    let fits = |p: &&&Arc<Part>| {
+        bytes += p.info.bytes;
+        streams += p.info.streams;
+        bytes <= config.max_part_bytes && streams <= config.max_part_streams
+    };
+    parts.iter().take(MAX_INPUTS).take_while(fits).map(|p| Arc::clone(p)).collect()
+}
+
+/// Parts of one level, sorted by size.
+fn equals(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Option<Vec<Arc<Part>>> {
+    parts
+        .chunk_by(|a, b| level(&a.info) == level(&b.info))
+        .map(|group| fitting(group, config))
+        .find(|group| group.len() >= MIN_INPUTS)
+}
+
+/// What is left of a day that is over.
+fn rest(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Option<Vec<Arc<Part>>> {
+    let mut group = fitting(parts, config);
+    while let Some((largest, smaller)) = group.split_last() {
+        let together: u64 = smaller.iter().map(|p| p.info.bytes).sum();
+        if together.saturating_mul(WORTH) >= largest.info.bytes {
+            break;
+        }
+        group.pop();
+    }
+    (group.len() >= 2).then_some(group)
+}
+
+impl Columnar {
+    /// Merges some parts, if there are such that should be one; whether there were. To be called by whoever holds `maintenance`.
+    pub(crate) fn merge_some(&self, now_ns: i64) -> Result<bool, ColumnarError> {
+        let parts = Arc::clone(&self.state.read().parts);
+        let Some(mut group) = choose(&parts, now_ns, &self.config) else { return Ok(false) };
+        group.sort_by_key(|p| p.info.number);
+        let merged = self.merge(&group).inspect_err(|_| {
+            self.counters.merges_failed.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let bytes = group.iter().map(|p| p.info.bytes).sum();
+        let change = Change { add: merged.into_iter().collect(), remove: group, flushed: false };
+        self.catalog.commit(&self.state, change)?;
+        self.counters.merges.fetch_add(1, Ordering::Relaxed);
+        self.counters.merged_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Writes the rows of parts, older ones first, into one.
+    fn merge(&self, group: &[Arc<Part>]) -> Result<Option<Arc<Part>>, ColumnarError> {
+        let Some(first) = group.first() else { return Ok(None) };
+        let spec = PartSpec {
+            number: self.catalog.next_number(),
+            day: first.info.day,
+            tenant: first.info.tenant.clone(),
+            parents: group.iter().map(|p| p.info.number).collect(),
+        };
+        self.write_part(spec, |writer| {
+            let mut cursors =
+                group.iter().map(|p| StreamCursor::new(Arc::clone(p))).collect::<Result<Vec<_>, _>>()?;
+            while let Some(labels) = next_stream(&cursors) {
+                let mut blocks = Vec::new();
+                for (i, cursor) in cursors.iter_mut().enumerate() {
+                    if cursor.labels() == Some(&labels)
+                        && let Some((_, own)) = cursor.take()?
+                    {
+                        blocks.extend(own.into_iter().map(|b| (i, b)));
+                    }
+                }
+                blocks.sort_by_key(|(i, b)| (b.first_ns, *i));
+                StreamMerge { writer, parts: group, ready: Vec::new(), ready_bytes: 0, open: Vec::new() }
+                    .run(&blocks)?;
+                writer.end_stream(&labels);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The stream that comes first of those the cursors stand at.
+fn next_stream(cursors: &[StreamCursor]) -> Option<Labels> {
+    cursors.iter().filter_map(StreamCursor::labels).min_by(|a, b| a.as_packed().cmp(b.as_packed())).cloned()
+}
+
+/// Merges the blocks of one stream, by their first row.
+struct StreamMerge<'a> {
+    writer: &'a mut PartWriter,
+    parts: &'a [Arc<Part>],
+    /// Rows in their final order, not enough yet for a block.
+    ready: Vec<OwnedRow>,
+    ready_bytes: usize,
+    /// Rows that later blocks may come before, with the number of their part.
+    open: Vec<(usize, OwnedRow)>,
+}
+
+impl StreamMerge<'_> {
+    fn run(mut self, blocks: &[(usize, BlockRef)]) -> Result<(), ColumnarError> {
+        for (n, (part, block)) in blocks.iter().enumerate() {
+            self.settle(block.first_ns)?;
+            let next = blocks.get(n + 1).map_or(i64::MAX, |(_, b)| b.first_ns);
+            let is_alone = self.open.is_empty() && block.last_ns < next;
+            let is_large =
+                block.rows as usize >= MAX_ROWS / 2 || block.text_bytes >= MAX_TEXT_BYTES as u64 / 2;
+            let source = Arc::clone(&self.parts[*part]);
+            if is_alone && is_large {
+                self.write(0)?;
+                if let Some(bytes) = source.block(block) {
+                    self.writer.copy(block, bytes)?;
+                }
+            } else if let Some(rows) = read(&source, block) {
+                self.open.extend(rows.into_iter().map(|row| (*part, row)));
+            }
+            let held: usize = self.open.iter().map(|(_, row)| row.text_bytes()).sum();
+            if held > MAX_HELD_BYTES {
+                // Blocks may overlap: that costs a reader time and nothing else.
+                self.settle(i64::MAX)?;
+            }
+        }
+        self.settle(i64::MAX)?;
+        self.write(0)
+    }
+
+    /// Gives the rows before `until` their final order, and leaves out those that are there twice.
+    fn settle(&mut self, until: i64) -> Result<(), ColumnarError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        self.open.sort_by_key(|(part, row)| (row.ns, *part));
+        let n = self.open.partition_point(|(_, row)| row.ns < until || until == i64::MAX);
+        let rest = self.open.split_off(n);
+        let settled = std::mem::replace(&mut self.open, rest);
+        for group in settled.chunk_by(|a, b| a.1.ns == b.1.ns) {
+            let mut seen = HashSet::new();
+            for (_, row) in group {
+                if group.len() == 1 || seen.insert((&row.line, &row.metadata)) {
+                    self.ready_bytes += row.text_bytes();
+                    self.ready.push(row.clone());
+                }
+            }
+        }
+        self.write(MAX_ROWS)
+    }
+
+    /// Writes what is ready, if it is more than `rows` or as many bytes as a block may have.
+    fn write(&mut self, rows: usize) -> Result<(), ColumnarError> {
+        while self.ready.len() > rows || rows > 0 && self.ready_bytes > MAX_TEXT_BYTES {
+            let mut bytes = 0;
+            let fits = |row: &&OwnedRow| {
+                bytes += row.text_bytes();
+                bytes <= MAX_TEXT_BYTES
+            };
+            let n = self.ready.iter().take(MAX_ROWS).take_while(fits).count().max(1);
+            let block: Vec<OwnedRow> = self.ready.drain(..n).collect();
+            self.ready_bytes -= block.iter().map(OwnedRow::text_bytes).sum::<usize>();
+            self.writer.owned_rows(&block)?;
+        }
+        Ok(())
+    }
+}
