@@ -2,7 +2,21 @@
 //!
 //! The engine around it decides which rows go together, and where the bytes are; a block knows neither its stream nor its place.
 
-mod plain;
+mod clock;
+mod frame;
+mod fuse;
+mod ints;
+mod json;
+mod load;
+mod logfmt;
+mod mine;
+mod node;
+mod output;
+mod shape;
+mod signature;
+mod typed;
+mod values;
+mod wire;
 
 use reba_model::{Labels, LogBlock, NanoRange};
 use reba_storage::{Condition, LogWant};
@@ -68,13 +82,13 @@ pub struct OwnedRow {
 
 /// Encodes rows behind what is in `out` already.
 pub fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
-    plain::encode(rows, out)
+    frame::encode(rows, out)
 }
 
 /// A block whose frame has been checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Block<'a> {
-    inner: plain::Block<'a>,
+    frame: frame::Frame<'a>,
 }
 
 impl<'a> Block<'a> {
@@ -83,7 +97,7 @@ impl<'a> Block<'a> {
     /// # Errors
     /// If the bytes are not a block.
     pub fn open(bytes: &'a [u8]) -> Result<Self, BlockError> {
-        plain::Block::open(bytes).map(|inner| Block { inner })
+        frame::Frame::open(bytes).map(|frame| Block { frame })
     }
 
     /// Whether any row may meet all conditions; looks at filters and dictionaries only.
@@ -103,7 +117,7 @@ impl<'a> Block<'a> {
         want: &LogWant,
         cost: &mut ReadCost,
     ) -> Result<Option<LogBlock>, BlockError> {
-        self.inner.read(stream, range, want, cost)
+        output::read(&self.frame, stream, range, want, cost)
     }
 
     /// All rows, as they were written (merges, deletions).
@@ -111,6 +125,9 @@ impl<'a> Block<'a> {
     /// # Errors
     /// If the bytes are not what was written.
     pub fn rows(&self) -> Result<Vec<OwnedRow>, BlockError> {
-        self.inner.rows()
+        output::rows(&self.frame)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! A column of texts as bytes: read.
+
+use std::borrow::Cow;
+
+use super::{
+    BlockError, MAX_ROWS,
+    clock::Clock,
+    ints, mine,
+    node::{CLOCK, CONST, DASHES, DICT, HEX, MINED, NUMBER, TEXT, UPPER, code_width},
+    typed::{Decimal, Format, MAX_SCALE, Zeros},
+    wire::Reader,
+};
+
+/// Bytes that may still be unpacked, so that a damaged block cannot ask for more memory than it stands for.
+#[derive(Debug)]
+pub(super) struct Allowance(pub(super) usize);
+
+/// How many times its size zstd's format lets a byte grow to, at most.
+const MAX_GROWTH: usize = 1 << 16;
+
+/// A column whose form is known, and whose values have not been read.
+#[derive(Clone, Debug)]
+pub(super) enum Node<'a> {
+    Const(&'a [u8]),
+    Dict { values: Reader<'a>, distinct: usize },
+    Number { format: Format, min: i64, max: i64, packed: Reader<'a> },
+    Clock { clock: Clock<'a>, relative: bool, packed: Reader<'a> },
+    Hex { form: u8, len: usize, filter: &'a [u8], ids: &'a [u8] },
+    Mined { packed: Reader<'a> },
+    Text { packed: Reader<'a> },
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, BlockError> {
+        let mut reader = Reader::new(bytes);
+        Ok(match reader.byte()? {
+            CONST => Node::Const(reader.rest),
+            DICT => Node::Dict { distinct: reader.count(MAX_ROWS)?, values: reader },
+            NUMBER => {
+                let format = format(&mut reader)?;
+                Node::Number { format, min: reader.signed()?, max: reader.signed()?, packed: reader }
+            }
+            CLOCK => {
+                let clock = Clock::read_form(&mut reader)?;
+                Node::Clock { clock, relative: reader.byte()? == 1, packed: reader }
+            }
+            HEX => {
+                let form = reader.byte()?;
+                let len = reader.count(128)?;
+                if form > UPPER | DASHES || len == 0 || (form & DASHES != 0 && len != 16) {
+                    return Err(BlockError("impossible form of ids"));
+                }
+                Node::Hex { form, len, filter: reader.sized()?, ids: reader.rest }
+            }
+            MINED => Node::Mined { packed: reader },
+            TEXT => Node::Text { packed: reader },
+            _ => return Err(BlockError("unknown form of column")),
+        })
+    }
+
+    /// The texts of a dictionary.
+    pub(super) fn dictionary(
+        values: &mut Reader<'a>,
+        distinct: usize,
+        allowance: &mut Allowance,
+    ) -> Result<Dict<'a>, BlockError> {
+        let text = unpacked(values, allowance)?;
+        let mut reader = Reader::new(&text);
+        let mut ends = Vec::with_capacity(distinct);
+        let mut joined = Vec::with_capacity(text.len());
+        for _ in 0..distinct {
+            joined.extend_from_slice(reader.sized()?);
+            ends.push(joined.len() as u32);
+        }
+        Ok(Dict { text: Cow::Owned(joined), ends })
+    }
+
+    /// Reads the values of rows with these times.
+    pub(super) fn read(&self, times: &[i64], allowance: &mut Allowance) -> Result<Values<'a>, BlockError> {
+        let len = times.len();
+        Ok(match self {
+            Node::Const(text) => Values::Const(text),
+            Node::Dict { values, distinct } => {
+                let mut reader = *values;
+                let dict = Self::dictionary(&mut reader, *distinct, allowance)?;
+                Values::Dict { dict, codes: read_codes(&mut reader, *distinct, len)? }
+            }
+            Node::Number { format, packed, .. } => {
+                Values::Numbers { format: *format, numbers: ints::decode(&mut packed.clone(), len)? }
+            }
+            Node::Clock { clock, relative, packed } => {
+                let mut read = ints::decode(&mut packed.clone(), len)?;
+                if *relative {
+                    let unit = clock.unit_ns();
+                    for (time, ns) in read.iter_mut().zip(times) {
+                        *time = time.wrapping_add(ns.div_euclid(unit));
+                    }
+                }
+                Values::Times { clock: *clock, times: read }
+            }
+            Node::Hex { form, len: id, ids, .. } => {
+                if ids.len() != id * len {
+                    return Err(BlockError("wrong number of ids"));
+                }
+                Values::Ids { form: *form, len: *id, ids }
+            }
+            Node::Mined { packed } => Values::Mined(Mined::read(&mut packed.clone(), times, allowance)?),
+            Node::Text { packed } => {
+                let mut reader = *packed;
+                let lengths = ints::decode(&mut reader, len)?;
+                let text = unpacked(&mut reader, allowance)?;
+                let ends = ends(&lengths, text.len())?;
+                Values::Text(Dict { text, ends })
+            }
+        })
+    }
+}
+
+fn format(reader: &mut Reader<'_>) -> Result<Format, BlockError> {
+    let zeros = match reader.byte()? {
+        0 => return Ok(Format::Int),
+        1 => return Ok(Format::Ipv4),
+        2 => Zeros::Kept,
+        3 => Zeros::Cut,
+        4 => Zeros::CutToOne,
+        _ => return Err(BlockError("unknown form of numbers")),
+    };
+    match reader.byte()? {
+        scale @ 0..=MAX_SCALE => Ok(Format::Decimal(Decimal { scale, zeros })),
+        _ => Err(BlockError("impossible scale")),
+    }
+}
+
+fn ends(lengths: &[i64], total: usize) -> Result<Vec<u32>, BlockError> {
+    let wrong = BlockError("texts are longer than their text");
+    let mut end = 0u64;
+    let ends = lengths.iter().map(|len| {
+        end = end.checked_add(u64::try_from(*len).map_err(|_| wrong)?).ok_or(wrong)?;
+        if end > total as u64 { Err(wrong) } else { Ok(end as u32) }
+    });
+    ends.collect()
+}
+
+/// Reads bytes that may be compressed.
+fn unpacked<'a>(
+    reader: &mut Reader<'a>,
+    allowance: &mut Allowance,
+) -> Result<Cow<'a, [u8]>, BlockError> {
+    let len = reader.count(allowance.0)?;
+    allowance.0 -= len;
+    let packed = reader.sized()?;
+    if len == 0 {
+        return Ok(Cow::Borrowed(packed));
+    }
+    decompress(packed, len).map(Cow::Owned)
+}
+
+fn decompress(packed: &[u8], len: usize) -> Result<Vec<u8>, BlockError> {
+    if len / MAX_GROWTH > packed.len() {
+        return Err(BlockError("impossible size"));
+    }
+    let text = zstd::bulk::decompress(packed, len).map_err(|_| BlockError("does not decompress"))?;
+    if text.len() == len { Ok(text) } else { Err(BlockError("decompresses to another size")) }
+}
+
+/// Reads `len` codes below `distinct`.
+pub(super) fn read_codes(
+    reader: &mut Reader<'_>,
+    distinct: usize,
+    len: usize,
+) -> Result<Vec<u32>, BlockError> {
+    let codes: Vec<u32> = match reader.byte()? {
+        0 => {
+            let mut codes = Vec::with_capacity(len);
+            ints::unpack(reader, len, code_width(distinct), |c| codes.push(c as u32))?;
+            codes
+        }
+        1 => decompress(reader.sized()?, len)?.into_iter().map(u32::from).collect(),
+        _ => return Err(BlockError("unknown form of codes")),
+    };
+    if codes.iter().any(|c| *c as usize >= distinct) {
+        return Err(BlockError("code without a meaning"));
+    }
+    Ok(codes)
+}
+
+/// Texts one after another.
+#[derive(Debug)]
+pub(super) struct Dict<'a> {
+    pub(super) text: Cow<'a, [u8]>,
+    pub(super) ends: Vec<u32>,
+}
+
+impl Dict<'_> {
+    #[inline]
+    pub(super) fn get(&self, i: usize) -> &[u8] {
+        let start = if i == 0 { 0 } else { self.ends[i - 1] };
+        &self.text[start as usize..self.ends[i] as usize]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+/// Values of a column.
+#[derive(Debug)]
+pub(super) enum Values<'a> {
+    Const(&'a [u8]),
+    Dict { dict: Dict<'a>, codes: Vec<u32> },
+    Numbers { format: Format, numbers: Vec<i64> },
+    Times { clock: Clock<'a>, times: Vec<i64> },
+    Ids { form: u8, len: usize, ids: &'a [u8] },
+    Mined(Mined<'a>),
+    Text(Dict<'a>),
+}
+
+/// Values by pattern.
+#[derive(Debug)]
+pub(super) struct Mined<'a> {
+    pub(super) patterns: Vec<Vec<&'a [u8]>>,
+    pub(super) codes: Vec<u32>,
+    /// Which of its pattern's values each value is.
+    pub(super) ranks: Vec<u32>,
+    /// For each pattern the columns of its holes.
+    pub(super) holes: Vec<Vec<Values<'a>>>,
+}
+
+impl<'a> Mined<'a> {
+    fn read(
+        reader: &mut Reader<'a>,
+        times: &[i64],
+        allowance: &mut Allowance,
+    ) -> Result<Self, BlockError> {
+        let patterns = mine::read_patterns(reader)?;
+        let codes = read_codes(reader, patterns.len(), times.len())?;
+        let mut times_of: Vec<Vec<i64>> = vec![Vec::new(); patterns.len()];
+        let mut ranks = Vec::with_capacity(codes.len());
+        for (code, ns) in codes.iter().zip(times) {
+            let times = &mut times_of[*code as usize];
+            ranks.push(times.len() as u32);
+            times.push(*ns);
+        }
+        let mut holes = Vec::with_capacity(patterns.len());
+        for (pattern, times) in patterns.iter().zip(&times_of) {
+            let columns = (1..pattern.len()).map(|_| match Node::open(reader.sized()?)? {
+                Node::Mined { .. } => Err(BlockError("patterns within patterns")),
+                node => node.read(times, allowance),
+            });
+            holes.push(columns.collect::<Result<_, BlockError>>()?);
+        }
+        Ok(Mined { patterns, codes, ranks, holes })
+    }
+}
+
+impl Values<'_> {
+    /// Writes the text of a value; there must be one.
+    pub(super) fn push(&self, i: usize, out: &mut Vec<u8>) {
+        match self {
+            Values::Const(text) => out.extend_from_slice(text),
+            Values::Dict { dict, codes } => out.extend_from_slice(dict.get(codes[i] as usize)),
+            Values::Numbers { format, numbers } => format.push(numbers[i], out),
+            Values::Times { clock, times } => clock.push(times[i], out),
+            Values::Ids { form, len, ids } => push_hex(&ids[i * len..(i + 1) * len], *form, out),
+            Values::Mined(mined) => {
+                let (code, rank) = (mined.codes[i] as usize, mined.ranks[i] as usize);
+                let literals = &mined.patterns[code];
+                for (literal, hole) in literals.iter().zip(&mined.holes[code]) {
+                    out.extend_from_slice(literal);
+                    hole.push(rank, out);
+                }
+                out.extend_from_slice(literals.last().copied().unwrap_or_default());
+            }
+            Values::Text(texts) => out.extend_from_slice(texts.get(i)),
+        }
+    }
+}
+
+/// Writes the bytes of an id in hexadecimal digits.
+fn push_hex(id: &[u8], form: u8, out: &mut Vec<u8>) {
+    let digits: &[u8; 16] = if form & UPPER == 0 { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
+    for (i, byte) in id.iter().enumerate() {
+        if form & DASHES != 0 && matches!(i, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        out.extend([digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
+    }
+}
