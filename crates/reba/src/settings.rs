@@ -244,6 +244,7 @@ pub struct Check<'a> {
     faults: Vec<ConfigError>,
 }
 
+#[expect(clippy::ref_option, reason = "values are looked at in the structs they were read into")]
 impl Check<'_> {
     /// Notes what is wrong with a value.
     pub fn fail<T>(&mut self, key: &str, value: &Spanned<T>, reason: impl fmt::Display) {

@@ -155,7 +155,8 @@ fn put<T>(place: &mut T, value: Option<T>, flag: &str, key: &str) {
 /// `:9090` is every address, as in Go.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    let text = text.strip_prefix("localhost:").map_or(text.clone(), |port| format!("127.0.0.1:{port}"));
+    let text =
+        text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
     text.parse().map_err(|_| "an IP address and a port are needed".to_owned())
 }
 
@@ -165,7 +166,7 @@ fn positive(text: &str) -> Result<i64, String> {
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
-    text.parse::<ByteSize>().map(|size| size.0).map_err(|e| e.to_string())
+    text.parse::<ByteSize>().map(|size| size.0)
 }
 
 fn expression(text: &str) -> Result<String, String> {

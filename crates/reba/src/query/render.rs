@@ -41,7 +41,9 @@ pub fn columns_of<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> Str
         out.push('\n');
     };
     line(*head);
-    rows.iter().for_each(|row| line(std::array::from_fn(|i| row[i].as_str())));
+    for row in rows {
+        line(std::array::from_fn(|i| row[i].as_str()));
+    }
     out
 }
 
