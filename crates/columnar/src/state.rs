@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use reba_disk::Seq;
+
 use crate::{catalog::PartSet, memory::Table};
 
 /// The store at one moment.
@@ -14,6 +16,8 @@ pub(crate) struct State {
     pub(crate) parts: Arc<PartSet>,
     /// Number of the next batch.
     pub(crate) next_seq: u64,
+    /// Where the log ended when the newest batch was pushed.
+    pub(crate) pushed: Option<Seq>,
 }
 
 /// A table that takes no more rows.

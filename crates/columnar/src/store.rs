@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use reba_disk::{Dir, DiskError, Env, Lock, Log};
+use reba_disk::{Dir, DiskError, Env, Lock, Log, Seq};
 use reba_model::{LogBatch, Tenant};
 use reba_storage::{AppendError, LogAppender, LogReport};
 
@@ -71,6 +71,7 @@ impl Columnar {
                 frozen: None,
                 parts: Arc::new(opened.parts),
                 next_seq: recovered.next_seq,
+                pushed: None,
             }),
             catalog: opened.catalog,
             duplicates,
@@ -99,13 +100,8 @@ impl Columnar {
         *self.retention.write() = retention;
     }
 
-    /// Adds a batch to the table and its record to the log; returns how far the log must be committed, if anything was new.
-    fn insert(
-        &self,
-        tenant: &Tenant,
-        batch: &LogBatch,
-        mut record: Vec<u8>,
-    ) -> (LogReport, Option<reba_disk::Seq>) {
+    /// Adds a batch to the table and its record to the log; returns how far the log must be committed.
+    fn insert(&self, tenant: &Tenant, batch: &LogBatch, mut record: Vec<u8>) -> (LogReport, Option<Seq>) {
         loop {
             let parts = Arc::clone(&self.state.read().parts);
             let mut known = self.duplicates.find(parts.of(tenant), batch, self.config.duplicate_reads);
@@ -119,7 +115,8 @@ impl Columnar {
             let appended = state.active.insert(tenant, batch, older, &mut known);
             let report = LogReport { appended, duplicates: batch.len() - appended };
             if appended == 0 {
-                return (report, None);
+                // Who brought them first may not have been told yet that they are safe.
+                return (report, state.pushed);
             }
             if report.duplicates > 0 {
                 record = wal::encode(tenant, batch, |i| !known[i]);
@@ -130,7 +127,8 @@ impl Columnar {
             state.active.since.get_or_insert_with(|| self.env.clock.monotonic());
             wal::set_seq(&mut record, seq);
             // Pushed under the lock, so that the log has the batches in the order of their numbers.
-            return (report, Some(self.log.push(&record)));
+            state.pushed = Some(self.log.push(&record));
+            return (report, state.pushed);
         }
     }
 }
