@@ -8,5 +8,6 @@ pub mod syntax;
 pub mod units;
 
 pub use eval::{
-    Answer, EvalError, Grid, GridSeries, RangeEval, RangeOptions, evaluate, range_aggregations, wanted_labels,
+    Answer, EvalError, ExtractNeeds, Grid, GridSeries, Parsed, RangeEval, RangeOptions, RowNeeds, evaluate,
+    leaves, pushed_grouping, range_aggregations, wanted_labels,
 };

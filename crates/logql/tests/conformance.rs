@@ -4,9 +4,8 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use reba_logql::{
-    Answer, EvalError, Grid, GridSeries, RangeEval, RangeOptions, evaluate,
-    syntax::{RangeAggregation, parse_metric},
-    wanted_labels,
+    Answer, EvalError, Grid, GridSeries, RangeEval, RangeOptions, evaluate, leaves,
+    syntax::{RangeAggregation, VectorAggregation, parse_metric},
 };
 use reba_model::{LogBatch, Tenant};
 use reba_storage::{Budget, LogAppender, LogQuerier, LogRequest, LogWant};
@@ -23,12 +22,11 @@ struct Engine {
 impl Engine {
     fn leaf(
         &self,
-        expr: &reba_logql::syntax::MetricExpr,
+        around: Option<&VectorAggregation>,
         a: &RangeAggregation,
         grid: Grid,
     ) -> Result<Vec<GridSeries>, EvalError> {
-        let options = RangeOptions { wanted: wanted_labels(Some(expr), a), ..RangeOptions::default() };
-        let mut eval = RangeEval::new(a, grid, options)?;
+        let mut eval = RangeEval::new(a, grid, RangeOptions::of(around, a))?;
         let (tenant, want, budget) = (Tenant::single(), LogWant::everything(), Arc::new(Budget::unlimited()));
         let request = LogRequest {
             tenant: &tenant,
@@ -51,7 +49,7 @@ impl Engine {
                 return Err(e);
             }
         }
-        Ok(eval.finish())
+        eval.finish()
     }
 }
 
@@ -70,7 +68,11 @@ impl LogScriptEngine for Engine {
             LogTimes::Instant(ns) => Grid::instant(ns),
             LogTimes::Range(start, end, step) => Grid::range(start, end, step).map_err(|e| e.to_string())?,
         };
-        let answer = evaluate(&expr, grid, &mut |a| self.leaf(&expr, a, grid)).map_err(|e| e.to_string())?;
+        let leaves = leaves(&expr);
+        let around =
+            |a| leaves.iter().find(|(leaf, _)| std::ptr::eq(*leaf, a)).and_then(|(_, around)| *around);
+        let answer =
+            evaluate(&expr, grid, &mut |a| self.leaf(around(a), a, grid)).map_err(|e| e.to_string())?;
         Ok(match answer {
             Answer::Scalar(value) => LogAnswer::Scalar(value),
             Answer::Series(series) if grid.instant => {

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod guard;
 mod helpers;
+pub mod logs;
 mod metadata;
 mod output;
 mod pool;

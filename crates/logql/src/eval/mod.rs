@@ -1,6 +1,9 @@
 //! Metric queries: from rows to series, and the algebra on series.
 
 mod binary;
+mod cells;
+mod columns;
+mod needs;
 mod range;
 mod samples;
 mod vector;
@@ -11,10 +14,11 @@ use std::fmt;
 use reba_model::{Labels, NanoRange};
 use thiserror::Error;
 
+pub use needs::{ExtractNeeds, Parsed, RowNeeds};
 pub use range::{RangeEval, RangeOptions};
-pub use wanted::wanted_labels;
+pub use wanted::{pushed_grouping, wanted_labels};
 
-use crate::syntax::{MetricExpr, ParseError, VectorOp};
+use crate::syntax::{MetricExpr, ParseError, RangeAggregation, VectorAggregation, VectorOp};
 
 /// Why a metric query has no answer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -40,6 +44,15 @@ pub enum EvalError {
     /// A limit was reached.
     #[error("maximum of series ({limit}) reached for a single query")]
     Series {
+        /// The limit.
+        limit: usize,
+    },
+    /// What has to be held is too large.
+    #[error(
+        "the query holds more than its {limit} bytes of samples and series; ask for fewer series, for a shorter time or for \
+         larger steps"
+    )]
+    Memory {
         /// The limit.
         limit: usize,
     },
@@ -111,6 +124,48 @@ impl Grid {
     }
 }
 
+/// Remembers the windows of the row before: rows come by rising time, and many of them share theirs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowCursor {
+    grid: Grid,
+    range: i64,
+    offset: i64,
+    /// The first and the last time for which `windows` is right.
+    from: i64,
+    until: i64,
+    windows: (usize, usize),
+}
+
+impl WindowCursor {
+    pub(crate) fn new(grid: Grid, range: i64, offset: i64) -> Self {
+        WindowCursor { grid, range, offset, from: 1, until: 0, windows: (0, 0) }
+    }
+
+    /// See [`Grid::windows`].
+    #[inline]
+    pub(crate) fn windows(&mut self, ns: i64) -> (usize, usize) {
+        if !(self.from <= ns && ns <= self.until) {
+            self.seek(ns);
+        }
+        self.windows
+    }
+
+    fn seek(&mut self, ns: i64) {
+        let (first, end) = self.grid.windows(ns, self.range, self.offset);
+        let time = |k: usize| i128::from(self.grid.start) + i128::from(self.grid.step) * k as i128;
+        let mut until = i128::from(i64::MAX);
+        if first < self.grid.count {
+            until = until.min(time(first) - i128::from(self.offset));
+        }
+        if end < self.grid.count {
+            until = until.min(time(end) - i128::from(self.offset) - i128::from(self.range));
+        }
+        self.windows = (first, end);
+        self.from = ns;
+        self.until = i64::try_from(until).unwrap_or(ns);
+    }
+}
+
 /// A series of the answer: a value a step, where it has one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GridSeries {
@@ -136,7 +191,7 @@ pub enum Answer {
 pub fn evaluate<E: From<EvalError>>(
     expr: &MetricExpr,
     grid: Grid,
-    leaf: &mut dyn FnMut(&crate::syntax::RangeAggregation) -> Result<Vec<GridSeries>, E>,
+    leaf: &mut dyn FnMut(&RangeAggregation) -> Result<Vec<GridSeries>, E>,
 ) -> Result<Answer, E> {
     let answer = evaluate_inner(expr, grid, leaf)?;
     Ok(match answer {
@@ -155,7 +210,7 @@ pub fn evaluate<E: From<EvalError>>(
 fn evaluate_inner<E: From<EvalError>>(
     expr: &MetricExpr,
     grid: Grid,
-    leaf: &mut dyn FnMut(&crate::syntax::RangeAggregation) -> Result<Vec<GridSeries>, E>,
+    leaf: &mut dyn FnMut(&RangeAggregation) -> Result<Vec<GridSeries>, E>,
 ) -> Result<Answer, E> {
     Ok(match expr {
         MetricExpr::Literal(value) => Answer::Scalar(*value),
@@ -209,24 +264,33 @@ fn value_order(expr: &MetricExpr) -> Option<bool> {
     }
 }
 
-/// All range aggregations of an expression.
-pub fn range_aggregations(expr: &MetricExpr) -> Vec<&crate::syntax::RangeAggregation> {
+/// The range aggregations of an expression, each with the aggregation directly around it.
+pub fn leaves(expr: &MetricExpr) -> Vec<(&RangeAggregation, Option<&VectorAggregation>)> {
     let mut all = Vec::new();
-    collect(expr, &mut all);
+    collect(expr, None, &mut all);
     all
 }
 
-fn collect<'e>(expr: &'e MetricExpr, all: &mut Vec<&'e crate::syntax::RangeAggregation>) {
+fn collect<'e>(
+    expr: &'e MetricExpr,
+    around: Option<&'e VectorAggregation>,
+    all: &mut Vec<(&'e RangeAggregation, Option<&'e VectorAggregation>)>,
+) {
     match expr {
-        MetricExpr::Range(aggregation) => all.push(aggregation),
-        MetricExpr::Vector(aggregation) => collect(&aggregation.inner, all),
+        MetricExpr::Range(aggregation) => all.push((aggregation, around)),
+        MetricExpr::Vector(aggregation) => collect(&aggregation.inner, Some(aggregation), all),
         MetricExpr::Binary(binary) => {
-            collect(&binary.left, all);
-            collect(&binary.right, all);
+            collect(&binary.left, None, all);
+            collect(&binary.right, None, all);
         }
-        MetricExpr::LabelReplace(call) => collect(&call.inner, all),
+        MetricExpr::LabelReplace(call) => collect(&call.inner, None, all),
         MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => {}
     }
+}
+
+/// All range aggregations of an expression.
+pub fn range_aggregations(expr: &MetricExpr) -> Vec<&RangeAggregation> {
+    leaves(expr).into_iter().map(|(aggregation, _)| aggregation).collect()
 }
 
 /// Labels as errors show them.
@@ -256,6 +320,10 @@ mod tests {
         ) {
             let grid = Grid { start, step, count, instant: false };
             let (first, end) = grid.windows(ns, range, offset);
+            let mut cursor = WindowCursor::new(grid, range, offset);
+            for before in (-50..ns).step_by(7).chain([ns]) {
+                prop_assert_eq!(cursor.windows(before), grid.windows(before, range, offset), "at {}", before);
+            }
             for k in 0..count {
                 let at = grid.time(k) - offset;
                 prop_assert_eq!(at - range < ns && ns <= at, (first..end).contains(&k), "step {}", k);

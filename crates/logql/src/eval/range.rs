@@ -1,46 +1,103 @@
 //! Range aggregations: from rows to series.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use reba_model::{Labels, LogBlock, MatchOp};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{EvalError, Grid, GridSeries, Shown, samples};
+use super::{
+    EvalError, Grid, GridSeries, RowNeeds, Shown, WindowCursor,
+    cells::Cells,
+    columns::{ColumnScratch, found_in_row},
+    pushed_grouping, wanted_labels,
+};
 use crate::{
     pipeline::{ERROR, LineState, Pipeline, Unwrapper, Wanted},
-    syntax::{Grouping, RangeAggregation, RangeOp},
+    syntax::{Grouping, RangeAggregation, RangeOp, VectorAggregation},
 };
 
 /// One range aggregation over rows that come in any order of blocks. Several of these, one a thread, can share the work and be
 /// merged.
 #[derive(Clone, Debug)]
 pub struct RangeEval {
-    aggregation: RangeAggregation,
+    pub(super) aggregation: RangeAggregation,
     grid: Grid,
-    pipeline: Pipeline,
-    unwrapper: Option<Unwrapper>,
+    pub(super) pipeline: Pipeline,
+    pub(super) unwrapper: Option<Unwrapper>,
     /// Labels of the answer, where fewer than all of a line's are wanted.
     grouping: Option<Grouping>,
     keeps_errors: bool,
-    max_series: usize,
+    max_memory: usize,
+    /// Bytes of series and samples.
+    memory: usize,
+    pub(super) needs: Arc<RowNeeds>,
+    /// Whether blocks may be taken by columns.
+    columnar: bool,
+    scratch: ColumnScratch,
     state: LineState,
-    by_hash: HashMap<u128, usize>,
+    by_hash: HashMap<LabelHash, usize, BuildHasherDefault<AsIs>>,
     series: Vec<RangeSeries>,
+    pub(super) rows_seen: u64,
+    pub(super) rows_passed: u64,
 }
 
 #[derive(Clone, Debug)]
 struct RangeSeries {
+    hash: LabelHash,
     labels: Labels,
     cells: Cells,
 }
 
-/// What is known of a series.
-#[derive(Clone, Debug)]
-enum Cells {
-    /// For sums of whole numbers: how the sum changes from one step to the next, and how the number of rows does.
-    Changes { sums: Vec<i64>, rows: Vec<i64> },
-    /// Everything, for functions that need it.
-    Samples(Vec<(i64, f64)>),
+/// A row that belongs to a series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) ns: i64,
+    pub(super) value: f64,
+    /// Length of its line, where that is wanted.
+    pub(super) bytes: usize,
+}
+
+/// A hash of labels in whatever order they stand: the sum of the hashes of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct LabelHash(u128);
+
+impl LabelHash {
+    /// The half of the hash that the name makes.
+    pub(super) fn of_name(name: &str) -> u64 {
+        xxh3_64_with_seed(name.as_bytes(), 0)
+    }
+
+    pub(super) fn of(name: u64, value: &str) -> Self {
+        let high = xxh3_64_with_seed(value.as_bytes(), name);
+        let low = xxh3_64_with_seed(value.as_bytes(), !name);
+        LabelHash(u128::from(high) << 64 | u128::from(low))
+    }
+
+    pub(super) fn and(self, other: LabelHash) -> Self {
+        LabelHash(self.0.wrapping_add(other.0))
+    }
+}
+
+/// Takes what is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u128(&mut self, n: u128) {
+        self.0 = n as u64;
+    }
 }
 
 /// How an aggregation is to be evaluated.
@@ -48,20 +105,33 @@ enum Cells {
 pub struct RangeOptions {
     /// Labels that matter.
     pub wanted: Wanted,
-    /// Labels of the answer, if the aggregation around allows to keep only those (it does for sums of counts): `by` or
-    /// `without`.
+    /// Labels of the answer, if the aggregation around allows to keep only those (see [`pushed_grouping`]).
     pub grouping: Option<Grouping>,
-    /// Most series.
-    pub max_series: usize,
+    /// Most bytes of samples and series.
+    pub max_memory: usize,
     /// Time of the query, Unix nanoseconds, which templates may ask for.
     pub now_ns: i64,
 }
 
-impl Default for RangeOptions {
-    fn default() -> Self {
-        RangeOptions { wanted: Wanted::All, grouping: None, max_series: usize::MAX, now_ns: 0 }
+impl RangeOptions {
+    /// As `around`, the aggregation directly around it, allows; without a limit of memory.
+    pub fn of(around: Option<&VectorAggregation>, aggregation: &RangeAggregation) -> Self {
+        RangeOptions {
+            wanted: wanted_labels(around, aggregation),
+            grouping: pushed_grouping(around, aggregation),
+            ..RangeOptions::default()
+        }
     }
 }
+
+impl Default for RangeOptions {
+    fn default() -> Self {
+        RangeOptions { wanted: Wanted::All, grouping: None, max_memory: usize::MAX, now_ns: 0 }
+    }
+}
+
+/// What a series takes besides its labels and its cells.
+const SERIES_BYTES: usize = size_of::<RangeSeries>() + 40;
 
 impl RangeEval {
     /// Prepares an aggregation.
@@ -72,32 +142,84 @@ impl RangeEval {
         let grouping = aggregation.grouping.clone().or(options.grouping);
         let keeps_errors =
             grouping.as_ref().is_some_and(|g| !g.without && g.labels.iter().any(|l| l == ERROR));
+        let needs = RowNeeds::of(aggregation, &options.wanted, grouping.as_ref());
+        let pipeline = Pipeline::compile(&aggregation.log.stages, options.wanted, options.now_ns)?;
         Ok(RangeEval {
-            pipeline: Pipeline::compile(&aggregation.log.stages, options.wanted, options.now_ns)?,
+            columnar: pipeline.is_columnar() && needs.is_columnar(),
+            needs: Arc::new(needs),
+            pipeline,
             unwrapper: aggregation.unwrap.as_ref().map(Unwrapper::compile).transpose()?,
             aggregation: aggregation.clone(),
             grid,
             grouping,
             keeps_errors,
-            max_series: options.max_series,
+            max_memory: options.max_memory,
+            memory: 0,
+            scratch: ColumnScratch::default(),
             state: LineState::default(),
-            by_hash: HashMap::new(),
+            by_hash: HashMap::default(),
             series: Vec::new(),
+            rows_seen: 0,
+            rows_passed: 0,
         })
     }
 
-    /// Takes the rows of a block. It must come with lines.
+    /// What blocks must come with.
+    pub fn needs(&self) -> &RowNeeds {
+        &self.needs
+    }
+
+    /// Rows in any window, and those of them that passed the pipeline.
+    pub fn rows_seen(&self) -> (u64, u64) {
+        (self.rows_seen, self.rows_passed)
+    }
+
+    /// Takes the rows of a block. It must come with what [`RangeEval::needs`] says.
     ///
     /// # Errors
-    /// A line with an error that the query does not allow; too many series.
+    /// A line with an error that the query does not allow; a lack of memory.
     pub fn feed(&mut self, block: &LogBlock) -> Result<(), EvalError> {
+        if self.columnar {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let done = self.feed_columns(block, &mut scratch);
+            self.scratch = scratch;
+            if let Ok(result) = done {
+                return result;
+            }
+        }
+        self.feed_rows(block)
+    }
+
+    /// Takes a block row by row.
+    fn feed_rows(&mut self, block: &LogBlock) -> Result<(), EvalError> {
+        let mut cursor = self.cursor();
         for (row, ns) in block.times.iter().enumerate() {
-            let windows = self.grid.windows(*ns, self.aggregation.range, self.aggregation.offset);
+            let windows = cursor.windows(*ns);
             if windows.0 < windows.1 {
                 self.row(block, row, *ns, windows)?;
             }
         }
         Ok(())
+    }
+
+    pub(super) fn cursor(&self) -> WindowCursor {
+        WindowCursor::new(self.grid, self.aggregation.range, self.aggregation.offset)
+    }
+
+    /// Runs the pipeline over a row, into `state`.
+    fn run_pipeline(&mut self, block: &LogBlock, row: usize, ns: i64) -> bool {
+        let line = block.lines.as_ref().and_then(|lines| lines.get(row));
+        let metadata = block.metadata.iter().filter_map(|(name, column)| Some((&**name, column.get(row)?)));
+        let state = &mut self.state;
+        match (&self.needs.extract, &block.extracted, line) {
+            // The line, if it is there, is what knows best.
+            (Some(extract), Some(columns), None) => {
+                let found = found_in_row(&extract.names, columns, row);
+                let found: Vec<(&str, &str)> = found.iter().map(|(n, v)| (*n, &**v)).collect();
+                self.pipeline.run_with(state, &block.stream, (ns, ""), metadata, Some(&found))
+            }
+            (_, _, line) => self.pipeline.run(state, &block.stream, (ns, line.unwrap_or("")), metadata),
+        }
     }
 
     fn row(
@@ -107,9 +229,8 @@ impl RangeEval {
         ns: i64,
         windows: (usize, usize),
     ) -> Result<(), EvalError> {
-        let line = block.lines.as_ref().and_then(|lines| lines.get(row)).unwrap_or("");
-        let metadata = block.metadata.iter().filter_map(|(name, column)| Some((&**name, column.get(row)?)));
-        if !self.pipeline.run(&mut self.state, &block.stream, (ns, line), metadata) {
+        self.rows_seen += 1;
+        if !self.run_pipeline(block, row, ns) {
             return Ok(());
         }
         let value = match &self.unwrapper {
@@ -123,30 +244,65 @@ impl RangeEval {
             let series = Shown(&self.state.final_labels(true)).to_string();
             return Err(EvalError::Pipeline { error: error.to_owned(), series });
         }
+        self.rows_passed += 1;
+        let line = block.lines.as_ref().and_then(|lines| lines.get(row)).unwrap_or("");
         let bytes = self.state.line(line).len();
-        let index = self.series_index()?;
-        self.series[index].cells.add(&self.aggregation, (ns, value, bytes), windows);
+        let hash = self.line_hash();
+        let index = match self.by_hash.get(&hash) {
+            Some(index) => *index,
+            None => {
+                let labels = self.line_labels();
+                self.series_of(hash, || labels)?
+            }
+        };
+        self.add(index, Row { ns, value, bytes }, windows)
+    }
+
+    /// Adds a row to a series.
+    #[inline]
+    pub(super) fn add(&mut self, series: usize, row: Row, windows: (usize, usize)) -> Result<(), EvalError> {
+        let amount = match self.aggregation.op {
+            RangeOp::Bytes | RangeOp::BytesRate => row.bytes as i64,
+            _ => 1,
+        };
+        let cells = &mut self.series[series].cells;
+        let before = cells.bytes();
+        cells.add(self.grid.count, (row.ns, row.value, amount), windows);
+        self.memory += cells.bytes() - before;
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<(), EvalError> {
+        if self.memory > self.max_memory {
+            return Err(EvalError::Memory { limit: self.max_memory });
+        }
         Ok(())
     }
 
-    /// The series of the line in `state`.
-    fn series_index(&mut self) -> Result<usize, EvalError> {
-        let hash = self.series_hash();
+    /// The series of this hash; a new one gets `labels`.
+    pub(super) fn series_of(
+        &mut self,
+        hash: LabelHash,
+        labels: impl FnOnce() -> Labels,
+    ) -> Result<usize, EvalError> {
         if let Some(index) = self.by_hash.get(&hash) {
             return Ok(*index);
         }
-        if self.series.len() == self.max_series {
-            return Err(EvalError::Series { limit: self.max_series });
-        }
-        let labels = self.series_labels();
-        let cells = Cells::new(self.aggregation.op, self.unwrapper.is_some(), self.grid.count);
-        self.series.push(RangeSeries { labels, cells });
-        self.by_hash.insert(hash, self.series.len() - 1);
+        let labels = labels();
+        let cells = Cells::new(self.aggregation.op, self.unwrapper.is_some());
+        self.push(RangeSeries { hash, labels, cells })
+    }
+
+    fn push(&mut self, series: RangeSeries) -> Result<usize, EvalError> {
+        self.memory += SERIES_BYTES + series.labels.memory_bytes() + series.cells.bytes();
+        self.check_memory()?;
+        self.by_hash.insert(series.hash, self.series.len());
+        self.series.push(series);
         Ok(self.series.len() - 1)
     }
 
     /// Whether a label of the line belongs to the series.
-    fn keeps(&self, name: &str) -> bool {
+    pub(super) fn keeps(&self, name: &str) -> bool {
         match &self.grouping {
             Some(Grouping { without: false, labels }) => labels.iter().any(|l| l == name),
             Some(Grouping { without: true, labels }) => {
@@ -160,19 +316,17 @@ impl RangeEval {
         self.unwrapper.as_ref().is_some_and(|u| u.label() == name)
     }
 
-    /// A hash of the labels in whatever order they stand: the sum of the hashes of each.
-    fn series_hash(&self) -> u128 {
+    /// The hash of the labels of the line in `state`.
+    fn line_hash(&self) -> LabelHash {
         let errors = self.state.error().map(|e| (ERROR, e));
         let labels = self.state.labels().map(|(name, value, _)| (name, value)).chain(errors);
-        labels.filter(|(name, _)| self.keeps(name)).fold(0u128, |sum, (name, value)| {
-            let name_hash = xxh3_64_with_seed(name.as_bytes(), 0);
-            let high = xxh3_64_with_seed(value.as_bytes(), name_hash);
-            let low = xxh3_64_with_seed(value.as_bytes(), !name_hash);
-            sum.wrapping_add(u128::from(high) << 64 | u128::from(low))
+        let kept = labels.filter(|(name, _)| self.keeps(name));
+        kept.fold(LabelHash::default(), |sum, (name, value)| {
+            sum.and(LabelHash::of(LabelHash::of_name(name), value))
         })
     }
 
-    fn series_labels(&self) -> Labels {
+    fn line_labels(&self) -> Labels {
         let all = self.state.final_labels(true);
         Labels::from_sorted_verbatim(all.iter().filter(|(name, _)| self.keeps(name)))
     }
@@ -180,133 +334,59 @@ impl RangeEval {
     /// Takes over what another one, of the same aggregation, has found in other rows.
     ///
     /// # Errors
-    /// Too many series.
+    /// A lack of memory.
     pub fn merge(&mut self, other: RangeEval) -> Result<(), EvalError> {
-        let hashes: HashMap<usize, u128> =
-            other.by_hash.iter().map(|(hash, index)| (*index, *hash)).collect();
-        for (index, theirs) in other.series.into_iter().enumerate() {
-            let hash = hashes.get(&index).copied().unwrap_or_default();
-            match self.by_hash.get(&hash) {
-                Some(mine) => self.series[*mine].cells.merge(theirs.cells),
-                None if self.series.len() == self.max_series => {
-                    return Err(EvalError::Series { limit: self.max_series });
+        self.max_memory = self.max_memory.saturating_add(other.max_memory);
+        self.rows_seen += other.rows_seen;
+        self.rows_passed += other.rows_passed;
+        for theirs in other.series {
+            match self.by_hash.get(&theirs.hash) {
+                Some(mine) => {
+                    let cells = &mut self.series[*mine].cells;
+                    let before = cells.bytes();
+                    cells.merge(theirs.cells);
+                    self.memory += cells.bytes() - before;
+                    self.check_memory()?;
                 }
-                None => {
-                    self.by_hash.insert(hash, self.series.len());
-                    self.series.push(theirs);
-                }
+                None => drop(self.push(theirs)?),
             }
         }
         Ok(())
     }
 
     /// The series of the answer, those without a value left out.
-    pub fn finish(self) -> Vec<GridSeries> {
-        let aggregation = &self.aggregation;
-        let grid = self.grid;
+    ///
+    /// # Errors
+    /// A lack of memory: at every step every series has room for a value.
+    pub fn finish(self) -> Result<Vec<GridSeries>, EvalError> {
+        let (aggregation, grid) = (&self.aggregation, self.grid);
+        let values = self.series.len().saturating_mul(grid.count).saturating_mul(size_of::<Option<f64>>());
+        if values > self.max_memory && aggregation.op != RangeOp::Absent {
+            return Err(EvalError::Memory { limit: self.max_memory });
+        }
         let series = self
             .series
             .into_iter()
             .map(|s| GridSeries { labels: s.labels, values: s.cells.finish(aggregation, grid) });
         if aggregation.op == RangeOp::Absent {
-            return absent(aggregation, grid, series.collect());
+            return Ok(absent(aggregation, grid, series));
         }
-        series.filter(|s| s.values.iter().any(Option::is_some)).collect()
+        Ok(series.filter(|s| s.values.iter().any(Option::is_some)).collect())
     }
-}
-
-impl Cells {
-    fn new(op: RangeOp, unwrapped: bool, steps: usize) -> Self {
-        let whole = matches!(op, RangeOp::Count | RangeOp::Bytes | RangeOp::BytesRate | RangeOp::Absent)
-            || (op == RangeOp::Rate && !unwrapped);
-        if whole {
-            Cells::Changes { sums: vec![0; steps + 1], rows: vec![0; steps + 1] }
-        } else {
-            Cells::Samples(Vec::new())
-        }
-    }
-
-    fn add(
-        &mut self,
-        aggregation: &RangeAggregation,
-        (ns, value, bytes): (i64, f64, usize),
-        (first, end): (usize, usize),
-    ) {
-        match self {
-            Cells::Changes { sums, rows } => {
-                let n = match aggregation.op {
-                    RangeOp::Bytes | RangeOp::BytesRate => bytes as i64,
-                    _ => 1,
-                };
-                sums[first] += n;
-                sums[end] -= n;
-                rows[first] += 1;
-                rows[end] -= 1;
-            }
-            Cells::Samples(samples) => samples.push((ns, value)),
-        }
-    }
-
-    fn merge(&mut self, other: Cells) {
-        match (self, other) {
-            (Cells::Changes { sums, rows }, Cells::Changes { sums: theirs, rows: their_rows }) => {
-                sums.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
-                rows.iter_mut().zip(their_rows).for_each(|(a, b)| *a += b);
-            }
-            (Cells::Samples(samples), Cells::Samples(theirs)) => samples.extend(theirs),
-            // Both come from one aggregation, which has one kind.
-            _ => {}
-        }
-    }
-
-    fn finish(self, aggregation: &RangeAggregation, grid: Grid) -> Vec<Option<f64>> {
-        match self {
-            Cells::Changes { sums, rows } => {
-                let per_second = matches!(aggregation.op, RangeOp::Rate | RangeOp::BytesRate);
-                let divisor = if per_second { aggregation.range as f64 / 1e9 } else { 1.0 };
-                let (mut sum, mut count) = (0, 0);
-                let steps = sums.into_iter().zip(rows).take(grid.count);
-                steps
-                    .map(|(change, row_change)| {
-                        sum += change;
-                        count += row_change;
-                        (count > 0).then(|| sum as f64 / divisor)
-                    })
-                    .collect()
-            }
-            Cells::Samples(mut samples) => {
-                samples.sort_by_key(|(ns, _)| *ns);
-                windows_over(&samples, aggregation, grid)
-            }
-        }
-    }
-}
-
-/// Evaluates every window over samples sorted by time.
-fn windows_over(samples: &[(i64, f64)], aggregation: &RangeAggregation, grid: Grid) -> Vec<Option<f64>> {
-    let (mut from, mut to) = (0, 0);
-    let parameter = aggregation.parameter.unwrap_or(f64::NAN);
-    (0..grid.count)
-        .map(|k| {
-            let end = grid.time(k).saturating_sub(aggregation.offset);
-            let start = end.saturating_sub(aggregation.range);
-            while samples.get(to).is_some_and(|(ns, _)| *ns <= end) {
-                to += 1;
-            }
-            while from < to && samples[from].0 <= start {
-                from += 1;
-            }
-            let window = &samples[from..to];
-            (!window.is_empty())
-                .then(|| samples::over(aggregation.op, parameter, window, aggregation.range, end))
-        })
-        .collect()
 }
 
 /// 1 at every step where no series has a value, under the labels that the selector says must be equal.
-fn absent(aggregation: &RangeAggregation, grid: Grid, series: Vec<GridSeries>) -> Vec<GridSeries> {
-    let values: Vec<Option<f64>> =
-        (0..grid.count).map(|k| series.iter().all(|s| s.values[k].is_none()).then_some(1.0)).collect();
+fn absent(
+    aggregation: &RangeAggregation,
+    grid: Grid,
+    series: impl Iterator<Item = GridSeries>,
+) -> Vec<GridSeries> {
+    let mut values = vec![Some(1.0); grid.count];
+    for one in series {
+        for (slot, _) in values.iter_mut().zip(one.values).filter(|(_, value)| value.is_some()) {
+            *slot = None;
+        }
+    }
     if values.iter().all(Option::is_none) {
         return Vec::new();
     }

@@ -5,17 +5,37 @@ use std::collections::BTreeSet;
 use crate::{
     pipeline::Wanted,
     syntax::{
-        Grouping, LabelFilter, LabelFormat, LabelPick, MetricExpr, RangeAggregation, RangeOp, Stage, VectorOp,
+        Grouping, LabelFilter, LabelFormat, LabelPick, RangeAggregation, RangeOp, Stage, VectorAggregation,
+        VectorOp,
     },
 };
 
-/// Which labels of the lines of `aggregation` matter, if `around` is the aggregation directly around it (`sum by (a) (…)`): then
-/// only the labels it groups by, and those that filters and `unwrap` look at.
-pub fn wanted_labels(around: Option<&MetricExpr>, aggregation: &RangeAggregation) -> Wanted {
-    let by = match (&aggregation.grouping, around) {
-        (Some(grouping), _) => kept(Some(grouping)),
-        (None, Some(MetricExpr::Vector(vector))) if groups_only(vector.op) => kept(vector.grouping.as_ref()),
-        _ => None,
+/// The grouping of `around`, the aggregation directly around `aggregation`, if grouping the lines by it at once gives the same
+/// answer: sums of sums, largest of largest, smallest of smallest.
+pub fn pushed_grouping(
+    around: Option<&VectorAggregation>,
+    aggregation: &RangeAggregation,
+) -> Option<Grouping> {
+    let around = around.filter(|_| aggregation.grouping.is_none())?;
+    let same = match around.op {
+        VectorOp::Sum => matches!(
+            aggregation.op,
+            RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate | RangeOp::Sum
+        ),
+        VectorOp::Max => aggregation.op == RangeOp::Max,
+        VectorOp::Min => aggregation.op == RangeOp::Min,
+        _ => false,
+    };
+    let everything = Grouping { without: false, labels: Vec::new() };
+    same.then(|| around.grouping.clone().unwrap_or(everything))
+}
+
+/// Which labels of the lines of `aggregation` matter, if `around` is the aggregation directly around it (`sum by (a) (…)`): where
+/// it groups by names, those, and the ones that filters and `unwrap` look at.
+pub fn wanted_labels(around: Option<&VectorAggregation>, aggregation: &RangeAggregation) -> Wanted {
+    let by = match &aggregation.grouping {
+        Some(grouping) => kept(grouping),
+        None => pushed_grouping(around, aggregation).as_ref().and_then(kept),
     };
     let Some(mut names) = by else { return Wanted::All };
     if aggregation.op == RangeOp::Absent {
@@ -33,27 +53,9 @@ pub fn wanted_labels(around: Option<&MetricExpr>, aggregation: &RangeAggregation
     Wanted::Names(names)
 }
 
-/// Whether the answer depends on the series inside only through their groups.
-fn groups_only(op: VectorOp) -> bool {
-    matches!(
-        op,
-        VectorOp::Sum
-            | VectorOp::Avg
-            | VectorOp::Min
-            | VectorOp::Max
-            | VectorOp::Count
-            | VectorOp::Stddev
-            | VectorOp::Stdvar
-    )
-}
-
 /// The labels that are kept, if those are known by name.
-fn kept(grouping: Option<&Grouping>) -> Option<BTreeSet<String>> {
-    match grouping {
-        Some(Grouping { without: true, .. }) => None,
-        Some(Grouping { labels, .. }) => Some(labels.iter().cloned().collect()),
-        None => Some(BTreeSet::new()),
-    }
+fn kept(grouping: &Grouping) -> Option<BTreeSet<String>> {
+    (!grouping.without).then(|| grouping.labels.iter().cloned().collect())
 }
 
 /// Adds what a stage looks at; false if that is everything.

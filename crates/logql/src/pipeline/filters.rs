@@ -41,12 +41,6 @@ impl LineTest {
     pub(super) fn passes(&self, line: &str) -> bool {
         self.any.iter().any(|probe| probe.holds(line)) != self.negative
     }
-
-    /// Whether it lets every line through: `|= ""`, `|~ ""`.
-    pub(super) fn is_trivial(filter: &LineFilter) -> bool {
-        let empty = |a: &LineMatch| matches!(a, LineMatch::Text(t) if t.is_empty());
-        matches!(filter.op, LineOp::Contains | LineOp::Matches) && filter.alternatives.iter().any(empty)
-    }
 }
 
 impl LineProbe {
@@ -98,6 +92,17 @@ pub(super) enum Constant {
     Bytes(u64),
 }
 
+impl Constant {
+    /// Whether the value, converted, stands to the constant as `op` says; or why it does not convert.
+    pub(super) fn compares(&self, value: &str, op: CompareOp) -> Result<bool, String> {
+        match *self {
+            Constant::Number(b) => parse_float(value).map(|a| op.holds(a, b)),
+            Constant::Nanoseconds(b) => units::go_duration(value).map(|a| op.holds(a, b)),
+            Constant::Bytes(b) => units::byte_size(value).map(|a| op.holds(a, b)),
+        }
+    }
+}
+
 impl LabelTest {
     pub(super) fn compile(filter: &LabelFilter) -> Result<Self, String> {
         let converted = |name: &String, op, with| LabelTest::Converted { name: name.clone(), op, with };
@@ -144,12 +149,7 @@ impl LabelTest {
 fn converted_passes(state: &mut LineState, name: &str, op: CompareOp, with: Constant) -> bool {
     // A converting filter cannot see the error itself.
     let Some(value) = state.get(name).filter(|_| name != ERROR) else { return false };
-    let compared = match with {
-        Constant::Number(b) => parse_float(value).map(|a| op.holds(a, b)),
-        Constant::Nanoseconds(b) => units::go_duration(value).map(|a| op.holds(a, b)),
-        Constant::Bytes(b) => units::byte_size(value).map(|a| op.holds(a, b)),
-    };
-    match compared {
+    match with.compares(value, op) {
         Ok(holds) => holds,
         Err(details) => {
             state.fail(LABEL_FILTER_ERROR, details);

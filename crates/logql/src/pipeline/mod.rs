@@ -1,5 +1,6 @@
 //! Pipelines: what is done to each line a selector selects.
 
+mod columns;
 mod filters;
 mod formats;
 mod functions;
@@ -11,6 +12,7 @@ mod parsers;
 mod pattern;
 mod state;
 
+pub(crate) use columns::{Complicated, Source, Sources};
 use filters::{LabelTest, LineTest};
 use formats::LabelChange;
 use json::Path;
@@ -23,7 +25,6 @@ pub use parsers::Wanted;
 pub use state::{ERROR, ERROR_DETAILS, LineState, Origin};
 
 use crate::syntax::{Conversion, Extraction, LabelPick, ParseError, Stage, Unwrap};
-use crate::units;
 
 /// The functions of `line_format` for templates that run elsewhere than on the lines of a query; those that speak of a line
 /// answer for an empty one.
@@ -82,6 +83,19 @@ impl Pipeline {
         (ns, line): (i64, &str),
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> bool {
+        self.run_with(state, stream, (ns, line), metadata, None)
+    }
+
+    /// Like [`Pipeline::run`]; with `found`, those are the values that the one plain parser finds in the line, which need not be
+    /// there then.
+    pub(crate) fn run_with<'a>(
+        &self,
+        state: &mut LineState,
+        stream: &Labels,
+        (ns, line): (i64, &str),
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+        found: Option<&[(&str, &str)]>,
+    ) -> bool {
         // Filters on the raw line need no labels: most lines of a search end here.
         let first = self.steps.iter().take_while(|s| matches!(s, Step::Line(_))).count();
         for step in &self.steps[..first] {
@@ -92,7 +106,15 @@ impl Pipeline {
             }
         }
         state.begin(ns, stream, metadata);
-        self.steps[first..].iter().all(|step| self.step(step, state, line))
+        self.steps[first..].iter().all(|step| match (step, found) {
+            (Step::Json | Step::Logfmt { .. }, Some(found)) => {
+                for (name, value) in found {
+                    state.found(name, value);
+                }
+                true
+            }
+            _ => self.step(step, state, line),
+        })
     }
 
     fn step(&self, step: &Step, state: &mut LineState, line: &str) -> bool {
@@ -125,7 +147,7 @@ impl Step {
     /// The step of a stage; none for a stage that does nothing.
     fn compile(stage: &Stage) -> Result<Option<Self>, String> {
         Ok(Some(match stage {
-            Stage::Line(filter) if LineTest::is_trivial(filter) => return Ok(None),
+            Stage::Line(filter) if filter.is_trivial() => return Ok(None),
             Stage::Line(filter) => Step::Line(LineTest::compile(filter)?),
             Stage::Label(filter) => Step::Label(LabelTest::compile(filter)?),
             Stage::Json(extractions) if extractions.is_empty() => Step::Json,
@@ -181,14 +203,7 @@ impl Unwrapper {
     /// is no number leaves an error and counts as 0.
     pub fn run(&self, state: &mut LineState) -> Option<f64> {
         let text = state.get(&self.label).filter(|t| !t.is_empty())?;
-        let value = match self.conversion {
-            Conversion::Float => filters::parse_float(text),
-            Conversion::Bytes => units::byte_size(text).map(|bytes| bytes as f64),
-            Conversion::Duration | Conversion::DurationSeconds => {
-                units::go_duration(text).map(|ns| ns as f64 / 1e9)
-            }
-        };
-        let value = value.unwrap_or_else(|details| {
+        let value = self.number(text).unwrap_or_else(|details| {
             state.fail(SAMPLE_ERROR, details);
             0.0
         });

@@ -101,6 +101,14 @@ pub struct LineFilter {
     pub alternatives: Vec<LineMatch>,
 }
 
+impl LineFilter {
+    /// Whether it lets every line through: `|= ""`, `|~ ""`.
+    pub fn is_trivial(&self) -> bool {
+        let empty = |a: &LineMatch| matches!(a, LineMatch::Text(t) if t.is_empty());
+        matches!(self.op, LineOp::Contains | LineOp::Matches) && self.alternatives.iter().any(empty)
+    }
+}
+
 /// What a line is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineMatch {

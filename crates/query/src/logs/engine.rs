@@ -1,0 +1,283 @@
+//! The engine: who may run when, and for how long.
+
+use std::{
+    any::Any,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reba_logql::syntax::{Expr, parse};
+use reba_model::{NanoRange, Tenant};
+use reba_storage::{Budget, LogQuerier};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout_at,
+};
+
+use super::{LogData, LogEngineConfig, LogError, LogOutput, LogStats, limits, metric, rows, scans::Context};
+use crate::{guard::CancelOnDrop, helpers::Helpers, pool::Pool};
+
+/// Questions about streams that run at the same time. They are short, and do not wait for queries.
+const INFO_SLOTS: usize = 4;
+
+/// Which lines come first, and are kept if there are more than wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// The newest.
+    #[default]
+    Backward,
+    /// The oldest.
+    Forward,
+}
+
+/// How far a log query for one time looks back.
+const INSTANT_LOOKBACK_NS: i64 = 30_000_000_000;
+
+/// A query for one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstantLogQuery {
+    /// Whose logs.
+    pub tenant: Tenant,
+    /// LogQL.
+    pub query: String,
+    /// Unix nanoseconds.
+    pub ns: i64,
+    /// Most lines of the answer.
+    pub limit: usize,
+    /// Which lines.
+    pub direction: Direction,
+    /// A deadline shorter than that of the engine.
+    pub timeout: Option<Duration>,
+}
+
+/// A query for a range of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeLogQuery {
+    /// Whose logs.
+    pub tenant: Tenant,
+    /// LogQL.
+    pub query: String,
+    /// Unix nanoseconds.
+    pub start: i64,
+    /// Unix nanoseconds; lines of that time no longer belong to the answer, values of metric queries do.
+    pub end: i64,
+    /// Nanoseconds between values of a metric query.
+    pub step: i64,
+    /// Fewest nanoseconds between lines of a log query; 0: all lines.
+    pub interval: i64,
+    /// Most lines of the answer.
+    pub limit: usize,
+    /// Which lines.
+    pub direction: Direction,
+    /// A deadline shorter than that of the engine.
+    pub timeout: Option<Duration>,
+}
+
+/// Runs queries about logs over one store.
+///
+/// Dropping it waits for its threads.
+pub struct LogQueryEngine {
+    shared: Arc<Shared>,
+    queries: Arc<Semaphore>,
+    info: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    pool: Pool,
+}
+
+/// What jobs take along to their thread.
+struct Shared {
+    store: Arc<dyn LogQuerier>,
+    config: LogEngineConfig,
+    helpers: Helpers,
+}
+
+/// What is asked, apart from the query.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Times {
+    Instant(i64),
+    Range { start: i64, end: i64, step: i64, interval: i64 },
+}
+
+/// A query of either kind.
+struct Asked {
+    tenant: Tenant,
+    query: String,
+    times: Times,
+    limit: usize,
+    direction: Direction,
+    /// Time of the question, Unix nanoseconds.
+    now_ns: i64,
+}
+
+impl LogQueryEngine {
+    /// Starts the engine's threads.
+    pub fn new(store: Arc<dyn LogQuerier>, config: LogEngineConfig) -> io::Result<Self> {
+        let concurrency = config.max_concurrency.max(1);
+        Ok(LogQueryEngine {
+            pool: Pool::start(concurrency + INFO_SLOTS)?,
+            shared: Arc::new(Shared { store, helpers: Helpers::new(config.cores), config }),
+            queries: Arc::new(Semaphore::new(concurrency)),
+            info: Arc::new(Semaphore::new(INFO_SLOTS)),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Evaluates a query at one time. `now_ns` is the time of the question, Unix nanoseconds.
+    pub async fn instant(&self, query: InstantLogQuery, now_ns: i64) -> Result<LogOutput, LogError> {
+        let InstantLogQuery { tenant, query, ns, limit, direction, timeout } = query;
+        let asked = Asked { tenant, query, times: Times::Instant(ns), limit, direction, now_ns };
+        self.query(asked, timeout).await
+    }
+
+    /// Evaluates a query over a range. `now_ns` is the time of the question, Unix nanoseconds.
+    pub async fn range(&self, query: RangeLogQuery, now_ns: i64) -> Result<LogOutput, LogError> {
+        let RangeLogQuery { tenant, query, start, end, step, interval, limit, direction, timeout } = query;
+        if end <= start {
+            return Err(LogError::bad("end timestamp must not be before or equal to start time"));
+        }
+        if interval < 0 {
+            return Err(LogError::bad("interval must be >= 0"));
+        }
+        let times = Times::Range { start, end, step, interval };
+        self.query(Asked { tenant, query, times, limit, direction, now_ns }, timeout).await
+    }
+
+    /// What the engine was told at its start.
+    pub fn config(&self) -> &LogEngineConfig {
+        &self.shared.config
+    }
+
+    /// The store that is asked.
+    pub fn store(&self) -> &Arc<dyn LogQuerier> {
+        &self.shared.store
+    }
+
+    async fn query(&self, asked: Asked, timeout: Option<Duration>) -> Result<LogOutput, LogError> {
+        let limit = self.shared.config.limits.timeout;
+        let timeout = timeout.map_or(limit, |t| if limit.is_zero() { t } else { t.min(limit) });
+        let since = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let work = move |budget: &Arc<Budget>| shared.answer(&asked, since, budget);
+        self.run(&self.queries, timeout, work).await
+    }
+
+    /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline and their
+    /// budget.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        tenant: Tenant,
+        now_ns: i64,
+        question: impl FnOnce(Context<'_>) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let shared = Arc::clone(&self.shared);
+        let work = move |budget: &Arc<Budget>| question(shared.context(&tenant, budget, now_ns));
+        self.run(&self.info, self.shared.config.limits.timeout, work).await
+    }
+
+    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped or the
+    /// deadline passes, the budget is cancelled, and the slot is given back when the work has noticed.
+    async fn run<T: Send + 'static>(
+        &self,
+        slots: &Arc<Semaphore>,
+        timeout: Duration,
+        work: impl FnOnce(&Arc<Budget>) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let timeout = if timeout.is_zero() { Duration::from_secs(86_400) } else { timeout };
+        let deadline = tokio::time::Instant::now() + timeout;
+        let max_bytes = self.shared.config.limits.max_bytes_read;
+        let budget = Arc::new(Budget::new(u64::MAX, if max_bytes == 0 { u64::MAX } else { max_bytes }));
+        let _guard = CancelOnDrop(Arc::clone(&budget));
+        let slot = {
+            let _waits = self.wait_in_line()?;
+            let slot = timeout_at(deadline, Arc::clone(slots).acquire_owned()).await;
+            slot.map_err(|_| LogError::TimedOut)?.map_err(|_| LogError::shut_down())?
+        };
+        let (answer, answered) = oneshot::channel();
+        let job = move || complete(slot, answer, || work(&budget));
+        if !self.pool.submit(Box::new(job)) {
+            return Err(LogError::shut_down());
+        }
+        let answered = timeout_at(deadline, answered).await.map_err(|_| LogError::TimedOut)?;
+        answered.map_err(|_| LogError::shut_down())?
+    }
+
+    /// A place in the queue, if it is not too long.
+    fn wait_in_line(&self) -> Result<Waits<'_>, LogError> {
+        let waits = Waits(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.shared.config.max_queued.max(1) {
+            return Err(LogError::TooManyRequests);
+        }
+        Ok(waits)
+    }
+}
+
+/// Counts one that waits; dropping it counts it out.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Runs a job to its end: a panic becomes an error, and the slot is free before the answer is there.
+fn complete<T>(
+    slot: OwnedSemaphorePermit,
+    answer: oneshot::Sender<Result<T, LogError>>,
+    work: impl FnOnce() -> Result<T, LogError>,
+) {
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    drop(slot);
+    // Nobody may be waiting any more.
+    let _ = answer.send(result);
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> LogError {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "query about logs panicked");
+    LogError::Internal(format!("unexpected error: {text}"))
+}
+
+impl Shared {
+    fn context<'a>(&'a self, tenant: &'a Tenant, budget: &'a Arc<Budget>, now_ns: i64) -> Context<'a> {
+        Context { store: &*self.store, config: &self.config, helpers: &self.helpers, budget, tenant, now_ns }
+    }
+
+    fn answer(&self, asked: &Asked, since: Instant, budget: &Arc<Budget>) -> Result<LogOutput, LogError> {
+        let queue = since.elapsed();
+        let start = Instant::now();
+        let expr = parse(&asked.query)?;
+        limits::check(&self.config.limits, &asked.query, &expr)?;
+        let context = self.context(&asked.tenant, budget, asked.now_ns);
+        let mut stats = LogStats::default();
+        let data = match &expr {
+            Expr::Metric(metric) => metric::answer(metric, asked.times, context, &mut stats)?,
+            Expr::Log(log) => {
+                let (range, interval) = match asked.times {
+                    Times::Instant(ns) => (NanoRange::new(ns.saturating_sub(INSTANT_LOOKBACK_NS), ns), 0),
+                    Times::Range { start, end, interval, .. } => (NanoRange::new(start, end), interval),
+                };
+                limits::check_entries(&self.config.limits, asked.limit)?;
+                let range = limits::visible(&self.config.limits, range, asked.now_ns)?;
+                let selection =
+                    rows::Selection { range, interval, limit: asked.limit, direction: asked.direction };
+                LogData::Streams(rows::answer(log, selection, context, &mut stats)?)
+            }
+        };
+        stats.entries_returned = data.entries() as u64;
+        (stats.queue, stats.exec) = (queue, start.elapsed());
+        Ok(LogOutput { data, stats, warnings: budget.take_warnings() })
+    }
+}
+
+impl fmt::Debug for LogQueryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogQueryEngine").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,25 @@
+//! Runs queries about logs: what lies between a text somebody typed and an answer, apart from LogQL itself.
+//!
+//! [`LogQueryEngine`] takes a query as text, works out what a store may leave out (`plan`), takes the store's scans on as many
+//! threads as are free, and has `reba-logql` evaluate the rows. It is for logs what [`QueryEngine`](crate::QueryEngine) is for
+//! metrics: the deadline, the queue, the client that leaves.
+
+mod config;
+mod engine;
+mod error;
+mod info;
+mod limits;
+mod metric;
+mod output;
+mod plan;
+mod rows;
+mod scans;
+mod stats;
+
+pub use config::{BlockedKind, BlockedPattern, BlockedQuery, LogEngineConfig, LogLimits};
+pub use engine::{Direction, InstantLogQuery, LogQueryEngine, RangeLogQuery};
+pub use error::LogError;
+pub use info::{StoredStats, VolumeBy, VolumeQuery};
+pub use output::{Line, LineLabels, LogData, LogOutput, MatrixSeries, StreamView};
+pub use rows::deletion_filter;
+pub use stats::LogStats;

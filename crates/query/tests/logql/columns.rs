@@ -1,0 +1,1 @@
+//! The same answers with columns as without.
