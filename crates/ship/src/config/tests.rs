@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn parse(text: &str) -> Result<ShipConfig, ConfigError> {
+    ShipConfig::parse(text, Path::new("p.yml"), &Variables::default())
+}
+
+#[test]
+fn the_defaults_are_those_of_promtail() {
+    let c =
+        parse("clients: [{url: 'http://u:p@h:3100/loki/api/v1/push'}]\nscrape_configs: [{job_name: a}]\n")
+            .unwrap();
+    let client = &c.clients[0];
+    assert_eq!(client.uri.to_string(), "http://h:3100/loki/api/v1/push");
+    assert_eq!(client.http.basic_auth.as_ref().unwrap().username.as_deref(), Some("u"));
+    assert_eq!((client.batch_wait, client.batch_size), (Duration::from_secs(1), 1_048_576));
+    assert_eq!(client.backoff.retries, None);
+    assert_eq!(c.positions.filename, Path::new("/var/log/positions.yaml"));
+    assert_eq!(c.sync_period, Duration::from_secs(10));
+    assert!(c.warnings.is_empty(), "{:?}", c.warnings);
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_with_its_line() {
+    let c = parse("serverr: {}\nscrape_configs:\n- job_name: a\n  pipeline_stages:\n  - regex:\n      expression: (?P<a>x)\n      flags: i\n")
+        .unwrap();
+    let texts: Vec<String> = c.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "p.yml:7:14: key scrape_configs[0].pipeline_stages[0].regex.flags: unknown key, which has no effect",
+            "p.yml:1:10: key serverr: unknown key, which has no effect",
+        ]
+    );
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    for (text, expected) in [
+        (
+            "scrape_configs:\n- job_name: a\n- job_name: a\n",
+            "p.yml:3:13: key scrape_configs[1].job_name: found multiple",
+        ),
+        (
+            "scrape_configs:\n- pipeline_stages:\n  - geoip: {db: x}\n",
+            "p.yml:3:12: key scrape_configs[0].pipeline_stages[0].geoip: geoip is not supported",
+        ),
+        (
+            "scrape_configs:\n- pipeline_stages:\n  - json: {expressions: {a: 'b[*]'}}\n",
+            "p.yml:3:25: key scrape_configs[0].pipeline_stages[0].json.expressions: JMESPath",
+        ),
+        ("positions: {sync_period: x}\n", "p.yml:1:26: key positions.sync_period: "),
+        ("clients: [{url: ''}]\n", "p.yml:1:"),
+        ("a: [\n", "p.yml:1:4: unclosed"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_volatile_positions_file_is_warned_of() {
+    let c = parse("positions: {filename: /tmp/positions.yaml}\n").unwrap();
+    assert!(c.warnings[0].to_string().contains("does not outlive"), "{:?}", c.warnings);
+}
+
+#[test]
+fn variables_are_filled_in_and_groups_of_expressions_stay() {
+    let text = "clients: [{url: 'http://${HOST:-x}/p', tenant_id: '${TENANT}'}]\nscrape_configs:\n- job_name: a\n  relabel_configs:\n  - {source_labels: [b], regex: '/(.*)', target_label: c, replacement: '${1}'}\n";
+    let variables = Variables::new(BTreeMap::from([("TENANT".to_owned(), "t1".to_owned())]));
+    let c = ShipConfig::parse(text, Path::new("p.yml"), &variables).unwrap();
+    assert_eq!(c.clients[0].uri.host(), Some("x"));
+    assert_eq!(c.clients[0].tenant.as_ref().unwrap().as_str(), "t1");
+    assert_eq!(c.jobs[0].relabel[0].replacement(), "${1}");
+}
+
+#[test]
+fn doubled_backslashes_are_single_ones_where_variables_are_filled_in() {
+    let text = "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - {regex: '\\\\d+', action: labeldrop}\n  - {regex: '\\d\\\\', action: labeldrop}\n";
+    let variables = Variables::new(BTreeMap::from([("A".to_owned(), "b".to_owned())]));
+    let c = ShipConfig::parse(text, Path::new("p.yml"), &variables).unwrap();
+    assert_eq!(c.jobs[0].relabel[0].regex(), r"\d+");
+    assert_eq!(c.jobs[0].relabel[1].regex(), r"\d\\");
+    assert_eq!(parse(text).unwrap().jobs[0].relabel[0].regex(), r"\\d+");
+}
+
+#[test]
+fn the_file_of_this_repository_is_understood_without_a_warning() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring/promtail/promtail-config.yml");
+    let c = ShipConfig::load(&file, &Variables::default()).unwrap();
+    assert!(c.warnings.is_empty(), "{:?}", c.warnings);
+    assert_eq!(c.jobs[0].docker[0].filters[0].1, ["com.easymo.service"]);
+    assert_eq!(c.jobs[1].files[0].labels.value("__path__"), "/var/log/{syslog,auth.log,messages}");
+}

@@ -1,0 +1,17 @@
+//! Collects logs and ships them: Promtail's role.
+//!
+//! A line is read by a source ([`files`] and others), becomes an [`Entry`], runs through the [`Pipeline`] of its job, and is
+//! written by all clients (an in-process store, or a queue on disk that is sent over HTTP). Only then, when everything made of
+//! what was read is durable, the place in the source is written down: nothing is lost, and after a crash little is read twice.
+
+pub mod config;
+mod entry;
+mod marks;
+mod metrics;
+mod stage;
+mod yaml;
+
+pub use config::ShipConfig;
+pub use entry::{Entry, Extracted, Mark, Marks, Value};
+pub use metrics::Counters;
+pub use stage::{Context, CustomMetrics, Pipeline, StageReport, level_name};
