@@ -132,16 +132,23 @@ impl Dir {
         let mut w = self.writer(&tmp)?;
         w.write(data)?;
         w.finish()?;
-        self.publish(&tmp, name)
+        self.rename(&tmp, name)?;
+        self.sync()
     }
 
-    /// Gives a finished file or directory its final name, durably. Its files must be synced already
-    /// ([`FileWriter::finish`]).
+    /// Gives a finished file or directory its final name, which nothing else has, durably. Its files must be synced
+    /// already ([`FileWriter::finish`]).
+    ///
+    /// If the directory cannot be synced, the name is taken back, so that the disk agrees with whoever is told of the
+    /// failure. That is not durable either, and may fail: what must never come back is to be removed again, and the
+    /// directory synced, before anything relies on its absence.
     pub fn publish(&self, tmp: &str, name: &str) -> Result<()> {
-        let from = self.join(tmp);
         self.rename(tmp, name)?;
         self.sync().inspect_err(|_| {
-            tracing::error!(path = %from.display(), "published, but the directory could not be synced");
+            if let Err(error) = self.rename(name, tmp) {
+                let path = self.join(name);
+                tracing::error!(path = %path.display(), %error, "it was not published durably, yet keeps its name");
+            }
         })
     }
 
@@ -157,13 +164,15 @@ impl Dir {
         self.fs.remove_file(&path).map_err(|e| DiskError::io("remove", &path, e))
     }
 
-    /// Removes a directory with all it holds. It is renamed first, so that a crash never leaves a half of it under
-    /// its own name.
-    pub fn remove_dir(&self, name: &str) -> Result<()> {
-        let doomed = format!("{name}{UNFINISHED}");
-        self.rename(name, &doomed)?;
-        let path = self.join(&doomed);
-        self.fs.remove_dir_all(&path).map_err(|e| DiskError::io("remove", &path, e))
+    /// Removes directories with all they hold, durably; those that do not exist are passed over. They are renamed
+    /// first, so that a crash never leaves a half of one under its own name. Nothing else in here may be unfinished.
+    pub fn remove_dirs(&self, names: &[String]) -> Result<()> {
+        let existing = self.list()?;
+        for name in names.iter().filter(|n| existing.iter().any(|e| e.name == **n)) {
+            self.rename(name, &format!("{name}{UNFINISHED}"))?;
+        }
+        self.sync()?;
+        self.remove_unfinished().map(drop)
     }
 
     /// Removes files and directories that a crash left unfinished (names ending in `.tmp`); returns how many.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reba_disk::DiskError;
 use reba_model::{HistogramSample, Labels, SampleColumns};
 
 use crate::{
@@ -36,13 +37,7 @@ impl Tsdb {
             }
             series.push(pending);
         }
-        let written = self.write_imported(&mut series, &spans);
-        if written.is_err()
-            && let Err(error) = self.blocks.dir.remove_unfinished()
-        {
-            tracing::warn!(%error, "an unfinished block could not be removed");
-        }
-        written
+        self.write_imported(&mut series, &spans)
     }
 
     /// One block for each span; returns how many samples were written.
@@ -60,19 +55,31 @@ impl Tsdb {
                 out_of_order: true,
                 ..BlockMeta::default()
             };
-            let mut writer = BlockWriter::new(&self.blocks.dir, meta, Packing::Repack)?;
-            let mut columns = SampleColumns::default();
-            for one in series.iter_mut() {
-                one.take_before(start + range, &mut columns);
-                writer.encode(&columns)?;
-                writer.end_series(&one.labels);
-            }
-            if let Some(meta) = writer.finish()? {
+            let number = meta.number;
+            let block =
+                self.write_imported_span(series, meta).inspect_err(|_| self.blocks.give_up(number))?;
+            if let Some(meta) = block {
                 written += meta.samples;
                 self.blocks.add(&meta)?;
             }
         }
         Ok(written)
+    }
+
+    fn write_imported_span(
+        &self,
+        series: &mut [Pending],
+        meta: BlockMeta,
+    ) -> Result<Option<BlockMeta>, DiskError> {
+        let end = meta.max_time;
+        let mut writer = BlockWriter::new(&self.blocks.dir, meta, Packing::Repack)?;
+        let mut columns = SampleColumns::default();
+        for one in series {
+            one.take_before(end, &mut columns);
+            writer.encode(&columns)?;
+            writer.end_series(&one.labels);
+        }
+        writer.finish()
     }
 
     /// Merges the blocks that imports have written with those of the same span.

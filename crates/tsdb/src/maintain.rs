@@ -36,6 +36,8 @@ pub(crate) struct Maintenance {
     watch: Watch,
     /// The disk was full: blocks and checkpoints are not tried again before.
     not_before: Option<Duration>,
+    /// The head did not get older by what was written to blocks: not tried again before.
+    head_not_before: Option<Duration>,
 }
 
 impl Maintenance {
@@ -88,6 +90,9 @@ impl Merge {
 /// Writing a block only to find that it does not fit is work that need not be done every second.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
+/// So long the head is left alone after it kept, or got anew, what had just been written to a block.
+const HEAD_PAUSE: Duration = Duration::from_secs(60);
+
 /// How often idle series are looked for, in time of the data.
 const LOOK_FOR_IDLE_MS: i64 = 2 * 60_000;
 
@@ -102,6 +107,7 @@ impl Tsdb {
     pub fn maintain(&self, now_ms: i64) -> Result<(), TsdbError> {
         let mut state = self.maintenance.lock();
         self.log.sync_if_due()?;
+        self.blocks.try_to_settle();
         self.blocks.quarantine_damaged()?;
         let lost = self.head.drop_damaged();
         if lost > 0 {
@@ -168,21 +174,36 @@ impl Tsdb {
         if newest == i64::MIN {
             return Ok(false);
         }
+        let clock = self.env.clock.monotonic();
+        if state.head_not_before.is_some_and(|t| clock < t) {
+            return Ok(false);
+        }
+        state.head_not_before = None;
         let due = |oldest: i64| newest.saturating_sub(span_start(oldest, range)) >= range + range / 2;
-        let mut written = false;
+        let mut written: Option<i64> = None;
         loop {
             // The oldest sample is looked for only when the one found last is far behind.
             if state.oldest.is_some_and(|o| !due(o)) {
-                return Ok(written);
+                return Ok(written.is_some());
             }
             let oldest = self.head.min_time();
             state.oldest = Some(oldest);
             if oldest == i64::MAX || !due(oldest) {
-                return Ok(written);
+                return Ok(written.is_some());
             }
             let from = span_start(oldest, range);
+            if written.is_some_and(|last| from <= last) {
+                // Late samples that came meanwhile, or a chunk that should have gone: written at once, again and again, it
+                // would fill the disk.
+                tracing::warn!(
+                    from,
+                    "the head has samples of a span that was just written; they wait for a minute"
+                );
+                state.head_not_before = Some(clock + HEAD_PAUSE);
+                return Ok(true);
+            }
             self.head_to_blocks(from, from + range)?;
-            written = true;
+            written = Some(from);
         }
     }
 
@@ -268,6 +289,7 @@ impl Tsdb {
         parents: &[Parent],
     ) -> Result<(), TsdbError> {
         let begin = self.env.clock.monotonic();
+        let number = meta.number;
         let between = || {
             if let Err(error) = self.log.sync_if_due() {
                 tracing::debug!(%error, "the log could not be synced during compaction");
@@ -293,14 +315,12 @@ impl Tsdb {
         });
         let written = written.inspect_err(|_| {
             self.counters.compactions_failed.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = self.blocks.dir.remove_unfinished() {
-                tracing::warn!(%error, "an unfinished block could not be removed");
-            }
+            self.blocks.give_up(number);
         })?;
         let parents: Vec<u64> = parents.iter().filter(|p| p.replaced).map(|p| p.block.meta.number).collect();
         match written {
             Some(meta) => self.blocks.add(&meta)?,
-            None => self.blocks.replace(&parents, None)?,
+            None => self.blocks.replace(&parents, None),
         }
         let elapsed = self.env.clock.monotonic().saturating_sub(begin);
         self.counters.compactions.fetch_add(1, Ordering::Relaxed);
@@ -382,6 +402,8 @@ impl Tsdb {
     pub fn delete_series(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<u64, TsdbError> {
         let mut state = self.maintenance.lock();
         self.log.ready()?;
+        // A block that is not known now would bring them back when it is found at the next start.
+        self.blocks.settle_all()?;
         // The log may still tell of samples that are in blocks by now: read again, it would bring back what is deleted there.
         self.checkpoint(&mut state)?;
         let _noted = self.blocks.changes.note_at_end(range.start);
@@ -435,4 +457,43 @@ fn link_all(from: &Dir, to: &Dir) -> Result<(), DiskError> {
         from.hard_link(&entry.name, to)?;
     }
     to.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use reba_disk::{Env, FaultFs, ManualClock};
+    use reba_model::Labels;
+    use reba_storage::{AppendMode, FloatSample, MetricAppender, WriteBatch};
+
+    use super::*;
+    use crate::TsdbConfig;
+
+    #[test]
+    fn a_head_that_keeps_what_was_written_does_not_fill_the_disk_with_blocks() {
+        const MINUTE: i64 = 60_000;
+        let (fs, clock) = (FaultFs::new(), Arc::new(ManualClock::new(0)));
+        let env = Env { fs: Arc::new(fs.clone()), clock: Arc::clone(&clock) as _ };
+        let db = Tsdb::open(&env, "/data", TsdbConfig::unbounded(), &|_, _| {}).unwrap();
+        let series = db.series_ref(&Labels::from_pairs([("__name__", "m")])).unwrap();
+        for i in 0..600 {
+            let floats = vec![FloatSample { series, t: i * MINUTE, v: i as f64 }];
+            db.append(&WriteBatch { floats, ..WriteBatch::default() }, AppendMode::Partial).unwrap();
+        }
+        // A chunk that says it reaches into the far future never leaves the head: so did one that lay in two blocks.
+        for shard in &db.head.shards {
+            if let Some((series, _)) = shard.write().get_mut(0) {
+                series.sealed[0].range.end = i64::MAX / 8;
+            }
+        }
+        // Blocks without end end here.
+        fs.set_capacity(fs.used() + (1 << 20));
+        for _ in 0..5 {
+            db.maintain(i64::MAX).unwrap();
+            assert!(db.blocks.all().len() <= 2, "{} blocks", db.blocks.all().len());
+        }
+        let number = db.blocks.next_number();
+        clock.advance(HEAD_PAUSE.as_millis() as i64);
+        db.maintain(i64::MAX).unwrap();
+        assert!(db.blocks.next_number() > number + 1, "it is tried again");
+    }
 }

@@ -88,13 +88,13 @@ impl Tsdb {
         };
         let old: Vec<u64> = blocks.iter().filter(|b| is_expired(b)).map(|b| b.meta.number).collect();
         self.counters.time_retentions.fetch_add(old.len() as u64, Ordering::Relaxed);
-        self.blocks.replace(&old, None)?;
+        self.blocks.replace(&old, None);
         if let Some(limit) = self.config.retention_bytes {
             let by_age: Vec<(u64, u64)> =
                 self.blocks.all().iter().map(|b| (b.meta.number, b.bytes)).collect();
             let old = compact::oversize(&by_age, self.disk_bytes()?, limit);
             self.counters.size_retentions.fetch_add(old.len() as u64, Ordering::Relaxed);
-            self.blocks.replace(&old, None)?;
+            self.blocks.replace(&old, None);
         }
         Ok(())
     }

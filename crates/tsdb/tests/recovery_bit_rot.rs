@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeMap, path::Path};
 
 use common::*;
-use reba_disk::FaultFs;
+use reba_disk::{FaultFs, Fs as _};
 use reba_model::{Matcher, SampleColumns, TimeRange};
 use reba_storage::{Budget, MetricQuerier, SelectHints, SelectRequest};
 use reba_tsdb::{Tsdb, TsdbConfig};
@@ -14,19 +14,50 @@ use reba_tsdb::{Tsdb, TsdbConfig};
 const N: usize = 4;
 
 fn config() -> TsdbConfig {
-    TsdbConfig { sealed_memory_bytes: 1, ..TsdbConfig::unbounded() }
+    TsdbConfig { sealed_memory_bytes: 1, out_of_order_window_ms: 12 * HOUR, ..TsdbConfig::unbounded() }
 }
 
-/// Blocks, a checkpoint, chunk files of the head, and log behind the checkpoint.
+/// Blocks in order and of late samples with tombstones, a checkpoint, chunk files of the head, and log behind the checkpoint.
+/// Returns the times of what was not deleted.
 fn build() -> (FaultFs, Vec<i64>) {
     let fs = FaultFs::new();
     let db = open(&fs, config());
-    let times: Vec<i64> = (0..7 * 60).map(|i| T0 + i * MINUTE).collect();
+    let mut times: Vec<i64> = (0..8 * 60 + 50).map(|i| T0 + i * MINUTE).collect();
+    let late: Vec<i64> = (0..20).map(|i| T0 + i * 5 * MINUTE + 1000).collect();
     for t in &times {
         write(&db, N, *t).unwrap();
         db.maintain(*t).unwrap();
     }
+    // Imported, which leaves the block beside that of the same span until the next compaction.
+    let columns = |i| {
+        let mut columns = SampleColumns::default();
+        late.iter().for_each(|t| columns.push(*t, value(i, *t)));
+        columns
+    };
+    db.import((0..N).map(|i| (series(i), columns(i))).collect()).unwrap();
+    let deleted = TimeRange::new(T0 + 10 * MINUTE, T0 + 30 * MINUTE);
+    db.delete_series(&[vec![Matcher::equal("job", "test")]], deleted).unwrap();
+    for t in (50..53).map(|i| T0 + 8 * HOUR + i * MINUTE) {
+        times.push(t);
+        write(&db, N, t).unwrap();
+    }
+    times.extend(late);
+    times.sort_unstable();
+    times.retain(|t| !deleted.contains(*t));
     (fs, times)
+}
+
+/// The same files on another disk.
+fn copy(fs: &FaultFs) -> FaultFs {
+    let new = FaultFs::new();
+    for path in files(fs, "") {
+        let path = Path::new(&path);
+        new.create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = new.create(path).unwrap();
+        file.append(&fs.read(path).unwrap()).unwrap();
+        file.sync().unwrap();
+    }
+    new
 }
 
 /// Everything, or nothing if the query fails.
@@ -60,14 +91,20 @@ fn is_true(found: &BTreeMap<String, Samples>, want: &BTreeMap<String, Samples>) 
 fn a_flipped_bit_in_any_file_never_gives_a_wrong_value_and_never_stops_the_store() {
     let (fs, times) = build();
     let want = expected(N, times);
+    assert_eq!(dump(&open(&copy(&fs), config())), want);
     let all = files(&fs, "");
-    for part in ["/wal/", "/checkpoint/", "/head/", "/index", "/chunks", "/meta.json"] {
+    let is_late = |f: &&String| {
+        f.ends_with("meta.json")
+            && String::from_utf8_lossy(&fs.read(Path::new(f)).unwrap()).contains("\"out_of_order\": true")
+    };
+    assert!(all.iter().find(is_late).is_some(), "there is a block of late samples: {all:?}");
+    for part in ["/wal/", "/checkpoint/", "/head/", "/index", "/chunks", "/meta.json", "/tombstones"] {
         assert!(all.iter().any(|f| f.contains(part)), "there is a file of every kind: {part} in {all:?}");
     }
     for path in all.iter().filter(|p| !p.ends_with("lock")) {
         let size = len(&fs, path);
         for k in 0..12 {
-            let (fs, _) = build();
+            let fs = copy(&fs);
             let offset = (size * k / 12 + k).min(size - 1) as usize;
             fs.corrupt(Path::new(path), offset, 1 << (k % 8)).unwrap();
             let db = open(&fs, config());
@@ -76,10 +113,10 @@ fn a_flipped_bit_in_any_file_never_gives_a_wrong_value_and_never_stops_the_store
                 assert!(is_true(found, &want), "{path} at {offset}");
             }
             // What a query could not read is set aside, and the next one works.
-            db.maintain(T0 + 7 * HOUR).unwrap_or_else(|e| panic!("{path} at {offset}: {e}"));
+            db.maintain(T0 + 9 * HOUR).unwrap_or_else(|e| panic!("{path} at {offset}: {e}"));
             let found = try_dump(&db);
             assert!(found.as_ref().is_some_and(|f| is_true(f, &want)), "{path} at {offset}: {found:?}");
-            write(&db, N, T0 + 8 * HOUR).unwrap();
+            write(&db, N, T0 + 10 * HOUR).unwrap();
         }
     }
 }

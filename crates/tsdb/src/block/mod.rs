@@ -10,7 +10,7 @@ mod tombstones;
 mod writer;
 
 pub(crate) use merge::{SeriesSource, merge};
-pub(crate) use meta::BlockMeta;
+pub(crate) use meta::{BlockMeta, block_name};
 pub(crate) use reader::Block;
 pub(crate) use rollups::without;
 pub(crate) use writer::{BlockWriter, Packing, Windows, WriteError};

@@ -217,7 +217,7 @@ impl BlockWriter {
         self.meta.series = self.index.series() as u64;
         self.chunks.finish()?;
         if self.meta.series == 0 {
-            self.parent.remove_dir(&self.tmp)?;
+            self.parent.remove_unfinished()?;
             return Ok(None);
         }
         self.index.finish(self.dir.writer(INDEX)?)?;
