@@ -1,4 +1,5 @@
-//! The same queries on the same data, asked of a real Prometheus and of the evaluator.
+//! The same queries on the same data, asked of a real Prometheus and of the evaluator: values, and the samples counted at
+//! each step.
 //!
 //! Runs only if `PROMETHEUS_DIR` names a folder with the binary `prometheus` (2.42 or newer), which gets the samples by remote write;
 //! `DIFFERENTIAL_QUERIES` says how many queries (default 500).
@@ -22,7 +23,7 @@ use std::{
 
 use reba_ingest::remote_write::WriteRequest;
 use reba_model::{Labels, Sample, float::parse_go};
-use reba_promql::eval::Inline;
+use reba_promql::eval::{Inline, QueryTimes};
 use reba_testkit::{Answer, EvalTimes, LoadedSeries, ScriptEngine, SeriesValue};
 use serde_json::Value;
 use support::MemEngine;
@@ -383,6 +384,7 @@ impl Server {
             .arg(format!("--config.file={}", dir.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
             .args(["--storage.tsdb.retention.time=100y", "--web.enable-remote-write-receiver"])
+            .arg("--enable-feature=promql-per-step-stats")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -417,17 +419,24 @@ impl Server {
         Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
-    fn query(&self, expr: &str, times: EvalTimes) -> Result<Elements, String> {
+    fn query(&self, expr: &str, times: EvalTimes) -> Result<(Elements, Counted), String> {
         let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
         let mut query = String::new();
         for b in expr.bytes() {
             write!(query, "%{b:02X}").unwrap();
         }
         let (path, form) = match times {
-            EvalTimes::Instant(t) => ("/api/v1/query", format!("query={query}&time={}", seconds(t))),
+            EvalTimes::Instant(t) => {
+                ("/api/v1/query", format!("query={query}&stats=all&time={}", seconds(t)))
+            }
             EvalTimes::Range { start, end, step } => (
                 "/api/v1/query_range",
-                format!("query={query}&start={}&end={}&step={}", seconds(start), seconds(end), seconds(step)),
+                format!(
+                    "query={query}&stats=all&start={}&end={}&step={}",
+                    seconds(start),
+                    seconds(end),
+                    seconds(step)
+                ),
             ),
         };
         let (_, body) = self.post(path, form.as_bytes()).expect("prometheus does not answer");
@@ -437,9 +446,11 @@ impl Server {
         }
         let mut out = Elements::new();
         let result = &json["data"]["result"];
+        let steps = json["data"]["stats"]["samples"]["totalQueryableSamplesPerStep"].as_array().unwrap();
+        let counted = steps.iter().map(|s| s[1].as_u64().unwrap()).collect();
         if json["data"]["resultType"] == "scalar" {
             add(&mut out, "{}", result);
-            return Ok(out);
+            return Ok((out, counted));
         }
         for series in result.as_array().unwrap() {
             let labels = series["metric"].as_object().unwrap();
@@ -449,9 +460,12 @@ impl Server {
                 add(&mut out, &labels.to_string(), sample);
             }
         }
-        Ok(out)
+        Ok((out, counted))
     }
 }
+
+/// Samples that selectors handed over, at each step.
+type Counted = Vec<u64>;
 
 /// Values by labels and time.
 type Elements = BTreeMap<(String, i64), f64>;
@@ -461,8 +475,13 @@ fn add(out: &mut Elements, labels: &str, sample: &Value) {
     out.insert((labels.to_owned(), t), parse_go(sample[1].as_str().unwrap()).unwrap());
 }
 
-fn ours(engine: &mut MemEngine<'_>, expr: &str, times: EvalTimes) -> Result<Elements, String> {
+fn ours(engine: &mut MemEngine<'_>, expr: &str, times: EvalTimes) -> Result<(Elements, Counted), String> {
     let mut out = Elements::new();
+    let query_times = match times {
+        EvalTimes::Instant(t) => QueryTimes::Instant { t },
+        EvalTimes::Range { start, end, step } => QueryTimes::Range { start, end, step },
+    };
+    let counted = engine.output(expr, query_times)?.0.samples_per_step;
     match engine.query(expr, times)?.answer {
         Answer::Scalar(v) => {
             let EvalTimes::Instant(t) = times else { panic!("a scalar of a range") };
@@ -477,7 +496,7 @@ fn ours(engine: &mut MemEngine<'_>, expr: &str, times: EvalTimes) -> Result<Elem
             }
         }
     }
-    Ok(out)
+    Ok((out, counted))
 }
 
 /// Rounding differs: sums are compensated in newer versions. Cancellation makes small differences of large numbers.
@@ -526,6 +545,7 @@ fn generated_queries_give_what_a_real_prometheus_gives() {
     let mut engine = MemEngine::new(&Inline);
     engine.delayed_name_removal = false;
     engine.max_samples = 50_000_000;
+    engine.samples_per_step = true;
     engine.load(&data).unwrap();
     let (mut empty, mut errors, mut newer, mut differences) = (0, 0, 0, Vec::new());
     for i in 0..count {
@@ -544,9 +564,12 @@ fn generated_queries_give_what_a_real_prometheus_gives() {
             }
         };
         let result = match (server.query(&query, times), ours(&mut engine, &query, times)) {
-            (Ok(theirs), Ok(ours)) => {
+            (Ok((theirs, their_samples)), Ok((ours, our_samples))) => {
                 empty += u64::from(theirs.is_empty());
-                same(&theirs, &ours)
+                match their_samples == our_samples {
+                    true => same(&theirs, &ours),
+                    false => Err(format!("theirs counts {their_samples:?}, ours {our_samples:?}")),
+                }
             }
             (Err(theirs), Err(ours)) => {
                 errors += 1;

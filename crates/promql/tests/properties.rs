@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use reba_model::{Histogram, Labels, STALE_NAN, Span, is_stale_nan};
-use reba_promql::eval::{Inline, Threads};
+use reba_promql::eval::{Inline, QueryTimes, Threads};
 use reba_testkit::{
     Answer, EvalTimes, LoadedSeries, ScriptEngine, SeriesValue, almost_equal, histograms_match,
 };
@@ -257,6 +257,25 @@ proptest! {
             }
             Err(e) => prop_assert!(failed, "{query}: the range fails ({e}), no step does"),
         }
+    }
+
+    /// What is counted at a step does not show that a range was evaluated at once.
+    #[test]
+    fn a_step_counts_the_samples_that_an_instant_query_counts(data in data(), query in vector()) {
+        let mut engine = engine_with(&Inline, &data);
+        engine.samples_per_step = true;
+        let (start, step, count) = (2 * MINUTE, 40_000, 8);
+        let Ok((range, _)) = engine.output(&query, QueryTimes::Range { start, end: start + step * (count - 1), step }) else {
+            return Ok(());
+        };
+        let at = |i| engine.output(&query, QueryTimes::Instant { t: start + step * i }).unwrap().0;
+        let instants: Vec<u64> = (0..count).map(|i| at(i).stats.total_samples).collect();
+        prop_assert_eq!(&range.samples_per_step, &instants, "{}", query);
+        prop_assert_eq!(range.stats.total_samples, instants.iter().sum::<u64>());
+        engine.samples_per_step = false;
+        let times = QueryTimes::Range { start, end: start + step * (count - 1), step };
+        let (plain, _) = engine.output(&query, times).unwrap();
+        prop_assert_eq!((plain.stats, plain.samples_per_step.len()), (range.stats, 0));
     }
 
     /// Many series, for a few are never spread over threads.

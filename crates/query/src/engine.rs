@@ -45,6 +45,8 @@ pub struct InstantQuery {
     pub timeout: Option<Duration>,
     /// How far back instant selectors look, milliseconds; none or 0 means as the engine is configured.
     pub lookback_delta: Option<i64>,
+    /// [`QueryOutput::samples_per_step`] is wanted.
+    pub per_step_stats: bool,
 }
 
 /// A query for a range of times.
@@ -64,6 +66,8 @@ pub struct RangeQuery {
     pub lookback_delta: Option<i64>,
     /// Everything is computed anew, and the result is not kept.
     pub no_cache: bool,
+    /// [`QueryOutput::samples_per_step`] is wanted; then everything is computed anew, too.
+    pub per_step_stats: bool,
 }
 
 /// Runs queries over one store.
@@ -85,6 +89,7 @@ struct Asked {
     timeout: Option<Duration>,
     lookback_delta: Option<i64>,
     no_cache: bool,
+    per_step_stats: bool,
 }
 
 /// What jobs take along to their thread.
@@ -120,15 +125,14 @@ impl QueryEngine {
 
     /// Evaluates a query at one time.
     pub async fn instant(&self, query: InstantQuery) -> Result<QueryOutput, ExecError> {
-        let InstantQuery { query, time, timeout, lookback_delta } = query;
-        let asked =
-            Asked { query, times: QueryTimes::Instant { t: time }, timeout, lookback_delta, no_cache: true };
-        self.query(asked).await
+        let InstantQuery { query, time, timeout, lookback_delta, per_step_stats } = query;
+        let times = QueryTimes::Instant { t: time };
+        self.query(Asked { query, times, timeout, lookback_delta, no_cache: true, per_step_stats }).await
     }
 
     /// Evaluates a query at each step of a range.
     pub async fn range(&self, query: RangeQuery) -> Result<QueryOutput, ExecError> {
-        let RangeQuery { query, start, end, step, timeout, lookback_delta, no_cache } = query;
+        let RangeQuery { query, start, end, step, timeout, lookback_delta, no_cache, per_step_stats } = query;
         if step <= 0 {
             return Err(ExecError::BadData(
                 "zero or negative query resolution step widths are not accepted. Try a positive integer"
@@ -139,7 +143,8 @@ impl QueryEngine {
             return Err(ExecError::BadData("end timestamp must not be before start time".to_owned()));
         }
         let times = QueryTimes::Range { start, end, step };
-        self.query(Asked { query, times, timeout, lookback_delta, no_cache }).await
+        let no_cache = no_cache || per_step_stats;
+        self.query(Asked { query, times, timeout, lookback_delta, no_cache, per_step_stats }).await
     }
 
     /// Changes the step of subqueries that name none, milliseconds: a reload may change the evaluation interval.
@@ -183,7 +188,7 @@ impl QueryEngine {
     }
 
     async fn query(&self, asked: Asked) -> Result<QueryOutput, ExecError> {
-        let Asked { query, times, timeout, lookback_delta, no_cache } = asked;
+        let Asked { query, times, timeout, lookback_delta, no_cache, per_step_stats } = asked;
         let asked = Instant::now();
         let config = &self.shared.config;
         let limits = &config.limits;
@@ -194,7 +199,7 @@ impl QueryEngine {
             lookback: lookback_delta.filter(|ms| *ms > 0).unwrap_or(config.lookback_ms),
             subquery_step: self.subquery_step_ms.load(Ordering::Relaxed).max(1),
         };
-        let task = Task { query, times, plan, no_cache };
+        let task = Task { query, times, plan, no_cache, per_step_stats };
         let timeout = timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
         let shared = Arc::clone(&self.shared);
         let work = move |budget: &Budget| shared.answer(&task, &registration, asked, budget);

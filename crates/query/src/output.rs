@@ -15,6 +15,8 @@ pub struct QueryOutput {
     pub infos: Vec<String>,
     /// What the query cost.
     pub stats: QueryStats,
+    /// [`QueryStats::total_samples`] of each step, with its time; empty unless that was wanted.
+    pub samples_per_step: Vec<(i64, u64)>,
 }
 
 /// A time and a value as JSON.

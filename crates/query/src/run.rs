@@ -24,6 +24,8 @@ pub(crate) struct Task {
     pub(crate) plan: PlanOptions,
     /// The result is neither taken from others nor kept.
     pub(crate) no_cache: bool,
+    /// Samples are counted for each step.
+    pub(crate) per_step_stats: bool,
 }
 
 /// What decides whether a result may be kept.
@@ -62,19 +64,21 @@ impl Task {
             max_samples: context.config.limits.max_samples,
             delayed_name_removal: context.config.delayed_name_removal,
             type_and_unit_labels: context.config.type_and_unit_labels,
+            samples_per_step: self.per_step_stats,
             executor: context.helpers,
             cancelled: &|| context.budget.is_cancelled(),
         };
         let output = eval(&plan, &series, &options);
         stats.timings.inner_eval = evaluation.elapsed();
         stats.timings.eval_total = start.elapsed();
-        let Output { value, annotations, stats: eval_stats } = output?;
+        let Output { value, annotations, stats: eval_stats, samples_per_step } = output?;
         stats.add_evaluation(eval_stats);
         let output = QueryOutput {
             data: self.data(value, plan.steps()),
             warnings: [context.budget.take_warnings(), annotations.warnings(&self.query, MAX_SHOWN)].concat(),
             infos: annotations.infos(&self.query, MAX_SHOWN),
             stats: *stats,
+            samples_per_step: plan.steps().iter().zip(samples_per_step).collect(),
         };
         Ok((output, facts))
     }

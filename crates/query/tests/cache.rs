@@ -315,6 +315,7 @@ impl Run {
                 timeout: None,
                 lookback_delta: None,
                 no_cache: false,
+                per_step_stats: false,
             };
             written(&self.runtime.block_on(engine.range(query)))
         };
@@ -407,6 +408,7 @@ fn who_wants_no_kept_result_gets_none() {
             timeout: None,
             lookback_delta: None,
             no_cache: true,
+            per_step_stats: false,
         };
         run.runtime.block_on(run.cached.range(query)).unwrap();
     }

@@ -25,8 +25,13 @@ async fn ask(query: &str, series: &[Given<'_>]) -> Vec<f64> {
         store.append(&batch, AppendMode::AllOrNothing).unwrap();
     }
     let engine = QueryEngine::new(Arc::new(store), EngineConfig::default()).unwrap();
-    let query =
-        InstantQuery { query: query.to_owned(), time: NOW * 1000, timeout: None, lookback_delta: None };
+    let query = InstantQuery {
+        query: query.to_owned(),
+        time: NOW * 1000,
+        timeout: None,
+        lookback_delta: None,
+        per_step_stats: false,
+    };
     match engine.instant(query).await.unwrap().data {
         QueryData::Vector { series, .. } => series.iter().map(|s| s.column.v[0]).collect(),
         data => panic!("{data:?}"),

@@ -71,7 +71,16 @@ fn engine(levels: &[(i64, i64)], retention_ms: Option<i64>) -> QueryEngine {
 
 async fn range(engine: &QueryEngine, query: &str, (start, end, step): (i64, i64, i64)) -> QueryOutput {
     let query = query.to_owned();
-    let range = RangeQuery { query, start, end, step, timeout: None, lookback_delta: None, no_cache: true };
+    let range = RangeQuery {
+        query,
+        start,
+        end,
+        step,
+        timeout: None,
+        lookback_delta: None,
+        no_cache: true,
+        per_step_stats: false,
+    };
     engine.range(range).await.unwrap()
 }
 
@@ -195,7 +204,8 @@ async fn steps_choose_the_windows_and_the_answer_says_so() {
         }
     }
     let query = "avg_over_time(gauge[1d])".to_owned();
-    let instant = InstantQuery { query, time: end, timeout: None, lookback_delta: None };
+    let instant =
+        InstantQuery { query, time: end, timeout: None, lookback_delta: None, per_step_stats: false };
     assert!(store.instant(instant).await.unwrap().infos.is_empty(), "one moment gets samples");
     let info =
         range(&store, "sum(rate(counter_total[5m]))", (START + HOUR, START + 2 * HOUR, 5 * MINUTE)).await;

@@ -35,7 +35,13 @@ fn store() -> MemStore {
 }
 
 fn instant(query: &str) -> InstantQuery {
-    InstantQuery { query: query.to_owned(), time: 600_000, timeout: None, lookback_delta: None }
+    InstantQuery {
+        query: query.to_owned(),
+        time: 600_000,
+        timeout: None,
+        lookback_delta: None,
+        per_step_stats: false,
+    }
 }
 
 fn range(query: &str) -> RangeQuery {
@@ -48,6 +54,7 @@ fn range(query: &str) -> RangeQuery {
         timeout: None,
         lookback_delta: None,
         no_cache: false,
+        per_step_stats: false,
     }
 }
 
@@ -146,6 +153,24 @@ async fn until(happened: impl Fn() -> bool) {
 fn columns(data: &QueryData) -> Vec<(String, Vec<f64>)> {
     let QueryData::Range { series, .. } = data else { panic!("{data:?}") };
     series.iter().map(|s| (s.labels.value("job").to_owned(), s.column.v.clone())).collect()
+}
+
+#[tokio::test]
+async fn samples_are_counted_for_each_step_where_that_is_wanted() {
+    let engine = engine(QueryLimits::default());
+    let asked = RangeQuery { end: 420_000, per_step_stats: true, ..range("sum(rate(seconds_total[1m]))") };
+    // Two series with four samples a minute, whether the result was kept before or not.
+    for _ in 0..2 {
+        let output = engine.range(asked.clone()).await.unwrap();
+        assert_eq!(output.samples_per_step, [(300_000, 8), (360_000, 8), (420_000, 8)]);
+        assert_eq!(output.stats.total_samples, 24);
+        let plain = engine.range(RangeQuery { per_step_stats: false, ..asked.clone() }).await.unwrap();
+        assert!(plain.samples_per_step.is_empty());
+    }
+    let at_once =
+        InstantQuery { per_step_stats: true, ..instant("seconds_total + on (job) seconds_total @ 0") };
+    let output = engine.instant(at_once).await.unwrap();
+    assert_eq!((output.samples_per_step, output.stats.total_samples), (vec![(600_000, 4)], 4));
 }
 
 #[tokio::test]

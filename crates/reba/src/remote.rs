@@ -9,7 +9,9 @@ use std::{
 };
 
 use reba_api::prometheus::{MetricsSource, exposition::Page};
-use reba_ingest::scrape::ScrapeManager;
+use reba_ingest::{
+    otlp::metrics::OtlpReceiver, remote_write::RemoteWriteReceiver, scrape::ScrapeManager,
+};
 use reba_remote::{MetadataOf, RemoteMetrics, RemoteStatus, RemoteWrite};
 
 /// The figures of all receivers; nothing while there are none.
@@ -32,10 +34,15 @@ pub fn source(remote: &Arc<RemoteWrite>) -> MetricsSource {
     })
 }
 
-/// What the targets of all jobs say of their metric families; where they differ, the last one is believed.
-pub fn metadata(scrape: ScrapeManager) -> MetadataOf {
+/// What senders and the targets of all jobs say of their metric families; where they differ, the last one is believed.
+pub fn metadata(
+    scrape: ScrapeManager,
+    receiver: Arc<RemoteWriteReceiver>,
+    otlp: Arc<OtlpReceiver>,
+) -> MetadataOf {
     Arc::new(move || {
-        let mut out = BTreeMap::new();
+        let mut out: BTreeMap<_, _> = receiver.metadata().all();
+        out.extend(otlp.metadata().all());
         for status in scrape.targets().iter().flat_map(|p| &p.active) {
             for (name, metadata) in status.metadata.iter() {
                 out.insert(name.clone(), metadata.clone());

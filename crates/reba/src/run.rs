@@ -271,7 +271,6 @@ impl Assembly {
                 clock: Arc::new(now_ns),
             },
         );
-        remote.set_metadata(remote::metadata(scrape.clone()));
         let (alerts, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
         let (alertmanagers, targets) = watch::channel(Arc::default());
         let external_url = match &settings.external_url {
@@ -280,28 +279,29 @@ impl Assembly {
         };
         let runtime = Arc::new(runtime(settings, address, &external_url, data));
         let rules = rules(&rule_engine, &appender, store, alerts, &runtime);
+        let options = OtlpOptions {
+            lookback_ms: settings.lookback_delta_ms,
+            max_cached_series: push::CACHED_SERIES,
+            hash_seed: random(),
+        };
+        let otlp = Arc::new(OtlpReceiver::new(Arc::clone(&appender), options, loaded.config.otlp.clone()));
+        let limits = RemoteWriteLimits::with_seed(random());
+        let receiver = Arc::new(RemoteWriteReceiver::new(Arc::clone(&appender), limits));
+        remote.set_metadata(remote::metadata(scrape.clone(), Arc::clone(&receiver), Arc::clone(&otlp)));
         Ok(Assembly {
             engine,
             rule_engine,
             scrape,
             rules,
             notifier: Arc::new(Notifier::new(targets, NotifierOptions::default())),
-            otlp: Arc::new(OtlpReceiver::new(
-                Arc::clone(&appender),
-                OtlpOptions {
-                    lookback_ms: settings.lookback_delta_ms,
-                    max_cached_series: push::CACHED_SERIES,
-                    hash_seed: random(),
-                },
-                loaded.config.otlp.clone(),
-            )),
+            otlp,
             influx: Arc::new(InfluxReceiver::new(
-                Arc::clone(&appender),
+                appender,
                 settings.influx.clone(),
                 push::CACHED_SERIES,
                 random(),
             )),
-            receiver: Arc::new(RemoteWriteReceiver::new(appender, RemoteWriteLimits::with_seed(random()))),
+            receiver,
             runtime,
             external_labels: Arc::default(),
             external_url,

@@ -34,15 +34,29 @@ impl EngineQuerier {
     }
 
     async fn ask(&self, query: &str, t: i64) -> Result<QueryOutput, ExecError> {
-        let query = InstantQuery { query: query.to_owned(), time: t, timeout: None, lookback_delta: None };
+        let query = InstantQuery {
+            query: query.to_owned(),
+            time: t,
+            timeout: None,
+            lookback_delta: None,
+            per_step_stats: false,
+        };
         self.engine.instant(query).await
     }
 
     /// The points of a range query, for [`crate::backtest`].
     pub async fn range(&self, request: RangeRequest) -> Result<Vec<RangeSeries>, RuleQueryError> {
         let RangeRequest { query, start, end, step } = request;
-        let query =
-            RangeQuery { query, start, end, step, timeout: None, lookback_delta: None, no_cache: true };
+        let query = RangeQuery {
+            query,
+            start,
+            end,
+            step,
+            timeout: None,
+            lookback_delta: None,
+            no_cache: true,
+            per_step_stats: false,
+        };
         let output = self.engine.range(query).await.map_err(|e| RuleQueryError(e.to_string()))?;
         let QueryData::Range { steps, series } = output.data else {
             return Err(RuleQueryError("rule result is not a vector or scalar".to_owned()));

@@ -199,14 +199,17 @@ pub async fn metadata(State(api): State<Arc<PrometheusApi>>, params: Params) -> 
     let per_metric = params.number("limit_per_metric")?.filter(|n| *n > 0).unwrap_or(usize::MAX);
     let wanted = params.get("metric");
     let mut all: BTreeMap<String, BTreeSet<(&'static str, String, String)>> = BTreeMap::new();
-    for status in api.scrape.targets().iter().flat_map(|p| &p.active) {
-        for (name, meta) in status.metadata.iter().filter(|(n, _)| wanted.is_none_or(|w| w == n.as_str())) {
+    let mut add = |families: &BTreeMap<String, Metadata>| {
+        for (name, meta) in families.iter().filter(|(n, _)| wanted.is_none_or(|w| w == n.as_str())) {
             let entries = all.entry(name.clone()).or_default();
             if entries.len() < per_metric {
                 entries.insert((meta.kind.as_str(), meta.help.clone(), meta.unit.clone()));
             }
         }
-    }
+    };
+    api.scrape.targets().iter().flat_map(|p| &p.active).for_each(|status| add(&status.metadata));
+    // Upstream does not show what was pushed.
+    [api.receiver.metadata(), api.otlp.metadata()].iter().for_each(|pushed| add(&pushed.all()));
     let rows = all.into_iter().take(limit).map(|(name, entries)| {
         let entries =
             entries.into_iter().map(|(kind, help, unit)| json!({"type": kind, "help": help, "unit": unit}));

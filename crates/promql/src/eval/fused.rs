@@ -11,6 +11,7 @@ use reba_model::{Chunk, Labels, METRIC_NAME, MatchOp, SampleColumns, Series};
 use super::{
     EvalOptions, Evaluator, METADATA_LABELS,
     annotations::Annotations,
+    counted::Counted,
     error::EvalError,
     frames::Frames,
     node::{AggregateNode, CallNode, MatrixNode, NodeKind},
@@ -43,14 +44,15 @@ struct Fused<'a> {
     planned: &'a PlannedSelector,
     steps: Steps,
     room: Room,
+    /// Counts nothing: every piece counts on its own.
+    counted: Counted,
     options: &'a EvalOptions<'a>,
 }
 
 /// The function's values for consecutive series, a column each, one behind the other.
-#[derive(Default)]
 struct Values {
     v: Vec<f64>,
-    samples: u64,
+    counted: Counted,
 }
 
 impl Evaluator<'_> {
@@ -74,14 +76,21 @@ impl Evaluator<'_> {
         if !series.iter().all(|s| is_plain(s)) {
             return Ok(None);
         }
-        let fused =
-            Fused { kernel, matrix, planned, steps: *steps, room: self.room(), options: self.options };
+        let fused = Fused {
+            kernel,
+            matrix,
+            planned,
+            steps: *steps,
+            room: self.room(),
+            counted: self.counted.empty(),
+            options: self.options,
+        };
         let mut sums = Sums::new(node, steps.count);
         for batch in series.chunks(fused.batch()) {
             let pieces = map_pieces(self.options.executor, batch, |part| fused.values(part))?;
             let mut rest = batch.iter();
             for piece in pieces {
-                self.stats.total_samples += piece.samples;
+                self.counted.add(&piece.counted);
                 for (column, series) in piece.v.chunks_exact(steps.count).zip(&mut rest) {
                     sums.add(column, &series.labels, &fused.room)?;
                 }
@@ -132,7 +141,8 @@ impl Fused<'_> {
     }
 
     fn values(&self, part: &[&Series]) -> Result<Values, EvalError> {
-        let mut out = Values { v: Vec::with_capacity(part.len() * self.steps.count), samples: 0 };
+        let mut out =
+            Values { v: Vec::with_capacity(part.len() * self.steps.count), counted: self.counted.empty() };
         let mut frames = Frames::new(&self.steps, self.matrix.when, self.matrix.range);
         let mut samples = SampleColumns::default();
         for series in part {
@@ -142,7 +152,7 @@ impl Fused<'_> {
             read_samples(series, self.planned, &mut samples)?;
             strip_stale(&mut samples);
             frames.find(&samples.t);
-            out.samples += frames.total;
+            out.counted.windows(&frames.samples, frames.total);
             self.room.fits(frames.widest)?;
             let Frames { samples: windows, ends, .. } = &frames;
             let range = self.matrix.range;

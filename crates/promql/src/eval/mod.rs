@@ -8,6 +8,7 @@ mod aggregate;
 pub mod annotations;
 mod binary;
 mod call;
+mod counted;
 mod downsampled;
 mod error;
 mod frames;
@@ -33,6 +34,7 @@ use reba_model::{HistogramSample, Labels, METRIC_NAME, SampleColumns, Series};
 
 use self::{
     annotations::Annotations,
+    counted::Counted,
     node::{Node, NodeKind},
     room::Room,
     value::{Column, MatrixSeries, Steps, Value, VectorSeries, histogram_weight},
@@ -55,6 +57,8 @@ pub struct EvalOptions<'a> {
     /// `rate` and `increase` look at the label `__type__` instead of the metric's name when they doubt that something
     /// is a counter (upstream's feature flag `type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Samples are counted for each step, too ([`Output::samples_per_step`]); that takes a little longer.
+    pub samples_per_step: bool,
     /// Where the work runs.
     pub executor: &'a dyn Executor,
     /// Whether to give up. Asked between pieces of work, from any thread.
@@ -68,6 +72,7 @@ impl Default for EvalOptions<'_> {
             max_samples: 50_000_000,
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            samples_per_step: false,
             executor: &Inline,
             cancelled: &|| false,
         }
@@ -87,7 +92,9 @@ impl std::fmt::Debug for EvalOptions<'_> {
 /// What an evaluation cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvalStats {
-    /// Samples that selectors handed to the expression, summed over all steps (`totalQueryableSamples`).
+    /// Samples that selectors handed to the expression, summed over all steps (`totalQueryableSamples`). A range selector
+    /// hands over its whole window at each step; what does not change with the steps is counted at each of them; a
+    /// subquery counts for what it hands over, and not for what it took to compute that.
     pub total_samples: u64,
     /// Most samples held at once (`peakSamples`).
     pub peak_samples: u64,
@@ -103,6 +110,9 @@ pub struct Output {
     pub annotations: Annotations,
     /// What it cost.
     pub stats: EvalStats,
+    /// [`EvalStats::total_samples`] of each step: what an instant query at that time would count. Empty unless
+    /// [`EvalOptions::samples_per_step`] is set.
+    pub samples_per_step: Vec<u64>,
 }
 
 /// Evaluates a plan. `series` has one list for each of [`Plan::selectors`], in their order; a list may hold more than
@@ -117,14 +127,17 @@ pub fn eval(plan: &Plan, series: &[Vec<Series>], options: &EvalOptions<'_>) -> R
         options,
         annotations: Annotations::new(),
         held: 0,
-        stats: EvalStats::default(),
+        peak: 0,
+        counted: Counted::new(options.samples_per_step.then_some(plan.steps.count)),
     };
     for (planned, found) in plan.selectors().iter().zip(series) {
         downsampled::note(planned, found, &mut evaluator.annotations);
     }
     let value = evaluator.eval(&plan.root, &plan.steps)?;
     let value = evaluator.finish(value)?;
-    Ok(Output { value, annotations: evaluator.annotations, stats: evaluator.stats })
+    let Evaluator { annotations, peak, counted, .. } = evaluator;
+    let stats = EvalStats { total_samples: counted.total, peak_samples: peak };
+    Ok(Output { value, annotations, stats, samples_per_step: counted.steps.unwrap_or_default() })
 }
 
 /// The state of one evaluation.
@@ -135,7 +148,10 @@ struct Evaluator<'a> {
     annotations: Annotations,
     /// Samples held by results that are still needed.
     held: usize,
-    stats: EvalStats,
+    /// Most samples held at once.
+    peak: u64,
+    /// Samples that selectors handed over.
+    counted: Counted,
 }
 
 impl Evaluator<'_> {
@@ -161,7 +177,9 @@ impl Evaluator<'_> {
             NodeKind::Vector(vector) => self.select_vector(vector, node.pos, steps).map(Value::Vector),
             NodeKind::Matrix(matrix) => self.select_matrix(matrix, steps).map(Value::Matrix),
             NodeKind::Subquery(subquery) => {
-                let (inner, series) = self.eval_subquery(subquery, steps)?;
+                let ((inner, series), samples) = self.count_apart(|e| e.eval_subquery(subquery, steps))?;
+                // Nothing takes it over but the result: it counts for what it took.
+                self.counted.at(steps.count - 1, samples);
                 Ok(Value::Matrix(series.into_iter().map(|s| to_matrix(s, &inner)).collect()))
             }
             NodeKind::Call(call) => self.eval_call(call, node.pos, steps),
@@ -175,16 +193,29 @@ impl Evaluator<'_> {
             }
             NodeKind::Info(info) => self.eval_info(info, steps).map(Value::Vector),
             NodeKind::StepInvariant(inner) => {
-                let value = self.eval(inner, &Steps::instant(steps.start))?;
+                let once = Steps::instant(steps.start);
+                let (value, samples) = self.count_apart(|e| e.eval(inner, &once))?;
+                (0..steps.count).for_each(|i| self.counted.at(i, samples));
                 Ok(repeat(value, steps.count))
             }
         }
     }
 
+    /// Does something at other steps, and says how many samples selectors handed over in the course of it.
+    fn count_apart<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, EvalError>,
+    ) -> Result<(T, u64), EvalError> {
+        let outer = std::mem::take(&mut self.counted);
+        let result = work(self);
+        let inner = std::mem::replace(&mut self.counted, outer);
+        Ok((result?, inner.total))
+    }
+
     /// Accounts for samples that are held from now on.
     fn hold(&mut self, samples: usize) -> Result<(), EvalError> {
         self.held = self.held.saturating_add(samples);
-        self.stats.peak_samples = self.stats.peak_samples.max(self.held as u64);
+        self.peak = self.peak.max(self.held as u64);
         if self.held > self.options.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
     }
 

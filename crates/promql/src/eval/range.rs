@@ -5,7 +5,9 @@ use reba_model::{Chunk, CounterResetHint, Histogram, Labels, SampleColumns, Seri
 use super::{
     EvalOptions, Evaluator,
     annotations::Annotations,
-    column_samples, downsampled,
+    column_samples,
+    counted::Counted,
+    downsampled,
     error::EvalError,
     frames::Frames,
     node::{CallNode, Node, NodeKind, SubqueryNode, When},
@@ -85,15 +87,16 @@ struct RangeCall<'a> {
     arg_pos: &'a [usize],
     range_pos: usize,
     room: Room,
+    /// Counts nothing: every piece counts on its own.
+    counted: Counted,
     options: &'a EvalOptions<'a>,
 }
 
 /// What a worker hands back.
-#[derive(Default)]
 struct Piece {
     series: Vec<VectorSeries>,
     annotations: Annotations,
-    samples: u64,
+    counted: Counted,
 }
 
 impl<'a> Evaluator<'a> {
@@ -156,6 +159,7 @@ impl<'a> Evaluator<'a> {
             arg_pos: &call.arg_pos,
             range_pos: call.arg_pos.get(index).copied().unwrap_or(pos),
             room: self.room(),
+            counted: self.counted.empty(),
             options: self.options,
         };
         let items: Vec<usize> = (0..source.len()).collect();
@@ -163,7 +167,7 @@ impl<'a> Evaluator<'a> {
         let mut out = Vec::new();
         for piece in pieces {
             self.annotations.merge(piece.annotations);
-            self.stats.total_samples += piece.samples;
+            self.counted.add(&piece.counted);
             out.extend(piece.series);
         }
         if call.func == Func::AbsentOverTime {
@@ -182,7 +186,8 @@ impl<'a> Evaluator<'a> {
                 Ok(Ranged { source, when: m.when, range: m.range, mode: m.mode })
             }
             NodeKind::Subquery(s) => {
-                let (inner, series) = self.eval_subquery(s, steps)?;
+                // Its windows are counted when they are taken.
+                let ((inner, series), _) = self.count_apart(|e| e.eval_subquery(s, steps))?;
                 let source = Source::Computed { series, steps: inner };
                 Ok(Ranged { source, when: s.when, range: s.range, mode: RangeMode::Plain })
             }
@@ -200,7 +205,8 @@ fn unite_strictly(series: Vec<VectorSeries>) -> Result<Vec<VectorSeries>, EvalEr
 
 impl RangeCall<'_> {
     fn run(&self, source: &Source<'_>, part: &[usize]) -> Result<Piece, EvalError> {
-        let mut piece = Piece::default();
+        let (series, annotations) = (Vec::new(), Annotations::new());
+        let mut piece = Piece { series, annotations, counted: self.counted.empty() };
         let mut samples = SampleColumns::default();
         for i in part {
             if (self.options.cancelled)() {
@@ -254,7 +260,9 @@ impl RangeCall<'_> {
         let ends: Vec<i64> = self.steps.iter().map(|t| self.when.time(t)).collect();
         let ranges = RollupRanges { rollups: &rollups, ends: &ends, range: self.range };
         self.room.fits(ranges.widest())?;
-        piece.samples += rollups.len() as u64;
+        for (i, rollups) in ranges.widths().enumerate() {
+            piece.counted.at(i, rollups as u64);
+        }
         let mut out = Vec::with_capacity(ends.len());
         kernel(&ranges, &mut out);
         Ok(Some((&series.labels, Column::floats(out))))
@@ -301,7 +309,7 @@ impl RangeCall<'_> {
                 mode: self.mode,
             };
             let weight = window_weight(&window);
-            piece.samples += weight as u64;
+            piece.counted.at(i, weight as u64);
             self.room.fits(weight)?;
             for (arg, scalar) in args.iter_mut().zip(&self.args) {
                 *arg = scalar[i];
@@ -329,7 +337,7 @@ impl RangeCall<'_> {
     ) -> Result<Column, EvalError> {
         let mut frames = Frames::new(&self.steps, self.when, self.range);
         frames.find(&samples.t);
-        piece.samples += frames.total;
+        piece.counted.windows(&frames.samples, frames.total);
         self.room.fits(frames.widest)?;
         let Frames { samples: windows, ends, .. } = &frames;
         let windows = Windows { t: &samples.t, v: &samples.v, samples: windows, ends, range: self.range };

@@ -16,7 +16,7 @@ use super::{
     plan::{Plan, PlannedSelector},
     room::charge,
     smooth::Smoothing,
-    value::{Column, MatrixSeries, Point, RangeMode, Steps, VectorSeries},
+    value::{Column, MatrixSeries, Point, RangeMode, Steps, VectorSeries, histogram_weight},
 };
 
 impl<'a> Evaluator<'a> {
@@ -119,7 +119,7 @@ impl<'a> Evaluator<'a> {
             out.extend(series);
             self.annotations.merge(annotations);
         }
-        self.stats.total_samples += out.iter().map(|s| s.column.weight() as u64).sum::<u64>();
+        out.iter().for_each(|s: &VectorSeries| self.counted.column(&s.column));
         Ok(out)
     }
 
@@ -156,7 +156,9 @@ impl<'a> Evaluator<'a> {
             Ok(out)
         })?;
         let out: Vec<MatrixSeries> = pieces.into_iter().flatten().collect();
-        self.stats.total_samples += out.iter().map(|s| s.samples.len() as u64).sum::<u64>();
+        let histograms = |s: &MatrixSeries| s.samples.h.iter().map(|s| histogram_weight(&s.h)).sum::<usize>();
+        let samples: usize = out.iter().map(|s| s.samples.t.len() + histograms(s)).sum();
+        self.counted.at(0, samples as u64);
         Ok(out)
     }
 }

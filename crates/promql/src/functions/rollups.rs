@@ -44,9 +44,14 @@ impl<'a> RollupRanges<'a> {
         })
     }
 
+    /// How many rollups each range touches.
+    pub fn widths(&self) -> impl Iterator<Item = usize> {
+        self.iter().map(|r| r.rollups.len())
+    }
+
     /// The most rollups that one range touches.
     pub fn widest(&self) -> usize {
-        self.iter().map(|r| r.rollups.len()).max().unwrap_or(0)
+        self.widths().max().unwrap_or(0)
     }
 }
 

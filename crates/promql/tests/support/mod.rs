@@ -19,6 +19,7 @@ pub struct MemEngine<'a> {
     make: Box<dyn Fn() -> Box<dyn MetricStore>>,
     store: Box<dyn MetricStore>,
     pub executor: &'a dyn Executor,
+    pub samples_per_step: bool,
     pub type_and_unit_labels: bool,
     pub delayed_name_removal: bool,
     pub max_samples: usize,
@@ -35,6 +36,7 @@ impl<'a> MemEngine<'a> {
             store: make(),
             make: Box::new(make),
             executor,
+            samples_per_step: false,
             type_and_unit_labels: false,
             delayed_name_removal: true,
             max_samples: 100_000,
@@ -61,6 +63,7 @@ impl<'a> MemEngine<'a> {
         let options = EvalOptions {
             max_samples: self.max_samples,
             delayed_name_removal: self.delayed_name_removal,
+            samples_per_step: self.samples_per_step,
             type_and_unit_labels: self.type_and_unit_labels,
             executor: self.executor,
             ..EvalOptions::default()

@@ -71,7 +71,7 @@ impl ResultCache {
         let Some(tail) = task.tail(steps, reused) else {
             self.count_hit(steps.count, 0);
             let data = QueryData::Range { steps, series: entry.part(steps) };
-            return Ok(Some(QueryOutput { data, warnings: Vec::new(), infos: Vec::new(), stats: *stats }));
+            return Ok(Some(plain(data, *stats)));
         };
         let (output, facts) = tail.run(context, stats)?;
         let Some(rest) = keepable(&output, facts) else {
@@ -88,8 +88,13 @@ impl ResultCache {
         let series = merged.part(steps);
         self.put(key.clone(), merged);
         let data = QueryData::Range { steps, series };
-        Ok(Some(QueryOutput { data, warnings: Vec::new(), infos: Vec::new(), stats: output.stats }))
+        Ok(Some(plain(data, output.stats)))
     }
+}
+
+/// An answer of which nothing is noted.
+fn plain(data: QueryData, stats: QueryStats) -> QueryOutput {
+    QueryOutput { data, warnings: Vec::new(), infos: Vec::new(), stats, samples_per_step: Vec::new() }
 }
 
 /// What is asked of an entry.
