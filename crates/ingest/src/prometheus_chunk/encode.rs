@@ -88,7 +88,6 @@ fn shares_chunk(before: &HistogramSample, next: &HistogramSample) -> bool {
         && a.custom_values.len() == b.custom_values.len()
         && a.custom_values.iter().zip(&b.custom_values).all(|(a, b)| same(*a, *b))
         && is_gauge(a) == is_gauge(b)
-        && has_integers(a) == has_integers(b)
         && (is_gauge(b) || !b.detect_reset(a))
 }
 
@@ -110,7 +109,7 @@ fn has_integers(h: &Histogram) -> bool {
 fn histogram_chunk(run: &[HistogramSample]) -> EncodedChunk {
     let mut w = BitWriter::after_count(run.len());
     let first = run.first();
-    let integers = first.is_none_or(|s| is_stale_nan(s.h.sum) || has_integers(&s.h));
+    let integers = run.iter().all(|s| is_stale_nan(s.h.sum) || has_integers(&s.h));
     if integers {
         put_histograms::<Integers>(run, &mut w)
     } else {
@@ -258,13 +257,16 @@ impl PutCounts for Integers {
     }
 
     fn next(&mut self, h: &Histogram, stale: bool, sum: &mut XorWriter, w: &mut BitWriter) {
-        let value = |counter: &Counter, v: f64| if stale { counter.value } else { v as i64 };
-        self.count.next(value(&self.count, h.count), w);
-        self.zero_count.next(value(&self.zero_count, h.zero_count), w);
-        sum.next(h.sum, w);
-        if !stale {
-            self.buckets.iter_mut().zip(deltas(h)).for_each(|(counter, d)| counter.next(d, w));
+        if stale {
+            // No change of the change, as upstream; nobody reads it.
+            w.varbit_int(0);
+            w.varbit_int(0);
+            return sum.next(h.sum, w);
         }
+        self.count.next(h.count as i64, w);
+        self.zero_count.next(h.zero_count as i64, w);
+        sum.next(h.sum, w);
+        self.buckets.iter_mut().zip(deltas(h)).for_each(|(counter, d)| counter.next(d, w));
     }
 }
 
@@ -360,23 +362,19 @@ mod tests {
             |count: f64, hint| Arc::new(Histogram { count, zero_count: count, hint, ..Histogram::default() });
         let (unknown, reset) = (CounterResetHint::Unknown, CounterResetHint::CounterReset);
         let stale = Arc::new(Histogram { sum: STALE_NAN, ..Histogram::default() });
+        let gauge = |count| h(count, CounterResetHint::Gauge);
+        // A reset that only the counts show, one that the hint shows, a marker that ends its chunk, one that is a chunk,
+        // a float behind an integer, gauges.
         let list = [
-            h(1.0, unknown),
-            h(2.0, unknown), // a reset that only the counts show
-            h(1.0, unknown), // one that the hint shows
-            h(3.0, reset),
-            stale.clone(), // nothing follows a staleness marker
-            stale,
-            h(4.0, unknown), // floats
-            h(4.5, unknown), // gauges
-            h(5.0, CounterResetHint::Gauge),
-            h(4.0, CounterResetHint::Gauge),
+            [h(1.0, unknown), h(2.0, unknown), h(1.0, unknown), h(3.0, reset), Arc::clone(&stale)],
+            [stale, h(4.0, unknown), h(4.5, unknown), gauge(5.0), gauge(4.0)],
         ];
-        let h = list.into_iter().zip(1..).map(|(h, t)| HistogramSample { t: t * 10, h }).collect();
+        let list = list.into_iter().flatten();
+        let h = list.zip(1..).map(|(h, t)| HistogramSample { t: t * 10, h }).collect();
         let samples = SampleColumns { t: vec![1, 2, 85], v: vec![0.5, 0.5, 0.5], h };
         let got: Vec<_> = encode(&samples).into_iter().map(|c| (c.encoding, c.first, c.last)).collect();
         let integers = [(HISTOGRAM, 10, 20), (HISTOGRAM, 30, 30), (HISTOGRAM, 40, 50), (HISTOGRAM, 60, 60)];
-        let rest = [(HISTOGRAM, 70, 70), (FLOAT_HISTOGRAM, 80, 80), (XOR, 85, 85), (HISTOGRAM, 90, 100)];
+        let rest = [(FLOAT_HISTOGRAM, 70, 80), (XOR, 85, 85), (HISTOGRAM, 90, 100)];
         assert_eq!(got, [&[(XOR, 1, 2)][..], &integers, &rest].concat());
     }
 
