@@ -344,9 +344,16 @@ fn start(
         metrics: Arc::clone(&metrics),
         clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
         stop: stop.clone(),
+        known: metadata::Known::default(),
     };
-    let source = metadata.filter(|_| config.metadata_config.send && !sender.is_v2());
-    let about = source.map(|source| tokio::spawn(metadata::run(sender.clone(), Arc::clone(source))));
+    let about = metadata.filter(|_| config.metadata_config.send).map(|source| {
+        let (sender, source) = (sender.clone(), Arc::clone(source));
+        if sender.is_v2() {
+            tokio::spawn(metadata::learn(sender, source))
+        } else {
+            tokio::spawn(metadata::run(sender, source))
+        }
+    });
     let shipping = Shipping {
         sender,
         queue: Arc::clone(queue),

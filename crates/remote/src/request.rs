@@ -1,6 +1,7 @@
 //! One request: its body, and its attempts.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -13,12 +14,13 @@ use reba_ingest::{
     config::RemoteWriteConfig,
     remote_write::{WriteRequest, WriteRequestV2},
 };
-use reba_model::Sample;
+use reba_model::{Metadata, Sample};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     follow::{Item, Value},
+    metadata::{self, Known},
     metrics::{Counts, RemoteMetrics},
 };
 
@@ -45,6 +47,7 @@ pub(crate) struct Sender {
     pub(crate) metrics: Arc<RemoteMetrics>,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
+    pub(crate) known: Known,
 }
 
 /// A request before it is sent.
@@ -77,7 +80,7 @@ impl Sender {
                 Value::Exemplar(_) => counts.exemplars += 1,
             }
         }
-        let bytes = if self.is_v2() { encode_v2(items) } else { encode_v1(items) }?;
+        let bytes = if self.is_v2() { encode_v2(items, &self.known.get()) } else { encode_v1(items) }?;
         Ok(Body { bytes: bytes.into(), counts, newest })
     }
 
@@ -257,7 +260,7 @@ fn encode_v1(items: &[Item]) -> Result<Vec<u8>, snap::Error> {
 
 /// In version 2.0 a series must have a sample: exemplars go with the sample of their series before them. Those that have
 /// none in their request are left out, for a receiver would refuse the series.
-fn encode_v2(items: &[Item]) -> Result<Vec<u8>, snap::Error> {
+fn encode_v2(items: &[Item], known: &BTreeMap<String, Metadata>) -> Result<Vec<u8>, snap::Error> {
     let mut exemplars: Vec<&Item> = items.iter().filter(|i| matches!(i.value, Value::Exemplar(_))).collect();
     exemplars.sort_by(|a, b| a.labels.cmp(&b.labels));
     let mut request = WriteRequestV2::new();
@@ -267,6 +270,9 @@ fn encode_v2(items: &[Item]) -> Result<Vec<u8>, snap::Error> {
             Value::Histogram(t, h) => request.begin_series(labels).histogram(*t, h),
             Value::Exemplar(_) => continue,
         };
+        if let Some(metadata) = metadata::of_series(known, labels.metric_name()) {
+            request.metadata(metadata);
+        }
         let from = exemplars.partition_point(|e| e.labels < *labels);
         let to = exemplars.partition_point(|e| e.labels <= *labels);
         for e in exemplars.drain(from..to) {

@@ -482,6 +482,36 @@ async fn metadata_is_sent_in_turn_and_its_failure_holds_up_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metadata_reaches_the_receiver_in_both_versions() {
+    for version in ["", "  protobuf_message: io.prometheus.write.v2.Request\n"] {
+        let (receiver, address) = receiver(always()).await;
+        let source = source();
+        let what = reba_model::Metadata {
+            kind: reba_model::MetricType::Counter,
+            help: "Help.".to_owned(),
+            unit: "s".to_owned(),
+        };
+        let all: BTreeMap<_, _> = [("m".to_owned(), what.clone())].into();
+        let known = all.clone();
+        source.remote.set_metadata(Arc::new(move || known.clone()));
+        let more = format!("  metadata_config: {{send_interval: 30ms}}\n{version}");
+        source.remote.apply(&to(address, &more), &Labels::empty()).await.unwrap();
+        // What was known when a request was made goes along, so the first may come without.
+        let mut t = 0;
+        for _ in 0..1000 {
+            if receiver.receiver.metadata().all() == all {
+                break;
+            }
+            source.write(1, t..t + 1);
+            t += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(receiver.receiver.metadata().all(), all, "{version}");
+        source.remote.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_sent_by_many_shards_and_series_stay_in_order() {
     let (receiver, address) = receiver(Box::new(|n| if n < 40 { Some(status(503)) } else { None })).await;
     let source = source();

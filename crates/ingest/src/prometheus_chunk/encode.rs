@@ -111,9 +111,9 @@ fn histogram_chunk(run: &[HistogramSample]) -> EncodedChunk {
     let first = run.first();
     let integers = run.iter().all(|s| is_stale_nan(s.h.sum) || has_integers(&s.h));
     if integers {
-        put_histograms::<Integers>(run, &mut w)
+        put_histograms::<Integers>(run, &mut w);
     } else {
-        put_histograms::<Floats>(run, &mut w)
+        put_histograms::<Floats>(run, &mut w);
     }
     let encoding = if integers { HISTOGRAM } else { FLOAT_HISTOGRAM };
     chunk(encoding, first.zip(run.last()).map(|(a, b)| (&a.t, &b.t)), w)
