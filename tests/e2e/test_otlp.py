@@ -24,7 +24,7 @@ def measure(url, compression):
     views = [View(instrument_name="fine", aggregation=ExponentialBucketHistogramAggregation())]
     provider = MeterProvider(metric_readers=[reader], resource=resource, views=views)
     meter = provider.get_meter("lib", "1.0")
-    meter.create_counter("http.requests", unit="1").add(3, {"http.method": "GET"})
+    meter.create_counter("http.requests", unit="1", description="Handled.").add(3, {"http.method": "GET"})
     meter.create_up_down_counter("queue.length").add(-2)
     meter.create_observable_gauge("temperature", unit="Cel", callbacks=[lambda _: [Observation(21.5)]])
     plain = meter.create_histogram("latency", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1])
@@ -68,6 +68,10 @@ class Otlp(unittest.TestCase):
                 self.assertEqual(reba.value("histogram_count(fine_seconds)"), 3)
                 self.assertAlmostEqual(reba.value("histogram_quantile(0.5, fine_seconds)"), 0.5, delta=0.05)
                 self.assertEqual(reba.value('target_info{zone="z",job="web/shop"}'), 1)
+                told = reba.data("metadata")
+                self.assertEqual(told["http_requests_total"], [{"type": "counter", "help": "Handled.", "unit": ""}])
+                self.assertEqual(told["temperature_celsius"], [{"type": "gauge", "help": "", "unit": "celsius"}])
+                self.assertEqual(told["latency_seconds"], [{"type": "histogram", "help": "", "unit": "seconds"}])
 
     def test_what_is_refused_is_said_and_the_rest_is_kept(self):
         with Scratch() as scratch:

@@ -7,7 +7,9 @@ import time
 import unittest
 
 from harness import PEERS, Scratch, wait_until
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import Compression
 from test_api import CONFIG, Page
+from test_otlp import measure
 
 
 class RemoteRead(unittest.TestCase):
@@ -66,6 +68,22 @@ class RemoteRead(unittest.TestCase):
                 answer = reader.api("query", query='temperature{job="page"}')
                 self.assertEqual(answer["status"], "success")
                 self.assertRegex(answer["warnings"][0], "^remote_read: error sending request: ")
+
+    def test_native_histograms_are_streamed_to_another_reba(self):
+        with Scratch() as scratch:
+            far = scratch.reba(name="far")
+            measure(far.base, Compression.NoCompression)
+            scratch.write("near/prometheus/prometheus.yml", (
+                f"remote_read:\n- url: {far.base}/api/v1/read\n  read_recent: true\n"))
+            near = scratch.reba(config=scratch.folder / "near", name="near")
+            now = time.time()
+            for query in ("fine_seconds", "latency_seconds_bucket", '{__name__=~"fine_seconds|queue_length"}'):
+                def result(program):
+                    return program.data("query", query=query, time=now)["result"]
+                self.assertTrue(result(far), query)
+                self.assertEqual(result(near), result(far), query)
+            stats = near.data("query", query="count(latency_seconds_bucket)", time=now, stats="all")["stats"]["samples"]
+            self.assertEqual((stats["totalQueryableSamples"], [n for _, n in stats["totalQueryableSamplesPerStep"]]), (3, [3]))
 
 
 class RemoteWrite(unittest.TestCase):
