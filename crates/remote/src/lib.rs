@@ -10,6 +10,8 @@
 //! `docs/adr/0009-remote-write-queue.md` says why it is not the store's own log.
 
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod metadata;
 mod metrics;
 mod position;
@@ -28,7 +30,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use reba_disk::{Dir, DiskError, Env, segment_name, segments};
+use reba_disk::{Dir, DiskError, Env, SEGMENT_HEADER, segment_name, segments};
 use reba_http::{BasicAuth, Client, HttpClientConfig, HttpError, ProxyEnv, Url};
 use reba_ingest::config::RemoteWriteConfig;
 use reba_model::{Labels, Relabel};
@@ -39,8 +41,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     follow::{Follower, Prepare},
-    position::Window,
-    queue::Queue,
+    position::{Found, Window},
+    queue::{Place, Queue},
     request::Sender,
     sender::Shipping,
 };
@@ -171,7 +173,11 @@ impl RemoteWrite {
             if !names.insert(name_of(config)) {
                 return Err(RemoteWriteError::SameName(name_of(config)));
             }
-            Ok(Client::new(&login(&config.http, &config.url), &self.options.user_agent, &self.options.proxies)?)
+            Ok(Client::new(
+                &login(&config.http, &config.url),
+                &self.options.user_agent,
+                &self.options.proxies,
+            )?)
         };
         configs.iter().map(client).collect()
     }
@@ -232,7 +238,7 @@ impl RemoteWrite {
         let dir = self.options.env.dir(&self.options.path)?;
         dir.remove_unfinished()?;
         // A position may stand behind the last segment that a power loss left; numbers never begin anew.
-        let windows = positions(&dir)?.into_iter().filter_map(|n| Window::read(&dir, &n));
+        let windows = positions(&dir)?.into_iter().filter_map(|n| Window::read(&dir, &n).window());
         let first = windows.map(|w| w.end.segment + 1).max().unwrap_or(1);
         let queue = Arc::new(Queue::open(&self.options.env, dir, self.options.limits, first)?);
         self.queue.store(Some(Arc::clone(&queue)));
@@ -331,8 +337,18 @@ fn start(
 ) -> Result<Running, DiskError> {
     let name = name_of(config);
     let file = position_name(&name);
-    let window =
-        Window::read(&queue.dir, &file).unwrap_or_else(|| Window::empty(queue.end(), least_shards(config)));
+    let window = match Window::read(&queue.dir, &file) {
+        Found::Window(window) => window,
+        Found::Nothing => Window::empty(queue.end(), least_shards(config)),
+        Found::Damaged(reason) => {
+            tracing::error!(
+                url = %config.url, reason,
+                "the position of remote write cannot be read; everything that is still queued is sent, perhaps again"
+            );
+            let segment = segments(&queue.dir)?.first().copied().unwrap_or(1);
+            Window::empty(Place { segment, offset: SEGMENT_HEADER as u64 }, least_shards(config))
+        }
+    };
     window.write(&queue.dir, &file)?;
     queue.needs(&file, window.start.segment);
     let follower = Follower::new(queue.dir.clone(), window.start, prepare(config, external))?;

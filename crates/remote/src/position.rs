@@ -1,6 +1,6 @@
 //! How far a receiver has come: a small file, written before every window is sent.
 
-use reba_disk::{Dir, DiskError};
+use reba_disk::{Dir, DiskError, checksum};
 
 use crate::queue::Place;
 
@@ -22,12 +22,17 @@ impl Window {
 
     fn text(&self) -> String {
         let Window { start, end, shards } = self;
-        format!("1 {} {} {} {} {shards}\n", start.segment, start.offset, end.segment, end.offset)
+        let line = format!("2 {} {} {} {} {shards}", start.segment, start.offset, end.segment, end.offset);
+        format!("{line} {:08x}\n", checksum(line.as_bytes()))
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let numbers: Vec<u64> = text.split_whitespace().map(|n| n.parse().ok()).collect::<Option<_>>()?;
-        let [1, start, start_offset, end, end_offset, shards] = numbers[..] else { return None };
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (line, sum) = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.rsplit_once(' ')?;
+        if sum != format!("{:08x}", checksum(line.as_bytes())) {
+            return None;
+        }
+        let numbers: Vec<u64> = line.split(' ').map(|n| n.parse().ok()).collect::<Option<_>>()?;
+        let [2, start, start_offset, end, end_offset, shards] = numbers[..] else { return None };
         Some(Window {
             start: Place { segment: start, offset: start_offset },
             end: Place { segment: end, offset: end_offset },
@@ -39,9 +44,29 @@ impl Window {
         dir.write_atomic(name, self.text().as_bytes())
     }
 
-    /// `None` if there is no such file, or it makes no sense.
-    pub(crate) fn read(dir: &Dir, name: &str) -> Option<Self> {
-        Self::parse(std::str::from_utf8(&dir.read(name).ok()?).ok()?)
+    pub(crate) fn read(dir: &Dir, name: &str) -> Found {
+        match dir.read(name) {
+            Ok(bytes) => Self::parse(&bytes)
+                .map_or_else(|| Found::Damaged("it makes no sense".to_owned()), Found::Window),
+            Err(e) if e.is_not_found() => Found::Nothing,
+            Err(e) => Found::Damaged(e.to_string()),
+        }
+    }
+}
+
+/// What the file of a position says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// There is none: the receiver is new.
+    Nothing,
+    /// There is one, but what it said is not known.
+    Damaged(String),
+    Window(Window),
+}
+
+impl Found {
+    pub(crate) fn window(self) -> Option<Window> {
+        if let Found::Window(window) = self { Some(window) } else { None }
     }
 }
 
@@ -53,9 +78,19 @@ mod tests {
     fn windows_come_back_and_nonsense_does_not() {
         let place = |segment, offset| Place { segment, offset };
         let w = Window { start: place(3, 16), end: place(4, 99), shards: 7 };
-        assert_eq!(Window::parse(&w.text()), Some(w));
-        for bad in ["", "1 2 3", "2 3 16 4 99 7", "1 3 16 4 99 0", "1 3 16 4 99 x"] {
-            assert_eq!(Window::parse(bad), None, "{bad}");
+        let bytes = w.text().into_bytes();
+        assert_eq!(Window::parse(&bytes), Some(w));
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                assert_eq!(Window::parse(&damaged), None, "bit {bit} of byte {at}");
+            }
+            assert_eq!(Window::parse(&bytes[..at]), None, "{at} bytes of it");
+        }
+        for bad in ["", "2 3", "1 3 16 4 99 7", "2 3 16 4 99 0", "2 3 16 4 99 x"] {
+            let sealed = format!("{bad} {:08x}\n", checksum(bad.as_bytes()));
+            assert_eq!(Window::parse(sealed.as_bytes()), None, "{bad}");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -54,7 +55,9 @@ impl Default for QueueLimits {
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) dir: Dir,
-    log: Log,
+    env: Env,
+    /// Another one after the disk has failed.
+    log: Mutex<Arc<Log>>,
     limits: QueueLimits,
     state: Mutex<State>,
     /// Rises with every batch.
@@ -78,16 +81,25 @@ struct State {
     series_bytes: u64,
     records: RecordWriter,
     failing: bool,
+    /// The log is not begun anew before, by the clock that never leaps.
+    not_before: Duration,
+}
+
+/// A log that a failing disk has poisoned is begun anew no more often than this.
+const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+
+fn log_config() -> LogConfig {
+    // Segments are changed here, where it is known what their series are.
+    LogConfig { segment_bytes: u64::MAX, ..LogConfig::default() }
 }
 
 impl Queue {
     pub(crate) fn open(env: &Env, dir: Dir, limits: QueueLimits, first: u64) -> Result<Self, DiskError> {
-        // Segments are changed here, where it is known what their series are.
-        let config = LogConfig { segment_bytes: u64::MAX, ..LogConfig::default() };
-        let log = Log::open(env, dir.clone(), config, first)?;
+        let log = Log::open(env, dir.clone(), log_config(), first)?;
         Ok(Queue {
             dir,
-            log,
+            env: env.clone(),
+            log: Mutex::new(Arc::new(log)),
             limits,
             state: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -98,6 +110,31 @@ impl Queue {
         })
     }
 
+    fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.log.lock())
+    }
+
+    /// The log if it takes anything. One that was poisoned is begun anew in another segment; what it held is lost, and its
+    /// samples were counted as refused.
+    fn ready(&self, state: &mut State) -> Result<Arc<Log>, DiskError> {
+        let log = self.log();
+        match log.ready() {
+            Ok(()) => return Ok(log),
+            Err(DiskError::Poisoned { .. }) if self.env.clock.monotonic() >= state.not_before => {}
+            Err(e) => return Err(e),
+        }
+        state.not_before = self.env.clock.monotonic() + REOPEN_PAUSE;
+        let first = log.stats().segment + 1;
+        let new = Arc::new(Log::open(&self.env, self.dir.clone(), log_config(), first)?);
+        tracing::warn!(
+            segment = first,
+            "the remote write queue goes on behind what the disk has failed to write"
+        );
+        state.begin_segment();
+        *self.log.lock() = Arc::clone(&new);
+        Ok(new)
+    }
+
     /// Tells when there is more.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -106,7 +143,7 @@ impl Queue {
     /// Where the next batch will stand.
     pub(crate) fn end(&self) -> Place {
         let state = self.state.lock();
-        Place { segment: self.log.stats().segment, offset: SEGMENT_HEADER as u64 + state.bytes }
+        Place { segment: self.log().stats().segment, offset: SEGMENT_HEADER as u64 + state.bytes }
     }
 
     /// Queues what the store took of a batch. The store has it already, so a queue that fails loses only what would
@@ -137,7 +174,7 @@ impl Queue {
     ) -> Result<(), DiskError> {
         let mut state = self.state.lock();
         // What a full disk refused must not pile up in memory.
-        self.log.ready()?;
+        let log = self.ready(&mut state)?;
         state.failing = false;
         let newest = state.write(batch, report, labels);
         if state.records.is_empty() {
@@ -145,14 +182,14 @@ impl Queue {
         }
         let payload = state.records.payload();
         let samples = state.records.samples;
-        let seq = self.log.push(&payload);
+        let seq = log.push(&payload);
         state.bytes += (payload.len() + FRAME_HEADER) as u64;
         state.series_bytes += state.records.series_bytes() as u64;
         if self.is_full(&state) {
-            self.next_segment(&mut state)?;
+            self.next_segment(&log, &mut state)?;
         }
         drop(state);
-        self.log.commit(seq)?;
+        log.commit(seq)?;
         self.newest.fetch_max(newest, Ordering::Relaxed);
         self.queued.fetch_add(samples, Ordering::Relaxed);
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
@@ -165,16 +202,15 @@ impl Queue {
         state.bytes >= if worth_it { limit } else { limit.saturating_mul(LONGEST) }
     }
 
-    fn next_segment(&self, state: &mut State) -> Result<(), DiskError> {
-        let current = self.log.rotate()?;
-        state.known.clear();
-        (state.bytes, state.series_bytes) = (0, 0);
+    fn next_segment(&self, log: &Log, state: &mut State) -> Result<(), DiskError> {
+        let current = log.rotate()?;
+        state.begin_segment();
         let mut room = self.limits.max_bytes;
         let sizes: HashMap<String, u64> = self.dir.list()?.into_iter().map(|e| (e.name, e.len)).collect();
         for number in segments(&self.dir)?.into_iter().rev() {
             let size = sizes.get(&segment_name(number)).copied().unwrap_or(0);
             if size > room && number != current {
-                return self.log.remove_before(number + 1);
+                return log.remove_before(number + 1);
             }
             room = room.saturating_sub(size);
         }
@@ -199,18 +235,24 @@ impl Queue {
 
     fn trim(&self, needed: &BTreeMap<String, u64>) {
         let Some(first) = needed.values().min() else { return };
-        if let Err(error) = self.log.remove_before(*first) {
+        if let Err(error) = self.log().remove_before(*first) {
             tracing::warn!(%error, "segments of the remote write queue could not be removed");
         }
     }
 
     /// Makes everything durable.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
-        self.log.sync()
+        self.log().sync()
     }
 }
 
 impl State {
+    /// Forgets what the segment before said.
+    fn begin_segment(&mut self) {
+        self.known.clear();
+        (self.bytes, self.series_bytes) = (0, 0);
+    }
+
     /// Encodes a batch without what was rejected; returns the time of its newest sample.
     fn write(&mut self, batch: &WriteBatch, report: &AppendReport, labels: &LabelsOf) -> i64 {
         self.records.clear();
@@ -252,3 +294,6 @@ impl State {
         self.known.insert(series)
     }
 }
+
+#[cfg(test)]
+mod tests;

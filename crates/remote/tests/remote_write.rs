@@ -287,6 +287,29 @@ async fn a_receiver_may_be_away_while_we_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_position_loses_nothing_that_is_queued() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let source = source();
+    source.remote.apply(&to(address, ""), &Labels::empty()).await.unwrap();
+    source.write(30, 0..10);
+    let source = source.restart().await;
+    let folder = std::fs::read_dir(source.folder.path().join("remote")).unwrap();
+    let mut positions =
+        folder.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "position"));
+    let position = positions.next().unwrap();
+    // Another segment, far ahead.
+    let text = std::fs::read_to_string(&position).unwrap();
+    std::fs::write(&position, text.replacen(' ', " 9", 1)).unwrap();
+    source.remote.apply(&to(address, ""), &Labels::empty()).await.unwrap();
+    source.write(30, 10..20);
+    let receiver = serve(always(), tokio::net::TcpListener::bind(address).await.unwrap());
+    arrives(&receiver.store, 30, 0..20).await;
+    source.remote.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_the_same_requests_are_sent_again() {
     let (receiver, address) = receiver(Box::new(|n| if n < 3 { None } else { Some(status(503)) })).await;
     let source = source();
@@ -497,13 +520,11 @@ async fn metadata_reaches_the_receiver_in_both_versions() {
         let more = format!("  metadata_config: {{send_interval: 30ms}}\n{version}");
         source.remote.apply(&to(address, &more), &Labels::empty()).await.unwrap();
         // What was known when a request was made goes along, so the first may come without.
-        let mut t = 0;
-        for _ in 0..1000 {
+        for t in 0..1000 {
             if receiver.receiver.metadata().all() == all {
                 break;
             }
             source.write(1, t..t + 1);
-            t += 1;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(receiver.receiver.metadata().all(), all, "{version}");
