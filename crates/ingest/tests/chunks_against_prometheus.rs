@@ -65,7 +65,7 @@ fn integers(t: i64, h: &Histogram) -> Vec<u8> {
     {
         for span in spans {
             let mut part = Vec::new();
-            put_varint_field(1, ((span.offset << 1) ^ (span.offset >> 31)) as u32 as u64, &mut part);
+            put_varint_field(1, u64::from(((span.offset << 1) ^ (span.offset >> 31)) as u32), &mut part);
             put_varint_field(2, u64::from(span.length), &mut part);
             put_bytes_field(number, &part, &mut m);
         }
@@ -158,7 +158,7 @@ fn chunks(mut frames: &[u8]) -> BTreeMap<String, Vec<(u8, Vec<u8>)>> {
             for field in Fields::new(series.bytes().unwrap()).map(Result::unwrap) {
                 let parts: Vec<_> = Fields::new(field.bytes().unwrap()).map(Result::unwrap).collect();
                 if field.number == 1 {
-                    name = parts[1].string().unwrap().to_owned();
+                    name.push_str(parts[1].string().unwrap());
                     continue;
                 }
                 let part = |number| parts.iter().find(|p| p.number == number).unwrap();

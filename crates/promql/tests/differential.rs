@@ -566,9 +566,10 @@ fn generated_queries_give_what_a_real_prometheus_gives() {
         let result = match (server.query(&query, times), ours(&mut engine, &query, times)) {
             (Ok((theirs, their_samples)), Ok((ours, our_samples))) => {
                 empty += u64::from(theirs.is_empty());
-                match their_samples == our_samples {
-                    true => same(&theirs, &ours),
-                    false => Err(format!("theirs counts {their_samples:?}, ours {our_samples:?}")),
+                if their_samples == our_samples {
+                    same(&theirs, &ours)
+                } else {
+                    Err(format!("theirs counts {their_samples:?}, ours {our_samples:?}"))
                 }
             }
             (Err(theirs), Err(ours)) => {

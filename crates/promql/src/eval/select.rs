@@ -114,12 +114,14 @@ impl<'a> Evaluator<'a> {
             }
             Ok((out, annotations))
         })?;
-        let mut out = Vec::with_capacity(found.len());
+        let mut out: Vec<VectorSeries> = Vec::with_capacity(found.len());
         for (series, annotations) in pieces {
             out.extend(series);
             self.annotations.merge(annotations);
         }
-        out.iter().for_each(|s: &VectorSeries| self.counted.column(&s.column));
+        for s in &out {
+            self.counted.column(&s.column);
+        }
         Ok(out)
     }
 

@@ -295,14 +295,16 @@ mod tests {
         let odd = [ABSENT, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -0.0, 1e-300];
         let column = |seed: u64| -> Vec<f64> {
             let value = |i: u64| match (i * 7919 + seed * 104_729) % 97 {
-                k if k < 7 && seed % 3 == 0 => odd[k as usize],
+                k if k < 7 && seed.is_multiple_of(3) => odd[k as usize],
                 k => (k as f64 - 40.0) * 0.1 * 10f64.powi((seed % 30) as i32),
             };
             (0..200).map(value).collect()
         };
         let columns: Vec<Vec<f64>> = (1..40).map(column).collect();
         let mut totals = Totals::new(Op::Sum, 200);
-        columns.iter().for_each(|v| totals.add_column(v));
+        for column in &columns {
+            totals.add_column(column);
+        }
         for i in 0..200 {
             let values: Vec<f64> = columns.iter().map(|c| c[i]).filter(|v| !is_absent(*v)).collect();
             let (sum, rest) =

@@ -24,6 +24,7 @@ pub(super) fn exponential(p: &Point<'_>) -> Result<Histogram, Problem> {
             p.scale
         )));
     }
+    fit(p.zero_count, p.positive.counts.iter().chain(&p.negative.counts))?;
     let schema = p.scale.min(MAX_EXPONENTIAL_SCHEMA);
     // OpenTelemetry's bucket 0 lies above 1, and Prometheus' below it.
     let side =
@@ -47,6 +48,7 @@ pub(super) fn exponential(p: &Point<'_>) -> Result<Histogram, Problem> {
 
 /// The native histogram with custom buckets of one with explicit bounds.
 pub(super) fn custom(p: &Point<'_>) -> Result<Histogram, Problem> {
+    fit(0, &p.counts)?;
     let (positive_spans, positive_deltas) = layout(&p.counts, |i| i)?;
     checked(&IntegerHistogram {
         schema: CUSTOM_BUCKETS_SCHEMA,
@@ -63,26 +65,33 @@ pub(super) fn custom(p: &Point<'_>) -> Result<Histogram, Problem> {
     })
 }
 
+fn too_large() -> Problem {
+    Problem::Item("histogram with counts or indexes that are too large".to_owned())
+}
+
+/// Refuses counts that together are more than 64 bits hold: they would seem to add up to what is left of them.
+fn fit<'a>(zero_count: u64, counts: impl IntoIterator<Item = &'a u64>) -> Result<(), Problem> {
+    counts.into_iter().try_fold(zero_count, |sum, n| sum.checked_add(*n)).map(drop).ok_or_else(too_large)
+}
+
 fn checked(h: &IntegerHistogram) -> Result<Histogram, Problem> {
     h.validate().map_err(|e| Problem::Item(e.to_string()))?;
     Ok(h.to_float())
 }
 
 /// Spans and differences of counts, for buckets in a row whose place `index` gives; it never falls, and buckets of one
-/// index are added.
+/// index are added. Together they [`fit`].
 fn layout(counts: &[u64], index: impl Fn(i64) -> i64) -> Result<(Vec<Span>, Vec<i64>), Problem> {
     let (mut spans, mut deltas): (Vec<Span>, Vec<i64>) = Default::default();
     let mut filled =
         counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, n)| (index(i as i64), *n)).peekable();
     // The index behind the last bucket so far, and its count.
     let (mut next, mut last) = (0i64, 0i64);
-    let overflow = || Problem::Item("histogram with counts or indexes that are too large".to_owned());
-    counts.iter().try_fold(0u64, |sum, n| sum.checked_add(*n)).ok_or_else(overflow)?;
     while let Some((at, mut sum)) = filled.next() {
         while let Some((_, n)) = filled.next_if(|(same, _)| *same == at) {
             sum += n;
         }
-        let count = i64::try_from(sum).map_err(|_| overflow())?;
+        let count = i64::try_from(sum).map_err(|_| too_large())?;
         let gap = at - next;
         match spans.last_mut().filter(|_| gap <= WRITTEN_GAP) {
             Some(span) => {
@@ -92,7 +101,7 @@ fn layout(counts: &[u64], index: impl Fn(i64) -> i64) -> Result<(Vec<Span>, Vec<
                 }
                 span.length += gap as u32 + 1;
             }
-            None => spans.push(Span { offset: i32::try_from(gap).map_err(|_| overflow())?, length: 1 }),
+            None => spans.push(Span { offset: i32::try_from(gap).map_err(|_| too_large())?, length: 1 }),
         }
         deltas.push(count - last);
         (next, last) = (at + 1, count);
@@ -153,6 +162,30 @@ mod tests {
         assert_eq!((h.positive_buckets, h.custom_values), (vec![2.0, 0.0, 1.0], vec![0.1, 0.5, 1.0]));
         let more_than_buckets = Point { count: 4, ..p };
         assert!(matches!(custom(&more_than_buckets), Err(Problem::Item(_))));
+    }
+
+    #[test]
+    fn counts_of_more_than_64_bits_together_are_refused() {
+        let half = 1u64 << 63;
+        // What a sender says who lets them wrap around.
+        let point = |positive: &[u64], negative: &[u64], zero_count: u64| Point {
+            count: positive.iter().chain(negative).fold(zero_count, |a, b| a.wrapping_add(*b)),
+            zero_count,
+            positive: Buckets { offset: 0, counts: positive.to_vec() },
+            negative: Buckets { offset: 0, counts: negative.to_vec() },
+            ..Point::default()
+        };
+        let max = half - 1;
+        for (positive, negative, zero) in
+            [(&[half][..], &[][..], 0), (&[max, max, 3], &[], 0), (&[max], &[max], 3), (&[1], &[], u64::MAX)]
+        {
+            let refused = exponential(&point(positive, negative, zero));
+            assert!(
+                matches!(refused, Err(Problem::Item(_))),
+                "{positive:?} {negative:?} {zero}: {refused:?}"
+            );
+        }
+        assert!(exponential(&point(&[max], &[], 1)).is_ok());
     }
 
     proptest! {
