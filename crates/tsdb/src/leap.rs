@@ -15,7 +15,7 @@ use crate::{
 const LEAP_MS: i64 = 5 * 60_000;
 
 /// So long after a leap the head is not cut: mostly it is a clock that is about to be set right.
-const TRUSTED_AFTER: Duration = Duration::from_mins(15);
+const TRUSTED_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// The head of a store that runs never spans so much.
 const GAP_MS: i64 = 24 * 3_600_000;

@@ -31,7 +31,9 @@ fn build() -> (FaultFs, Vec<i64>) {
     // Imported, which leaves the block beside that of the same span until the next compaction.
     let columns = |i| {
         let mut columns = SampleColumns::default();
-        late.iter().for_each(|t| columns.push(*t, value(i, *t)));
+        for t in &late {
+            columns.push(*t, value(i, *t));
+        }
         columns
     };
     db.import((0..N).map(|i| (series(i), columns(i))).collect()).unwrap();
