@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use reba_ingest::config::{Config, ConfigErrorKind, Severity, check};
+use reba_ingest::config::{Config, ConfigErrorKind, Severity, Variables, check_with};
 
 /// What upstream's tests say about files whose name does not end in `.good.yml` or `.bad.yml`.
 const OTHERS: [(&str, bool); 14] = [
@@ -55,6 +55,11 @@ fn name(file: &Path) -> &str {
     file.file_name().unwrap().to_str().unwrap()
 }
 
+/// The environment in which upstream's tests load the files.
+fn variables() -> Variables {
+    Variables::new([("TEST".to_owned(), "TestValue".to_owned())].into())
+}
+
 /// Whether upstream loads the file; `None` if it is no configuration.
 fn expected(name: &str) -> Option<bool> {
     if PARTS.contains(&name) {
@@ -82,7 +87,7 @@ fn upstreams_good_files_load_and_its_bad_files_are_refused() {
             skipped.entry("no configuration of its own".to_owned()).or_default().push(name.to_owned());
             continue;
         };
-        match Config::load(&file) {
+        match Config::load_with(&file, &variables()) {
             Err(e) if e.kind == ConfigErrorKind::Unsupported => {
                 let key = e.key.rsplit('.').next().unwrap_or_default().to_owned();
                 skipped.entry(format!("{key} is not supported yet")).or_default().push(name.to_owned());
@@ -153,7 +158,7 @@ fn verdicts_agree_with_the_real_promtool_where_it_knows_the_keys() {
     let (mut agreed, mut newer, mut differ) = (0, 0, Vec::new());
     for file in files(&folder) {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let ours = match Config::load(&file) {
+        let ours = match Config::load_with(&file, &variables()) {
             Err(e) if e.kind == ConfigErrorKind::Unsupported => continue,
             r => r,
         };
@@ -162,7 +167,7 @@ fn verdicts_agree_with_the_real_promtool_where_it_knows_the_keys() {
             continue;
         }
         // The syntax alone, then with the files that the configuration names.
-        let refused = check(&file).into_iter().find(|d| d.severity == Severity::Error);
+        let refused = check_with(&file, &variables()).into_iter().find(|d| d.severity == Severity::Error);
         for (flag, ours) in [
             ("--syntax-only", ours.err().map(|e| e.to_string())),
             ("--no-syntax-only", refused.map(|d| d.message)),
