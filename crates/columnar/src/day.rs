@@ -1,7 +1,5 @@
 //! Days of UTC: every part belongs to one.
 
-use reba_model::NanoRange;
-
 /// Nanoseconds of a day.
 pub(crate) const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -13,12 +11,6 @@ impl Day {
     /// The day of a moment.
     pub(crate) fn of(ns: i64) -> Self {
         Day(ns.div_euclid(DAY_NS) as i32)
-    }
-
-    /// Its first nanosecond and the first of the next day, as far as they can be said.
-    pub(crate) fn range(self) -> NanoRange {
-        let start = i64::from(self.0).saturating_mul(DAY_NS);
-        NanoRange::new(start, start.saturating_add(DAY_NS))
     }
 
     /// Its folder: `yyyymmdd`. (Civil from days: Howard Hinnant, "chrono-compatible low-level date algorithms".)
@@ -53,6 +45,5 @@ mod tests {
             (Day::of(i64::MIN).folder(), Day::of(i64::MAX).folder()),
             ("16770921".into(), "22620411".into())
         );
-        assert!(Day::of(i64::MIN).range().contains(i64::MIN));
     }
 }

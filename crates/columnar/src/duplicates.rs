@@ -121,10 +121,7 @@ impl Search<'_> {
             return None;
         }
         let rows = read(part, block)?;
-        let print = |row: &OwnedRow| {
-            fingerprint(row.ns, &row.line, row.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())))
-        };
-        let prints: Arc<HashSet<u64>> = Arc::new(rows.iter().map(print).collect());
+        let prints: Arc<HashSet<u64>> = Arc::new(rows.iter().map(OwnedRow::fingerprint).collect());
         self.rows = Some((key.0, key.1, rows));
         let mut cache = self.duplicates.cache.lock();
         if cache.blocks.len() >= MAX_BLOCKS {
@@ -148,6 +145,11 @@ pub(crate) fn read(part: &Part, block: &BlockRef) -> Option<Vec<OwnedRow>> {
 }
 
 impl OwnedRow {
+    /// What it is recognised by within its stream.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        fingerprint(self.ns, &self.line, self.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+    }
+
     /// Its metadata as it is handed on.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
         self.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect()

@@ -130,8 +130,7 @@ impl Columnar {
                     }
                 }
                 blocks.sort_by_key(|(i, b)| (b.first_ns, *i));
-                StreamMerge { writer, parts: group, ready: Vec::new(), ready_bytes: 0, open: Vec::new() }
-                    .run(&blocks)?;
+                StreamMerge::new(writer, group).run(&blocks)?;
                 writer.end_stream(&labels);
             }
             Ok(())
@@ -153,9 +152,14 @@ struct StreamMerge<'a> {
     ready_bytes: usize,
     /// Rows that later blocks may come before, with the number of their part.
     open: Vec<(usize, OwnedRow)>,
+    open_bytes: usize,
 }
 
-impl StreamMerge<'_> {
+impl<'a> StreamMerge<'a> {
+    fn new(writer: &'a mut PartWriter, parts: &'a [Arc<Part>]) -> Self {
+        StreamMerge { writer, parts, ready: Vec::new(), ready_bytes: 0, open: Vec::new(), open_bytes: 0 }
+    }
+
     fn run(mut self, blocks: &[(usize, BlockRef)]) -> Result<(), ColumnarError> {
         for (n, (part, block)) in blocks.iter().enumerate() {
             self.settle(block.first_ns)?;
@@ -170,10 +174,10 @@ impl StreamMerge<'_> {
                     self.writer.copy(block, bytes)?;
                 }
             } else if let Some(rows) = read(&source, block) {
+                self.open_bytes += rows.iter().map(OwnedRow::text_bytes).sum::<usize>();
                 self.open.extend(rows.into_iter().map(|row| (*part, row)));
             }
-            let held: usize = self.open.iter().map(|(_, row)| row.text_bytes()).sum();
-            if held > MAX_HELD_BYTES {
+            if self.open_bytes > MAX_HELD_BYTES {
                 // Blocks may overlap: that costs a reader time and nothing else.
                 self.settle(i64::MAX)?;
             }
@@ -191,14 +195,23 @@ impl StreamMerge<'_> {
         let n = self.open.partition_point(|(_, row)| row.ns < until || until == i64::MAX);
         let rest = self.open.split_off(n);
         let settled = std::mem::replace(&mut self.open, rest);
-        for group in settled.chunk_by(|a, b| a.1.ns == b.1.ns) {
-            let mut seen = HashSet::new();
-            for (_, row) in group {
-                if group.len() == 1 || seen.insert((&row.line, &row.metadata)) {
-                    self.ready_bytes += row.text_bytes();
-                    self.ready.push(row.clone());
-                }
+        let mut rows = settled.into_iter().map(|(_, row)| row).peekable();
+        // Of the rows at one time: where they begin, and what they are recognised by.
+        let (mut start, mut seen) = (self.ready.len(), HashSet::new());
+        while let Some(row) = rows.next() {
+            let bytes = row.text_bytes();
+            self.open_bytes -= bytes;
+            let is_first = self.ready.get(start).is_none_or(|r| r.ns != row.ns);
+            if is_first {
+                start = self.ready.len();
+                seen.clear();
             }
+            let is_alone = is_first && rows.peek().is_none_or(|r| r.ns != row.ns);
+            if !is_alone && !seen.insert(row.fingerprint()) && self.ready[start..].contains(&row) {
+                continue;
+            }
+            self.ready_bytes += bytes;
+            self.ready.push(row);
         }
         self.write(MAX_ROWS)
     }

@@ -21,7 +21,7 @@ const LEAP_MS: i64 = 5 * 60_000;
 const GAP_MS: i64 = 24 * 3_600_000;
 
 /// So long after a leap nothing is dropped for its age: mostly it is a clock that is about to be set right.
-const TRUSTED_AFTER: Duration = Duration::from_mins(15);
+const TRUSTED_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What retention remembers.
 #[derive(Debug, Default)]
@@ -175,10 +175,10 @@ mod tests {
         let rule = |name: &str, priority, days: u64| StreamPeriod {
             matchers: vec![Matcher::equal(name, "x")],
             priority,
-            keep: Duration::from_hours(24 * days),
+            keep: Duration::from_secs(86_400 * days),
         };
         let periods = Periods {
-            keep: Some(Duration::from_hours(24 * 30)),
+            keep: Some(Duration::from_secs(86_400 * 30)),
             rules: vec![rule("a", 1, 90), rule("b", 2, 7), rule("c", 2, 3), rule("d", 1, 1)],
         };
         let days = |names: &[&str]| -> u64 {
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn after_a_leap_the_clock_is_trusted_again_when_it_has_been_steady_for_a_while() {
         let mut watch = Watch::default();
-        let at = Duration::from_mins;
+        let at = |minutes: u64| Duration::from_secs(60 * minutes);
         assert!(watch.trusts(1_000_000_000, at(0), || Some(999_990_000)));
         assert!(watch.trusts(1_000_060_000, at(1), || None));
         assert!(!watch.trusts(9_000_000_000, at(2), || None));

@@ -84,7 +84,7 @@ fn matchers_choose_streams_in_memory_and_in_parts_alike() {
         assert_eq!(found.len(), count, "{matchers:?}");
         assert_eq!(found, log_rows(&memory, &tenant, &matchers, NanoRange::ALL).unwrap(), "{matchers:?}");
         let infos = |db: &dyn LogQuerier| {
-            db.streams(&tenant, &[matchers.clone()], NanoRange::ALL, &Budget::unlimited())
+            db.streams(&tenant, std::slice::from_ref(&matchers), NanoRange::ALL, &Budget::unlimited())
         };
         assert_eq!(infos(&memory).unwrap(), infos(&parts).unwrap(), "{matchers:?}");
         assert_eq!(infos(&parts).unwrap().len(), count, "{matchers:?}");

@@ -111,11 +111,13 @@ impl World {
 
     fn delete(&mut self, stream: u8, from: u8, len: u8, half: bool) {
         let meant = |row: &(u8, u8)| {
-            row.0 == stream && (from..from.saturating_add(len)).contains(&row.1) && (!half || row.1 % 2 == 0)
+            row.0 == stream
+                && (from..from.saturating_add(len)).contains(&row.1)
+                && (!half || row.1.is_multiple_of(2))
         };
         let doomed = move |row: LogRow<'_>| {
             let back: u8 = row.line.strip_prefix("line ").unwrap().parse().unwrap();
-            (from..from.saturating_add(len)).contains(&back) && (!half || back % 2 == 0)
+            (from..from.saturating_add(len)).contains(&back) && (!half || back.is_multiple_of(2))
         };
         let matchers = [Matcher::equal("app", format!("s{stream}"))];
         let done = self.db.delete_logs(&Tenant::single(), &matchers, NanoRange::ALL, Some(&doomed));

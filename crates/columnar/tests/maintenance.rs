@@ -26,7 +26,7 @@ const DAY_MS: i64 = DAY / 1_000_000;
 const T0_MS: i64 = T0 / 1_000_000;
 
 fn days(n: u64) -> Duration {
-    Duration::from_hours(24 * n)
+    Duration::from_secs(86_400 * n)
 }
 
 fn scans(db: &Columnar, range: NanoRange, budget: &Arc<Budget>) -> Vec<Box<dyn LogScan>> {
@@ -144,7 +144,7 @@ fn streams_go_when_their_time_is_over() {
     db.append_logs(&other, &batch(1, T0)).unwrap();
     db.flush_logs().unwrap();
     // A clock that runs on, so that nothing has leapt.
-    let mut pods = |day: i64| {
+    let pods = |day: i64| {
         while clock_ms(&clock) < T0_MS + day * DAY_MS + 60_000 {
             clock.advance(60_000 * 30);
             db.maintain(clock_ms(&clock)).unwrap();

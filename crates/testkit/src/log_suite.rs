@@ -46,7 +46,9 @@ pub fn log_rows(
         })?;
     }
     out.retain(|_, rows| !rows.is_empty());
-    out.values_mut().for_each(|rows| rows.sort());
+    for rows in out.values_mut() {
+        rows.sort();
+    }
     match wrong {
         Some(what) => Err(QueryError::Storage(what.into())),
         None => Ok(out),

@@ -241,10 +241,14 @@ impl PartWriter {
         let base = self.file.position();
         let moved = |page: PageRef, by: u64| PageRef { offset: page.offset + by, ..page };
         let mut stream_pages = self.stream_pages.list;
-        stream_pages.iter_mut().for_each(|p| p.page = moved(p.page, base));
+        for p in &mut stream_pages {
+            p.page = moved(p.page, base);
+        }
         let value_base = base + self.stream_pages.bytes.len() as u64;
         let mut value_list = values.list;
-        value_list.iter_mut().for_each(|p| p.page = moved(p.page, value_base));
+        for p in &mut value_list {
+            p.page = moved(p.page, value_base);
+        }
         self.file.write(&self.stream_pages.bytes)?;
         self.file.write(&values.bytes)?;
         let offset = self.file.position();
