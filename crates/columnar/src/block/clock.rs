@@ -155,8 +155,7 @@ fn days_of(year: i64, month: i64, day: i64) -> i64 {
 fn civil_of(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let m = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * m + 2) / 5 + 1;
@@ -199,7 +198,12 @@ mod tests {
         ] {
             assert_eq!(round_trip(texts).unwrap(), texts);
         }
-        for bad in ["2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01X00:00:00Z", "9999-01-01T00:00:00.000000001Z"] {
+        for bad in [
+            "2026-02-29T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01X00:00:00Z",
+            "9999-01-01T00:00:00.000000001Z",
+        ] {
             assert_eq!(round_trip(&[bad]), None, "{bad}");
         }
     }

@@ -12,6 +12,9 @@ const VERSION: u8 = 1;
 /// Most bytes of text a block says it stands for.
 const MAX_TEXT: u64 = 1 << 30;
 
+/// The bit of a column of which some values have escapes.
+const ESCAPED: u8 = 0x80;
+
 /// Blocks of fewer rows are read as fast as a signature of theirs.
 const LEAST_SIGNED: usize = 64;
 
@@ -19,8 +22,8 @@ const LEAST_SIGNED: usize = 64;
 pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
     let parts = Parts::of(rows);
     let metadata = |pairs: &super::Pairs<'_>| pairs.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
-    let text_bytes = rows.lines.iter().map(|l| l.len()).sum::<usize>()
-        + rows.metadata.iter().map(metadata).sum::<usize>();
+    let text_bytes =
+        rows.lines.iter().map(|l| l.len()).sum::<usize>() + rows.metadata.iter().map(metadata).sum::<usize>();
     let summary = BlockSummary {
         rows: rows.times.len() as u32,
         text_bytes: text_bytes as u64,
@@ -35,8 +38,10 @@ pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
     for column in &parts.columns {
         let times: Vec<i64> = column.rows.iter().map(|r| rows.times[*r as usize]).collect();
         let start = body.columns.len();
-        kinds.push(writer.column(&column.values, &times, column.source != Source::JsonBare, &mut body.columns));
-        directory.push(column.source as u8);
+        kinds.push(writer.column(&column.values, &times, true, &mut body.columns));
+        let escaped = matches!(column.source, Source::JsonText | Source::LogfmtQuoted)
+            && column.values.iter().any(|v| memchr::memchr(b'\\', v).is_some());
+        directory.push(column.source as u8 | if escaped { ESCAPED } else { 0 });
         push_sized(&mut directory, column.name.as_bytes());
         push_varint(&mut directory, column.values.iter().map(|v| v.len() as u64).sum());
         push_varint(&mut directory, (body.columns.len() - start) as u64);
@@ -98,6 +103,8 @@ fn write_shapes(parts: &Parts<'_>, kinds: &[Kind], writer: &mut Writer, director
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head<'a> {
     pub(super) source: Source,
+    /// Whether values may have escapes.
+    pub(super) escaped: bool,
     pub(super) name: &'a str,
     /// Bytes of its texts.
     pub(super) text_bytes: u64,
@@ -118,8 +125,6 @@ pub(super) struct ShapeHead<'a> {
 pub(super) struct Frame<'a> {
     pub(super) rows: usize,
     pub(super) text_bytes: u64,
-    pub(super) first_ns: i64,
-    pub(super) last_ns: i64,
     pub(super) columns: Vec<Head<'a>>,
     pub(super) shapes: Vec<ShapeHead<'a>>,
     pub(super) metadata_shapes: Vec<Vec<u32>>,
@@ -138,7 +143,8 @@ impl<'a> Frame<'a> {
             return Err(BlockError("unknown version"));
         }
         let (rows, text_bytes) = (body.u32()? as usize, body.u64()?);
-        let (first_ns, last_ns) = (body.u64()? as i64, body.u64()? as i64);
+        // The times of the first and the last row are for those who look at a file.
+        body.take(16)?;
         let len = body.u32()? as usize;
         let mut directory = Reader::new(body.take(len)?);
         if rows > MAX_ROWS || text_bytes > MAX_TEXT {
@@ -147,16 +153,15 @@ impl<'a> Frame<'a> {
         let mut columns = Vec::new();
         let mut lengths = Vec::new();
         for _ in 0..directory.count(len)? {
-            let source = source(directory.byte()?)?;
+            let byte = directory.byte()?;
+            let (source, escaped) = (source(byte & !ESCAPED)?, byte & ESCAPED != 0);
             let (name, text_bytes) = (directory.text()?, directory.varint()?);
             lengths.push(directory.count(bytes.len())?);
-            columns.push(Head { source, name, text_bytes, node: &[] });
+            columns.push(Head { source, escaped, name, text_bytes, node: &[] });
         }
         let mut frame = Frame {
             rows,
             text_bytes,
-            first_ns,
-            last_ns,
             columns,
             shapes: Vec::new(),
             metadata_shapes: Vec::new(),

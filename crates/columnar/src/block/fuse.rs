@@ -135,7 +135,8 @@ mod tests {
             let mut filter = Vec::new();
             assert!(build(ids.clone(), &mut filter), "{n}");
             assert!(ids.iter().all(|id| may_hold(&filter, *id).unwrap()), "{n}");
-            let others = (0..4000u64).filter(|i| may_hold(&filter, hash(&(i + 100_000).to_le_bytes())).unwrap());
+            let others =
+                (0..4000u64).filter(|i| may_hold(&filter, hash(&(i + 100_000).to_le_bytes())).unwrap());
             assert!(others.count() < 50, "{n}");
         }
     }

@@ -109,10 +109,8 @@ pub(super) fn text_len(rest: &[u8]) -> Option<usize> {
 /// Bytes of the number, `true`, `false` or `null` at the beginning.
 #[inline]
 pub(super) fn bare_len(rest: &[u8]) -> Option<usize> {
-    let len = rest
-        .iter()
-        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        .count();
+    let len =
+        rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')).count();
     is_bare(&rest[..len]).then_some(len)
 }
 

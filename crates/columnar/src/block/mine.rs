@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::wire::{Reader, push_sized, push_varint};
 use super::BlockError;
+use super::wire::{Reader, push_sized, push_varint};
 
 /// Most patterns of a column.
 pub(super) const MAX_PATTERNS: usize = 256;
@@ -40,7 +40,8 @@ impl<'a> Mined<'a> {
             seen.entry(hash).or_insert((i as u32, 0)).1 += 1;
         }
         firsts.push(spans.len());
-        let mut frequent: Vec<(u64, u32, u32)> = seen.into_iter().map(|(h, (first, n))| (h, first, n)).collect();
+        let mut frequent: Vec<(u64, u32, u32)> =
+            seen.into_iter().map(|(h, (first, n))| (h, first, n)).collect();
         frequent.retain(|(_, _, n)| *n >= FEW);
         // The most frequent first; the place of the first text makes the order definite.
         frequent.sort_unstable_by_key(|(_, first, n)| (u32::MAX - n, *first));
@@ -59,9 +60,9 @@ impl<'a> Mined<'a> {
         }
         mined.patterns.push(vec![&[], &[]]);
         mined.sort(texts, |i| (pattern_of.get(&hashes[i]).copied(), spans_of(i)));
-        // One hole for everything, whatever its pattern, is no pattern.
+        // One hole for everything is no pattern.
         let idle = mined.patterns.iter().zip(&mined.places).any(|(p, places)| {
-            p.len() == 2 && p[0].is_empty() && p[1].is_empty() && places.len() * 2 > texts.len()
+            p.len() == 2 && p[0].is_empty() && p[1].is_empty() && places.len() == texts.len()
         });
         (!idle).then_some(mined)
     }
@@ -183,9 +184,10 @@ fn number_end(text: &[u8], start: usize, end: usize) -> usize {
 fn uuid_end(text: &[u8], start: usize) -> Option<usize> {
     let id = text.get(start..start + 36)?;
     let dashes = [8, 13, 18, 23];
-    let right = id.iter().enumerate().all(|(i, b)| {
-        if dashes.contains(&i) { *b == b'-' } else { b.is_ascii_hexdigit() }
-    });
+    let right = id
+        .iter()
+        .enumerate()
+        .all(|(i, b)| if dashes.contains(&i) { *b == b'-' } else { b.is_ascii_hexdigit() });
     (right && !text.get(start + 36).is_some_and(u8::is_ascii_alphanumeric)).then_some(start + 36)
 }
 

@@ -3,17 +3,22 @@
 //! The engine around it decides which rows go together, and where the bytes are; a block knows neither its stream nor its place.
 
 mod clock;
+mod contains;
+mod extract;
 mod frame;
 mod fuse;
 mod ints;
 mod json;
+mod label;
 mod load;
 mod logfmt;
 mod mine;
 mod node;
 mod output;
+mod select;
 mod shape;
 mod signature;
+mod texts;
 mod typed;
 mod values;
 mod wire;
@@ -102,8 +107,13 @@ impl<'a> Block<'a> {
 
     /// Whether any row may meet all conditions; looks at filters and dictionaries only.
     pub fn may_match(&self, stream: &Labels, conditions: &[Condition]) -> bool {
-        let _ = (stream, conditions);
-        true
+        let signature = match signature::Signature::open(self.frame.signature) {
+            Ok(signature) => signature,
+            // What is damaged is found by reading it.
+            Err(_) => return true,
+        };
+        let may = |c| select::may_match(&self.frame, signature.as_ref(), stream, c).unwrap_or(true);
+        conditions.iter().all(may)
     }
 
     /// The rows in `range` that may meet the conditions, with the columns that are wanted; none if there is no such row.
@@ -129,5 +139,7 @@ impl<'a> Block<'a> {
     }
 }
 
+#[cfg(test)]
+mod select_tests;
 #[cfg(test)]
 mod tests;

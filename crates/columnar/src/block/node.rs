@@ -101,25 +101,33 @@ impl Writer {
     }
 
     fn mined(&mut self, mined: &Mined<'_>, times: &[i64], out: &mut Vec<u8>) {
-        out.push(MINED);
         let patterns = &mined.patterns;
-        mine::write_patterns(patterns, out);
-        self.codes(&mined.codes, patterns.len(), out);
-        let mut hole = 0;
+        let mut children = Vec::new();
+        let (mut hole, mut longest_typed) = (0, 0);
         for (pattern, places) in patterns.iter().zip(&mined.places) {
             pattern.iter().for_each(|literal| self.signature.add(literal));
             let times: Vec<i64> = places.iter().map(|p| times[*p as usize]).collect();
             for around in pattern.windows(2) {
                 let mut child = Vec::new();
-                let kind = self.column(&mined.holes[hole], &times, false, &mut child);
-                push_sized(out, &child);
+                let values = &mined.holes[hole];
+                let kind = self.column(values, &times, false, &mut child);
+                push_sized(&mut children, &child);
                 self.border(kind, around[0], around[1]);
-                if around[1].is_empty() && pattern.len() > 2 && !std::ptr::eq(around[1], pattern[pattern.len() - 1]) {
-                    self.signature.borders.before_text = [u64::MAX; 4];
+                if kind == Kind::Typed {
+                    longest_typed = values.iter().map(|v| v.len()).max().unwrap_or(0).max(longest_typed);
                 }
                 hole += 1;
             }
+            // Holes side by side: a border may be anywhere.
+            if pattern.len() > 2 && pattern[1..pattern.len() - 1].iter().any(|literal| literal.is_empty()) {
+                self.signature.borders.before_text = [u64::MAX; 4];
+            }
         }
+        out.push(MINED);
+        push_varint(out, longest_typed as u64);
+        mine::write_patterns(patterns, out);
+        self.codes(&mined.codes, patterns.len(), out);
+        out.extend(children);
     }
 
     /// Notes what stands next to a hole.

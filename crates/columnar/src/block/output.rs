@@ -6,11 +6,12 @@ use reba_model::{Labels, LogBlock, NanoRange, TextColumn};
 use reba_storage::{LogWant, MetadataWant};
 
 use super::{
-    BlockError, OwnedRow, ReadCost,
+    BlockError, OwnedRow, ReadCost, extract,
     frame::Frame,
     load::{Table, text},
+    select,
     shape::Source,
-    values::Values,
+    texts::Texts,
 };
 
 /// All rows as they were written.
@@ -35,7 +36,8 @@ pub(super) fn rows(frame: &Frame<'_>) -> Result<Vec<OwnedRow>, BlockError> {
             Ok((frame.columns[*column as usize].name.to_owned(), text(value)?))
         });
         let metadata = metadata.collect::<Result<Vec<_>, BlockError>>()?;
-        let size = line.len() + metadata.iter().map(|(n, v): &(String, String)| n.len() + v.len()).sum::<usize>();
+        let size =
+            line.len() + metadata.iter().map(|(n, v): &(String, String)| n.len() + v.len()).sum::<usize>();
         left = left.checked_sub(size as u64).ok_or(BlockError("has more text than it says"))?;
         rows.push(OwnedRow { ns: table.times[row], line: text(line)?, metadata });
     }
@@ -51,16 +53,40 @@ pub(super) fn read(
     cost: &mut ReadCost,
 ) -> Result<Option<LogBlock>, BlockError> {
     let mut table = Table::open(frame)?;
-    let rows: Vec<u32> = (0..frame.rows as u32).filter(|r| range.contains(table.times[*r as usize])).collect();
+    let block = selected(&mut table, stream, range, want);
+    cost.bytes_read += table.cost.bytes_read;
+    cost.bytes_decoded += table.cost.bytes_decoded;
+    block
+}
+
+fn selected(
+    table: &mut Table<'_, '_>,
+    stream: &Labels,
+    range: NanoRange,
+    want: &LogWant,
+) -> Result<Option<LogBlock>, BlockError> {
+    let mut rows: Vec<u32> =
+        (0..table.times.len() as u32).filter(|r| range.contains(table.times[*r as usize])).collect();
+    for condition in &want.conditions {
+        if rows.is_empty() {
+            break;
+        }
+        if let Some(kept) = select::rows(table, stream, condition)? {
+            rows.retain(|r| kept[*r as usize]);
+        }
+    }
     if rows.is_empty() {
         return Ok(None);
     }
-    let lines = Some(lines(&mut table, &rows)?);
-    let metadata = metadata(&mut table, &rows, &want.metadata)?;
-    cost.bytes_read += table.cost.bytes_read;
-    cost.bytes_decoded += table.cost.bytes_decoded;
+    let extracted = match &want.extract {
+        Some(extract) => extract::columns(table, &rows, extract)?,
+        None => None,
+    };
+    let by_reader = want.extract.is_some() && extracted.is_none();
+    let lines = if want.lines || by_reader { Some(lines(table, &rows)?) } else { None };
+    let metadata = metadata(table, &rows, &want.metadata)?;
     let times = rows.iter().map(|r| table.times[*r as usize]).collect();
-    Ok(Some(LogBlock { stream: stream.clone(), times, lines, metadata, extracted: None }))
+    Ok(Some(LogBlock { stream: stream.clone(), times, lines, metadata, extracted }))
 }
 
 /// The lines of rows.
@@ -127,47 +153,13 @@ impl Table<'_, '_> {
 }
 
 /// The text that each row has in the column picked for it, as it is stored.
-fn text_column(
-    table: &Table<'_, '_>,
-    rows: &[u32],
-    picks: &[Option<u32>],
-) -> Result<TextColumn, BlockError> {
-    let mut out = Vec::new();
-    let mut ends = Vec::with_capacity(rows.len());
-    if picks.iter().all(Option::is_some) && !is_dictionary(table, picks) {
-        for (row, column) in rows.iter().zip(picks.iter().flatten()) {
-            table.push_value(*column, *row as usize, &mut out)?;
-            ends.push(out.len() as u32);
-        }
-        return plain(out, ends);
-    }
-    // Texts by column and code, where there are codes; a text for each row otherwise.
-    let mut known: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-    let (mut values, mut codes) = (Vec::new(), Vec::with_capacity(rows.len()));
+fn text_column(table: &Table<'_, '_>, rows: &[u32], picks: &[Option<u32>]) -> Result<TextColumn, BlockError> {
+    let mut texts = Texts::new(rows.len());
     for (row, pick) in rows.iter().zip(picks) {
-        let Some(column) = pick else {
-            codes.push(TextColumn::ABSENT);
-            continue;
-        };
-        let code = table.loaded(*column).and_then(|loaded| match &loaded.values {
-            Values::Const(_) => Some(0),
-            Values::Dict { codes, .. } => loaded.rank(*row as usize).map(|rank| codes[rank]),
-            _ => None,
-        });
-        let next = values.len() as u32;
-        let index = code.map_or(next, |code| *known.entry((*column, code)).or_insert(next));
-        if index == next {
-            let mut value = Vec::new();
-            table.push_value(*column, *row as usize, &mut value)?;
-            values.push(Arc::from(text(value)?));
+        match pick {
+            Some(column) => texts.push(table, *column, *row as usize)?,
+            None => texts.absent(),
         }
-        codes.push(index);
     }
-    Ok(TextColumn::Dict { values, codes })
-}
-
-fn is_dictionary(table: &Table<'_, '_>, picks: &[Option<u32>]) -> bool {
-    picks.first().copied().flatten().and_then(|column| table.loaded(column)).is_some_and(|loaded| {
-        matches!(loaded.values, Values::Const(_) | Values::Dict { .. })
-    })
+    texts.finish()
 }

@@ -7,10 +7,8 @@ use super::*;
 pub(super) fn encoded(rows: &[OwnedRow]) -> Vec<u8> {
     let times: Vec<i64> = rows.iter().map(|r| r.ns).collect();
     let lines: Vec<&str> = rows.iter().map(|r| r.line.as_str()).collect();
-    let pairs: Vec<Vec<(&str, &str)>> = rows
-        .iter()
-        .map(|r| r.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect())
-        .collect();
+    let pairs: Vec<Vec<(&str, &str)>> =
+        rows.iter().map(|r| r.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect()).collect();
     let metadata: Vec<Pairs<'_>> = pairs.iter().map(Vec::as_slice).collect();
     let mut bytes = b"before".to_vec();
     let summary = encode(&Rows { times: &times, lines: &lines, metadata: &metadata }, &mut bytes);

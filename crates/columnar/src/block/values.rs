@@ -26,7 +26,7 @@ pub(super) enum Node<'a> {
     Number { format: Format, min: i64, max: i64, packed: Reader<'a> },
     Clock { clock: Clock<'a>, relative: bool, packed: Reader<'a> },
     Hex { form: u8, len: usize, filter: &'a [u8], ids: &'a [u8] },
-    Mined { packed: Reader<'a> },
+    Mined { longest_typed: u64, packed: Reader<'a> },
     Text { packed: Reader<'a> },
 }
 
@@ -52,7 +52,7 @@ impl<'a> Node<'a> {
                 }
                 Node::Hex { form, len, filter: reader.sized()?, ids: reader.rest }
             }
-            MINED => Node::Mined { packed: reader },
+            MINED => Node::Mined { longest_typed: reader.varint()?, packed: reader },
             TEXT => Node::Text { packed: reader },
             _ => return Err(BlockError("unknown form of column")),
         })
@@ -104,7 +104,7 @@ impl<'a> Node<'a> {
                 }
                 Values::Ids { form: *form, len: *id, ids }
             }
-            Node::Mined { packed } => Values::Mined(Mined::read(&mut packed.clone(), times, allowance)?),
+            Node::Mined { packed, .. } => Values::Mined(Mined::read(&mut packed.clone(), times, allowance)?),
             Node::Text { packed } => {
                 let mut reader = *packed;
                 let lengths = ints::decode(&mut reader, len)?;
@@ -142,10 +142,7 @@ fn ends(lengths: &[i64], total: usize) -> Result<Vec<u32>, BlockError> {
 }
 
 /// Reads bytes that may be compressed.
-fn unpacked<'a>(
-    reader: &mut Reader<'a>,
-    allowance: &mut Allowance,
-) -> Result<Cow<'a, [u8]>, BlockError> {
+fn unpacked<'a>(reader: &mut Reader<'a>, allowance: &mut Allowance) -> Result<Cow<'a, [u8]>, BlockError> {
     let len = reader.count(allowance.0)?;
     allowance.0 -= len;
     let packed = reader.sized()?;
@@ -227,11 +224,7 @@ pub(super) struct Mined<'a> {
 }
 
 impl<'a> Mined<'a> {
-    fn read(
-        reader: &mut Reader<'a>,
-        times: &[i64],
-        allowance: &mut Allowance,
-    ) -> Result<Self, BlockError> {
+    fn read(reader: &mut Reader<'a>, times: &[i64], allowance: &mut Allowance) -> Result<Self, BlockError> {
         let patterns = mine::read_patterns(reader)?;
         let codes = read_codes(reader, patterns.len(), times.len())?;
         let mut times_of: Vec<Vec<i64>> = vec![Vec::new(); patterns.len()];
@@ -253,6 +246,19 @@ impl<'a> Mined<'a> {
     }
 }
 
+impl Mined<'_> {
+    /// Writes a text.
+    pub(super) fn push(&self, i: usize, out: &mut Vec<u8>) {
+        let (code, rank) = (self.codes[i] as usize, self.ranks[i] as usize);
+        let literals = &self.patterns[code];
+        for (literal, hole) in literals.iter().zip(&self.holes[code]) {
+            out.extend_from_slice(literal);
+            hole.push(rank, out);
+        }
+        out.extend_from_slice(literals.last().copied().unwrap_or_default());
+    }
+}
+
 impl Values<'_> {
     /// Writes the text of a value; there must be one.
     pub(super) fn push(&self, i: usize, out: &mut Vec<u8>) {
@@ -262,15 +268,7 @@ impl Values<'_> {
             Values::Numbers { format, numbers } => format.push(numbers[i], out),
             Values::Times { clock, times } => clock.push(times[i], out),
             Values::Ids { form, len, ids } => push_hex(&ids[i * len..(i + 1) * len], *form, out),
-            Values::Mined(mined) => {
-                let (code, rank) = (mined.codes[i] as usize, mined.ranks[i] as usize);
-                let literals = &mined.patterns[code];
-                for (literal, hole) in literals.iter().zip(&mined.holes[code]) {
-                    out.extend_from_slice(literal);
-                    hole.push(rank, out);
-                }
-                out.extend_from_slice(literals.last().copied().unwrap_or_default());
-            }
+            Values::Mined(mined) => mined.push(i, out),
             Values::Text(texts) => out.extend_from_slice(texts.get(i)),
         }
     }

@@ -1,0 +1,105 @@
+//! Labels of rows: where a parser of LogQL would find them, without running it.
+
+use super::{
+    frame::{Frame, Head, ShapeHead},
+    json, logfmt,
+    shape::{Family, Source},
+    values::Values,
+};
+use reba_storage::LineParser;
+
+/// Where a shape's lines have a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the first of these columns that has a value that counts; without one they have no such label.
+    Columns(Vec<u32>),
+    /// The parser refuses the line.
+    Refused,
+    /// Only the parser can tell.
+    Unknown,
+}
+
+/// Where a parser finds the label `name` in lines of a shape.
+pub(super) fn place(frame: &Frame<'_>, shape: &ShapeHead<'_>, parser: LineParser, name: &str) -> Place {
+    match (parser, shape.family) {
+        (LineParser::Json, Family::Json) | (LineParser::Logfmt, Family::Logfmt) => {
+            let columns = shape.holes.iter().map(|(_, column)| *column);
+            let named = columns.filter(|c| {
+                let head = &frame.columns[*c as usize];
+                head.name == name && head.source != Source::JsonArray
+            });
+            Place::Columns(named.collect())
+        }
+        // Words without values only, which the parser leaves out.
+        (LineParser::Logfmt, Family::Text) => Place::Columns(Vec::new()),
+        (LineParser::Json, Family::Text | Family::Logfmt | Family::Pairs) => Place::Refused,
+        _ => Place::Unknown,
+    }
+}
+
+/// What the parser makes of a value as it is stored; nothing if it does not count.
+pub(super) fn resolve<'s>(source: Source, raw: &'s str, scratch: &'s mut String) -> Option<&'s str> {
+    let escaped = || memchr::memchr(b'\\', raw.as_bytes()).is_some();
+    match source {
+        Source::JsonBare if raw == "null" => None,
+        Source::JsonArray | Source::Line => None,
+        Source::LogfmtBare | Source::LogfmtQuoted if raw.is_empty() => None,
+        Source::JsonText if escaped() => {
+            scratch.clear();
+            json::unescape(raw, scratch)?;
+            Some(scratch)
+        }
+        Source::LogfmtQuoted if escaped() => {
+            scratch.clear();
+            logfmt::unquote(raw, scratch);
+            (!scratch.is_empty()).then_some(scratch)
+        }
+        _ => Some(raw),
+    }
+}
+
+/// Whether a value counts whatever it is.
+pub(super) fn always_counts(head: &Head<'_>, values: &Values<'_>) -> bool {
+    match head.source {
+        Source::JsonText | Source::Metadata => true,
+        Source::JsonBare | Source::LogfmtBare => {
+            matches!(values, Values::Numbers { .. } | Values::Times { .. } | Values::Ids { .. })
+        }
+        Source::LogfmtQuoted => {
+            !head.escaped && matches!(values, Values::Numbers { .. } | Values::Ids { .. })
+        }
+        Source::JsonArray | Source::Line => false,
+    }
+}
+
+/// Hands over what the parser makes of each value of a column, once for each distinct one where that is known; the answers
+/// by value.
+pub(super) fn each<T: Copy>(
+    head: &Head<'_>,
+    values: &Values<'_>,
+    len: usize,
+    mut answer: impl FnMut(Option<&str>) -> T,
+) -> Vec<T> {
+    let mut scratch = String::new();
+    let mut of = |raw: &[u8]| {
+        let raw = std::str::from_utf8(raw).unwrap_or_default();
+        answer(resolve(head.source, raw, &mut scratch))
+    };
+    match values {
+        Values::Const(text) => vec![of(text); len],
+        Values::Dict { dict, codes } => {
+            let answers: Vec<T> = (0..dict.len()).map(|i| of(dict.get(i))).collect();
+            codes.iter().map(|c| answers[*c as usize]).collect()
+        }
+        Values::Text(texts) => (0..len).map(|i| of(texts.get(i))).collect(),
+        _ => {
+            let mut text = Vec::new();
+            let mut at = |i| {
+                text.clear();
+                values.push(i, &mut text);
+                of(&text)
+            };
+            (0..len).map(&mut at).collect()
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Which rows of a block may meet conditions.
+
+use memchr::memmem;
+use reba_model::{Labels, float::parse_go};
+use reba_storage::{Comparison, Condition, LineParser, TextTest};
+
+use super::{
+    BlockError, contains,
+    frame::{Frame, Head},
+    fuse,
+    label::{self, Place},
+    load::Table,
+    node::push_id,
+    shape::Source,
+    signature::Signature,
+    typed::Format,
+    values::{Allowance, Node, Values},
+};
+
+/// A question about a label.
+#[derive(Clone, Copy)]
+enum Test<'t> {
+    Text(&'t TextTest),
+    Number(Comparison, f64),
+}
+
+impl Test<'_> {
+    /// What the label's text says; `None` for a row without the label.
+    fn holds(self, value: Option<&str>) -> bool {
+        match self {
+            Test::Text(test) => text_holds(test, value.unwrap_or_default()),
+            // What is no number stays, with an error.
+            Test::Number(comparison, with) => {
+                value.is_some_and(|v| parse_go(v).is_none_or(|n| compare(comparison, n, with)))
+            }
+        }
+    }
+
+    fn refused(self) -> bool {
+        match self {
+            Test::Text(test) => text_holds(test, ""),
+            Test::Number(..) => true,
+        }
+    }
+}
+
+fn text_holds(test: &TextTest, value: &str) -> bool {
+    let fold = |t: &str| t.to_ascii_lowercase();
+    match test {
+        TextTest::Contains(t) => memmem::find(value.as_bytes(), t.as_bytes()).is_some(),
+        TextTest::ContainsFold(t) => fold(value).contains(&fold(t)),
+        TextTest::NotContains(t) => memmem::find(value.as_bytes(), t.as_bytes()).is_none(),
+        TextTest::Equals(t) => value == t,
+        TextTest::NotEquals(t) => value != t,
+        TextTest::Matches(regex) => regex.is_match(value),
+        TextTest::NotMatches(regex) => !regex.is_match(value),
+    }
+}
+
+fn compare(comparison: Comparison, a: f64, b: f64) -> bool {
+    match comparison {
+        Comparison::Equal => a == b,
+        Comparison::NotEqual => a != b,
+        Comparison::Less => a < b,
+        Comparison::LessOrEqual => a <= b,
+        Comparison::Greater => a > b,
+        Comparison::GreaterOrEqual => a >= b,
+    }
+}
+
+/// Names whose meaning depends on more than one label.
+fn is_special(name: &str) -> bool {
+    name.starts_with("__") || name.ends_with("_extracted")
+}
+
+/// Which rows may meet the condition; nothing if nothing can be said.
+pub(super) fn rows(
+    table: &mut Table<'_, '_>,
+    stream: &Labels,
+    condition: &Condition,
+) -> Result<Option<Vec<bool>>, BlockError> {
+    match condition {
+        Condition::Line(test) => line(table, test),
+        Condition::Label { name, parser, test } => labels(table, stream, name, *parser, Test::Text(test)),
+        Condition::Number { name, parser, comparison, value } => {
+            labels(table, stream, name, *parser, Test::Number(*comparison, *value))
+        }
+        Condition::All(all) => {
+            let mut kept: Option<Vec<bool>> = None;
+            for condition in all {
+                let Some(rows) = rows(table, stream, condition)? else { continue };
+                match &mut kept {
+                    Some(kept) => kept.iter_mut().zip(rows).for_each(|(k, r)| *k &= r),
+                    None => kept = Some(rows),
+                }
+                if kept.as_ref().is_some_and(|k| !k.contains(&true)) {
+                    break;
+                }
+            }
+            Ok(kept)
+        }
+        Condition::Any(any) => {
+            let mut kept = vec![false; table.times.len()];
+            for condition in any {
+                let Some(rows) = rows(table, stream, condition)? else { return Ok(None) };
+                kept.iter_mut().zip(rows).for_each(|(k, r)| *k |= r);
+            }
+            Ok(Some(kept))
+        }
+    }
+}
+
+fn line(table: &mut Table<'_, '_>, test: &TextTest) -> Result<Option<Vec<bool>>, BlockError> {
+    Ok(match test {
+        TextTest::Contains(needle) | TextTest::Equals(needle) => {
+            Some(contains::lines(table, needle.as_bytes())?.0)
+        }
+        TextTest::NotContains(needle) => match contains::lines(table, needle.as_bytes())? {
+            (hits, true) => Some(hits.into_iter().map(|h| !h).collect()),
+            _ => None,
+        },
+        // The reader of the lines is as fast.
+        TextTest::ContainsFold(_)
+        | TextTest::NotEquals(_)
+        | TextTest::Matches(_)
+        | TextTest::NotMatches(_) => None,
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The value does not count.
+    Absent,
+    Yes,
+    No,
+}
+
+fn labels(
+    table: &mut Table<'_, '_>,
+    stream: &Labels,
+    name: &str,
+    parser: Option<LineParser>,
+    test: Test<'_>,
+) -> Result<Option<Vec<bool>>, BlockError> {
+    if is_special(name) {
+        return Ok(None);
+    }
+    let rows = table.times.len();
+    if let Some(value) = stream.get(name) {
+        return Ok(Some(vec![test.holds(Some(value)); rows]));
+    }
+    let frame = table.frame;
+    let places: Vec<Place> = frame
+        .shapes
+        .iter()
+        .map(|shape| parser.map_or(Place::Columns(Vec::new()), |p| label::place(frame, shape, p, name)))
+        .collect();
+    let metadata: Vec<Option<u32>> =
+        frame.metadata_shapes.iter().map(|columns| metadata_column(frame, columns, name)).collect();
+    let mut verdicts: Vec<Option<Vec<Verdict>>> = vec![None; frame.columns.len()];
+    let columns = places.iter().filter_map(|p| if let Place::Columns(c) = p { Some(c) } else { None });
+    for column in columns.flatten().chain(metadata.iter().flatten()) {
+        if verdicts[*column as usize].is_none() {
+            let head = frame.columns[*column as usize];
+            let loaded = table.load(*column)?;
+            verdicts[*column as usize] = Some(judge(&head, &loaded.values, loaded.len, test));
+        }
+    }
+    let (absent, refused) = (test.holds(None), test.refused());
+    let verdict = |row: usize, column: u32| {
+        let rank = table.loaded(column).and_then(|l| l.rank(row));
+        match (rank, &verdicts[column as usize]) {
+            (Some(rank), Some(verdicts)) => verdicts[rank],
+            _ => Verdict::Absent,
+        }
+    };
+    let one = |row: usize| {
+        if let Some(column) = metadata[table.metadata_of[row] as usize] {
+            return verdict(row, column) != Verdict::No;
+        }
+        match &places[table.shape_of[row] as usize] {
+            Place::Unknown => true,
+            Place::Refused => refused,
+            Place::Columns(columns) => {
+                let found = columns.iter().map(|c| verdict(row, *c)).find(|v| *v != Verdict::Absent);
+                found.map_or(absent, |v| v == Verdict::Yes)
+            }
+        }
+    };
+    Ok(Some((0..rows).map(one).collect()))
+}
+
+fn metadata_column(frame: &Frame<'_>, columns: &[u32], name: &str) -> Option<u32> {
+    columns.iter().copied().find(|c| frame.columns[*c as usize].name == name)
+}
+
+/// What a test says to each value of a column.
+fn judge(head: &Head<'_>, values: &Values<'_>, len: usize, test: Test<'_>) -> Vec<Verdict> {
+    let verdict = |holds: bool| if holds { Verdict::Yes } else { Verdict::No };
+    if let (Test::Number(comparison, with), Values::Numbers { format, numbers }) = (test, values)
+        && *format != Format::Ipv4
+        && label::always_counts(head, values)
+    {
+        let holds = |n: &i64| format.number(*n).is_none_or(|n| compare(comparison, n, with));
+        return numbers.iter().map(|n| verdict(holds(n))).collect();
+    }
+    let equal = match test {
+        Test::Text(TextTest::Equals(text)) => Some((text, true)),
+        Test::Text(TextTest::NotEquals(text)) => Some((text, false)),
+        _ => None,
+    };
+    let few = matches!(values, Values::Const(_) | Values::Dict { .. });
+    if let Some((text, wanted)) = equal
+        && !few
+        && !head.escaped
+        && (label::always_counts(head, values) || (wanted && text != "null" && !text.is_empty()))
+    {
+        let hits = contains::equal(values, len, text.as_bytes());
+        // A value that does not count is not equal to a text that is something; the next one may be.
+        let other = if label::always_counts(head, values) { verdict(!wanted) } else { Verdict::Absent };
+        return hits.into_iter().map(|hit| if hit { verdict(wanted) } else { other }).collect();
+    }
+    label::each(head, values, len, |value| match value {
+        None => Verdict::Absent,
+        some => verdict(test.holds(some)),
+    })
+}
+
+/// Whether any row may meet the condition, as far as filters, dictionaries and bounds say.
+pub(super) fn may_match(
+    frame: &Frame<'_>,
+    signature: Option<&Signature<'_>>,
+    stream: &Labels,
+    condition: &Condition,
+) -> Result<bool, BlockError> {
+    let each = |c: &Condition| may_match(frame, signature, stream, c);
+    match condition {
+        Condition::Line(TextTest::Contains(t) | TextTest::Equals(t)) => match signature {
+            Some(signature) => contains::may_contain(frame, signature, t.as_bytes()),
+            None => Ok(true),
+        },
+        Condition::Line(_) => Ok(true),
+        Condition::Label { name, parser, test } => {
+            labels_may(frame, signature, stream, name, *parser, Test::Text(test))
+        }
+        Condition::Number { name, parser, comparison, value } => {
+            let test = Test::Number(*comparison, *value);
+            labels_may(frame, signature, stream, name, *parser, test)
+        }
+        Condition::All(all) => {
+            for condition in all {
+                if !each(condition)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Condition::Any(any) => {
+            for condition in any {
+                if each(condition)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+    }
+}
+
+fn labels_may(
+    frame: &Frame<'_>,
+    signature: Option<&Signature<'_>>,
+    stream: &Labels,
+    name: &str,
+    parser: Option<LineParser>,
+    test: Test<'_>,
+) -> Result<bool, BlockError> {
+    if is_special(name) {
+        return Ok(true);
+    }
+    if let Some(value) = stream.get(name) {
+        return Ok(test.holds(Some(value)));
+    }
+    if test.holds(None) {
+        return Ok(true);
+    }
+    let mut columns = Vec::new();
+    for shape in &frame.shapes {
+        match parser.map_or(Place::Columns(Vec::new()), |p| label::place(frame, shape, p, name)) {
+            Place::Unknown => return Ok(true),
+            Place::Refused if test.refused() => return Ok(true),
+            Place::Refused => {}
+            Place::Columns(found) => columns.extend(found),
+        }
+    }
+    let metadata = frame.metadata_shapes.iter().filter_map(|c| metadata_column(frame, c, name));
+    columns.extend(metadata);
+    columns.sort_unstable();
+    columns.dedup();
+    for column in columns {
+        if column_may(frame, signature, &frame.columns[column as usize], test)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn column_may(
+    frame: &Frame<'_>,
+    signature: Option<&Signature<'_>>,
+    head: &Head<'_>,
+    test: Test<'_>,
+) -> Result<bool, BlockError> {
+    let mut scratch = String::new();
+    // Values that do not count leave the row without the label, which was found not to meet the test.
+    let mut holds = |raw: &[u8]| {
+        let raw = std::str::from_utf8(raw).unwrap_or_default();
+        label::resolve(head.source, raw, &mut scratch).is_some_and(|v| test.holds(Some(v)))
+    };
+    let node = Node::open(head.node)?;
+    let wanted = match test {
+        Test::Text(TextTest::Equals(text)) if !head.escaped => Some(text.as_bytes()),
+        _ => None,
+    };
+    Ok(match (node, wanted, test) {
+        (Node::Const(text), ..) => holds(text),
+        (Node::Dict { mut values, distinct }, ..) => {
+            let mut allowance = Allowance(frame.text_bytes as usize * 2 + (1 << 16));
+            let dict = Node::dictionary(&mut values, distinct, &mut allowance)?;
+            (0..dict.len()).any(|i| holds(dict.get(i)))
+        }
+        (Node::Number { format, min, max, .. }, Some(text), _) => {
+            format.parse(text).is_some_and(|n| min <= n && n <= max)
+        }
+        (Node::Number { format, min, max, .. }, _, Test::Number(comparison, with)) => {
+            numbers_may(format.number(min).zip(format.number(max)), comparison, with)
+        }
+        (Node::Clock { clock, .. }, Some(text), _) => clock.read(text).is_some(),
+        (Node::Hex { form, len, filter, .. }, Some(text), _) => {
+            let mut id = Vec::new();
+            let is_id = push_id(text, form, &mut id).is_some() && id.len() == len;
+            is_id && (filter.is_empty() || fuse::may_hold(filter, fuse::hash(&id))?)
+        }
+        (Node::Mined { .. } | Node::Text { .. }, Some(text), _) => {
+            signature.is_none_or(|s| s.may_contain(text)) || head.source == Source::Line
+        }
+        _ => true,
+    })
+}
+
+/// Whether a number between these bounds may compare so.
+fn numbers_may(bounds: Option<(f64, f64)>, comparison: Comparison, with: f64) -> bool {
+    let Some((min, max)) = bounds else { return true };
+    match comparison {
+        Comparison::Equal => min <= with && with <= max,
+        Comparison::NotEqual => min != with || max != with,
+        Comparison::Less => min < with,
+        Comparison::LessOrEqual => min <= with,
+        Comparison::Greater => max > with,
+        Comparison::GreaterOrEqual => max >= with,
+    }
+}
