@@ -4,14 +4,25 @@
 //! written by all clients (an in-process store, or a queue on disk that is sent over HTTP). Only then, when everything made of
 //! what was read is durable, the place in the source is written down: nothing is lost, and after a crash little is read twice.
 
+mod client;
 pub mod config;
 mod entry;
+mod files;
+mod glob;
 mod marks;
 mod metrics;
+mod positions;
+mod run;
+mod sources;
 mod stage;
+mod tail;
 mod yaml;
 
+pub use client::encode;
 pub use config::ShipConfig;
 pub use entry::{Entry, Extracted, Mark, Marks, Value};
 pub use metrics::Counters;
+pub use positions::Positions;
+pub use run::{IsOurs, NowNs, Shipper, StartError, Surroundings, system_now_ns};
+pub use sources::PushReceiver;
 pub use stage::{Context, CustomMetrics, Pipeline, StageReport, level_name};

@@ -21,8 +21,11 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use config::{Reading, pipeline};
+pub(crate) use join::nanos;
+
 pub use level::level_name;
 pub use metrics::CustomMetrics;
+pub(crate) use select::Bucket;
 
 use crate::{entry::Entry, metrics::Counters};
 

@@ -195,6 +195,6 @@ pub(crate) fn zone(name: &str) -> Option<TimeZone> {
 }
 
 /// Unix nanoseconds of a time of Docker or CRI.
-pub(crate) fn rfc3339_ns(text: &str) -> Option<i64> {
+pub(crate) fn moment_ns(text: &str) -> Option<i64> {
     i64::try_from(Time::parse(RFC3339, text, None).ok()?.unix_nanos()).ok()
 }

@@ -1,0 +1,77 @@
+//! Where lines come from besides files, and where files are named.
+
+mod push;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+pub use push::PushReceiver;
+use reba_ingest::discovery::{TargetGroup, file};
+use reba_model::Labels;
+
+use crate::{config::FileGroup, glob::Glob};
+
+/// Files of targets are read at least so often: a change is wanted sooner than the configured interval says.
+const LAZIEST: Duration = Duration::from_secs(5);
+
+/// The targets of files: those of the configuration, and those of files that name them.
+#[derive(Debug)]
+pub(crate) struct FileTargets {
+    fixed: Vec<Labels>,
+    patterns: Vec<Glob>,
+    /// What each file said last.
+    groups: BTreeMap<PathBuf, Vec<TargetGroup>>,
+    next: Option<Instant>,
+    told: bool,
+}
+
+impl FileTargets {
+    pub fn new(groups: &[FileGroup], file_sd: Vec<(Vec<PathBuf>, Duration)>) -> Self {
+        let files = file_sd.into_iter().flat_map(|(files, _)| files);
+        FileTargets {
+            fixed: groups.iter().map(|g| g.labels.clone()).collect(),
+            patterns: files.map(|f| Glob::new(&f.to_string_lossy())).collect(),
+            groups: BTreeMap::new(),
+            next: None,
+            told: false,
+        }
+    }
+
+    /// All targets, if they may have changed.
+    pub fn refresh(&mut self) -> Option<Vec<Labels>> {
+        let mut changed = !std::mem::replace(&mut self.told, true);
+        if !self.patterns.is_empty() && self.next.is_none_or(|at| Instant::now() >= at) {
+            changed |= self.read();
+            self.next = Some(Instant::now() + LAZIEST);
+        }
+        if !changed {
+            return None;
+        }
+        let named = self.groups.values().flatten().flat_map(file::merged);
+        Some(self.fixed.iter().cloned().chain(named).collect())
+    }
+
+    /// Reads the files of targets; whether they say something new. One that cannot be read keeps what it said.
+    fn read(&mut self) -> bool {
+        let mut now = BTreeMap::new();
+        for path in self.patterns.iter().flat_map(Glob::files) {
+            match file::read(&path) {
+                Ok(groups) => {
+                    now.insert(path, groups);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "reading targets from file failed, the last good ones stay");
+                    if let Some(old) = self.groups.get(&path) {
+                        now.insert(path, old.clone());
+                    }
+                }
+            }
+        }
+        let changed = now != self.groups;
+        self.groups = now;
+        changed
+    }
+}
