@@ -149,6 +149,53 @@ fn remote(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     }
 }
 
+/// Parts, each behind its length in two bytes.
+fn parts(parts: &[&[u8]]) -> Vec<u8> {
+    parts.iter().flat_map(|p| [&(p.len() as u16).to_le_bytes()[..], p].concat()).collect()
+}
+
+fn prometheus_block(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let symbols = b"\0\0\0\x03\0\x08__name__\x01m";
+    let mut samples = reba_model::SampleColumns::default();
+    for (t, v) in [(1000, 1.0), (16_000, 1.0), (31_001, -2.5)] {
+        samples.push(t, v);
+    }
+    let xor = &reba_ingest::prometheus_chunk::encode(&samples)[0];
+    let chunk = [vec![xor.encoding], xor.data.clone()].concat();
+    // One label, and the chunk behind the head of the first file.
+    let series: &[u8] = &[1, 1, 2, 1, 0xd0, 0x0f, 0xb1, 0xea, 1, 8];
+    save("prometheus_block", "floats", parts(&[symbols, &[], &chunk, series]));
+    save("prometheus_block", "deleted", parts(&[symbols, &[2, 0, 0x80, 0xfa, 1], &chunk, series, series]));
+    let twice: &[u8] = &[1, 1, 2, 2, 0xd0, 0x0f, 0xb1, 0xea, 1, 8, 0, 0, 0];
+    save("prometheus_block", "twice", parts(&[symbols, &[], &chunk, twice]));
+    for (i, kind) in [2u8, 3, 4].iter().enumerate() {
+        let chunk = [&[*kind, 0, 2, 0, 3][..], &[0x55; 40]].concat();
+        save("prometheus_block", &format!("histograms-{i}"), parts(&[symbols, &[], &chunk, series]));
+    }
+}
+
+/// What a queue of remote write holds: a series, a float, a histogram, an exemplar.
+fn remote_queue(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let field = |number: u8, body: &[u8]| [&[number << 3 | 2, body.len() as u8], body].concat();
+    let labels = labels();
+    let series = field(1, &[vec![8, 7], field(2, labels.as_packed().as_bytes())].concat());
+    let floats = field(2, &[&[14, 20][..], &1.5f64.to_le_bytes()].concat());
+    let mut message = Vec::new();
+    reba_ingest::remote_write::encode_histogram(T0, &histogram(), &mut message);
+    let histogram = field(3, &[vec![8, 7], field(2, &message)].concat());
+    let exemplar = field(4, &[vec![8, 7], field(2, labels.as_packed().as_bytes()), vec![32, 9]].concat());
+    let frame = [series, floats.clone(), histogram, exemplar].concat();
+    let two = parts(&[&frame, &floats]);
+    save("remote_queue", "frames", [vec![1, 16, 0], two.clone()].concat());
+    save("remote_queue", "segments", [vec![1, 16, 0], two.clone(), vec![0xff, 0xff], two.clone()].concat());
+    save(
+        "remote_queue",
+        "torn",
+        [vec![2, 99, 0], two.clone(), vec![0xf0, 0xff], two, vec![90, 0, 1]].concat(),
+    );
+    save("remote_queue", "position", b"1 3 16 4 99 7\n".to_vec());
+}
+
 fn dns(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     let records: [(u16, &[u8]); 5] = [
         (1, b"abcd"),
@@ -181,6 +228,8 @@ fn write_all() {
     }
     store(&mut save);
     remote(&mut save);
+    remote_queue(&mut save);
+    prometheus_block(&mut save);
     dns(&mut save);
 }
 
