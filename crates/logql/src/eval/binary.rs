@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use reba_model::Labels;
 
-use super::{Answer, EvalError, Grid, GridSeries};
+use super::{
+    Answer, EvalError, Grid, GridSeries,
+    vector::{only, without},
+};
 use crate::syntax::{Binary, BinaryOp, Matching};
 
 pub(super) fn apply(binary: &Binary, left: Answer, right: Answer, grid: Grid) -> Result<Answer, EvalError> {
@@ -67,8 +70,8 @@ fn with_number(mut series: Vec<GridSeries>, f: impl Fn(f64) -> Option<f64>) -> V
 fn signature(labels: &Labels, matching: Option<&Matching>) -> Labels {
     match matching {
         None => labels.clone(),
-        Some(m) if m.on => labels.only(&m.labels),
-        Some(m) => labels.without(&m.labels),
+        Some(m) if m.on => only(labels, &m.labels),
+        Some(m) => without(labels, &m.labels),
     }
 }
 

@@ -190,6 +190,14 @@ impl RangeEval {
         self.feed_rows(block)
     }
 
+    /// Takes the rows of a block one by one, each through the whole pipeline: what [`RangeEval::feed`] may do in a shorter way.
+    ///
+    /// # Errors
+    /// As [`RangeEval::feed`].
+    pub fn feed_line_by_line(&mut self, block: &LogBlock) -> Result<(), EvalError> {
+        self.feed_rows(block)
+    }
+
     /// Takes a block row by row.
     fn feed_rows(&mut self, block: &LogBlock) -> Result<(), EvalError> {
         let mut cursor = self.cursor();

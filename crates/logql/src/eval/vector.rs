@@ -11,9 +11,19 @@ use crate::syntax::{Grouping, LabelReplace, ParseError, VectorAggregation, Vecto
 pub(super) fn group_labels(labels: &Labels, grouping: Option<&Grouping>) -> Labels {
     match grouping {
         None => Labels::empty(),
-        Some(Grouping { without: true, labels: names }) => labels.without(names),
-        Some(Grouping { without: false, labels: names }) => labels.only(names),
+        Some(Grouping { without: true, labels: names }) => without(labels, names),
+        Some(Grouping { without: false, labels: names }) => only(labels, names),
     }
+}
+
+/// The labels of these names. Unlike elsewhere, labels can be empty here: a line can say so.
+pub(super) fn only(labels: &Labels, names: &[String]) -> Labels {
+    Labels::from_sorted_verbatim(labels.iter().filter(|(name, _)| names.iter().any(|n| n == name)))
+}
+
+/// The labels of other names.
+pub(super) fn without(labels: &Labels, names: &[String]) -> Labels {
+    Labels::from_sorted_verbatim(labels.iter().filter(|(name, _)| !names.iter().any(|n| n == name)))
 }
 
 /// Labels in an order that people expect.
