@@ -9,9 +9,7 @@ use std::{
 };
 
 use reba_api::prometheus::{MetricsSource, exposition::Page};
-use reba_ingest::{
-    otlp::metrics::OtlpReceiver, remote_write::RemoteWriteReceiver, scrape::ScrapeManager,
-};
+use reba_ingest::{otlp::metrics::OtlpReceiver, remote_write::RemoteWriteReceiver, scrape::ScrapeManager};
 use reba_remote::{MetadataOf, RemoteMetrics, RemoteStatus, RemoteWrite};
 
 /// The figures of all receivers; nothing while there are none.

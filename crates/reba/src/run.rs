@@ -129,7 +129,12 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
     }
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
-    serving.spawn(listener.serve(starting::gate(Arc::clone(&readiness), Arc::clone(&later), &settings.prefix()), stop.clone()));
+    serving.spawn(
+        listener.serve(
+            starting::gate(Arc::clone(&readiness), Arc::clone(&later), &settings.prefix()),
+            stop.clone(),
+        ),
+    );
     let store = store::open(data, &settings, &loaded.config, Arc::clone(&readiness)).await?;
     let parts = Assembly::new(&settings, &loaded, address, &store, data)?;
     let external_url = parts.external_url.clone();
@@ -152,7 +157,10 @@ pub async fn start(configured: Configured, data: &Path) -> Result<Running> {
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),
         answers: Answers::default(),
-        metrics: metrics::sources(&store).into_iter().chain([remote::source(&parts.remote), push::source(&parts.otlp, &parts.influx)]).collect(),
+        metrics: metrics::sources(&store)
+            .into_iter()
+            .chain([remote::source(&parts.remote), push::source(&parts.otlp, &parts.influx)])
+            .collect(),
         admin: settings.admin_api.then(|| Admin { store: Arc::clone(&store) as _, random }),
         external_labels: Arc::clone(&parts.external_labels),
         external_url,

@@ -54,9 +54,9 @@ use tower_http::compression::{
 pub use self::{
     admin::Admin,
     answers::Answers,
+    http_metrics::HttpMetrics,
     notifications::Notifications,
     query_log::{Ended, Origin, QueryLog},
-    http_metrics::HttpMetrics,
     read::RemoteRead,
     status::{Block, Blocks, COMPATIBLE_VERSION, Readiness, Runtime},
 };

@@ -93,8 +93,11 @@ fn engine(page: &mut Page, engine: &QueryEngine) {
     page.counter("reba_query_queries_total", "Queries that ended.").value(totals.queries as f64);
     page.counter("reba_query_failures_total", "Queries that ended in an error.").value(totals.failed as f64);
     let cache = engine.cache_totals();
-    page.counter("reba_query_cache_hits_total", "Range queries answered from kept results, at least in part.")
-        .value(cache.hits as f64);
+    page.counter(
+        "reba_query_cache_hits_total",
+        "Range queries answered from kept results, at least in part.",
+    )
+    .value(cache.hits as f64);
     page.counter("reba_query_cache_misses_total", "Range queries for which nothing was kept.")
         .value(cache.misses as f64);
     page.counter("reba_query_cache_steps_reused_total", "Steps taken from kept results.")

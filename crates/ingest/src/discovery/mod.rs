@@ -29,13 +29,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::board::Board;
-use self::{
-    board::Slot,
-    dns::DnsSource,
-    docker::DockerSource,
-    http::HttpSource,
-    refresh::Polled,
-};
+use self::{board::Slot, dns::DnsSource, docker::DockerSource, http::HttpSource, refresh::Polled};
 use crate::config::{DiscoveryConfig, StaticGroup};
 
 /// The label of a target's address.

@@ -48,7 +48,8 @@ impl Head {
         let window = self.out_of_order_window.load(Ordering::Relaxed);
         let latest = now.saturating_add(self.accept_future).min(LATEST);
         // A sample from a clock that was ahead must not make everything else too old.
-        let behind = |by: i64| if max_t == i64::MIN { i64::MIN } else { max_t.min(latest).saturating_sub(by) };
+        let behind =
+            |by: i64| if max_t == i64::MIN { i64::MIN } else { max_t.min(latest).saturating_sub(by) };
         Bounds {
             min: behind(self.accept_past).max(self.min_valid()).max(EARLIEST),
             out_of_order_min: if window > 0 { behind(window).max(EARLIEST) } else { i64::MAX },
