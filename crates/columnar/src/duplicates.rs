@@ -11,7 +11,7 @@ use reba_model::{Labels, LogBatch, LogEntry};
 use crate::{
     block::{Block, OwnedRow},
     memory::fingerprint,
-    part::{BlockRef, Part},
+    part::{BlockRef, Part, small},
 };
 
 /// What is remembered at most; then it is begun anew.
@@ -135,6 +135,13 @@ impl Search<'_> {
 /// The rows of a block; a block that cannot be read is marked.
 pub(crate) fn read(part: &Part, block: &BlockRef) -> Option<Vec<OwnedRow>> {
     let bytes = part.block(block)?;
+    if block.is_small {
+        let rows = small::rows(bytes, block.rows, block.first_ns);
+        if rows.is_none() {
+            part.mark_bad(block, "rows contradict themselves");
+        }
+        return rows;
+    }
     match Block::open(bytes).and_then(|b| b.rows()) {
         Ok(rows) => Some(rows),
         Err(e) => {

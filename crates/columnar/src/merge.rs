@@ -165,8 +165,9 @@ impl<'a> StreamMerge<'a> {
             self.settle(block.first_ns)?;
             let next = blocks.get(n + 1).map_or(i64::MAX, |(_, b)| b.first_ns);
             let is_alone = self.open.is_empty() && block.last_ns < next;
-            let is_large =
-                block.rows as usize >= MAX_ROWS / 2 || block.text_bytes >= MAX_TEXT_BYTES as u64 / 2;
+            let is_large = blocks.len() == 1
+                || block.rows as usize >= MAX_ROWS / 2
+                || block.text_bytes >= MAX_TEXT_BYTES as u64 / 2;
             let source = Arc::clone(&self.parts[*part]);
             if is_alone && is_large {
                 self.write(0)?;

@@ -9,9 +9,9 @@ use reba_storage::{
 
 use crate::{
     Columnar, ColumnarError,
-    block::{Block, MAX_ROWS, ReadCost},
+    block::{Block, BlockError, MAX_ROWS, OwnedRow, ReadCost},
     memory::{RowRef, Table, text_bytes},
-    part::{BlockRef, Part},
+    part::{BlockRef, Part, small},
 };
 
 /// A scan has at most so many blocks, of so many bytes of text together: it is what one thread does at a time.
@@ -193,14 +193,22 @@ impl LogScan for PartScan {
                 continue;
             };
             let mut cost = ReadCost::default();
-            let read = Block::open(bytes).and_then(|opened| {
-                if !opened.may_match(labels, &self.want.conditions) {
-                    stats.blocks_skipped += 1;
-                    return Ok(None);
-                }
+            let read = if block.is_small {
                 stats.rows += u64::from(block.rows);
-                opened.read(labels, self.range, &self.want, &mut cost)
-            });
+                cost = ReadCost { bytes_read: bytes.len() as u64, bytes_decoded: block.text_bytes };
+                let damaged = BlockError("rows contradict themselves");
+                let rows = small::rows(bytes, block.rows, block.first_ns).ok_or(damaged);
+                rows.map(|rows| block_of_small(labels, rows, self.range, &self.want))
+            } else {
+                Block::open(bytes).and_then(|opened| {
+                    if !opened.may_match(labels, &self.want.conditions) {
+                        stats.blocks_skipped += 1;
+                        return Ok(None);
+                    }
+                    stats.rows += u64::from(block.rows);
+                    opened.read(labels, self.range, &self.want, &mut cost)
+                })
+            };
             stats.bytes_read += cost.bytes_read;
             stats.bytes_decoded += cost.bytes_decoded;
             self.budget.spend(0, cost.bytes_read)?;
@@ -302,16 +310,37 @@ fn block_of(labels: &Labels, rows: &[RowRef], batches: &[Arc<LogBatch>], want: &
         stream: labels.clone(),
         times: rows.iter().map(|r| r.ns).collect(),
         lines: (want.lines || want.extract.is_some()).then(|| TextColumn::plain(entries().map(|e| e.line))),
-        metadata: metadata_of(rows, batches, &want.metadata),
+        metadata: metadata_of(rows.len(), entries().map(|e| e.metadata()), &want.metadata),
         extracted: None,
     }
 }
 
+fn block_of_small(
+    labels: &Labels,
+    mut rows: Vec<OwnedRow>,
+    range: NanoRange,
+    want: &LogWant,
+) -> Option<LogBlock> {
+    rows.retain(|row| range.contains(row.ns));
+    if rows.is_empty() {
+        return None;
+    }
+    Some(LogBlock {
+        stream: labels.clone(),
+        times: rows.iter().map(|r| r.ns).collect(),
+        lines: (want.lines || want.extract.is_some())
+            .then(|| TextColumn::plain(rows.iter().map(|r| r.line.as_str()))),
+        metadata: metadata_of(rows.len(), rows.iter().map(OwnedRow::pairs), &want.metadata),
+        extracted: None,
+    })
+}
+
 type Texts<'a> = (BTreeMap<&'a str, u32>, Vec<Arc<str>>, Vec<u32>);
 
-fn metadata_of(
-    rows: &[RowRef],
-    batches: &[Arc<LogBatch>],
+/// Columns of the wanted metadata of so many rows.
+fn metadata_of<'a, P: IntoIterator<Item = (&'a str, &'a str)>>(
+    count: usize,
+    rows: impl Iterator<Item = P>,
     want: &MetadataWant,
 ) -> Vec<(Arc<str>, TextColumn)> {
     let is_wanted = |name: &str| match want {
@@ -319,11 +348,11 @@ fn metadata_of(
         MetadataWant::Names(names) => names.iter().any(|n| n == name),
     };
     let mut columns: BTreeMap<&str, Texts<'_>> = BTreeMap::new();
-    for (i, row) in rows.iter().enumerate() {
-        for (name, value) in row.entry(batches).metadata().filter(|(name, _)| is_wanted(name)) {
+    for (i, pairs) in rows.enumerate() {
+        for (name, value) in pairs.into_iter().filter(|(name, _)| is_wanted(name)) {
             let (known, values, codes) = columns
                 .entry(name)
-                .or_insert_with(|| (BTreeMap::new(), Vec::new(), vec![TextColumn::ABSENT; rows.len()]));
+                .or_insert_with(|| (BTreeMap::new(), Vec::new(), vec![TextColumn::ABSENT; count]));
             if codes[i] != TextColumn::ABSENT {
                 // The first of a name counts.
                 continue;

@@ -7,6 +7,7 @@ mod cursor;
 mod directory;
 mod matching;
 mod reader;
+pub(crate) mod small;
 mod writer;
 
 pub(crate) use cursor::StreamCursor;
@@ -81,6 +82,8 @@ pub(crate) struct BlockRef {
     pub(crate) last_ns: i64,
     pub(crate) rows: u32,
     pub(crate) text_bytes: u64,
+    /// Its rows stand there as they are (`small`).
+    pub(crate) is_small: bool,
 }
 
 impl BlockRef {

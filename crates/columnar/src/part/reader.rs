@@ -204,8 +204,18 @@ fn stream_of<'a>(r: &mut Reader<'a>, place: &mut (u32, u64), blocks: &mut Vec<Bl
         before = last_ns;
         let (number, offset) = *place;
         *place = (number.checked_add(1)?, offset.checked_add(u64::from(len))?);
-        let (rows, text_bytes) = (r.u32()?, r.unsigned()?);
-        blocks.push(BlockRef { number, offset, len, checksum, first_ns, last_ns, rows, text_bytes });
+        let (rows, text_bytes) = (r.unsigned()?, r.unsigned()?);
+        blocks.push(BlockRef {
+            number,
+            offset,
+            len,
+            checksum,
+            first_ns,
+            last_ns,
+            rows: u32::try_from(rows >> 1).ok()?,
+            text_bytes,
+            is_small: rows & 1 == 1,
+        });
     }
     Some(packed)
 }

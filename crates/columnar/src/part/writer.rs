@@ -8,7 +8,7 @@ use reba_model::{Labels, Tenant};
 use super::{
     BlockRef, MAGIC, PAGE_BYTES, PartInfo,
     directory::{Directory, PageRef, StreamPage, ValuePage},
-    file_name,
+    file_name, small,
 };
 use crate::{
     ColumnarError,
@@ -114,8 +114,10 @@ impl PartWriter {
     ) -> Result<(), DiskError> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        let summary = encode(&Rows { times, lines, metadata }, &mut bytes);
-        let put = self.put_block(summary, &bytes);
+        let small = small::encode(times, lines, metadata, &mut bytes);
+        let is_small = small.is_some();
+        let summary = small.unwrap_or_else(|| encode(&Rows { times, lines, metadata }, &mut bytes));
+        let put = self.put_block(summary, is_small, &bytes);
         self.bytes = bytes;
         put
     }
@@ -148,10 +150,10 @@ impl PartWriter {
             first_ns: block.first_ns,
             last_ns: block.last_ns,
         };
-        self.put_block(summary, bytes)
+        self.put_block(summary, block.is_small, bytes)
     }
 
-    fn put_block(&mut self, summary: BlockSummary, bytes: &[u8]) -> Result<(), DiskError> {
+    fn put_block(&mut self, summary: BlockSummary, is_small: bool, bytes: &[u8]) -> Result<(), DiskError> {
         self.blocks.push(BlockRef {
             number: self.info.blocks as u32,
             offset: self.file.position(),
@@ -161,6 +163,7 @@ impl PartWriter {
             last_ns: summary.last_ns,
             rows: summary.rows,
             text_bytes: summary.text_bytes,
+            is_small,
         });
         self.info.blocks += 1;
         self.info.rows += u64::from(summary.rows);
@@ -207,7 +210,7 @@ impl PartWriter {
             put_signed(out, block.first_ns.wrapping_sub(before));
             put(out, block.last_ns.wrapping_sub(block.first_ns) as u64);
             before = block.last_ns;
-            put(out, u64::from(block.rows));
+            put(out, u64::from(block.rows) << 1 | u64::from(block.is_small));
             put(out, block.text_bytes);
             page.min_ns = page.min_ns.min(block.first_ns);
             page.max_ns = page.max_ns.max(block.last_ns);
