@@ -153,7 +153,9 @@ fn fields(query: &FieldsQuery, context: Context<'_>) -> Result<DetectedFields, L
     let selection = Selection { range, interval: 0, limit, direction };
     let lines = rows::answer(&log, selection, context, &mut LogStats::default())?;
     let mut detector = Detector::new()?;
-    lines.iter().for_each(|line| detector.line(line));
+    for line in &lines {
+        detector.line(line);
+    }
     let mut fields = detector.fields();
     fields.truncate(query.limit);
     Ok(DetectedFields { fields, lines: lines.len() })
