@@ -34,7 +34,7 @@ impl Value {
 
 /// A place in a source. The place is behind us when nobody holds the mark of anything read before it (see [`crate::marks`]).
 #[derive(Clone, Debug, Default)]
-pub struct Mark(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
+pub struct Mark(Arc<()>);
 
 impl Mark {
     pub(crate) fn of(token: &Arc<()>) -> Self {

@@ -146,12 +146,8 @@ impl Files {
         }
     }
 
-    /// Whether nothing that was read is under way.
-    pub fn is_idle(&mut self) -> bool {
-        self.followed.values_mut().all(|f| f.track.is_idle())
-    }
-
     /// How many files are read.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.followed.len()
     }

@@ -250,6 +250,12 @@ impl Shipper {
         for job in config.jobs {
             shipper.start_job(job, &common, &outlet)?;
         }
+        let (stop, positions) = (shipper.stop.clone(), Arc::clone(&shipper.positions));
+        shipper.thread("positions", move || {
+            while !wait(&stop, common.positions_period) {
+                write_positions(&positions);
+            }
+        })?;
         Ok(shipper)
     }
 
@@ -330,8 +336,26 @@ impl Shipper {
             };
             let files = Files::new(files, Arc::clone(positions), Arc::clone(&self.counters));
             let targets = sources::FileTargets::new(&config.files, config.file_sd);
-            let (job, positions, common) = (Arc::clone(&job), Arc::clone(positions), common.clone());
-            self.thread("files", move || run_files(files, targets, &job, &positions, &common))?;
+            let (job, common) = (Arc::clone(&job), common.clone());
+            self.thread("files", move || run_files(files, targets, &job, &common))?;
+        }
+        for docker in config.docker {
+            let (relabel, job, positions) =
+                (config.relabel.clone(), Arc::clone(&job), Arc::clone(&self.positions));
+            let daemon = Arc::new(sources::Daemon { config: docker, relabel, job, positions });
+            self.thread("docker", move || sources::run_docker(&daemon))?;
+        }
+        if let Some(journal) = config.journal {
+            let (relabel, job, positions) =
+                (config.relabel.clone(), Arc::clone(&job), Arc::clone(&self.positions));
+            let journal = sources::Journal { config: journal, relabel, job, positions };
+            self.thread("journal", move || journal.run())?;
+        }
+        if let Some(syslog) = config.syslog {
+            let (relabel, job) = (config.relabel.clone(), Arc::clone(&job));
+            let connections = std::sync::atomic::AtomicUsize::new(0);
+            let syslog = Arc::new(sources::Syslog { config: syslog, relabel, job, connections });
+            self.thread("syslog", move || syslog.run())?;
         }
         if let Some(push) = config.push {
             self.receivers.push(crate::PushReceiver::new(push, config.relabel, Arc::clone(&job)));
@@ -406,13 +430,7 @@ struct Common {
 }
 
 /// Reads the files of a job until it is stopped.
-fn run_files(
-    mut files: Files,
-    mut targets: sources::FileTargets,
-    job: &Job,
-    positions: &Mutex<Positions>,
-    common: &Common,
-) {
+fn run_files(mut files: Files, mut targets: sources::FileTargets, job: &Job, common: &Common) {
     let mut written = Instant::now();
     while !job.stop.is_cancelled() {
         let now_ns = (job.outlet.now_ns)();
@@ -427,7 +445,6 @@ fn run_files(
         }
         if written.elapsed() >= common.positions_period {
             files.commit();
-            write_positions(positions);
             written = Instant::now();
         }
         let pause = Duration::from_nanos(u64::try_from(next_ns.saturating_sub(now_ns)).unwrap_or(0));
@@ -437,7 +454,6 @@ fn run_files(
     }
     job.release(true);
     files.commit();
-    write_positions(positions);
 }
 
 fn write_positions(positions: &Mutex<Positions>) {

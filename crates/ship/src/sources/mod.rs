@@ -1,6 +1,10 @@
 //! Where lines come from besides files, and where files are named.
 
+mod docker;
+mod frames;
+mod journal;
 mod push;
+mod syslog;
 
 use std::{
     collections::BTreeMap,
@@ -8,9 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use docker::{Daemon, run as run_docker};
+pub(crate) use journal::Journal;
 pub use push::PushReceiver;
 use reba_ingest::discovery::{TargetGroup, file};
 use reba_model::Labels;
+pub(crate) use syslog::Syslog;
 
 use crate::{config::FileGroup, glob::Glob};
 

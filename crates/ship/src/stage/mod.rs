@@ -25,6 +25,7 @@ pub(crate) use join::nanos;
 
 pub use level::level_name;
 pub use metrics::CustomMetrics;
+pub(crate) use moment::moment_ns;
 pub(crate) use select::Bucket;
 
 use crate::{entry::Entry, metrics::Counters};

@@ -1,0 +1,373 @@
+//! The logs of containers, from Docker's API.
+//!
+//! A thread lists the containers of one daemon; each container has a thread that follows its log. The requests are HTTP/1.0,
+//! so that answers come as they are and end with the connection.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    io::{self, Read, Write as _},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use reba_model::{LabelsBuilder, Relabel};
+use serde::Deserialize;
+
+use super::frames::{DockerLine, Frames};
+use crate::{
+    client::wait,
+    config::DockerConfig,
+    entry::{Entry, Marks},
+    marks::Track,
+    positions::Positions,
+    run::Job,
+};
+
+/// How long a read waits before it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A line that is in pieces waits so long for the rest.
+const PIECES: Duration = Duration::from_secs(2);
+
+/// Bytes of an answer that is no log.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// What a follower needs besides its container.
+pub(crate) struct Daemon {
+    pub config: DockerConfig,
+    pub relabel: Vec<Relabel>,
+    pub job: Arc<Job>,
+    pub positions: Arc<Mutex<Positions>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Container {
+    id: String,
+    names: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    state: String,
+    host_config: HostConfig,
+    network_settings: Option<NetworkSettings>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HostConfig {
+    network_mode: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct NetworkSettings {
+    networks: Option<BTreeMap<String, Option<Network>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Network {
+    #[serde(rename = "NetworkID")]
+    id: String,
+    #[serde(rename = "IPAddress")]
+    ip: String,
+}
+
+trait Connection: Read + Send {}
+impl<T: Read + Send> Connection for T {}
+
+/// Asks for a path; returns the answer's body as it comes. Any status but 200 is an error.
+fn get(host: &str, path: &str) -> io::Result<Box<dyn Connection>> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n");
+    let mut connection: Box<dyn Connection> = if let Some(socket) = host.strip_prefix("unix://") {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(LOOK))?;
+        stream.write_all(request.as_bytes())?;
+        Box::new(stream)
+    } else {
+        let address = host.split_once("://").map_or(host, |(_, rest)| rest).trim_end_matches('/');
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(LOOK))?;
+        stream.write_all(request.as_bytes())?;
+        Box::new(stream)
+    };
+    let mut head = Vec::new();
+    let begun = Instant::now();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        match connection.read(&mut byte) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) if head.len() > 64 << 10 => {
+                return Err(io::Error::other("the head of the answer is too long"));
+            }
+            Ok(_) => head.push(byte[0]),
+            Err(e) if is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let status = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+    if status.split(' ').nth(1) == Some("200") { Ok(connection) } else { Err(io::Error::other(status)) }
+}
+
+fn is_pause(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+fn get_json<T: serde::de::DeserializeOwned>(host: &str, path: &str) -> io::Result<T> {
+    let mut body = Vec::new();
+    let mut connection = get(host, path)?.take(MAX_ANSWER);
+    let begun = Instant::now();
+    loop {
+        match connection.read_to_end(&mut body) {
+            Ok(_) => return serde_json::from_slice(&body).map_err(io::Error::other),
+            Err(e) if is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Where the containers are listed, those that have ended too: one may live shorter than it takes us to look again.
+fn list_path(filters: &[(String, Vec<String>)]) -> String {
+    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, values) in filters {
+        all.entry(name).or_default().extend(values.iter().map(String::as_str));
+    }
+    if all.is_empty() {
+        return "/containers/json?all=1".to_owned();
+    }
+    let filters: String = serde_json::json!(all).to_string().bytes().map(|b| format!("%{b:02X}")).collect();
+    format!("/containers/json?all=1&filters={filters}")
+}
+
+/// Follows the containers of a daemon until the job is stopped.
+pub(crate) fn run(daemon: &Arc<Daemon>) {
+    let host = &daemon.config.host;
+    let path = list_path(&daemon.config.filters);
+    let mut followers: HashMap<String, std::thread::JoinHandle<()>> = HashMap::new();
+    // Containers that had ended when we came are history, unless we know where we left them.
+    let mut ended: Option<HashSet<String>> = None;
+    let mut warned = false;
+    while !daemon.job.stop.is_cancelled() {
+        match get_json::<Vec<Container>>(host, &path) {
+            Ok(containers) => {
+                let is_over = |c: &Container| matches!(c.state.as_str(), "exited" | "dead");
+                let known = ended.get_or_insert_with(|| {
+                    let key = |c: &&Container| daemon.positions.lock().get(&cursor_key(&c.id)).is_none();
+                    containers.iter().filter(|c| is_over(c)).filter(key).map(|c| c.id.clone()).collect()
+                });
+                if containers.is_empty() && !std::mem::replace(&mut warned, true) {
+                    tracing::warn!(%host, job = %daemon.job.name, "no container matches the filters");
+                }
+                followers.retain(|_, thread| !thread.is_finished());
+                for container in containers {
+                    if followers.contains_key(&container.id) || known.contains(&container.id) {
+                        continue;
+                    }
+                    if is_over(&container) {
+                        known.insert(container.id.clone());
+                    } else {
+                        known.remove(&container.id);
+                    }
+                    let (id, daemon) = (container.id.clone(), Arc::clone(daemon));
+                    let builder = std::thread::Builder::new().name("ship-docker".to_owned());
+                    match builder.spawn(move || follow(&daemon, &container)) {
+                        Ok(thread) => drop(followers.insert(id, thread)),
+                        Err(error) => tracing::warn!(%error, "a container is not followed"),
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%host, job = %daemon.job.name, %error, "containers cannot be listed; it is tried again");
+                daemon.job.outlet.counters.add("promtail_targets_failed_total", &[("reason", "docker")], 1);
+            }
+        }
+        let active = [("job", daemon.job.name.as_str())];
+        daemon.job.outlet.counters.set("promtail_targets_active_total", &active, followers.len() as u64);
+        wait(&daemon.job.stop, daemon.config.refresh);
+    }
+    for (_, thread) in followers {
+        let _ = thread.join();
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Where a container was left, Unix nanoseconds. Promtail's seconds are right if it was here after us.
+fn cursor(positions: &Positions, key: &str) -> i64 {
+    let number = |key: &str| positions.get(key).and_then(|c| c.parse::<i64>().ok());
+    let Some(seconds) = number(key) else { return 0 };
+    let exact = number(&format!("{key}.ns")).filter(|ns| ns / SECOND == seconds);
+    exact.unwrap_or_else(|| seconds.saturating_mul(SECOND)).max(0)
+}
+
+fn cursor_key(id: &str) -> String {
+    format!("cursor-{id}")
+}
+
+/// Follows one container until its log ends.
+fn follow(daemon: &Daemon, container: &Container) {
+    let terminal =
+        get_json::<serde_json::Value>(&daemon.config.host, &format!("/containers/{}/json", container.id))
+            .ok()
+            .and_then(|inspect| inspect.pointer("/Config/Tty")?.as_bool())
+            .unwrap_or(false);
+    let key = cursor_key(&container.id);
+    let since = cursor(&daemon.positions.lock(), &key);
+    let (seconds, ns) = (since / SECOND, since % SECOND);
+    let path = format!(
+        "/containers/{}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={seconds}.{ns:09}",
+        container.id
+    );
+    let mut connection = match get(&daemon.config.host, &path) {
+        Ok(connection) => connection,
+        Err(error) => {
+            let name = name(container);
+            tracing::warn!(container = name, %error, "the log cannot be read: its driver may not allow it");
+            return;
+        }
+    };
+    let mut follower =
+        Follower { daemon, container, since, track: Track::new(since), frames: Frames::new(terminal), key };
+    let mut buffer = vec![0; 64 << 10];
+    let mut quiet = Duration::ZERO;
+    while !daemon.job.stop.is_cancelled() {
+        let mut lines = Vec::new();
+        match connection.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                quiet = Duration::ZERO;
+                follower.frames.take(&buffer[..n], &mut lines);
+            }
+            Err(e) if is_pause(&e) => {
+                quiet += LOOK;
+                if quiet >= PIECES {
+                    follower.frames.finish(&mut lines);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(container = name(container), %error, "reading a log failed; it is read on soon");
+                break;
+            }
+        }
+        if !follower.emit(lines) {
+            return;
+        }
+    }
+    let mut lines = Vec::new();
+    if !daemon.job.stop.is_cancelled() {
+        follower.frames.finish(&mut lines);
+    }
+    follower.emit(lines);
+    follower.commit();
+}
+
+fn name(container: &Container) -> &str {
+    container.names.iter().flatten().next().map_or(container.id.as_str(), String::as_str)
+}
+
+struct Follower<'a> {
+    daemon: &'a Daemon,
+    container: &'a Container,
+    /// Older lines have been read before; Unix nanoseconds.
+    since: i64,
+    track: Track<i64>,
+    frames: Frames,
+    key: String,
+}
+
+impl Follower<'_> {
+    /// Hands lines on; `false` if that was aborted.
+    fn emit(&mut self, lines: Vec<DockerLine>) -> bool {
+        let counters = &self.daemon.job.outlet.counters;
+        let errors = std::mem::take(&mut self.frames.errors);
+        if errors > 0 {
+            counters.add("promtail_docker_target_parsing_errors_total", &[], errors);
+        }
+        let Some(last) = lines.last().map(|l| l.ns) else {
+            self.commit();
+            return true;
+        };
+        counters.add("promtail_docker_target_entries_total", &[], lines.len() as u64);
+        let mark = self.track.mark(last);
+        let mut entries = Vec::with_capacity(lines.len());
+        for line in lines.into_iter().filter(|l| l.ns >= self.since) {
+            if let Some(labels) = self.labels(line.stderr) {
+                let mut entry = Entry::new(line.ns, line.text, labels);
+                entry.marks = Marks::one(mark.clone());
+                entries.push(entry);
+            }
+        }
+        drop(mark);
+        let handled = self.daemon.job.handle(entries);
+        self.commit();
+        handled
+    }
+
+    fn commit(&mut self) {
+        let done = *self.track.done();
+        if done > 0 {
+            let mut positions = self.daemon.positions.lock();
+            positions.set(&self.key, (done / SECOND).to_string());
+            positions.set(&format!("{}.ns", self.key), done.to_string());
+        }
+    }
+
+    fn labels(&self, stderr: bool) -> Option<reba_model::Labels> {
+        let mut builder = labels(self.container);
+        builder.set("__meta_docker_container_log_stream", if stderr { "stderr" } else { "stdout" });
+        if !Relabel::apply_all(&self.daemon.relabel, &mut builder) {
+            return None;
+        }
+        builder.retain(|n, _| !n.starts_with("__"));
+        if builder.is_empty() {
+            builder.set("container", name(self.container).trim_start_matches('/'));
+        }
+        Some(builder.build())
+    }
+}
+
+/// What relabelling sees of a container.
+fn labels(container: &Container) -> LabelsBuilder {
+    let mut b = LabelsBuilder::new();
+    b.set("__meta_docker_container_id", &container.id);
+    b.set("__meta_docker_container_name", name(container));
+    b.set("__meta_docker_container_network_mode", &container.host_config.network_mode);
+    for (label, value) in container.labels.iter().flatten() {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let sanitized: String = label.chars().map(plain).collect();
+        b.set(&format!("__meta_docker_container_label_{sanitized}"), value);
+    }
+    let networks = container.network_settings.as_ref().and_then(|s| s.networks.as_ref());
+    if let Some((name, Some(network))) = networks.and_then(|n| n.iter().next()) {
+        b.set("__meta_docker_network_name", name);
+        b.set("__meta_docker_network_id", &network.id);
+        b.set("__meta_docker_network_ip", &network.ip);
+    }
+    b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_the_labels_that_configurations_relabel() {
+        let json = r#"{"Id":"abc","Names":["/web"],"State":"running","Labels":{"com.easymo.service":"api"},
+            "HostConfig":{"NetworkMode":"n"},"NetworkSettings":{"Networks":{"n":{"NetworkID":"1","IPAddress":"10.0.0.2"}}}}"#;
+        let container: Container = serde_json::from_str(json).unwrap();
+        let b = labels(&container);
+        for (name, value) in [
+            ("__meta_docker_container_name", "/web"),
+            ("__meta_docker_container_label_com_easymo_service", "api"),
+            ("__meta_docker_network_ip", "10.0.0.2"),
+        ] {
+            assert_eq!(b.value(name), value, "{name}");
+        }
+        assert_eq!(
+            list_path(&[("label".to_owned(), vec!["a=b".to_owned()])]),
+            "/containers/json?all=1&filters=%7B%22%6C%61%62%65%6C%22%3A%5B%22%61%3D%62%22%5D%7D"
+        );
+    }
+}
