@@ -31,8 +31,10 @@ impl<P: Clone> Track<P> {
 
     /// The place up to which everything is done with.
     pub fn done(&mut self) -> &P {
-        while let Some((_, place)) = self.open.pop_front_if(|(token, _)| Arc::strong_count(token) == 1) {
-            self.done = place;
+        while self.open.front().is_some_and(|(token, _)| Arc::strong_count(token) == 1) {
+            if let Some((_, place)) = self.open.pop_front() {
+                self.done = place;
+            }
         }
         &self.done
     }

@@ -57,9 +57,12 @@ impl Encoding {
             Encoding::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
             Encoding::Latin1 => bytes.iter().map(|b| char::from(*b)).collect(),
             Encoding::Utf16 { big_endian } => {
-                let units = bytes.chunks_exact(2).map(|u| match big_endian {
-                    true => u16::from_be_bytes([u[0], u[1]]),
-                    false => u16::from_le_bytes([u[0], u[1]]),
+                let units = bytes.chunks_exact(2).map(|u| {
+                    if big_endian {
+                        u16::from_be_bytes([u[0], u[1]])
+                    } else {
+                        u16::from_le_bytes([u[0], u[1]])
+                    }
                 });
                 char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
             }

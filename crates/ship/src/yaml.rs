@@ -112,7 +112,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Node, ConfigError> {
     for next in Parser::new_from_str(text) {
         let (event, span) = next.map_err(|e| {
             let marker = e.marker();
-            syntax((marker.line() as u64, marker.col() as u64 + 1), e.info().to_owned())
+            syntax((marker.line() as u64, marker.col() as u64 + 1), e.info().clone())
         })?;
         let at = (span.start.line() as u64, span.start.col() as u64 + 1);
         builder.event(event, at).map_err(|reason| syntax(at, reason))?;

@@ -97,8 +97,7 @@ async fn lines_arrive_once_through_rotations_restarts_and_a_store_that_is_full()
         let config = config(dir.path(), "[{url: 'http://ours/push'}]", "[]");
         let shipper = Shipper::start(config, &around(Some(Arc::clone(&store)))).unwrap();
         for _ in 0..4 {
-            let lines: String = (n..n + 100).map(|i| format!("{i}\n")).collect();
-            append(&log, &lines);
+            (n..n + 100).for_each(|i| append(&log, &format!("{i}\n")));
             n += 100;
             if n % 200 == 0 {
                 fs::rename(&log, dir.path().join(format!("a.log.{n}"))).unwrap();

@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// Ends as a process does that has time to write its positions.
-    fn stop(&self, mut files: Files) {
+    fn stop(mut files: Files) {
         files.commit();
         files.positions.lock().write().unwrap();
     }
@@ -99,7 +99,7 @@ fn a_restart_goes_on_where_the_positions_say() {
     let mut files = host.start("*.log");
     assert_eq!(host.lines(&mut files), ["1", "2"]);
     host.append("a.log", "3\n");
-    host.stop(files);
+    Host::stop(files);
     let mut files = host.start("*.log");
     assert_eq!(host.lines(&mut files), ["3"]);
 }
@@ -111,7 +111,7 @@ fn what_has_not_arrived_is_read_again_after_a_crash() {
     let mut files = host.start("*.log");
     let (entries, _) = files.step(1);
     assert_eq!(entries.len(), 2);
-    host.stop(files);
+    Host::stop(files);
     drop(entries);
     let mut files = host.start("*.log");
     assert_eq!(host.lines(&mut files), ["1", "2"]);
@@ -130,7 +130,7 @@ fn a_renamed_file_that_still_matches_is_not_read_again() {
     lines.sort();
     assert_eq!(lines, ["2", "3"]);
     // And neither is one that was renamed while nobody looked.
-    host.stop(files);
+    Host::stop(files);
     fs::rename(host.path("a.log.1"), host.path("a.log.2")).unwrap();
     fs::rename(host.path("a.log"), host.path("a.log.1")).unwrap();
     host.append("a.log.1", "4\n");
@@ -180,7 +180,7 @@ fn copytruncate_loses_nothing_that_was_read_in_time() {
     assert!(host.lines(&mut files).is_empty());
     host.append("a.log", "3\n");
     assert_eq!(host.lines(&mut files), ["3"]);
-    host.stop(files);
+    Host::stop(files);
     let mut files = host.start("a.log");
     assert!(host.lines(&mut files).is_empty());
 }
@@ -221,10 +221,10 @@ fn no_line_is_lost_or_doubled_through_rotations_and_restarts() {
         if n % 50 == 49 {
             fs::rename(host.path("a.log"), host.path(&format!("a.log.{n}"))).unwrap();
         }
-        if (dice >> 16) % 10 == 0 {
+        if (dice >> 16).is_multiple_of(10) {
             host.now_ns += 11 * SECOND;
             let (entries, _) = files.step(host.now_ns);
-            if (dice >> 20) % 5 == 0 {
+            if (dice >> 20).is_multiple_of(5) {
                 // It dies before these are written: they must come again.
                 files.commit();
                 files.positions.lock().write().unwrap();

@@ -137,8 +137,11 @@ fn list_path(filters: &[(String, Vec<String>)]) -> String {
     if all.is_empty() {
         return "/containers/json?all=1".to_owned();
     }
-    let filters: String = serde_json::json!(all).to_string().bytes().map(|b| format!("%{b:02X}")).collect();
-    format!("/containers/json?all=1&filters={filters}")
+    let mut path = "/containers/json?all=1&filters=".to_owned();
+    for b in serde_json::json!(all).to_string().bytes() {
+        path.push_str(&format!("%{b:02X}"));
+    }
+    path
 }
 
 /// Follows the containers of a daemon until the job is stopped.

@@ -2,7 +2,11 @@
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let mut out = String::with_capacity(2 * bytes.len());
+    for b in bytes {
+        out.push_str(&format!("{b:02x}"));
+    }
+    out
 }
 
 /// The first 32 bits of the fractional part of the `root`-th root of each of the first 64 primes are the constants.
@@ -13,7 +17,7 @@ fn fraction_of_root(prime: u32, root: f64) -> u32 {
 
 fn primes() -> [u32; 64] {
     let mut out = [0; 64];
-    let is_prime = |n: &u32| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u32| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     for (slot, prime) in out.iter_mut().zip((2..).filter(is_prime)) {
         *slot = prime;
     }

@@ -243,7 +243,7 @@ fn limits_drop_or_delay_what_is_too_much() {
 
 #[test]
 fn sampling_keeps_about_its_share() {
-    let line = ["l"; 2000];
+    let line = vec!["l"; 2000];
     let kept = run("- sampling: {rate: 0.25}\n", &line).len();
     assert!((400..600).contains(&kept), "{kept}");
     assert!(run("- sampling: {rate: 0}\n", &line).is_empty());
