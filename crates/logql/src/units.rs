@@ -60,6 +60,14 @@ pub fn query_duration(text: &str) -> Result<i64, String> {
     }
 }
 
+/// A duration as people write it in queries: `1h30m`.
+pub fn format_duration(ns: i64) -> String {
+    match ns % 1_000_000 {
+        0 => reba_model::duration::format(ns / 1_000_000),
+        _ => format_go_duration(ns),
+    }
+}
+
 /// Writes nanoseconds as Go's `Duration.String` does: `1h30m0s`, `1.5s`, `20ms`.
 pub fn format_go_duration(ns: i64) -> String {
     let sign = if ns < 0 { "-" } else { "" };

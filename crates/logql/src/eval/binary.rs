@@ -6,7 +6,7 @@ use reba_model::Labels;
 
 use super::{
     Answer, EvalError, Grid, GridSeries,
-    vector::{only, without},
+    vector::{only, with, without},
 };
 use crate::syntax::{Binary, BinaryOp, Matching};
 
@@ -185,14 +185,7 @@ fn result_labels(matching: Option<&Matching>, many: &Labels, one: &Labels) -> La
     match matching {
         None => many.clone(),
         Some(Matching { group: Some(group), .. }) => {
-            let mut labels = many.to_builder();
-            for name in &group.include {
-                match one.get(name) {
-                    Some(value) => labels.set(name, value),
-                    None => labels.remove(name),
-                };
-            }
-            labels.build()
+            group.include.iter().fold(many.clone(), |labels, name| with(&labels, name, one.get(name)))
         }
         Some(m) => signature(many, Some(m)),
     }

@@ -21,6 +21,16 @@ pub(super) fn only(labels: &Labels, names: &[String]) -> Labels {
     Labels::from_sorted_verbatim(labels.iter().filter(|(name, _)| names.iter().any(|n| n == name)))
 }
 
+/// The labels with one of them changed, or removed.
+pub(super) fn with(labels: &Labels, name: &str, value: Option<&str>) -> Labels {
+    let mut pairs: BTreeMap<&str, &str> = labels.iter().collect();
+    match value {
+        Some(value) => pairs.insert(name, value),
+        None => pairs.remove(name),
+    };
+    Labels::from_sorted_verbatim(pairs)
+}
+
 /// The labels of other names.
 pub(super) fn without(labels: &Labels, names: &[String]) -> Labels {
     Labels::from_sorted_verbatim(labels.iter().filter(|(name, _)| !names.iter().any(|n| n == name)))
@@ -126,13 +136,8 @@ pub(super) fn label_replace(
         .map(|mut one| {
             let value = one.labels.value(&call.src).to_owned();
             if let Some((replaced, _)) = regex.expand_bounded(&value, &call.replacement, MAX_VALUE) {
-                let mut labels = one.labels.to_builder();
-                if replaced.is_empty() {
-                    labels.remove(&call.dst);
-                } else {
-                    labels.set(&call.dst, &replaced);
-                }
-                one.labels = labels.build();
+                one.labels =
+                    with(&one.labels, &call.dst, Some(replaced.as_str()).filter(|text| !text.is_empty()));
             }
             one
         })

@@ -4,6 +4,7 @@ mod ast;
 mod error;
 mod lexer;
 mod parser;
+mod pretty;
 mod print;
 mod token;
 
