@@ -292,8 +292,9 @@ impl Relabel {
             .iter()
             .filter_map(|(n, v)| Some((self.regex.expand(n, self.replacement())?, v.to_owned())))
             .collect();
-        for (name, value) in copies {
-            labels.set(&name, &value);
+        // No label is called nothing, whatever the replacement expands to.
+        for (name, value) in copies.iter().filter(|(name, _)| !name.is_empty()) {
+            labels.set(name, value);
         }
     }
 }

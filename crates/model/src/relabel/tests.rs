@@ -207,3 +207,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn labelmap_makes_no_label_without_a_name() {
+    let input = [("a", "1"), ("b", "2")];
+    assert_eq!(run(&input, &[rule("labelmap", &[], "a()", "", "$1")]), labels(&input));
+}

@@ -162,7 +162,7 @@ fn any_like(word: &str) -> &'static str {
     }
 }
 
-/// The first words and the number of words: what a line is looked up by.
+/// The number of words and the first of them: what a line is looked up by.
 type Place = (usize, String);
 
 #[derive(Default)]
@@ -179,8 +179,8 @@ struct Shape {
 
 impl Shapes {
     fn add(&mut self, words: Vec<&str>, samples: &[(i64, u64)]) {
-        let first =
-            words.iter().take(2).filter(|w| !w.starts_with(ANY)).copied().collect::<Vec<_>>().concat();
+        // Only the first word: the second is as often a name as not.
+        let first = words.first().filter(|w| !w.starts_with(ANY)).copied().unwrap_or_default().to_owned();
         let candidates = self.by_place.entry((words.len(), first)).or_default();
         let best = candidates
             .iter()
