@@ -95,6 +95,17 @@ impl<'a> Clock<'a> {
             .checked_add(fraction * power_of_ten(self.digits - digits))
     }
 
+    /// Whether these bytes may be part of a time of this form.
+    pub(super) fn may_hold(&self, bytes: &[u8]) -> bool {
+        let known = |b: &u8| {
+            b.is_ascii_digit()
+                || matches!(b, b'-' | b':')
+                || [self.between, self.point].contains(b)
+                || self.zone.contains(b)
+        };
+        bytes.len() <= HEAD + 10 + MAX_ZONE && bytes.iter().all(known)
+    }
+
     /// Nanoseconds of one unit.
     pub(super) fn unit_ns(&self) -> i64 {
         power_of_ten(9 - self.digits)

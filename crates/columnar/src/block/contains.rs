@@ -194,6 +194,7 @@ fn cannot_hold(node: &Node<'_>, bytes: &[u8]) -> bool {
     match node {
         Node::Number { format, .. } => !number_may_hold(*format, bytes),
         Node::Hex { len, .. } => bytes.len() > len * 2 + 4 || !all(|b| b.is_ascii_hexdigit() || b == b'-'),
+        Node::Clock { clock, .. } => !clock.may_hold(bytes),
         _ => false,
     }
 }
@@ -213,6 +214,7 @@ fn meeting(values: &Values<'_>, len: usize, need: Need<'_>) -> Vec<bool> {
         Values::Text(texts) => texts_meeting(texts, need),
         Values::Mined(mined) => mined_meeting(mined, need),
         Values::Numbers { format, .. } if !number_may_hold(*format, need.bytes()) => vec![false; len],
+        Values::Times { clock, .. } if !clock.may_hold(need.bytes()) => vec![false; len],
         _ => written(values, 0..len, need),
     }
 }
@@ -364,7 +366,7 @@ pub(super) fn may_contain(
                     false => !cannot_hold(&node, needle),
                 }
             }
-            Node::Clock { .. } => needle.len() <= 40,
+            Node::Clock { clock, .. } => clock.may_hold(needle),
             Node::Mined { longest_typed, .. } => needle.len() as u64 <= *longest_typed,
             Node::Const(_) | Node::Dict { .. } | Node::Text { .. } => false,
         };

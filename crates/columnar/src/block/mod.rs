@@ -130,6 +130,19 @@ impl<'a> Block<'a> {
         output::read(&self.frame, stream, range, want, cost)
     }
 
+    /// Bytes of each column and section, for those who look for where the bytes are.
+    pub fn sizes(&self) -> Vec<(String, usize)> {
+        let frame = &self.frame;
+        let own = [
+            ("(frame)", frame.bytes as usize),
+            ("(signature)", frame.signature.len()),
+            ("(times)", frame.times.len()),
+            ("(shapes)", frame.shape_of.len() + frame.metadata_of.len()),
+        ];
+        let columns = frame.columns.iter().map(|c| (c.name, c.node.len()));
+        own.into_iter().chain(columns).map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+    }
+
     /// All rows, as they were written (merges, deletions).
     ///
     /// # Errors

@@ -36,6 +36,11 @@ impl Test<'_> {
         }
     }
 
+    /// Whether rows stay whatever the label is: a line that the parser refuses passes every comparison of numbers.
+    fn keeps(self, place: &Place) -> bool {
+        matches!(self, Test::Number(..)) && !matches!(place, Place::Columns(_))
+    }
+
     fn refused(self) -> bool {
         match self {
             Test::Text(test) => text_holds(test, ""),
@@ -146,15 +151,18 @@ fn labels(
         return Ok(None);
     }
     let rows = table.times.len();
-    if let Some(value) = stream.get(name) {
-        return Ok(Some(vec![test.holds(Some(value)); rows]));
-    }
     let frame = table.frame;
     let places: Vec<Place> = frame
         .shapes
         .iter()
         .map(|shape| parser.map_or(Place::Columns(Vec::new()), |p| label::place(frame, shape, p, name)))
         .collect();
+    let kept_anyway: Vec<bool> = places.iter().map(|place| test.keeps(place)).collect();
+    let kept_anyway = |table: &Table<'_, '_>, row: usize| kept_anyway[table.shape_of[row] as usize];
+    if let Some(value) = stream.get(name) {
+        let holds = test.holds(Some(value));
+        return Ok(Some((0..rows).map(|row| holds || kept_anyway(table, row)).collect()));
+    }
     let metadata: Vec<Option<u32>> =
         frame.metadata_shapes.iter().map(|columns| metadata_column(frame, columns, name)).collect();
     let mut verdicts: Vec<Option<Vec<Verdict>>> = vec![None; frame.columns.len()];
@@ -175,6 +183,9 @@ fn labels(
         }
     };
     let one = |row: usize| {
+        if kept_anyway(table, row) {
+            return true;
+        }
         if let Some(column) = metadata[table.metadata_of[row] as usize] {
             return verdict(row, column) != Verdict::No;
         }
@@ -277,20 +288,24 @@ fn labels_may(
     if is_special(name) {
         return Ok(true);
     }
+    let mut columns = Vec::new();
+    for shape in &frame.shapes {
+        let place = parser.map_or(Place::Columns(Vec::new()), |p| label::place(frame, shape, p, name));
+        if test.keeps(&place) {
+            return Ok(true);
+        }
+        match place {
+            Place::Unknown if stream.get(name).is_none() => return Ok(true),
+            Place::Refused if stream.get(name).is_none() && test.refused() => return Ok(true),
+            Place::Unknown | Place::Refused => {}
+            Place::Columns(found) => columns.extend(found),
+        }
+    }
     if let Some(value) = stream.get(name) {
         return Ok(test.holds(Some(value)));
     }
     if test.holds(None) {
         return Ok(true);
-    }
-    let mut columns = Vec::new();
-    for shape in &frame.shapes {
-        match parser.map_or(Place::Columns(Vec::new()), |p| label::place(frame, shape, p, name)) {
-            Place::Unknown => return Ok(true),
-            Place::Refused if test.refused() => return Ok(true),
-            Place::Refused => {}
-            Place::Columns(found) => columns.extend(found),
-        }
     }
     let metadata = frame.metadata_shapes.iter().filter_map(|c| metadata_column(frame, c, name));
     columns.extend(metadata);

@@ -249,6 +249,22 @@ proptest! {
 }
 
 #[test]
+fn a_line_that_the_parser_refuses_passes_a_comparison_whatever_its_labels_are() {
+    let row = |line: &str, t: &str| OwnedRow {
+        ns: 0,
+        line: line.to_owned(),
+        metadata: vec![("t".to_owned(), t.to_owned())],
+    };
+    let rows = [row("", "8"), row("{}", "8"), row("{}", "5"), row("{\"a\"", "9")];
+    let parser = Some(LineParser::Json);
+    for (name, stream) in [("t", Labels::empty()), ("s", Labels::from_pairs([("s", "8")]))] {
+        let condition =
+            Condition::Number { name: name.to_owned(), parser, comparison: Comparison::Less, value: 7.0 };
+        check(&rows, &stream, &condition, true).unwrap();
+    }
+}
+
+#[test]
 fn a_column_of_few_texts_comes_with_codes() {
     let rows: Vec<OwnedRow> = (0..100)
         .map(|i| OwnedRow {
