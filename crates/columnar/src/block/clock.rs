@@ -82,9 +82,10 @@ impl<'a> Clock<'a> {
             fraction = n(HEAD + 1, HEAD + 1 + usize::from(digits))?;
             zone = &zone[1 + usize::from(digits)..];
         }
-        let right_digits = match self.cut {
-            true => digits <= self.digits && (digits == 0 || fraction % 10 != 0),
-            false => digits == self.digits,
+        let right_digits = if self.cut {
+            digits <= self.digits && (digits == 0 || fraction % 10 != 0)
+        } else {
+            digits == self.digits
         };
         if zone != self.zone || !right_digits {
             return None;

@@ -47,9 +47,8 @@ impl<'n> Ways<'n> {
         let values = literals.len().saturating_sub(1);
         let mut ways: Vec<_> = (0..values).map(|v| vec![(v, Need::Contains(needle))]).collect();
         let mut walk = Walk { literals, ways: Vec::new(), steps: 0 };
-        for value in 0..values {
+        for (value, literal) in literals.iter().take(values).enumerate() {
             // From within the literal before the value.
-            let literal = literals[value];
             let most = literal.len().min(needle.len() - 1);
             for len in 1..=most {
                 if literal.ends_with(&needle[..len]) {
@@ -114,11 +113,12 @@ pub(super) fn lines(table: &mut Table<'_, '_>, needle: &[u8]) -> Result<(Vec<boo
         return Ok((vec![true; rows], true));
     }
     let mut exact = true;
-    let mut known: BTreeMap<(u32, Need<'_>), Vec<bool>> = BTreeMap::new();
+    let mut known = Known::new();
     let mut hits = vec![false; rows];
+    let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); table.frame.shapes.len()];
+    table.shape_of.iter().enumerate().for_each(|(row, shape)| rows_of[*shape as usize].push(row as u32));
     let frame = table.frame;
-    for (shape, head) in frame.shapes.iter().enumerate() {
-        let of_shape = |row: &usize, table: &Table<'_, '_>| table.shape_of[*row] as usize == shape;
+    for (head, rows) in frame.shapes.iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
         let literals: Vec<&[u8]> = head.holes.iter().map(|(before, _)| *before).chain([head.tail]).collect();
         let ways = match Ways::of(&literals, needle) {
             Ways::Always => vec![Vec::new()],
@@ -139,10 +139,10 @@ pub(super) fn lines(table: &mut Table<'_, '_>, needle: &[u8]) -> Result<(Vec<boo
             if !possible {
                 continue;
             }
-            for row in (0..rows).filter(|r| of_shape(r, table)) {
+            for row in rows.iter().map(|r| *r as usize) {
                 let meets = |(column, need): &(u32, Need<'_>)| {
                     let rank = table.loaded(*column).and_then(|l| l.rank(row));
-                    rank.is_some_and(|rank| known[&(*column, *need)][rank])
+                    rank.is_some_and(|rank| known[&(*column, *need)].1[rank])
                 };
                 hits[row] = hits[row] || columns.iter().all(meets);
             }
@@ -151,24 +151,27 @@ pub(super) fn lines(table: &mut Table<'_, '_>, needle: &[u8]) -> Result<(Vec<boo
     Ok((hits, exact))
 }
 
+/// For needs of columns whether any value meets them, and then which.
+type Known<'n> = BTreeMap<(u32, Need<'n>), (bool, Vec<bool>)>;
+
 /// Finds out which values of a column meet a need; whether any does.
 fn needed<'n>(
     table: &mut Table<'_, '_>,
-    known: &mut BTreeMap<(u32, Need<'n>), Vec<bool>>,
+    known: &mut Known<'n>,
     column: u32,
     need: Need<'n>,
 ) -> Result<bool, BlockError> {
-    if let Some(hits) = known.get(&(column, need)) {
-        return Ok(hits.iter().any(|h| *h));
+    if let Some((any, _)) = known.get(&(column, need)) {
+        return Ok(*any);
     }
-    if cannot_hold(&Node::open(table.frame.columns[column as usize].node)?, need.bytes()) {
-        return Ok(false);
-    }
-    let loaded = table.load(column)?;
-    let hits = meeting(&loaded.values, loaded.len, need);
-    let any = hits.iter().any(|h| *h);
-    known.insert((column, need), hits);
-    Ok(any)
+    let found = if cannot_hold(&Node::open(table.frame.columns[column as usize].node)?, need.bytes()) {
+        (false, Vec::new())
+    } else {
+        let loaded = table.load(column)?;
+        let hits = meeting(&loaded.values, loaded.len, need);
+        (hits.contains(&true), hits)
+    };
+    Ok(known.entry((column, need)).or_insert(found).0)
 }
 
 impl<'n> Need<'n> {
@@ -361,9 +364,10 @@ pub(super) fn may_contain(
             Node::Hex { form, filter, len, .. } => {
                 let mut id = Vec::new();
                 let whole = super::node::push_id(needle, *form, &mut id).is_some() && id.len() == *len;
-                match whole && !filter.is_empty() {
-                    true => super::fuse::may_hold(filter, super::fuse::hash(&id))?,
-                    false => !cannot_hold(&node, needle),
+                if whole && !filter.is_empty() {
+                    super::fuse::may_hold(filter, super::fuse::hash(&id))?
+                } else {
+                    !cannot_hold(&node, needle)
                 }
             }
             Node::Clock { clock, .. } => clock.may_hold(needle),

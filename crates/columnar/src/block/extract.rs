@@ -19,7 +19,9 @@ pub(super) fn columns(
     extract: &Extract,
 ) -> Result<Option<Vec<Column>>, BlockError> {
     let mut met = vec![false; table.frame.shapes.len()];
-    rows.iter().for_each(|r| met[table.shape_of[*r as usize] as usize] = true);
+    for row in rows {
+        met[table.shape_of[*row as usize] as usize] = true;
+    }
     let mut columns = Vec::with_capacity(extract.names.len());
     for shape in table.frame.shapes.iter().zip(&met).filter(|(_, met)| **met).map(|(s, _)| s) {
         match label::place(table.frame, shape, extract.parser, "") {

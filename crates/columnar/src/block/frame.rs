@@ -54,7 +54,9 @@ pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
         writer.signature.write(rows.times.len(), &mut body.signature);
     }
     let sections = [&body.signature, &body.times, &body.shape_of, &body.metadata_of];
-    sections.iter().for_each(|s| push_varint(&mut directory, s.len() as u64));
+    for section in sections {
+        push_varint(&mut directory, section.len() as u64);
+    }
 
     out.push(VERSION);
     out.extend(summary.rows.to_le_bytes());
@@ -63,7 +65,9 @@ pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
     out.extend(summary.last_ns.to_le_bytes());
     out.extend((directory.len() as u32).to_le_bytes());
     out.extend(directory);
-    sections.iter().for_each(|s| out.extend_from_slice(s));
+    for section in sections {
+        out.extend_from_slice(section);
+    }
     out.extend(body.columns);
     summary
 }
@@ -95,7 +99,9 @@ fn write_shapes(parts: &Parts<'_>, kinds: &[Kind], writer: &mut Writer, director
     push_varint(directory, parts.metadata_shapes.len() as u64);
     for columns in &parts.metadata_shapes {
         push_varint(directory, columns.len() as u64);
-        columns.iter().for_each(|c| push_varint(directory, u64::from(*c)));
+        for column in columns {
+            push_varint(directory, u64::from(*column));
+        }
     }
 }
 

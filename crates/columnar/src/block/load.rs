@@ -114,7 +114,9 @@ impl<'f, 'a> Table<'f, 'a> {
     /// Reads all columns of the lines of these rows.
     pub(super) fn load_lines(&mut self, rows: &[u32]) -> Result<(), BlockError> {
         let mut needed = vec![false; self.frame.shapes.len()];
-        rows.iter().for_each(|r| needed[self.shape_of[*r as usize] as usize] = true);
+        for row in rows {
+            needed[self.shape_of[*row as usize] as usize] = true;
+        }
         for (shape, _) in self.frame.shapes.iter().zip(needed).filter(|(_, n)| *n) {
             for (_, column) in &shape.holes {
                 self.load(*column)?;

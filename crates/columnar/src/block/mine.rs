@@ -214,7 +214,9 @@ pub(super) fn write_patterns(patterns: &[Vec<&[u8]>], out: &mut Vec<u8>) {
     push_varint(out, patterns.len() as u64);
     for pattern in patterns {
         push_varint(out, pattern.len() as u64 - 1);
-        pattern.iter().for_each(|literal| push_sized(out, literal));
+        for literal in pattern {
+            push_sized(out, literal);
+        }
     }
 }
 

@@ -105,7 +105,9 @@ impl Writer {
         let mut children = Vec::new();
         let (mut hole, mut longest_typed) = (0, 0);
         for (pattern, places) in patterns.iter().zip(&mined.places) {
-            pattern.iter().for_each(|literal| self.signature.add(literal));
+            for literal in pattern {
+                self.signature.add(literal);
+            }
             let times: Vec<i64> = places.iter().map(|p| times[*p as usize]).collect();
             for around in pattern.windows(2) {
                 let mut child = Vec::new();
@@ -198,7 +200,9 @@ pub(super) fn code_width(distinct: usize) -> u32 {
 
 fn entropy_bits(codes: &[u32], distinct: usize) -> f64 {
     let mut counts = vec![0u32; distinct];
-    codes.iter().for_each(|c| counts[*c as usize] += 1);
+    for code in codes {
+        counts[*code as usize] += 1;
+    }
     let n = codes.len() as f64;
     counts.into_iter().filter(|c| *c > 0).map(|c| f64::from(c) * (n / f64::from(c)).log2()).sum()
 }
@@ -275,7 +279,9 @@ fn write_typed(values: &[&[u8]], times: &[i64], out: &mut Vec<u8>) -> Option<Byt
 
 fn set_of(bytes: &[u8]) -> ByteSet {
     let mut set = ByteSet::default();
-    bytes.iter().for_each(|b| signature::insert(&mut set, *b));
+    for byte in bytes {
+        signature::insert(&mut set, *byte);
+    }
     set
 }
 
@@ -321,7 +327,7 @@ fn write_hex(values: &[&[u8]], out: &mut Vec<u8>) -> Option<ByteSet> {
     let len = values.first()?.len();
     let dashes = len == 36 && values[0][8] == b'-';
     let alike = values.iter().all(|v| v.len() == len);
-    if !alike || len < 8 || len > 256 || (!dashes && len % 2 == 1) {
+    if !alike || !(8..=256).contains(&len) || (!dashes && len % 2 == 1) {
         return None;
     }
     let letter = |v: &&&[u8]| v.iter().find(|b| b.is_ascii_alphabetic()).copied();

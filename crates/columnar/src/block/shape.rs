@@ -181,9 +181,10 @@ impl<'a> Parts<'a> {
         if u32::try_from(line.len()).is_err() {
             return None;
         }
-        let (family, found) = match json::begins_object(line) {
-            true => (Family::Json, json::find(line)?),
-            false => (Family::Logfmt, logfmt::find(line)?),
+        let (family, found) = if json::begins_object(line) {
+            (Family::Json, json::find(line)?)
+        } else {
+            (Family::Logfmt, logfmt::find(line)?)
         };
         // The literals and what is in the holes tell shapes apart.
         let mut key = Vec::with_capacity(line.len());
