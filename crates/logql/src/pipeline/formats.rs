@@ -2,10 +2,7 @@
 
 use reba_template::{Limits, MissingKey, Options, Template, Value};
 
-use super::{
-    functions::{LineFacts, functions},
-    state::LineState,
-};
+use super::{functions::Tools, state::LineState};
 use crate::syntax::{LabelFormat, LabelPick};
 
 /// The error of a template that fails.
@@ -19,7 +16,7 @@ const OPTIONS: Options = Options {
 
 /// A template of a stage.
 pub(super) fn compile_template(source: &str) -> Result<Template, String> {
-    Template::parse("line", source, &functions(&LineFacts::default())).map_err(|e| e.to_string())
+    Template::parse("line", source, &Tools::new().table).map_err(|e| e.to_string())
 }
 
 /// Labels as a template sees them.
@@ -27,17 +24,19 @@ fn label_values(state: &LineState) -> Value {
     Value::string_map(state.labels().map(|(name, value, _)| (name, value)))
 }
 
-fn execute(template: &Template, data: &Value, facts: &LineFacts) -> Result<String, String> {
-    template.execute(data, &functions(facts), &OPTIONS).map_err(|e| e.to_string())
+fn execute(template: &Template, data: &Value, tools: &Tools) -> Result<String, String> {
+    template.execute(data, &tools.table, &OPTIONS).map_err(|e| e.to_string())
 }
 
 /// `| line_format "…"`: the line stays if the template fails.
 pub(super) fn line_format(state: &mut LineState, original: &str, template: &Template, now_ns: i64) {
-    let facts = LineFacts::of(state, original, now_ns);
-    match execute(template, &label_values(state), &facts) {
+    let tools = state.take_tools();
+    tools.tell(state, original, now_ns);
+    match execute(template, &label_values(state), &tools) {
         Ok(line) => state.set_line(&line),
         Err(details) => state.fail(TEMPLATE_ERROR, details),
     }
+    state.give_back(tools);
 }
 
 /// One part of `label_format`, ready to run.
@@ -60,7 +59,9 @@ impl LabelChange {
 
 /// `| label_format a=b, c="…"`: in the order written; all templates see the labels as they were when the first of them ran.
 pub(super) fn label_format(state: &mut LineState, original: &str, changes: &[LabelChange], now_ns: i64) {
-    let mut snapshot: Option<(Value, LineFacts)> = None;
+    let mut snapshot: Option<Value> = None;
+    let tools = state.take_tools();
+    tools.tell(state, original, now_ns);
     for change in changes {
         match change {
             LabelChange::Rename { to, from } => {
@@ -70,15 +71,15 @@ pub(super) fn label_format(state: &mut LineState, original: &str, changes: &[Lab
                 }
             }
             LabelChange::Template { to, template } => {
-                let (data, facts) = snapshot
-                    .get_or_insert_with(|| (label_values(state), LineFacts::of(state, original, now_ns)));
-                match execute(template, data, facts) {
+                let data = snapshot.get_or_insert_with(|| label_values(state));
+                match execute(template, data, &tools) {
                     Ok(value) => state.set(to, &value),
                     Err(details) => state.fail(TEMPLATE_ERROR, details),
                 }
             }
         }
     }
+    state.give_back(tools);
 }
 
 fn picks(picks: &[LabelPick], name: &str, value: &str) -> bool {

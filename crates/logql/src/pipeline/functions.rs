@@ -1,6 +1,9 @@
 //! The functions of `line_format` and `label_format`.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use reba_model::{GoRegex, float};
 use reba_template::{Functions, Param, Value};
@@ -15,35 +18,50 @@ const MAX_TEXT: usize = 1 << 20;
 const MAX_PATTERN: usize = 4096;
 
 /// What the functions without arguments tell about the line.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LineFacts {
-    pub(super) line: String,
-    pub(super) ns: i64,
+#[derive(Default)]
+struct LineFacts {
+    line: String,
+    ns: i64,
     /// Time of the query, Unix nanoseconds.
-    pub(super) now_ns: i64,
+    now_ns: i64,
 }
 
-impl LineFacts {
-    pub(super) fn of(state: &LineState, original: &str, now_ns: i64) -> Self {
-        LineFacts { line: state.line(original).to_owned(), ns: state.ns(), now_ns }
+/// The functions, and the line for which those without arguments answer. Making the table costs more than running most templates:
+/// one serves a thread.
+pub(super) struct Tools {
+    facts: Arc<Mutex<LineFacts>>,
+    pub(super) table: Functions,
+}
+
+impl Tools {
+    pub(super) fn new() -> Self {
+        let facts = Arc::<Mutex<LineFacts>>::default();
+        let mut table = Functions::new();
+        let (line, ns, now) = (Arc::clone(&facts), Arc::clone(&facts), Arc::clone(&facts));
+        table
+            .add("__line__", &[], move |_| Ok(Value::from(lock(&line).line.as_str())))
+            .add("__timestamp__", &[], move |_| Ok(super::moments::time(lock(&ns).ns)))
+            .add("now", &[], move |_| Ok(super::moments::time(lock(&now).now_ns)));
+        text_functions(&mut table);
+        search_functions(&mut table);
+        layout_functions(&mut table);
+        number_functions(&mut table);
+        conversion_functions(&mut table);
+        super::moments::add(&mut table);
+        Tools { facts, table }
+    }
+
+    /// From now on the functions answer for the line in `state`.
+    pub(super) fn tell(&self, state: &LineState, original: &str, now_ns: i64) {
+        let mut facts = lock(&self.facts);
+        facts.line.clear();
+        facts.line.push_str(state.line(original));
+        (facts.ns, facts.now_ns) = (state.ns(), now_ns);
     }
 }
 
-/// All functions, those without arguments answering for one line.
-pub(super) fn functions(facts: &LineFacts) -> Functions {
-    let mut table = Functions::new();
-    let (line, ns, now) = (facts.line.clone(), facts.ns, facts.now_ns);
-    table
-        .add("__line__", &[], move |_| Ok(Value::from(line.as_str())))
-        .add("__timestamp__", &[], move |_| Ok(super::moments::time(ns)))
-        .add("now", &[], move |_| Ok(super::moments::time(now)));
-    text_functions(&mut table);
-    search_functions(&mut table);
-    layout_functions(&mut table);
-    number_functions(&mut table);
-    conversion_functions(&mut table);
-    super::moments::add(&mut table);
-    table
+fn lock(facts: &Mutex<LineFacts>) -> MutexGuard<'_, LineFacts> {
+    facts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn text(args: &[Value], i: usize) -> String {
@@ -381,10 +399,12 @@ mod tests {
     use super::*;
 
     fn run(template: &str) -> String {
-        let table = functions(&LineFacts { line: "the line".to_owned(), ns: 0, now_ns: 0 });
+        let tools = Tools::new();
+        tools.tell(&LineState::default(), "the line", 0);
+        let table = &tools.table;
         let options = Options { missing_key: MissingKey::Zero, ..Options::default() };
         let data = Value::string_map([("a", "Hello World"), ("n", "12")]);
-        Template::parse("t", template, &table).unwrap().execute(&data, &table, &options).unwrap()
+        Template::parse("t", template, table).unwrap().execute(&data, table, &options).unwrap()
     }
 
     #[test]
@@ -410,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_template_cannot_ask_for_gigabytes() {
-        let table = functions(&LineFacts::default());
+        let table = Tools::new().table;
         for template in
             [r#"{{ repeat 1000000000 "xxxxxxxxxx" }}"#, r#"{{ alignRight 1000000000 "x" | repeat 1000 }}"#]
         {

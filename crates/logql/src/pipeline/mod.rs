@@ -29,7 +29,7 @@ use crate::syntax::{Conversion, Extraction, LabelPick, ParseError, Stage, Unwrap
 /// The functions of `line_format` for templates that run elsewhere than on the lines of a query; those that speak of a line
 /// answer for an empty one.
 pub fn template_functions() -> reba_template::Functions {
-    functions::functions(&functions::LineFacts::default())
+    functions::Tools::new().table
 }
 
 /// A pipeline ready to run. Immutable: threads share one.

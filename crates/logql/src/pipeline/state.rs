@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use reba_model::Labels;
 
+use super::functions::Tools;
+
 /// The label that tells what went wrong with a line.
 pub const ERROR: &str = "__error__";
 /// The label that tells why.
@@ -46,6 +48,33 @@ pub struct LineState {
     error_details: String,
     /// Unix nanoseconds.
     ns: i64,
+    tools: Spare,
+    base: Base,
+}
+
+/// What templates need, while none runs. A copy of a state makes its own.
+#[derive(Default)]
+struct Spare(Option<Box<Tools>>);
+
+impl Clone for Spare {
+    fn clone(&self) -> Self {
+        Spare(None)
+    }
+}
+
+impl std::fmt::Debug for Spare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Spare").field(&self.0.is_some()).finish()
+    }
+}
+
+/// The stream's labels, which stay from line to line as long as nobody changes them.
+#[derive(Clone, Debug, Default)]
+struct Base {
+    stream: Option<Labels>,
+    arena: usize,
+    slots: usize,
+    changed: bool,
 }
 
 impl LineState {
@@ -56,15 +85,11 @@ impl LineState {
         stream: &Labels,
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) {
-        self.arena.clear();
-        self.slots.clear();
         self.replaced = None;
         self.error = None;
         self.error_details.clear();
         self.ns = ns;
-        for (name, value) in stream {
-            self.push(name, value, Origin::Stream, false);
-        }
+        self.begin_stream(stream);
         let of_stream = self.slots.len();
         for (name, value) in metadata {
             let taken = self.slots[..of_stream].iter().any(|s| self.text(s.name) == name);
@@ -75,6 +100,32 @@ impl LineState {
                 self.set_slot(name, value, Origin::Metadata, false);
             }
         }
+    }
+
+    fn begin_stream(&mut self, stream: &Labels) {
+        // Labels are shared text: the same place means the same text.
+        let known = self.base.stream.as_ref().map(Labels::as_packed);
+        if !self.base.changed && known.is_some_and(|known| std::ptr::eq(known, stream.as_packed())) {
+            self.arena.truncate(self.base.arena);
+            self.slots.truncate(self.base.slots);
+            return;
+        }
+        self.arena.clear();
+        self.slots.clear();
+        for (name, value) in stream {
+            self.push(name, value, Origin::Stream, false);
+        }
+        let (arena, slots) = (self.arena.len(), self.slots.len());
+        self.base = Base { stream: Some(stream.clone()), arena, slots, changed: false };
+    }
+
+    /// Lends what templates need; it comes back by [`LineState::give_back`].
+    pub(super) fn take_tools(&mut self) -> Box<Tools> {
+        self.tools.0.take().unwrap_or_else(|| Box::new(Tools::new()))
+    }
+
+    pub(super) fn give_back(&mut self, tools: Box<Tools>) {
+        self.tools.0 = Some(tools);
     }
 
     /// Unix nanoseconds of the line.
@@ -105,6 +156,7 @@ impl LineState {
         match self.slot(name) {
             Some(i) => {
                 let value = self.store(value);
+                self.base.changed |= i < self.base.slots;
                 let slot = &mut self.slots[i];
                 (slot.value, slot.origin, slot.found) = (value, origin, found);
             }
@@ -163,6 +215,7 @@ impl LineState {
             ERROR_DETAILS => self.error_details.clear(),
             _ => {
                 if let Some(i) = self.slot(name) {
+                    self.base.changed |= i < self.base.slots;
                     self.slots.remove(i);
                 }
             }
@@ -171,6 +224,7 @@ impl LineState {
 
     /// Removes the labels for which `keep` says no; errors stay.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        self.base.changed = true;
         let LineState { arena, slots, .. } = self;
         slots.retain(|s| {
             let text = |r: Range| &arena[r.0 as usize..r.1 as usize];
@@ -272,6 +326,26 @@ mod tests {
         ] {
             assert_eq!(labels.value(name), value, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_line_does_to_the_labels_of_its_stream_ends_with_it() {
+        let stream = Labels::from_pairs([("a", "1"), ("b", "2")]);
+        let mut s = LineState::default();
+        let changes: [fn(&mut LineState); 5] = [
+            |s| s.set("a", "x"),
+            |s| s.remove("b"),
+            |s| s.retain(|_, _| false),
+            |s| s.found("c", "y"),
+            |_| {},
+        ];
+        for change in changes.iter().chain(&changes) {
+            s.begin(0, &stream, [("m", "3")]);
+            assert_eq!(s.final_labels(true), Labels::from_pairs([("a", "1"), ("b", "2"), ("m", "3")]));
+            change(&mut s);
+        }
+        s.begin(0, &Labels::from_pairs([("d", "4")]), []);
+        assert_eq!(s.final_labels(true), Labels::from_pairs([("d", "4")]));
     }
 
     #[test]
