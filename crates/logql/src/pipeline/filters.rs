@@ -38,6 +38,12 @@ impl LineTest {
         Ok(LineTest { negative: filter.op.is_negative(), any })
     }
 
+    /// How large its expressions are, see [`GoRegex::size`].
+    pub(super) fn regex_size(&self) -> usize {
+        let size = |probe: &LineProbe| if let LineProbe::Matches(regex) = probe { regex.size() } else { 0 };
+        self.any.iter().map(size).sum()
+    }
+
     pub(super) fn passes(&self, line: &str) -> bool {
         self.any.iter().any(|probe| probe.holds(line)) != self.negative
     }

@@ -236,6 +236,10 @@ fn push_key(path: &mut String, key: &str) {
 
 /// Adds text with every character that no label's name may have as `_`.
 pub(super) fn push_sanitized(out: &mut String, text: &str) {
+    if text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
+        out.push_str(text);
+        return;
+    }
     out.extend(text.chars().map(|c| if c == '_' || c.is_ascii_alphanumeric() { c } else { '_' }));
 }
 

@@ -24,7 +24,7 @@ pub use formats::without_colors;
 pub use parsers::Wanted;
 pub use state::{ERROR, ERROR_DETAILS, LineState, Origin};
 
-use crate::syntax::{Conversion, Extraction, LabelPick, ParseError, Stage, Unwrap};
+use crate::syntax::{Conversion, Extraction, LabelPick, ParseError, Stage, TOO_LARGE, Unwrap};
 
 /// The functions of `line_format` for templates that run elsewhere than on the lines of a query; those that speak of a line
 /// answer for an empty one.
@@ -71,6 +71,9 @@ impl Pipeline {
             let step = Step::compile(stage);
             let step = step.map_err(|e| ParseError::whole(format!("stage '{stage}' : {e}")))?;
             steps.extend(step);
+            if steps.iter().map(Step::regex_size).sum::<usize>() > GoRegex::MAX_TOGETHER {
+                return Err(ParseError::whole(format!("stage '{stage}' : {TOO_LARGE}")));
+            }
         }
         Ok(Pipeline { steps, wanted, now_ns })
     }
@@ -144,6 +147,16 @@ impl Pipeline {
 }
 
 impl Step {
+    /// How large its expressions are, see [`GoRegex::size`].
+    fn regex_size(&self) -> usize {
+        match self {
+            Step::Line(test) => test.regex_size(),
+            // Its size is not known, but bounded.
+            Step::Regexp(_) => GoRegex::MAX_TOGETHER / 20,
+            _ => 0,
+        }
+    }
+
     /// The step of a stage; none for a stage that does nothing.
     fn compile(stage: &Stage) -> Result<Option<Self>, String> {
         Ok(Some(match stage {

@@ -10,6 +10,7 @@ mod token;
 
 pub use ast::*;
 pub use error::ParseError;
+pub(crate) use parser::TOO_LARGE;
 
 /// Longest query, in bytes, as in upstream's newer releases.
 pub const MAX_QUERY_BYTES: usize = 128 << 10;

@@ -113,6 +113,21 @@ fn deep_nesting_is_refused_and_not_a_crash() {
     assert!(error(&chained).contains("nested deeper than"));
 }
 
+#[test]
+fn many_large_expressions_are_refused_and_a_few_are_not() {
+    let selector = |n: usize| format!("{{{}}}", vec![r#"a=~"(x{500}y{500}){10}""#; n].join(","));
+    assert!(parse(&selector(2)).is_ok());
+    assert!(error(&selector(1000)).contains("too large together"));
+    let filters = |n: usize| format!("{{}} {}", r#"|~ "(x{500}y{500}){10}""#.repeat(n));
+    let compiled = |query: &str| {
+        let stages = super::parse_log(query).unwrap().stages;
+        crate::pipeline::Pipeline::compile(&stages, crate::pipeline::Wanted::All, 0)
+    };
+    assert!(compiled(&filters(2)).is_ok());
+    assert!(compiled(&filters(1000)).unwrap_err().to_string().contains("too large together"));
+    assert!(compiled(&format!("{{}} {}", r#"| regexp "(?P<a>x)""#.repeat(21))).is_err());
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(query in ".*") {

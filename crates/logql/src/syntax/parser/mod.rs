@@ -4,7 +4,7 @@ mod filter;
 mod metric;
 mod stage;
 
-use reba_model::{MatchOp, Matcher};
+use reba_model::{GoRegex, MatchOp, Matcher};
 
 use super::{
     MAX_QUERY_BYTES,
@@ -20,6 +20,9 @@ const MAX_DEPTH: usize = 100;
 /// How many operators a query may have: `1+1+1+…` is a tree as deep as it is long, which whoever walks it must survive.
 const MAX_OPERATORS: usize = 1000;
 
+/// What is said of regular expressions that are too large together.
+pub(crate) const TOO_LARGE: &str = "regular expressions are too large together";
+
 type Parsed<T> = Result<T, ParseError>;
 
 pub(super) struct Parser<'a> {
@@ -28,6 +31,8 @@ pub(super) struct Parser<'a> {
     next: usize,
     depth: usize,
     operators: usize,
+    /// States of all expressions of matchers.
+    regex_size: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -36,7 +41,7 @@ impl<'a> Parser<'a> {
             let (len, max) = (query.len(), MAX_QUERY_BYTES);
             return Err(ParseError::whole(format!("input size too long ({len} > {max})")));
         }
-        Ok(Parser { query, words: lex(query)?, next: 0, depth: 0, operators: 0 })
+        Ok(Parser { query, words: lex(query)?, next: 0, depth: 0, operators: 0, regex_size: 0 })
     }
 
     /// The whole query.
@@ -170,7 +175,14 @@ impl<'a> Parser<'a> {
         self.next += 1;
         let pos = self.pos();
         let value = self.text()?;
-        Matcher::new(op, name, value).map_err(|e| ParseError::at(self.query, pos, e.to_string()))
+        let matcher = Matcher::new(op, name, value);
+        let matcher = matcher.map_err(|e| ParseError::at(self.query, pos, e.to_string()))?;
+        // Each expression alone is bounded, but a query has room for many.
+        self.regex_size += matcher.regex().map_or(0, GoRegex::size);
+        if self.regex_size > GoRegex::MAX_TOGETHER {
+            return Err(ParseError::at(self.query, pos, TOO_LARGE));
+        }
+        Ok(matcher)
     }
 
     fn match_op(&self) -> Option<MatchOp> {
