@@ -209,7 +209,9 @@ pub async fn metadata(State(api): State<Arc<PrometheusApi>>, params: Params) -> 
     };
     api.scrape.targets().iter().flat_map(|p| &p.active).for_each(|status| add(&status.metadata));
     // Upstream does not show what was pushed.
-    [api.receiver.metadata(), api.otlp.metadata()].iter().for_each(|pushed| add(&pushed.all()));
+    for pushed in [api.receiver.metadata(), api.otlp.metadata()] {
+        add(&pushed.all());
+    }
     let rows = all.into_iter().take(limit).map(|(name, entries)| {
         let entries =
             entries.into_iter().map(|(kind, help, unit)| json!({"type": kind, "help": help, "unit": unit}));

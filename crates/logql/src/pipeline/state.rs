@@ -120,7 +120,10 @@ impl LineState {
     }
 
     /// Lends what templates need; it comes back by [`LineState::give_back`].
-    #[expect(clippy::unnecessary_box_returns, reason = "the box itself is lent and given back, line after line")]
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "the box itself is lent and given back, line after line"
+    )]
     pub(super) fn take_tools(&mut self) -> Box<Tools> {
         self.tools.0.take().unwrap_or_else(|| Box::new(Tools::new()))
     }
