@@ -114,6 +114,7 @@ pub fn levels(raw: &[RawLevel], retention: i64, check: &mut Check<'_>) -> Vec<Do
     out
 }
 
+#[expect(clippy::ref_option, reason = "a field of the settings as it stands there")]
 fn matchers(key: &str, value: &Value<String>, check: &mut Check<'_>) -> Vec<Matcher> {
     let Some(text) = value else { return Vec::new() };
     match parse_selector(&text.value) {
