@@ -50,7 +50,7 @@ pub async fn clean_tombstones(State(api): State<Arc<PrometheusApi>>) -> ApiResul
 /// `/api/v1/admin/tsdb/snapshot`
 pub async fn snapshot(State(api): State<Arc<PrometheusApi>>, params: Params) -> ApiResult {
     let store = enabled(&api)?;
-    let skip_head = params.truth("skip_head")?;
+    let skip_head = params.truth("skip_head", "unable to parse boolean")?;
     let random = api.admin.as_ref().map_or(0, |admin| (admin.random)());
     let name = snapshot_name(api.now_ms(), random);
     let answer = json!({ "name": name });

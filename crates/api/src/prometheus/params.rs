@@ -84,12 +84,15 @@ impl Params {
         }
     }
 
-    /// A truth value in the words that Go's `strconv.ParseBool` takes.
-    pub fn truth(&self, name: &str) -> Result<bool, ApiError> {
+    /// A truth value in the words that Go's `strconv.ParseBool` takes; an error begins with `complaint`.
+    pub fn truth(&self, name: &str, complaint: &str) -> Result<bool, ApiError> {
         match self.value(name) {
             "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            text => Err(invalid(name, &format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
+            text => {
+                let reason = format!("{complaint}: strconv.ParseBool: parsing {text:?}: invalid syntax");
+                Err(invalid(name, &reason))
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl<'a> Filter<'a> {
             groups: params.all("rule_group[]").collect(),
             files: params.all("file[]").collect(),
             selectors: params.matchers()?,
-            alerts: !params.truth("exclude_alerts")?,
+            alerts: !params.truth("exclude_alerts", "error converting exclude_alerts")?,
         })
     }
 
