@@ -2,12 +2,15 @@
 //!
 //! What is at most [`WIDTH`] characters long stays on one line; anything longer opens, with its parts indented.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    cmp::Ordering,
+    fmt::{Display, Write as _},
+};
 
 use reba_model::float::{format_f, go_quote};
 
 use super::ast::{
-    Binary, Expr, LabelReplace, LogExpr, MetricExpr, RangeAggregation, Unwrap, VectorAggregation,
+    Binary, BinaryOp, Expr, LabelReplace, LogExpr, MetricExpr, RangeAggregation, Unwrap, VectorAggregation,
 };
 use crate::units::format_duration;
 
@@ -117,8 +120,7 @@ fn write_vector(out: &mut String, aggregation: &VectorAggregation, level: usize)
 }
 
 fn write_binary(out: &mut String, binary: &Binary, level: usize) {
-    // An operator inside is to keep its operands: what is written without brackets could be read otherwise.
-    write_operand(out, &binary.left, level + 1);
+    write_operand(out, binary, &binary.left, level + 1);
     out.push('\n');
     write_line(out, &binary.op.as_str(), level);
     out.push_str(if binary.bool_modifier { " bool" } else { "" });
@@ -126,11 +128,22 @@ fn write_binary(out: &mut String, binary: &Binary, level: usize) {
         let _ = write!(out, " {matching}");
     }
     out.push('\n');
-    write_operand(out, &binary.right, level + 1);
+    write_operand(out, binary, &binary.right, level + 1);
 }
 
-fn write_operand(out: &mut String, operand: &MetricExpr, level: usize) {
-    if !matches!(operand, MetricExpr::Binary(_)) || operand.to_string().len() <= WIDTH {
+/// Writes one side of `binary`, in brackets where it would be read otherwise without them.
+fn write_operand(out: &mut String, binary: &Binary, operand: &MetricExpr, level: usize) {
+    let is_right = std::ptr::eq(operand, &raw const binary.right);
+    let loose = match operand {
+        MetricExpr::Binary(inner) => match binds(inner.op).cmp(&binds(binary.op)) {
+            Ordering::Less => true,
+            // Of equals the left one goes first, but for powers.
+            Ordering::Equal => is_right != (binary.op == BinaryOp::Pow),
+            Ordering::Greater => false,
+        },
+        _ => false,
+    };
+    if !loose || operand.to_string().len() <= WIDTH {
         write_metric(out, operand, level);
         return;
     }
@@ -139,6 +152,18 @@ fn write_operand(out: &mut String, operand: &MetricExpr, level: usize) {
     write_metric(out, operand, level + 1);
     out.push('\n');
     write_line(out, &")", level);
+}
+
+/// How tightly an operator binds.
+fn binds(op: BinaryOp) -> u8 {
+    match op {
+        BinaryOp::Or => 0,
+        BinaryOp::And | BinaryOp::Unless => 1,
+        op if op.is_comparison() => 2,
+        BinaryOp::Add | BinaryOp::Sub => 3,
+        BinaryOp::Pow => 5,
+        _ => 4,
+    }
 }
 
 fn write_label_replace(out: &mut String, call: &LabelReplace, level: usize) {
@@ -195,6 +220,9 @@ mod tests {
         for query in [
             format!("({leaf} + {leaf}) * on (app) group_left (level) ({leaf} > bool 1)"),
             format!("{leaf} - ({leaf} - {leaf}) ^ 2"),
+            format!("({leaf} - {leaf}) - ({leaf} - {leaf})"),
+            format!("({leaf} ^ {leaf}) ^ ({leaf} ^ {leaf})"),
+            format!("{leaf} / {leaf} > 1 and {leaf} or {leaf} unless {leaf}"),
             format!(
                 r#"{{app="{}"}} | json a="b.c" | drop x, y="z" | line_format "{{{{.a}}}}" | decolorize"#,
                 "x".repeat(60)

@@ -8,7 +8,7 @@ use super::ast::{
     Binary, Conversion, Expr, Extraction, Grouping, LabelFilter, LabelFormat, LabelPick, LineFilter,
     LineMatch, LogExpr, Matching, MetricExpr, RangeAggregation, Stage, Unwrap, VectorAggregation,
 };
-use crate::units::{format_byte_size, format_go_duration};
+use crate::units::{format_byte_size, format_duration, format_go_duration};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -90,7 +90,7 @@ impl Display for Stage {
 
 fn write_extractions(f: &mut Formatter<'_>, extractions: &[Extraction]) -> fmt::Result {
     f.write_str(if extractions.is_empty() { "" } else { " " })?;
-    join(f, extractions, ", ")
+    join(f, extractions, ",")
 }
 
 impl Display for Extraction {
@@ -198,9 +198,9 @@ impl Display for RangeAggregation {
         if let Some(unwrap) = &self.unwrap {
             write!(f, " {unwrap}")?;
         }
-        write!(f, " [{}]", format_go_duration(self.range))?;
+        write!(f, "[{}]", format_duration(self.range))?;
         if self.offset != 0 {
-            write!(f, " offset {}", format_go_duration(self.offset))?;
+            write!(f, " offset {}", format_duration(self.offset))?;
         }
         f.write_str(")")?;
         match &self.grouping {
@@ -214,7 +214,7 @@ impl Display for VectorAggregation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(self.op.as_str())?;
         if let Some(grouping) = &self.grouping {
-            write!(f, " {grouping} ")?;
+            write!(f, " {grouping}")?;
         }
         match self.k {
             Some(k) => write!(f, "({k}, {})", self.inner),

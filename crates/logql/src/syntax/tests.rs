@@ -46,7 +46,7 @@ fn a_comma_between_filters_takes_in_everything_to_its_right() {
 
 #[test]
 fn the_window_may_stand_behind_the_selector_or_behind_the_pipeline() {
-    let expected = r#"rate({a="b"} | json [1m0s])"#;
+    let expected = r#"rate({a="b"} | json[1m])"#;
     for query in [
         r#"rate({a="b"}[1m] | json)"#,
         r#"rate({a="b"} | json [1m])"#,
