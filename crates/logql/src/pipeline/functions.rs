@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 use reba_model::{GoRegex, float};
 use reba_template::{Functions, Param, Value};
 
@@ -224,7 +225,7 @@ fn conversion_functions(table: &mut Functions) {
         })
         .add("urlencode", &[Text], mapped(reba_template::escape::query))
         .add("urldecode", &[Text], |a| url_decoded(&text(a, 0)).map(Value::from))
-        .add("b64enc", &[Text], mapped(|s| base64_encoded(s.as_bytes())))
+        .add("b64enc", &[Text], mapped(|s| STANDARD.encode(s)))
         .add("b64dec", &[Text], |a| Ok(Value::from(base64_decoded(&text(a, 0)))));
 }
 
@@ -358,37 +359,15 @@ fn url_decoded(text: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64_encoded(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0u32, |word, (i, b)| word | u32::from(*b) << (16 - 8 * i));
-        for i in 0..4 {
-            let letter = ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char;
-            out.push(if i <= chunk.len() { letter } else { '=' });
-        }
-    }
-    out
-}
-
 /// The bytes as text; what is no base64 gives the reason, as upstream's library does.
 fn base64_decoded(text: &str) -> String {
-    let digits = text.trim_end_matches('=');
-    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut word, mut bits) = (0u32, 0);
-    for (at, b) in digits.bytes().enumerate() {
-        let Some(value) = ALPHABET.iter().position(|a| *a == b) else {
-            return format!("illegal base64 data at input byte {at}");
-        };
-        word = word << 6 | value as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((word >> bits) as u8);
+    match STANDARD.decode(text) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _)) => {
+            format!("illegal base64 data at input byte {at}")
         }
+        Err(_) => format!("illegal base64 data at input byte {}", text.len()),
     }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -443,7 +422,7 @@ mod tests {
         #[test]
         fn base64_decodes_to_what_was_encoded(bytes in prop::collection::vec(any::<u8>(), 0..50)) {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            prop_assert_eq!(base64_decoded(&base64_encoded(text.as_bytes())), text);
+            prop_assert_eq!(base64_decoded(&STANDARD.encode(&text)), text);
         }
     }
 }
