@@ -4,16 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 peers=target/peers
-packages=(prometheus prometheus-alertmanager)
 mkdir -p "$peers"
 
 missing=()
 [ -x "$peers/usr/bin/promtool" ] || missing+=(prometheus)
 [ -x "$peers/usr/bin/amtool" ] || missing+=(prometheus-alertmanager)
-if [ "${1:-}" = --bench ]; then
-  packages+=(victoria-metrics)
-  [ -x "$peers/usr/bin/victoria-metrics" ] || missing+=(victoria-metrics)
-fi
+[ -x "$peers/usr/bin/victoria-metrics" ] || missing+=(victoria-metrics)
 
 if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || { echo "apt-get is needed to fetch ${missing[*]}" >&2; exit 1; }

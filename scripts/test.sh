@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and ends with `N passed, N failed`.
 #
-# The peers (Debian's prometheus with promtool) are unpacked into target/peers rather than installed: nothing
+# The peers (Debian's prometheus, alertmanager and victoria-metrics) are unpacked into target/peers rather than installed: nothing
 # is started by a package script, no port is taken, and root is not needed.
 set -uo pipefail
 cd "$(dirname "$0")/.."

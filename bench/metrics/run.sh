@@ -8,7 +8,7 @@
 # REBA names a binary that is already there; then none is built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-scripts/peers.sh --bench
+scripts/peers.sh
 packages=(--package bench-metrics)
 [ -n "${REBA:-}" ] || packages+=(--package reba)
 cargo build --release --locked --quiet "${packages[@]}"

@@ -234,7 +234,7 @@ fn kinds(args: &Args, programs: &Programs) -> Result<Vec<Kind>> {
         };
         let path = programs.path(kind);
         if !path.exists() {
-            bail!("{} is missing: run `make build` and `scripts/peers.sh --bench`", path.display());
+            bail!("{} is missing: run `make build` and `scripts/peers.sh`", path.display());
         }
         kinds.push(kind);
     }
