@@ -145,7 +145,7 @@ impl LogQueryEngine {
 
 fn fields(query: &FieldsQuery, context: Context<'_>) -> Result<DetectedFields, LogError> {
     let log = parse_log(&query.query)?;
-    let limits = &context.config.limits;
+    let limits = context.limits;
     limits::check_matchers(limits, &log.matchers)?;
     limits::check_entries(limits, query.line_limit)?;
     let range = limits::visible(limits, query.range, context.now_ns)?;

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use reba_logql::syntax::{Expr, parse};
 use reba_model::{NanoRange, Tenant};
 use reba_storage::{Budget, LogQuerier};
@@ -19,7 +21,9 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{LogData, LogEngineConfig, LogError, LogOutput, LogStats, limits, metric, rows, scans::Context};
+use super::{
+    LogData, LogEngineConfig, LogError, LogLimits, LogOutput, LogStats, limits, metric, rows, scans::Context,
+};
 use crate::{guard::CancelOnDrop, helpers::Helpers, pool::Pool};
 
 /// Questions about streams that run at the same time. They are short, and do not wait for queries.
@@ -93,7 +97,23 @@ pub struct LogQueryEngine {
 struct Shared {
     store: Arc<dyn LogQuerier>,
     config: LogEngineConfig,
+    limits: ArcSwap<LimitsByTenant>,
     helpers: Helpers,
+}
+
+/// Limits in force: they change while queries run.
+#[derive(Clone, Debug, Default)]
+pub struct LimitsByTenant {
+    /// For tenants that have none of their own.
+    pub others: Arc<LogLimits>,
+    /// For those that have.
+    pub tenants: BTreeMap<Tenant, Arc<LogLimits>>,
+}
+
+impl LimitsByTenant {
+    fn of(&self, tenant: &Tenant) -> Arc<LogLimits> {
+        Arc::clone(self.tenants.get(tenant).unwrap_or(&self.others))
+    }
 }
 
 /// What is asked, apart from the query.
@@ -118,9 +138,11 @@ impl LogQueryEngine {
     /// Starts the engine's threads.
     pub fn new(store: Arc<dyn LogQuerier>, config: LogEngineConfig) -> io::Result<Self> {
         let concurrency = config.max_concurrency.max(1);
+        let others = Arc::new(config.limits.clone());
+        let limits = ArcSwap::from_pointee(LimitsByTenant { others, tenants: BTreeMap::new() });
         Ok(LogQueryEngine {
             pool: Pool::start(concurrency + INFO_SLOTS)?,
-            shared: Arc::new(Shared { store, helpers: Helpers::new(config.cores), config }),
+            shared: Arc::new(Shared { store, helpers: Helpers::new(config.cores), config, limits }),
             queries: Arc::new(Semaphore::new(concurrency)),
             info: Arc::new(Semaphore::new(INFO_SLOTS)),
             waiting: AtomicUsize::new(0),
@@ -152,18 +174,29 @@ impl LogQueryEngine {
         &self.shared.config
     }
 
+    /// The limits of a tenant's queries.
+    pub fn limits_of(&self, tenant: &Tenant) -> Arc<LogLimits> {
+        self.shared.limits.load().of(tenant)
+    }
+
+    /// Changes the limits, of queries that come from now on (configuration reload).
+    pub fn set_limits(&self, limits: LimitsByTenant) {
+        self.shared.limits.store(Arc::new(limits));
+    }
+
     /// The store that is asked.
     pub fn store(&self) -> &Arc<dyn LogQuerier> {
         &self.shared.store
     }
 
     async fn query(&self, asked: Asked, timeout: Option<Duration>) -> Result<LogOutput, LogError> {
-        let limit = self.shared.config.limits.timeout;
+        let limits = self.limits_of(&asked.tenant);
+        let limit = limits.timeout;
         let timeout = timeout.map_or(limit, |t| if limit.is_zero() { t } else { t.min(limit) });
         let since = Instant::now();
-        let shared = Arc::clone(&self.shared);
-        let work = move |budget: &Arc<Budget>| shared.answer(&asked, since, budget);
-        self.run(&self.queries, timeout, work).await
+        let (shared, max_bytes) = (Arc::clone(&self.shared), limits.max_bytes_read);
+        let work = move |budget: &Arc<Budget>| shared.answer(&asked, &limits, since, budget);
+        self.run(&self.queries, (timeout, max_bytes), work).await
     }
 
     /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline and their
@@ -174,22 +207,23 @@ impl LogQueryEngine {
         now_ns: i64,
         question: impl FnOnce(Context<'_>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let shared = Arc::clone(&self.shared);
-        let work = move |budget: &Arc<Budget>| question(shared.context(&tenant, budget, now_ns));
-        self.run(&self.info, self.shared.config.limits.timeout, work).await
+        let (shared, limits) = (Arc::clone(&self.shared), self.limits_of(&tenant));
+        let bounds = (limits.timeout, limits.max_bytes_read);
+        let work = move |budget: &Arc<Budget>| question(shared.context(&tenant, &limits, budget, now_ns));
+        self.run(&self.info, bounds, work).await
     }
 
-    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped or the
+    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline; with it goes how many bytes it may
+    /// read (0: no limit). If the future is dropped or the
     /// deadline passes, the budget is cancelled, and the slot is given back when the work has noticed.
     async fn run<T: Send + 'static>(
         &self,
         slots: &Arc<Semaphore>,
-        timeout: Duration,
+        (timeout, max_bytes): (Duration, u64),
         work: impl FnOnce(&Arc<Budget>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let timeout = if timeout.is_zero() { Duration::from_secs(86_400) } else { timeout };
         let deadline = tokio::time::Instant::now() + timeout;
-        let max_bytes = self.shared.config.limits.max_bytes_read;
         let budget = Arc::new(Budget::new(u64::MAX, if max_bytes == 0 { u64::MAX } else { max_bytes }));
         let _guard = CancelOnDrop(Arc::clone(&budget));
         let slot = {
@@ -245,16 +279,29 @@ fn panicked(panic: &(dyn Any + Send)) -> LogError {
 }
 
 impl Shared {
-    fn context<'a>(&'a self, tenant: &'a Tenant, budget: &'a Arc<Budget>, now_ns: i64) -> Context<'a> {
-        Context { store: &*self.store, config: &self.config, helpers: &self.helpers, budget, tenant, now_ns }
+    fn context<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        limits: &'a LogLimits,
+        budget: &'a Arc<Budget>,
+        now_ns: i64,
+    ) -> Context<'a> {
+        let (store, config, helpers) = (&*self.store, &self.config, &self.helpers);
+        Context { store, config, limits, helpers, budget, tenant, now_ns }
     }
 
-    fn answer(&self, asked: &Asked, since: Instant, budget: &Arc<Budget>) -> Result<LogOutput, LogError> {
+    fn answer(
+        &self,
+        asked: &Asked,
+        limits: &LogLimits,
+        since: Instant,
+        budget: &Arc<Budget>,
+    ) -> Result<LogOutput, LogError> {
         let queue = since.elapsed();
         let start = Instant::now();
         let expr = parse(&asked.query)?;
-        limits::check(&self.config.limits, &asked.query, &expr)?;
-        let context = self.context(&asked.tenant, budget, asked.now_ns);
+        limits::check(limits, &asked.query, &expr)?;
+        let context = self.context(&asked.tenant, limits, budget, asked.now_ns);
         let mut stats = LogStats::default();
         let data = match &expr {
             Expr::Metric(metric) => metric::answer(metric, asked.times, context, &mut stats)?,
@@ -263,8 +310,8 @@ impl Shared {
                     Times::Instant(ns) => (NanoRange::new(ns.saturating_sub(INSTANT_LOOKBACK_NS), ns), 0),
                     Times::Range { start, end, interval, .. } => (NanoRange::new(start, end), interval),
                 };
-                limits::check_entries(&self.config.limits, asked.limit)?;
-                let range = limits::visible(&self.config.limits, range, asked.now_ns)?;
+                limits::check_entries(limits, asked.limit)?;
+                let range = limits::visible(limits, range, asked.now_ns)?;
                 let selection =
                     rows::Selection { range, interval, limit: asked.limit, direction: asked.direction };
                 LogData::Streams(rows::answer(log, selection, context, &mut stats)?)

@@ -136,7 +136,7 @@ impl LogQueryEngine {
     /// Bytes of the matching streams, added up by labels: the largest first at the end of the range, or, with a step, in buckets
     /// whose time is their beginning.
     pub async fn volume(&self, query: VolumeQuery, now_ns: i64) -> Result<LogData, LogError> {
-        let most = self.config().limits.volume_max_series;
+        let most = self.limits_of(&query.tenant).volume_max_series;
         let limit = if query.limit == 0 { most } else { query.limit };
         if most != 0 && limit > most {
             return Err(LogError::BadRequest(format!(
@@ -157,7 +157,7 @@ impl Context<'_> {
         sets: &[Vec<Matcher>],
         range: NanoRange,
     ) -> Result<Vec<reba_storage::StreamInfo>, LogError> {
-        let range = limits::visible(&self.config.limits, range, self.now_ns)?;
+        let range = limits::visible(self.limits, range, self.now_ns)?;
         if range.is_empty() {
             return Ok(Vec::new());
         }

@@ -55,7 +55,7 @@ fn grid(times: Times, context: Context<'_>) -> Result<Option<Grid>, LogError> {
     match times {
         Times::Instant(ns) => {
             let seen =
-                limits::visible(&config.limits, NanoRange::new(ns, ns.saturating_add(1)), context.now_ns)?;
+                limits::visible(context.limits, NanoRange::new(ns, ns.saturating_add(1)), context.now_ns)?;
             Ok((!seen.is_empty()).then(|| Grid::instant(ns)))
         }
         Times::Range { start, end, step, .. } => {
@@ -66,7 +66,7 @@ fn grid(times: Times, context: Context<'_>) -> Result<Option<Grid>, LogError> {
             }
             // Too many points are refused as they are asked for, before the range is moved.
             Grid::range(start, end, step)?;
-            let seen = limits::visible(&config.limits, NanoRange::new(start, end), context.now_ns)?;
+            let seen = limits::visible(context.limits, NanoRange::new(start, end), context.now_ns)?;
             if seen.is_empty() {
                 return Ok(None);
             }
@@ -81,7 +81,7 @@ fn grid(times: Times, context: Context<'_>) -> Result<Option<Grid>, LogError> {
 }
 
 fn data(answer: Answer, grid: Grid, context: Context<'_>) -> Result<LogData, LogError> {
-    let limit = context.config.limits.max_query_series;
+    let limit = context.limits.max_query_series;
     Ok(match answer {
         Answer::Scalar(value) if grid.instant => LogData::Scalar { ns: grid.start, value },
         Answer::Scalar(value) => {
@@ -137,7 +137,7 @@ impl Leaf<'_> {
         stats: &mut LogStats,
     ) -> Result<Vec<GridSeries>, LogError> {
         let aggregation = self.aggregation;
-        let (max_memory, cores) = (context.config.limits.max_memory, context.config.cores);
+        let (max_memory, cores) = (context.limits.max_memory, context.config.cores);
         let make = || {
             let options = self.options(context.now_ns, max_memory, cores);
             Ok(MetricWorker { eval: RangeEval::new(aggregation, grid, options)?, stats: LogStats::default() })

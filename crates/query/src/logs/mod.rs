@@ -23,7 +23,7 @@ pub use config::{BlockedKind, BlockedPattern, BlockedQuery, LogEngineConfig, Log
 pub use detect::{
     DetectedField, DetectedFields, DetectedLabel, FieldType, FieldsQuery, MAX_VALUES as MAX_FIELD_VALUES,
 };
-pub use engine::{Direction, InstantLogQuery, LogQueryEngine, RangeLogQuery};
+pub use engine::{Direction, InstantLogQuery, LimitsByTenant, LogQueryEngine, RangeLogQuery};
 pub use error::LogError;
 pub use info::{StoredStats, VolumeBy, VolumeQuery};
 pub use output::{Line, LineLabels, LogData, LogOutput, MatrixSeries, StreamView};

@@ -72,8 +72,8 @@ impl LogQueryEngine {
 
 fn patterns(query: &PatternsQuery, context: Context<'_>) -> Result<Vec<LinePattern>, LogError> {
     let log = parse_log(&query.query)?;
-    limits::check_matchers(&context.config.limits, &log.matchers)?;
-    let range = limits::visible(&context.config.limits, query.range, context.now_ns)?;
+    limits::check_matchers(context.limits, &log.matchers)?;
+    let range = limits::visible(context.limits, query.range, context.now_ns)?;
     if query.step <= 0 {
         return Err(LogError::bad(
             "zero or negative query resolution step widths are not accepted. Try a positive integer",

@@ -11,7 +11,7 @@ use reba_model::{LogBlock, Matcher, NanoRange, Tenant};
 use reba_promql::eval::Executor as _;
 use reba_storage::{Budget, LogQuerier, LogRequest, LogScan, LogWant};
 
-use super::{LogEngineConfig, LogError, LogStats};
+use super::{LogEngineConfig, LogError, LogLimits, LogStats};
 use crate::helpers::Helpers;
 
 /// What a query is answered from.
@@ -19,6 +19,7 @@ use crate::helpers::Helpers;
 pub(super) struct Context<'a> {
     pub(super) store: &'a dyn LogQuerier,
     pub(super) config: &'a LogEngineConfig,
+    pub(super) limits: &'a LogLimits,
     pub(super) helpers: &'a Helpers,
     pub(super) budget: &'a Arc<Budget>,
     pub(super) tenant: &'a Tenant,

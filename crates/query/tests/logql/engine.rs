@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use reba_model::{GoRegex, Labels, LogBatch, Matcher, NanoRange, Tenant};
 use reba_query::logs::{
-    BlockedPattern, BlockedQuery, Direction, FieldsQuery, InstantLogQuery, Line, LogData, LogEngineConfig,
-    LogError, LogLimits, LogOutput, LogQueryEngine, LogTails, PatternsQuery, RangeLogQuery, StreamView,
-    VolumeBy, VolumeQuery, deletion_filter,
+    BlockedPattern, BlockedQuery, Direction, FieldsQuery, InstantLogQuery, LimitsByTenant, Line, LogData,
+    LogEngineConfig, LogError, LogLimits, LogOutput, LogQueryEngine, LogTails, PatternsQuery, RangeLogQuery,
+    StreamView, VolumeBy, VolumeQuery, deletion_filter,
 };
 use reba_storage::{
     Budget, BudgetError, LogAppender, LogQuerier, LogRequest, LogRow, LogScan, QueryError, StreamInfo,
@@ -390,4 +390,33 @@ fn a_deletion_is_about_the_rows_that_the_query_selects() {
     let (filter, stream) = (filter.unwrap(), Labels::from_pairs([("app", "a")]));
     let doomed = |line, user| filter(LogRow { stream: &stream, ns: 0, line, metadata: &[("user", user)] });
     assert!(doomed("a secret", "x") && !doomed("a secret", "y") && !doomed("nothing", "x"));
+}
+
+#[test]
+fn limits_can_change_and_differ_by_tenant() {
+    let store = Arc::new(MemLogStore::default());
+    let engine = LogQueryEngine::new(store, LogEngineConfig::default()).unwrap();
+    let tight = Arc::new(LogLimits { max_entries: 3, ..LogLimits::default() });
+    let own = Tenant::new("own").unwrap();
+    engine.set_limits(LimitsByTenant { others: Arc::default(), tenants: [(own.clone(), tight)].into() });
+    let ask = |tenant: Tenant| {
+        let query = InstantLogQuery {
+            tenant,
+            query: r#"{a="b"}"#.to_owned(),
+            ns: 1,
+            limit: 4,
+            direction: Direction::Forward,
+            timeout: None,
+        };
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(engine.instant(query, 1))
+    };
+    assert!(ask(Tenant::single()).is_ok());
+    assert_eq!(
+        ask(own).unwrap_err().to_string(),
+        "max entries limit per query exceeded, limit > max_entries_limit (4 > 3)"
+    );
 }
