@@ -6,59 +6,8 @@ use reba_model::{Histogram, Labels, SampleColumns, float};
 use reba_promql::eval::value::{MatrixSeries, Steps, VectorSeries, is_absent};
 use reba_query::QueryData;
 
-/// Writes a JSON string.
-pub fn write_string(out: &mut Vec<u8>, s: &str) {
-    out.push(b'"');
-    let mut from = 0;
-    for (i, b) in s.bytes().enumerate() {
-        if b >= 0x20 && b != b'"' && b != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&s.as_bytes()[from..i]);
-        from = i + 1;
-        match b {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                let _ = write!(out, "\\u{b:04x}");
-            }
-        }
-    }
-    out.extend_from_slice(&s.as_bytes()[from..]);
-    out.push(b'"');
-}
-
-/// Writes labels as an object, the metric name among them.
-pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
-    out.push(b'{');
-    for (i, (name, value)) in labels.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_string(out, name);
-        out.push(b':');
-        write_string(out, value);
-    }
-    out.push(b'}');
-}
-
-/// Writes a whole number: every sample has one, and the standard formatting costs several times more.
-fn write_digits(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut from = digits.len();
-    loop {
-        from -= 1;
-        digits[from] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[from..]);
-}
+use crate::json::{write_digits, write_list};
+pub use crate::json::{write_labels, write_string};
 
 /// Writes milliseconds as seconds with exactly three decimals, or none if they would be zero.
 pub fn write_timestamp(out: &mut Vec<u8>, t: i64) {
@@ -123,28 +72,6 @@ pub fn write_histogram(out: &mut Vec<u8>, h: &Histogram) {
         out.push(b']');
     }
     out.extend_from_slice(if first { b"}" as &[u8] } else { b"]}" });
-}
-
-/// Writes a list; `write` adds one item, or nothing and returns false.
-fn write_list<T>(
-    out: &mut Vec<u8>,
-    items: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(&mut Vec<u8>, T) -> bool,
-) {
-    out.push(b'[');
-    let mut first = true;
-    for item in items {
-        let mark = out.len();
-        if !first {
-            out.push(b',');
-        }
-        if write(out, item) {
-            first = false;
-        } else {
-            out.truncate(mark);
-        }
-    }
-    out.push(b']');
 }
 
 /// Writes `"resultType":…,"result":…`.
@@ -284,11 +211,6 @@ mod tests {
         ] {
             assert_eq!(text(|o| write_value(o, v)), want);
         }
-    }
-
-    #[test]
-    fn strings_are_escaped() {
-        assert_eq!(text(|o| write_string(o, "a\"\\\n\u{1}é")), r#""a\"\\\n\u0001é""#);
     }
 
     #[test]

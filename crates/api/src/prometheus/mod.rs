@@ -1,10 +1,7 @@
 //! Prometheus' HTTP API, on port 9090.
 
 mod admin;
-mod answers;
-mod compress;
 mod envelope;
-pub mod exposition;
 mod features;
 mod federate;
 mod http_metrics;
@@ -51,15 +48,18 @@ use tower_http::compression::{
     predicate::{NotForContentType, SizeAbove},
 };
 
+use crate::compress;
+
 pub use self::{
     admin::Admin,
-    answers::Answers,
     http_metrics::HttpMetrics,
     notifications::Notifications,
     query_log::{Ended, Origin, QueryLog},
     read::RemoteRead,
     status::{Block, Blocks, COMPATIBLE_VERSION, Readiness, Runtime},
 };
+
+pub use crate::{answers::Answers, exposition};
 
 /// The time of day in Unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -20,7 +20,7 @@ pub struct Answers {
 
 /// Room for one answer.
 #[derive(Debug)]
-pub(super) struct Room(OwnedSemaphorePermit);
+pub(crate) struct Room(OwnedSemaphorePermit);
 
 impl Default for Answers {
     fn default() -> Self {
@@ -30,7 +30,7 @@ impl Default for Answers {
 
 impl Answers {
     /// Waits for room for `bytes`; `None` if there is none for too long. What is larger than all the room takes all of it.
-    pub(super) async fn room(&self, bytes: usize) -> Option<Room> {
+    pub(crate) async fn room(&self, bytes: usize) -> Option<Room> {
         let kilobytes = u32::try_from(bytes / 1024).unwrap_or(KILOBYTES).min(KILOBYTES);
         let permit = Arc::clone(&self.room).acquire_many_owned(kilobytes);
         tokio::time::timeout(PATIENCE, permit).await.ok()?.ok().map(Room)
@@ -39,7 +39,7 @@ impl Answers {
 
 impl Room {
     /// The same body; the room is free again when it was sent or dropped.
-    pub(super) fn keep_until_sent(self, body: Body) -> Body {
+    pub(crate) fn keep_until_sent(self, body: Body) -> Body {
         Body::new(body.map_frame(move |frame| {
             let _ = &self.0;
             frame
