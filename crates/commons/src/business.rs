@@ -55,7 +55,8 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    fn as_str(self) -> &'static str {
+    /// As labels have it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NoDriver => "no_driver",
             Self::DriverDeclined => "driver_declined",

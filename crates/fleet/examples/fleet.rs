@@ -1,9 +1,9 @@
-//! The simulated services alone: `cargo run -p easymo-fleet --example fleet -- [--seed N] [--speed X] [--port-offset N]`.
+//! The simulated services alone: `cargo run -p easymo-fleet --example fleet -- [--seed N] [--speed X] [--port-offset N] [--logs DIR]`.
 #![allow(clippy::print_stdout)]
 
 use std::{error::Error, time::SystemTime};
 
-use easymo_fleet::{Addressing, Fleet, FleetConfig};
+use easymo_fleet::{Addressing, Fleet, FleetConfig, LogFiles};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -15,6 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "--seed" => config.seed = value.parse()?,
             "--speed" => config.speed = value.parse()?,
             "--port-offset" => config.addressing = Addressing::Documented { port_offset: value.parse()? },
+            "--logs" => config.logs = Some(LogFiles::below(value)),
             _ => return Err(format!("unknown flag {flag}").into()),
         }
     }

@@ -3,12 +3,13 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::SystemTime,
 };
 
 use thiserror::Error;
 
-use crate::Service;
+use crate::{LogFiles, Service};
 
 /// How a fleet is set up.
 #[derive(Clone, Debug)]
@@ -25,13 +26,16 @@ pub struct FleetConfig {
     pub addressing: Addressing,
     /// The label `environment` of all series.
     pub environment: String,
+    /// Where the services write their logs; they write none without it.
+    pub logs: Option<LogFiles>,
 }
 
 impl FleetConfig {
     /// The usual fleet at real speed on the documented addresses.
     pub fn new(seed: u64, start: SystemTime) -> Self {
         let addressing = Addressing::Documented { port_offset: 0 };
-        Self { seed, start, speed: 1.0, rate: 1.0, addressing, environment: "demo".to_owned() }
+        let environment = "demo".to_owned();
+        Self { seed, start, speed: 1.0, rate: 1.0, addressing, environment, logs: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), FleetError> {
@@ -87,6 +91,14 @@ pub enum FleetError {
         name: &'static str,
         /// The address that was tried.
         addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder of the logs cannot be made.
+    #[error("cannot write logs to {}", dir.display())]
+    Logs {
+        /// The folder.
+        dir: PathBuf,
         /// What the system said.
         source: io::Error,
     },

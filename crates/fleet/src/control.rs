@@ -21,6 +21,7 @@ use crate::{
     clock::SimClock,
     host::Host,
     incident::{Active, Board, Target},
+    logs::{Level, Line, Logs, stacks},
 };
 
 /// Commands that may wait: a person and a few tests switch incidents, nobody floods them.
@@ -158,14 +159,20 @@ pub(crate) struct Supervisor {
     board: Arc<Board>,
     clock: SimClock,
     commands: mpsc::Receiver<Command>,
+    logs: Option<Logs>,
 }
 
 impl Supervisor {
     /// `hosts` stand in the order of [`Service::ALL`].
-    pub(crate) fn new(hosts: Vec<Host>, board: Arc<Board>, clock: SimClock) -> (Self, IncidentControl) {
+    pub(crate) fn new(
+        hosts: Vec<Host>,
+        board: Arc<Board>,
+        clock: SimClock,
+        logs: Option<Logs>,
+    ) -> (Self, IncidentControl) {
         let (sender, commands) = mpsc::channel(WAITING);
         let control = IncidentControl { commands: sender, board: board.clone(), clock };
-        (Self { hosts, board, clock, commands }, control)
+        (Self { hosts, board, clock, commands, logs }, control)
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -190,15 +197,29 @@ impl Supervisor {
         if let (Incident::ServiceDown, Some(Target::One(service))) = (incident, now) {
             let up = self.hosts[service.index()].up().await;
             up.map_err(|source| ControlError::Rebind { service: service.name(), source })?;
+            self.log(service, Line::info("server_started", "listening again"));
         }
         if let (Incident::ServiceDown, Some(Target::One(service))) = (incident, wanted) {
             self.hosts[service.index()].down().await;
+            let line = Line::new(Level::Fatal, "process_exit", "uncaught exception, the process ends");
+            self.log(
+                service,
+                line.because("RangeError", "Maximum call stack size exceeded", stacks::HANDLER),
+            );
         }
         let active = wanted.map(|target| Active { target, since: self.clock.now() });
         self.board.set(incident, active);
         let service = wanted.and_then(Target::service).map(Service::name);
         tracing::info!(incident = incident.name(), on = wanted.is_some(), service, "incident switched");
         Ok(())
+    }
+}
+
+impl Supervisor {
+    fn log(&self, service: Service, line: Line) {
+        if let Some(logs) = &self.logs {
+            logs.write(service, None, line);
+        }
     }
 }
 

@@ -21,6 +21,14 @@ pub(crate) struct Database {
     in_use: AtomicUsize,
 }
 
+/// What became of a query.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) took: Duration,
+    /// The type of the error, if it went wrong.
+    pub(crate) error: Option<&'static str>,
+}
+
 /// Gives a connection back, also when the request is dropped in the middle of its query.
 struct Connection<'a>(&'a AtomicUsize);
 
@@ -39,7 +47,7 @@ impl Database {
         business: &BusinessMetrics,
         dice: Dice,
         query: DbQuery<'static>,
-    ) {
+    ) -> Outcome {
         let dice = dice.for_asker(query.query_type).for_asker(query.table);
         let exhausted = world.incidents.strikes(Incident::PoolExhaustion, service).is_some();
         if exhausted {
@@ -52,10 +60,14 @@ impl Database {
         world.clock.take(took).await;
         drop(connection);
         business.track_db_query(query, took);
-        if dice.chance("goes wrong", if exhausted { 0.10 } else { 0.002 }) {
+        let error = dice.chance("goes wrong", if exhausted { 0.10 } else { 0.002 }).then(|| {
             let usual = [("deadlock", 1.0), ("timeout", 2.0), ("connection_reset", 1.0)];
-            business.track_db_error(if exhausted { "pool_timeout" } else { dice.pick("error", &usual) });
+            if exhausted { "pool_timeout" } else { dice.pick("error", &usual) }
+        });
+        if let Some(error) = error {
+            business.track_db_error(error);
         }
+        Outcome { took, error }
     }
 
     /// Tells how many connections are in use.

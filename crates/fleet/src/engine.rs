@@ -13,6 +13,7 @@ use crate::{
     clock::busyness,
     dice::{Dice, mix},
     fleet,
+    logs::Line,
     node::{Node, World},
     process::Strain,
     rides::DueRide,
@@ -35,6 +36,9 @@ const AGENTS: [(Service, &str, f64); 4] = [
     (Service::AgentCore, "support", 4.0),
     (Service::VoiceBridge, "voice", 6.0),
 ];
+
+/// A process under strain complains every so many ticks.
+const COMPLAIN_EVERY: u64 = 10;
 
 /// Carries out the plan until the fleet stops.
 pub(crate) struct Engine {
@@ -99,6 +103,9 @@ impl Engine {
                 busyness: busy,
             };
             node.process.advance(passed, self.ticks, strain);
+            if self.ticks.is_multiple_of(COMPLAIN_EVERY) {
+                complain(node, strain);
+            }
         }
         self.follow_the_day(busy);
         let due = self.world.rides.lock().due(now);
@@ -124,6 +131,17 @@ impl Engine {
             let online = (mean * busy.sqrt()).ceil() as usize;
             self.nodes[service.index()].business().set_agents_online(agent_type, online);
         }
+    }
+}
+
+/// What a process under strain notices of it.
+fn complain(node: &Node, strain: Strain) {
+    if let Some(since) = strain.leaking {
+        let line = Line::warn("heap_high", "heap grows: the last full collection freed next to nothing");
+        node.log(line.with("growing_seconds", since.as_secs()));
+    }
+    if strain.burning {
+        node.log(Line::warn("event_loop_lag", "event loop is blocked").with("lag_ms", 340));
     }
 }
 

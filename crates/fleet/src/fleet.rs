@@ -25,6 +25,7 @@ use crate::{
     engine::Engine,
     host::Host,
     incident::Board,
+    logs::{Line, LogThread, Logs},
     node::{Node, World},
     process::SimProcess,
     rides::{MEAN_DURATION, Ride, RideType},
@@ -58,6 +59,7 @@ pub struct FleetHandle {
     tasks: TaskTracker,
     supervisor: JoinHandle<()>,
     control: Host,
+    logs: Option<LogThread>,
     stop: DropGuard,
 }
 
@@ -72,6 +74,7 @@ impl Fleet {
         let (control_listener, control_addr) = bind("control", config.addressing.control()?).await?;
         let directory: Arc<[SocketAddr]> = listeners.iter().map(|(_, addr)| *addr).collect();
 
+        let (logs, log_thread) = start_logs(&config)?.unzip();
         let world = Arc::new(World {
             clock: SimClock::starting_now(config.speed),
             incidents: Arc::new(Board::default()),
@@ -79,6 +82,7 @@ impl Fleet {
             rides: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            logs,
         });
         let nodes: Vec<Arc<Node>> =
             Service::ALL.into_iter().map(|s| Arc::new(node(s, &config, &world))).collect();
@@ -89,10 +93,15 @@ impl Fleet {
         let hosts = listeners.into_iter().zip(&nodes);
         let hosts =
             hosts.map(|((listener, addr), node)| serve(listener, addr, routes::router(node))).collect();
-        let (supervisor, incidents) = Supervisor::new(hosts, world.incidents.clone(), world.clock);
+        let (supervisor, incidents) =
+            Supervisor::new(hosts, world.incidents.clone(), world.clock, world.logs.clone());
         let endpoints: Arc<[Endpoint]> = Service::ALL.into_iter().map(|s| endpoint(s, &directory)).collect();
         let control_router = control::router(incidents.clone(), endpoints.clone());
         let supervisor = tokio::spawn(supervisor.run(world.stop.clone()));
+        for (node, endpoint) in nodes.iter().zip(&*endpoints) {
+            let line = Line::info("server_started", format!("listening on {}", endpoint.addr));
+            node.log(line.with("port", endpoint.addr.port()));
+        }
         let engine = Engine::new(world.clone(), nodes, &config);
         world.tasks.spawn(engine.run(plan, config.speed));
         Ok(FleetHandle {
@@ -102,6 +111,7 @@ impl Fleet {
             tasks: world.tasks.clone(),
             supervisor,
             control: serve(control_listener, control_addr, control_router),
+            logs: log_thread,
             stop: world.stop.clone().drop_guard(),
         })
     }
@@ -131,7 +141,17 @@ impl FleetHandle {
         drop(self.supervisor.await);
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(logs) = self.logs {
+            // The thread ends by itself if this task was not run.
+            drop(tokio::task::spawn_blocking(|| logs.finish()).await);
+        }
     }
+}
+
+fn start_logs(config: &FleetConfig) -> Result<Option<(Logs, LogThread)>, FleetError> {
+    let Some(files) = &config.logs else { return Ok(None) };
+    let started = Logs::start(files, &config.environment, config.seed, config.speed);
+    started.map(Some).map_err(|source| FleetError::Logs { dir: files.dir.clone(), source })
 }
 
 async fn bind(name: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), FleetError> {

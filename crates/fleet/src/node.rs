@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -20,9 +20,13 @@ use crate::{
     database::Database,
     dice::Dice,
     incident::Board,
+    logs::{Level, Line, Logs, stacks},
     process::SimProcess,
     rides::Rides,
 };
+
+/// A query that takes longer is worth a line.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What all services share.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct World {
     pub(crate) rides: Mutex<Rides>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) logs: Option<Logs>,
 }
 
 impl World {
@@ -58,6 +63,13 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn business(&self) -> &BusinessMetrics {
         self.metrics.business()
+    }
+
+    /// Writes a line that is about no request.
+    pub(crate) fn log(&self, line: Line) {
+        if let Some(logs) = &self.world.logs {
+            logs.write(self.service, None, line);
+        }
     }
 }
 
@@ -87,19 +99,58 @@ impl Call {
 
     pub(crate) async fn query(&self, query_type: &'static str, table: &'static str) {
         let Node { service, database, world, .. } = &*self.node;
-        database.query(world, *service, &self.business(), self.dice, DbQuery { query_type, table }).await;
+        let query = DbQuery { query_type, table };
+        let outcome = database.query(world, *service, &self.business(), self.dice, query).await;
+        let about = |line: Line| {
+            let ms = outcome.took.as_secs_f64() * 1000.0;
+            let line = line.with("query_type", query_type).with("table", table);
+            line.with_rounded("duration_ms", ms, 1)
+        };
+        if let Some(error) = outcome.error {
+            let line = Line::error("query_failed", "database query failed").with("error_type", error);
+            let reason = format!("{error} while running {query_type} on {table}");
+            self.log(about(line).because("DatabaseError", reason, stacks::DATABASE));
+        } else if outcome.took > SLOW {
+            self.log(about(Line::warn("query_slow", "slow database query")));
+        }
+    }
+
+    /// Dice of the person whom all of this is for, the same in every service.
+    pub(crate) fn person(&self) -> Dice {
+        Dice::of_trace(&self.trace)
+    }
+
+    /// Writes a line about this request.
+    pub(crate) fn log(&self, line: Line) {
+        if let Some(logs) = &self.node.world.logs {
+            logs.write(self.node.service, Some(&self.trace), line);
+        }
     }
 
     /// Asks another service.
     pub(crate) async fn get(&self, service: Service, path: &str) -> Option<Answer> {
         let span = self.trace.child(self.node.metrics.ids());
-        self.node.world.caller.get(&span, service, path).await
+        let answer = self.node.world.caller.get(&span, service, path).await;
+        self.note_silence(service, path, answer.is_none());
+        answer
     }
 
     /// Sends something to another service.
     pub(crate) async fn post<T: Serialize>(&self, service: Service, path: &str, body: &T) -> Option<Answer> {
         let span = self.trace.child(self.node.metrics.ids());
-        self.node.world.caller.post(&span, service, path, body).await
+        let answer = self.node.world.caller.post(&span, service, path, body).await;
+        self.note_silence(service, path, answer.is_none());
+        answer
+    }
+
+    fn note_silence(&self, upstream: Service, path: &str, silent: bool) {
+        if silent {
+            let name = upstream.name();
+            let line = Line::error("upstream_unreachable", format!("{name} does not answer"));
+            let reason = format!("connect ECONNREFUSED {}{path}", upstream.documented_addr());
+            let line = line.with("upstream", name).with("error", "ECONNREFUSED");
+            self.log(line.because("ConnectionError", reason, stacks::NETWORK));
+        }
     }
 
     /// Goes on with the request after it was answered.
@@ -131,4 +182,35 @@ pub(crate) async fn fail_sometimes(State(node): State<Arc<Node>>, request: Reque
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     next.run(request).await
+}
+
+/// Writes a line for a request: always for one that went wrong, often enough for the others.
+pub(crate) async fn log_requests(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    if node.world.logs.is_none() {
+        return next.run(request).await;
+    }
+    let call = Call::new(&node, request.extensions().get());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let clock = node.world.clock;
+    let began = clock.on_the_wall();
+    let answer = next.run(request).await;
+    let took = clock.on_the_wall().saturating_sub(began).mul_f64(clock.pace());
+    call.log(about_request(method.as_str(), &route, answer.status(), took));
+    answer
+}
+
+fn about_request(method: &str, route: &str, status: StatusCode, took: Duration) -> Line {
+    let line = match status.as_u16() {
+        500.. => Line::error("request_failed", "request failed").because(
+            "TypeError",
+            "Cannot read properties of undefined (reading 'id')",
+            stacks::HANDLER,
+        ),
+        400.. => Line::warn("request_refused", "request refused"),
+        _ if route == "/health" => Line::new(Level::Debug, "request_completed", "request completed"),
+        _ => Line::info("request_completed", "request completed").often(),
+    };
+    let line = line.with("method", method).with("route", route).with("status", status.as_u16());
+    line.with_rounded("duration_ms", took.as_secs_f64() * 1000.0, 1)
 }

@@ -5,7 +5,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Notice, money::Payment};
-use crate::{Service, node::Call};
+use crate::{
+    Service,
+    logs::{Line, masked_email, masked_phone},
+    node::Call,
+};
 
 /// A buyer looks around; where vendors cannot be asked, an empty list is shown.
 pub(crate) async fn catalog(call: Call) -> Json<Value> {
@@ -19,9 +23,11 @@ pub(crate) async fn order(call: Call) -> StatusCode {
     call.query("insert", "carts").await;
     let taken = call.post(Service::Vendor, "/orders", &()).await;
     if taken.is_none_or(|answer| !answer.status.is_success()) {
+        call.log(Line::warn("order_waits", "the vendor did not take the order; it is tried again"));
         return StatusCode::ACCEPTED;
     }
     let payment = Payment::draw(call.dice, call.dice.log_normal("basket", 18.0, 0.8));
+    call.log(Line::info("order_placed", "order placed").with_rounded("amount", payment.amount(), 2));
     call.afterwards(move |call| async move {
         call.post(Service::Wallet, "/payments", &payment).await;
         call.post(Service::Notification, "/notifications", &Notice::of("template")).await;
@@ -67,5 +73,7 @@ pub(crate) async fn sign_up_buyer(call: Call) -> StatusCode {
 async fn sign_up(call: Call, user_type: &str) -> StatusCode {
     call.query("insert", "users").await;
     call.business().track_signup(user_type);
+    let line = Line::info("user_signed_up", "new user").with("user_type", user_type);
+    call.log(line.with("phone", masked_phone(call.person())).with("email", masked_email(call.person())));
     StatusCode::CREATED
 }

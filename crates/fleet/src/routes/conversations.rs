@@ -10,7 +10,7 @@ use super::{
     Incoming, Notice, Topic,
     rides::{Decision, RideRequest},
 };
-use crate::{Service, node::Call, rides::RideType};
+use crate::{Service, logs::Line, node::Call, rides::RideType};
 
 /// A customer wrote: the message is kept and acknowledged, and the agent answers afterwards.
 pub(crate) async fn answer(call: Call, Json(message): Json<Incoming>) -> StatusCode {
@@ -52,15 +52,21 @@ async fn think(call: &Call, agent: &str, median: u64) {
     let took = call.dice.time("think", Duration::from_millis(median), 0.55);
     call.node.world.clock.take(took).await;
     call.business().track_agent_response(agent, took);
+    let line = Line::info("agent_replied", "agent replied").with("agent_type", agent);
+    let line = line.with_rounded("duration_ms", took.as_secs_f64() * 1000.0, 0);
+    call.log(line.with("tokens", (120.0 + call.dice.roll("tokens") * 900.0) as u32).often());
 }
 
 async fn book_ride(call: &Call) {
     let kind = RideType::draw(call.dice);
     if call.dice.chance("changes mind", 0.03) {
         call.business().track_ride_request(kind.as_str(), RideStatus::Cancelled);
+        let line = Line::info("ride_cancelled", "the passenger changed their mind");
+        call.log(line.with("service_type", kind.as_str()));
         return;
     }
     call.business().track_ride_request(kind.as_str(), RideStatus::Pending);
+    call.log(Line::info("ride_requested", "ride requested").with("service_type", kind.as_str()));
     call.query("insert", "rides").await;
     let request = RideRequest { kind };
     let decision: Option<Decision> =

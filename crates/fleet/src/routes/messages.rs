@@ -5,7 +5,11 @@ use easymo_commons::MessageStatus;
 use http::StatusCode;
 
 use super::{Incoming, Notice};
-use crate::{Incident, Service, node::Call};
+use crate::{
+    Incident, Service,
+    logs::{Line, masked_phone, stacks},
+    node::Call,
+};
 
 /// What customers send, and how often.
 const RECEIVED: [(&str, f64); 4] = [("text", 6.0), ("location", 2.0), ("audio", 1.0), ("image", 1.0)];
@@ -16,7 +20,10 @@ const FAILURES: [(&str, f64); 4] = [("131026", 4.0), ("131047", 3.0), ("130429",
 
 /// WhatsApp tells us that a customer wrote.
 pub(crate) async fn receive(call: Call, Json(message): Json<Incoming>) -> StatusCode {
-    call.business().track_whatsapp_message(call.dice.pick("type", &RECEIVED), MessageStatus::Received);
+    let message_type = call.dice.pick("type", &RECEIVED);
+    call.business().track_whatsapp_message(message_type, MessageStatus::Received);
+    let line = Line::info("message_received", "message received").with("message_type", message_type);
+    call.log(line.with("from", masked_phone(call.person())).often());
     call.query("insert", "messages").await;
     let path = format!("/conversations/{}/messages", call.dice.roll("who").to_bits() % 10_000);
     match call.post(Service::AgentCore, &path, &message).await {
@@ -36,8 +43,15 @@ pub(crate) async fn send(call: Call, Json(notice): Json<Notice>) -> StatusCode {
     if call.dice.chance("delivery", fails) {
         let error_code = call.dice.pick("failure", &FAILURES);
         business.track_whatsapp_message(message_type, MessageStatus::Failed { error_code });
+        let line =
+            Line::error("message_not_delivered", "message not delivered").with("error_code", error_code);
+        let line = line.with("message_type", message_type).with("to", masked_phone(call.person()));
+        let reason = format!("({error_code}) message undeliverable");
+        call.log(line.because("WhatsAppError", reason, stacks::WHATSAPP));
     } else {
         business.track_whatsapp_message(message_type, MessageStatus::Delivered);
+        let line = Line::info("message_delivered", "message delivered").with("message_type", message_type);
+        call.log(line.with("to", masked_phone(call.person())).often());
         if call.dice.chance("read", 0.7) {
             business.track_whatsapp_message(message_type, MessageStatus::Read);
         }

@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Notice;
-use crate::{Incident, Service, dice::Dice, node::Call};
+use crate::{
+    Incident, Service,
+    dice::Dice,
+    logs::{Level, Line, masked_phone, stacks},
+    node::Call,
+};
 
 /// How people pay, and how often.
 const METHODS: [(&str, f64); 4] = [("momo", 6.0), ("airtel_money", 2.0), ("wallet", 1.5), ("card", 0.5)];
@@ -26,6 +31,11 @@ impl Payment {
     /// A payment by any method.
     pub(crate) fn draw(dice: Dice, amount_usd: f64) -> Self {
         Self { method: dice.pick("method", &METHODS).to_owned(), amount_usd }
+    }
+
+    /// How much, in dollars.
+    pub(crate) fn amount(&self) -> f64 {
+        self.amount_usd
     }
 }
 
@@ -56,8 +66,31 @@ async fn transact(call: &Call, payment: &Payment) -> bool {
         (true, false) => PaymentOutcome::Failed { error_code: call.dice.pick("failure", &FAILURES) },
         (true, true) => PaymentOutcome::Failed { error_code: "provider_unavailable" },
     };
-    call.business().track_payment(method, payment.amount_usd.max(0.0), outcome);
+    let amount = payment.amount_usd.max(0.0);
+    call.business().track_payment(method, amount, outcome);
+    log_payment(call, method, amount, outcome);
     !fails
+}
+
+fn log_payment(call: &Call, method: &'static str, amount: f64, outcome: PaymentOutcome<'_>) {
+    let about = |line: Line| {
+        let line = line.with_rounded("amount", amount, 2).with("currency", "USD");
+        line.with("payment_method", method).with("phone", masked_phone(call.person()))
+    };
+    let line = match outcome {
+        PaymentOutcome::Failed { error_code: code @ "provider_unavailable" } => {
+            let line = about(Line::error("payment_failed", "payment failed: the provider does not answer"));
+            let reason = format!("503 Service Unavailable from {method}");
+            line.with("error_code", code).because("ProviderError", reason, stacks::PROVIDER)
+        }
+        PaymentOutcome::Failed { error_code } => {
+            let level = if error_code == "timeout" { Level::Error } else { Level::Warn };
+            let message = format!("payment failed: {}", error_code.replace('_', " "));
+            about(Line::new(level, "payment_failed", message)).with("error_code", error_code)
+        }
+        _ => about(Line::info("payment_completed", "payment completed")),
+    };
+    call.log(line);
 }
 
 /// Somebody looks at a balance.

@@ -4,11 +4,18 @@ use axum::Json;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{Service, node::Call};
+use crate::{Service, logs::Line, node::Call};
+
+/// What people complain about, and how often.
+const SUBJECTS: [(&str, f64); 4] =
+    [("driver is late", 4.0), ("payment taken twice", 2.0), ("wrong item", 1.5), ("cannot log in", 1.0)];
 
 /// Somebody's problem is written down.
 pub(crate) async fn open_ticket(call: Call) -> StatusCode {
     call.query("insert", "tickets").await;
+    let subject = call.dice.pick("subject", &SUBJECTS);
+    let number = (call.dice.roll("ticket") * 1e6) as u32;
+    call.log(Line::info("ticket_opened", format!("Ticket #{number} opened")).with("subject", subject));
     call.afterwards(|call| async move {
         call.post(Service::Analytics, "/events", &json!({ "event": "ticket_opened" })).await;
     });

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Notice, money::Payment};
 use crate::{
     Incident, Service,
+    logs::Line,
     node::Call,
     rides::{Ride, RideType},
 };
@@ -35,6 +36,7 @@ pub(crate) async fn rank(call: Call, Json(request): Json<RideRequest>) -> Json<D
     let accepted = call.dice.chance("accepted", accepts);
     if accepted {
         call.business().track_ride_accepted(kind);
+        call.log(Line::info("ride_accepted", "a driver took the ride").with("service_type", kind).often());
     } else {
         let reason = match call.dice.roll("reason") {
             ..0.45 => RejectReason::NoDriver,
@@ -43,6 +45,8 @@ pub(crate) async fn rank(call: Call, Json(request): Json<RideRequest>) -> Json<D
             _ => RejectReason::Timeout,
         };
         call.business().track_ride_rejected(kind, reason);
+        let line = Line::warn("ride_rejected", "no driver took the ride").with("service_type", kind);
+        call.log(line.with("reason", reason.as_str()));
     }
     Json(Decision { accepted })
 }
@@ -73,6 +77,8 @@ pub(crate) async fn complete(call: Call, Path(id): Path<u64>) -> StatusCode {
     let finished = call.node.world.rides.lock().finish(id);
     let Some(ride) = finished else { return StatusCode::NOT_FOUND };
     call.business().ride_completed(ride.kind.as_str(), ride.duration);
+    let line = Line::info("ride_completed", "ride completed").with("service_type", ride.kind.as_str());
+    call.log(line.with("ride_id", id).with("ride_seconds", ride.duration.as_secs()));
     call.afterwards(move |call| async move {
         let per_minute = if ride.kind == RideType::Cab { 0.35 } else { 0.12 };
         let fare = 0.6 + per_minute * ride.duration.as_secs_f64() / 60.0;
