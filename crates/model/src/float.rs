@@ -28,15 +28,14 @@ pub fn format_json(v: f64) -> String {
 
 /// Appends what [`format_json`] returns, in most cases without allocating.
 pub fn push_json(out: &mut Vec<u8>, v: f64) {
-    use std::io::Write as _;
-    let start = out.len();
-    // From here to there Rust and Go agree on what a plain decimal is.
-    if (1e-6..1e21).contains(&v.abs()) {
-        let _ = write!(out, "{v}");
-        if !may_be_tie(v, &out[start..]) {
-            return;
+    // From here to there it comes without an exponent, only that whole numbers end in `.0`.
+    if (1e-5..1e15).contains(&v.abs()) {
+        let mut buffer = zmij::Buffer::new();
+        let plain = buffer.format_finite(v).as_bytes();
+        let plain = plain.strip_suffix(b".0").unwrap_or(plain);
+        if !may_be_tie(v, plain) {
+            return out.extend_from_slice(plain);
         }
-        out.truncate(start);
     }
     out.extend_from_slice(format_json(v).as_bytes());
 }

@@ -15,7 +15,7 @@ use reba_promql::{
     },
     functions::{
         range_kernel,
-        rolling::{Windows, rolling_kernel},
+        rolling::{Shared, Windows, rolling_kernel},
     },
     syntax::Func,
 };
@@ -86,11 +86,11 @@ fn measure(func: Func, range: i64, name: &str, t: &[i64], v: &[f64]) {
     }
     let plain_time = begin.elapsed();
     let windows = Windows { t, v, samples: &samples, ends: &ends, range };
-    let mut out = Vec::with_capacity(ends.len());
+    let (mut out, mut shared) = (Vec::with_capacity(ends.len()), Shared::default());
     let begin = Instant::now();
     for _ in 0..rounds {
         out.clear();
-        rolling(&windows, &mut out);
+        rolling(&windows, &mut shared, &mut out);
         sum += out[out.len() - 1];
     }
     let rolling_time = begin.elapsed();

@@ -1,6 +1,7 @@
 //! Where the windows of all steps lie in a column of times.
 
 use super::{node::When, value::Steps};
+use crate::functions::rolling::{RollingKernel, Shared, Windows};
 
 /// The windows of one range selector; the memory serves series after series.
 #[derive(Debug)]
@@ -14,16 +15,27 @@ pub(super) struct Frames {
     pub total: u64,
     /// Samples in the fullest window.
     pub widest: usize,
+    /// The column they lie in. What is scraped together has the same times.
+    t: Vec<i64>,
+    /// What functions find out about the windows, which holds for all columns of these times.
+    shared: Shared,
 }
 
 impl Frames {
     pub fn new(steps: &Steps, when: When, range: i64) -> Self {
         let ends: Vec<i64> = steps.iter().map(|t| when.time(t)).collect();
-        Frames { range, samples: Vec::with_capacity(ends.len()), ends, total: 0, widest: 0 }
+        let samples = vec![(0, 0); ends.len()];
+        Frames { range, ends, samples, total: 0, widest: 0, t: Vec::new(), shared: Shared::default() }
     }
 
     /// Finds the windows in `t`, which rises.
     pub fn find(&mut self, t: &[i64]) {
+        if self.t == t {
+            return;
+        }
+        self.t.clear();
+        self.t.extend_from_slice(t);
+        self.shared.clear();
         self.samples.clear();
         (self.total, self.widest) = (0, 0);
         let (mut from, mut to) = (Edge::default(), Edge::default());
@@ -35,6 +47,12 @@ impl Frames {
             self.total += width as u64;
             self.widest = self.widest.max(width);
         }
+    }
+
+    /// Applies a function to the windows, in which the values `v` lie at the times last given; appends one value a window.
+    pub fn apply(&mut self, kernel: RollingKernel, v: &[f64], out: &mut Vec<f64>) {
+        let Frames { range, ends, samples, t, shared, .. } = self;
+        kernel(&Windows { t, v, samples, ends, range: *range }, shared, out);
     }
 }
 
@@ -80,6 +98,7 @@ mod tests {
             let steps = Steps { start, interval, count: 40 };
             let mut frames = Frames::new(&steps, When { offset, at: None }, range);
             frames.find(&[1, 2, 3]);
+            frames.find(&t);
             frames.find(&t);
             let position = |at: i64| t.partition_point(|x| *x <= at) as u32;
             let expected: Vec<(u32, u32)> =

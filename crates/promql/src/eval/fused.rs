@@ -24,7 +24,7 @@ use super::{
     value::{RangeMode, Steps, VectorSeries, is_absent},
 };
 use crate::{
-    functions::rolling::{RollingKernel, Windows, rolling_kernel},
+    functions::rolling::{RollingKernel, rolling_kernel},
     syntax::{AggregateOp as Op, Func},
 };
 
@@ -154,10 +154,7 @@ impl Fused<'_> {
             frames.find(&samples.t);
             out.counted.windows(&frames.samples, frames.total);
             self.room.fits(frames.widest)?;
-            let Frames { samples: windows, ends, .. } = &frames;
-            let range = self.matrix.range;
-            let windows = Windows { t: &samples.t, v: &samples.v, samples: windows, ends, range };
-            (self.kernel)(&windows, &mut out.v);
+            frames.apply(self.kernel, &samples.v, &mut out.v);
         }
         Ok(out)
     }

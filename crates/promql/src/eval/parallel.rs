@@ -57,8 +57,11 @@ impl Executor for Threads {
     }
 }
 
-/// Items that make a piece worth handing to another thread.
-const MIN_PIECE: usize = 64;
+/// Items that are worth another thread.
+const MIN_SHARED: usize = 128;
+
+/// Items in a piece at least. Helpers come late to the first pieces: the smaller these are, the more is left to them.
+const MIN_PIECE: usize = 16;
 
 /// Applies `f` to consecutive pieces of `items`, whose results come back in the order of the items. The first error in
 /// that order wins.
@@ -68,8 +71,8 @@ pub(super) fn map_pieces<T: Sync, R: Send + Sync>(
     f: impl Fn(&[T]) -> Result<R, EvalError> + Sync,
 ) -> Result<Vec<R>, EvalError> {
     // Four pieces a thread even out series of different lengths.
-    let pieces = (executor.width() * 4).min(items.len() / MIN_PIECE).max(1);
-    if executor.width() == 1 || pieces == 1 {
+    let pieces = (executor.width() * 4).min(items.len() / MIN_PIECE);
+    if executor.width() == 1 || items.len() < MIN_SHARED {
         return Ok(vec![f(items)?]);
     }
     let slots: Vec<OnceLock<Result<R, EvalError>>> = (0..pieces).map(|_| OnceLock::new()).collect();

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     functions::{
         check_arguments,
-        rolling::{RollingKernel, Windows, rolling_kernel},
+        rolling::{RollingKernel, rolling_kernel},
         rollups::{RollupRanges, rollup_kernel},
     },
     syntax::Func,
@@ -97,6 +97,7 @@ struct Piece {
     series: Vec<VectorSeries>,
     annotations: Annotations,
     counted: Counted,
+    frames: Frames,
 }
 
 impl<'a> Evaluator<'a> {
@@ -205,8 +206,12 @@ fn unite_strictly(series: Vec<VectorSeries>) -> Result<Vec<VectorSeries>, EvalEr
 
 impl RangeCall<'_> {
     fn run(&self, source: &Source<'_>, part: &[usize]) -> Result<Piece, EvalError> {
-        let (series, annotations) = (Vec::new(), Annotations::new());
-        let mut piece = Piece { series, annotations, counted: self.counted.empty() };
+        let mut piece = Piece {
+            series: Vec::new(),
+            annotations: Annotations::new(),
+            counted: self.counted.empty(),
+            frames: Frames::new(&self.steps, self.when, self.range),
+        };
         let mut samples = SampleColumns::default();
         for i in part {
             if (self.options.cancelled)() {
@@ -335,14 +340,12 @@ impl RangeCall<'_> {
         samples: &SampleColumns,
         piece: &mut Piece,
     ) -> Result<Column, EvalError> {
-        let mut frames = Frames::new(&self.steps, self.when, self.range);
+        let frames = &mut piece.frames;
         frames.find(&samples.t);
         piece.counted.windows(&frames.samples, frames.total);
         self.room.fits(frames.widest)?;
-        let Frames { samples: windows, ends, .. } = &frames;
-        let windows = Windows { t: &samples.t, v: &samples.v, samples: windows, ends, range: self.range };
         let mut out = Vec::with_capacity(self.steps.count);
-        rolling(&windows, &mut out);
+        frames.apply(rolling, &samples.v, &mut out);
         Ok(Column::floats(out))
     }
 }

@@ -2,7 +2,7 @@
 
 use reba_model::Histogram;
 
-use super::{extended, notes, rate_histograms};
+use super::{extended, notes, rate_histograms, rolling::Windows};
 use crate::eval::value::{KernelContext, Point, RangeMode, Window};
 
 /// Which of the three functions is computed.
@@ -130,31 +130,20 @@ impl Extent {
     }
 }
 
-/// The factor of windows in which samples lie alike.
+/// What the increase in a window is multiplied by, as far as the times of its samples say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scale {
-    /// First sample behind the start, last sample before the end (milliseconds), samples; all zero for no window.
-    place: (i64, i64, usize),
-    /// Of the window.
-    range: i64,
-    extent: Extent,
     /// Without a bound at zero.
     factor: f64,
     /// What is added before the first sample does not exceed the sampled interval.
     short_start: bool,
+    extent: Extent,
 }
 
 impl Scale {
-    /// Prepares for a window as in [`Extent::of`].
-    #[inline]
-    pub(super) fn fit(&mut self, first: i64, last: i64, n: usize, start: i64, end: i64, kind: Kind) {
-        let (place, range) = ((first - start, end - last, n), end - start);
-        if (place, range) != (self.place, self.range) {
-            let extent = Extent::of(first, last, n, start, end);
-            let factor = extent.factor(None, kind);
-            let short_start = extent.before_first() <= extent.sampled;
-            *self = Scale { place, range, extent, factor, short_start };
-        }
+    fn of(extent: Extent, kind: Kind) -> Self {
+        let short_start = extent.before_first() <= extent.sampled;
+        Scale { factor: extent.factor(None, kind), short_start, extent }
     }
 
     /// What `total`, the increase from `first` on, is multiplied by.
@@ -168,6 +157,51 @@ impl Scale {
         }
         let to_zero = (total > 0.0 && first >= 0.0).then(|| first / total);
         self.extent.factor(to_zero, kind)
+    }
+}
+
+/// Windows whose samples lie alike come again after so many windows at most, or are computed anew: a step of 15 s sees samples
+/// that come every minute in four ways.
+const PERIOD: usize = 4;
+
+/// The scales of all windows, of which no two that are near and alike are computed.
+#[derive(Debug, Default)]
+pub(super) struct Scales(Vec<Scale>);
+
+impl Scales {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Scale> {
+        self.0.iter()
+    }
+
+    /// Prepares for windows, unless that is done.
+    pub(super) fn fit(&mut self, w: &Windows<'_>, kind: Kind) {
+        if self.0.len() == w.samples.len() {
+            return;
+        }
+        self.0.clear();
+        self.0.reserve_exact(w.samples.len());
+        // First sample behind the start, last sample before the end (milliseconds), samples.
+        let mut places = [(0, 0, 0); PERIOD];
+        for (i, ((from, to), end)) in w.iter().zip(w.ends).enumerate() {
+            if to < from + 2 {
+                places[i % PERIOD] = (0, 0, 0);
+                self.0.push(Scale::default());
+                continue;
+            }
+            let (first, last, start) = (w.t[from], w.t[to - 1], end.saturating_sub(w.range));
+            let place = (first - start, end - last, to - from);
+            let known = (1..=PERIOD.min(i)).find(|back| places[(i - back) % PERIOD] == place);
+            let scale = match known {
+                Some(back) => self.0[i - back],
+                None => Scale::of(Extent::of(first, last, to - from, start, *end), kind),
+            };
+            places[i % PERIOD] = place;
+            self.0.push(scale);
+        }
     }
 }
 

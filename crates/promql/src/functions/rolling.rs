@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::{
     over_time,
-    rate::{Kind, Scale},
+    rate::{Kind, Scales},
 };
 use crate::{eval::value::ABSENT, syntax::Func};
 
@@ -27,7 +27,7 @@ pub struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
-    fn iter(&self) -> impl Iterator<Item = (usize, usize)> + 'a {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, usize)> + 'a {
         let n = self.v.len();
         self.samples.iter().map(move |(from, to)| {
             let to = (*to as usize).min(n);
@@ -36,27 +36,41 @@ impl<'a> Windows<'a> {
     }
 }
 
+/// What one function knows of its windows without looking at values. It holds for all columns in which the windows lie alike,
+/// and is to be cleared before others.
+#[derive(Debug, Default)]
+pub struct Shared {
+    scales: Scales,
+}
+
+impl Shared {
+    /// Forgets the windows.
+    pub fn clear(&mut self) {
+        self.scales.clear();
+    }
+}
+
 /// Appends one float a window to `out`; [`ABSENT`] where the function has no result.
-pub type RollingKernel = fn(&Windows<'_>, out: &mut Vec<f64>);
+pub type RollingKernel = fn(&Windows<'_>, shared: &mut Shared, out: &mut Vec<f64>);
 
 /// The fast form of a function of one range vector, if there is one.
 pub fn rolling_kernel(func: Func) -> Option<RollingKernel> {
     Some(match func {
-        Func::Rate => |w, out| rates(w, Kind::Rate, out),
-        Func::Increase => |w, out| rates(w, Kind::Increase, out),
-        Func::Delta => |w, out| rates(w, Kind::Delta, out),
-        Func::Irate => |w, out| last_pairs(w, true, out),
-        Func::Idelta => |w, out| last_pairs(w, false, out),
-        Func::CountOverTime => |w, out| each(w, out, |v| v.len() as f64),
-        Func::PresentOverTime | Func::AbsentOverTime => |w, out| each(w, out, |_| 1.0),
-        Func::FirstOverTime => |w, out| each(w, out, |v| v[0]),
-        Func::LastOverTime => |w, out| each(w, out, |v| v[v.len() - 1]),
-        Func::MinOverTime => |w, out| extremes(w, out, |new, best| new < best),
-        Func::MaxOverTime => |w, out| extremes(w, out, |new, best| new > best),
-        Func::SumOverTime => sums,
-        Func::AvgOverTime => means,
-        Func::Changes => |w, out| pairs(w, out, |a, b| a != b && !(a.is_nan() && b.is_nan())),
-        Func::Resets => |w, out| pairs(w, out, |a, b| b < a),
+        Func::Rate => |w, shared, out| rates(w, Kind::Rate, shared, out),
+        Func::Increase => |w, shared, out| rates(w, Kind::Increase, shared, out),
+        Func::Delta => |w, shared, out| rates(w, Kind::Delta, shared, out),
+        Func::Irate => |w, _, out| last_pairs(w, true, out),
+        Func::Idelta => |w, _, out| last_pairs(w, false, out),
+        Func::CountOverTime => |w, _, out| each(w, out, |v| v.len() as f64),
+        Func::PresentOverTime | Func::AbsentOverTime => |w, _, out| each(w, out, |_| 1.0),
+        Func::FirstOverTime => |w, _, out| each(w, out, |v| v[0]),
+        Func::LastOverTime => |w, _, out| each(w, out, |v| v[v.len() - 1]),
+        Func::MinOverTime => |w, _, out| extremes(w, out, |new, best| new < best),
+        Func::MaxOverTime => |w, _, out| extremes(w, out, |new, best| new > best),
+        Func::SumOverTime => |w, _, out| sums(w, out),
+        Func::AvgOverTime => |w, _, out| means(w, out),
+        Func::Changes => |w, _, out| pairs(w, out, |a, b| a != b && !(a.is_nan() && b.is_nan())),
+        Func::Resets => |w, _, out| pairs(w, out, |a, b| b < a),
         _ => return None,
     })
 }
@@ -99,21 +113,22 @@ impl Resets {
 }
 
 /// `rate` and its siblings: only first and last sample and the resets between them matter.
-fn rates(w: &Windows<'_>, kind: Kind, out: &mut Vec<f64>) {
+fn rates(w: &Windows<'_>, kind: Kind, shared: &mut Shared, out: &mut Vec<f64>) {
     let mut resets = if kind.is_counter() { Resets::of(w.v) } else { Resets { at: Vec::new(), first: 0 } };
-    // Where samples come evenly, they lie in each window as in the one before.
-    let mut scale = Scale::default();
-    out.extend(w.iter().zip(w.ends).map(|((from, to), end)| {
+    let has_resets = !resets.at.is_empty();
+    shared.scales.fit(w, kind);
+    let scales = &shared.scales;
+    out.extend(w.iter().zip(scales.iter()).map(|((from, to), scale)| {
         if to < from + 2 {
             return ABSENT;
         }
         let first = w.v[from];
         let mut total = w.v[to - 1] - first;
-        for at in resets.within(from, to) {
-            total += w.v[at - 1];
+        if has_resets {
+            for at in resets.within(from, to) {
+                total += w.v[at - 1];
+            }
         }
-        let start = end.saturating_sub(w.range);
-        scale.fit(w.t[from], w.t[to - 1], to - from, start, *end, kind);
         total * scale.factor(first, total, kind)
     }));
 }
@@ -327,8 +342,12 @@ mod tests {
         for func in Func::ALL {
             let Some(rolling) = rolling_kernel(func) else { continue };
             let plain = range_kernel(func).unwrap();
-            let mut got = Vec::new();
-            rolling(&windows, &mut got);
+            let (mut got, mut shared) = (Vec::new(), Shared::default());
+            // What a column leaves behind for the next changes nothing.
+            let other = Windows { v: &vec![1.0; v.len()], ..windows };
+            rolling(&other, &mut shared, &mut got);
+            got.clear();
+            rolling(&windows, &mut shared, &mut got);
             for ((got, (from, to)), end) in got.into_iter().zip(&samples).zip(&ends) {
                 let (from, to) = (*from as usize, *to as usize);
                 if from == to {

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crate::{
         eval::value::is_absent,
-        functions::rolling::{Windows, rolling_kernel},
+        functions::rolling::{Shared, Windows, rolling_kernel},
     };
 
     const RES: i64 = 300_000;
@@ -267,7 +267,8 @@ mod tests {
         let position = |at: i64| t.partition_point(|x| *x <= at) as u32;
         let samples: Vec<_> = ends.iter().map(|e| (position(e - range), position(*e))).collect();
         let (mut want, mut got) = (Vec::new(), Vec::new());
-        rolling_kernel(func).unwrap()(&Windows { t, v, samples: &samples, ends, range }, &mut want);
+        let windows = Windows { t, v, samples: &samples, ends, range };
+        rolling_kernel(func).unwrap()(&windows, &mut Shared::default(), &mut want);
         rollup_kernel(func).unwrap()(&RollupRanges { rollups: &rollups(t, v), ends, range }, &mut got);
         (got, want)
     }
