@@ -1,5 +1,7 @@
 //! Regular expressions in Go's (RE2) dialect.
 
+mod required;
+
 use std::{borrow::Cow, fmt};
 
 use regex::{Regex, RegexBuilder};
@@ -127,6 +129,12 @@ impl GoRegex {
         self.literals.as_deref()
     }
 
+    /// Texts that matches contain: of each of these lists at least one is in every text that matches. Reads the expression
+    /// again, so ask once.
+    pub fn required(&self) -> Vec<Vec<String>> {
+        parsed(&self.source).map(|hir| required::required(&hir)).unwrap_or_default()
+    }
+
     /// Plain text that every match of an anchored expression begins with; may be empty.
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -217,6 +225,10 @@ fn is_group_name(s: &str) -> bool {
 
 /// Fails if the expression alone is malformed, else returns its size; costs a fifth of compiling it.
 fn check(pattern: &str) -> Result<usize, RegexError> {
+    parsed(pattern).map(|hir| states(&hir))
+}
+
+fn parsed(pattern: &str) -> Result<Hir, RegexError> {
     let fail = |reason: String| RegexError { pattern: pattern.to_owned(), reason };
     let translated = translate(pattern).map_err(|r| fail(r.to_owned()))?;
     regex_syntax::ParserBuilder::new()
@@ -224,7 +236,6 @@ fn check(pattern: &str) -> Result<usize, RegexError> {
         .nest_limit(200)
         .build()
         .parse(&translated)
-        .map(|hir| states(&hir))
         .map_err(|e| fail(one_line(&e.to_string())))
 }
 

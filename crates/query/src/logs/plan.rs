@@ -96,9 +96,15 @@ impl Planner {
 
     fn label_condition(&self, filter: &LabelFilter) -> Option<Condition> {
         match filter {
-            LabelFilter::Text(matcher) if self.knows(&matcher.name) => Some(any(text_tests(matcher)
-                .into_iter()
-                .map(|test| Condition::Label { name: matcher.name.clone(), parser: self.parser, test }))),
+            LabelFilter::Text(matcher) if self.knows(&matcher.name) => {
+                let label = |test| Condition::Label { name: matcher.name.clone(), parser: self.parser, test };
+                Some(
+                    match matcher.regex().filter(|r| matcher.op == MatchOp::Regex && r.literals().is_none()) {
+                        Some(regex) => with_required(regex, label),
+                        None => any(text_tests(matcher).into_iter().map(label)),
+                    },
+                )
+            }
             LabelFilter::Number(c) if self.knows(&c.name) => Some(Condition::Number {
                 name: c.name.clone(),
                 parser: self.parser,
@@ -118,6 +124,18 @@ impl Planner {
             _ => None,
         }
     }
+}
+
+/// An expression, behind the texts that it requires: those a store finds without putting a text together.
+fn with_required(regex: &GoRegex, on: impl Fn(TextTest) -> Condition) -> Condition {
+    let clause = |texts: Vec<String>| any(texts.into_iter().map(|t| on(TextTest::Contains(t))));
+    let mut all: Vec<Condition> = regex.required().into_iter().map(clause).collect();
+    let matches = on(TextTest::Matches(Arc::new(regex.clone())));
+    if all.is_empty() {
+        return matches;
+    }
+    all.push(matches);
+    Condition::All(all)
 }
 
 /// Most alternatives of an expression that are spelt out.
@@ -197,7 +215,10 @@ fn positive(op: LineOp, with: &LineMatch) -> Option<Condition> {
         LineOp::Contains => Some(Condition::Line(TextTest::Contains(text.clone()))),
         LineOp::Matches => {
             let regex = GoRegex::search_across_lines(text).ok()?;
-            Some(Condition::Line(plain_test(text).unwrap_or_else(|| TextTest::Matches(Arc::new(regex)))))
+            Some(match plain_test(text) {
+                Some(test) => Condition::Line(test),
+                None => with_required(&regex, Condition::Line),
+            })
         }
         LineOp::Pattern => {
             let pieces = text.split("<_>").filter(|piece| !piece.is_empty());
@@ -274,6 +295,11 @@ mod tests {
             (r#"{} |= "a" or "b" != "c" or "d""#, "any(line has a; line has b); line lacks c; line lacks d"),
             (r#"{} |= "a" or ip("1.1.1.1") |= "" |~ "err""#, "line has err"),
             (r#"{} |~ "(?i)timeout" |~ "(?i)disk""#, "line folds timeout; line ~ (?i)disk"),
+            (r#"{} |~ "order=8[0-9]+ (ok|bad)""#, "all(line has order=8; line ~ order=8[0-9]+ (ok|bad))"),
+            (
+                r#"{} | json | a=~"(refused|reset by).*""#,
+                "all(any(a@json has refused; a@json has reset by); a@json ~ (refused|reset by).*)",
+            ),
             (r#"{} |> "<_> took <_> ms""#, "all(line has  took ; line has  ms)"),
             (r#"{} | json | level="error" | line_format "x" |= "x""#, "level@json = error"),
             (
