@@ -14,9 +14,7 @@ use data::{Generator, INNER, NEEDLE, REGEX, Truth, WORDS, streams};
 use reba_columnar::{Columnar, ColumnarConfig};
 use reba_disk::{Clock, Env, ManualClock, RealFs};
 use reba_model::{Labels, LogBatch, Tenant};
-use reba_query::logs::{
-    Direction, InstantLogQuery, LogData, LogEngineConfig, LogQueryEngine, RangeLogQuery,
-};
+use reba_query::logs::{Direction, InstantLogQuery, LogData, LogEngineConfig, LogQueryEngine, RangeLogQuery};
 use reba_storage::{LogAdmin, LogAppender};
 
 const START_NS: i64 = 1_790_000_000_000_000_000;
@@ -24,14 +22,9 @@ const LINE_BYTES: u64 = 450;
 
 /// CPU seconds of this process.
 fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let own = stat.split(' ').next().and_then(|n| n.parse::<f64>().ok());
-    // Of all threads: those that have ended are in the ticks only.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0;
-    let _ = own;
-    ticks
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
 
 fn memory(what: &str) -> u64 {
@@ -92,11 +85,17 @@ fn fill(db: &Columnar, clock: &ManualClock, megabytes: u64) -> (Truth, i64) {
         mb / spent,
         mb / (spent + merging)
     );
-    println!("{} flushes, {} merges of {} MB; peak {} MB", m.flushes, m.merges, m.merged_bytes >> 20, memory("VmHWM"));
+    println!(
+        "{} flushes, {} merges of {} MB; peak {} MB",
+        m.flushes,
+        m.merges,
+        m.merged_bytes >> 20,
+        memory("VmHWM")
+    );
     println!(
         "{} parts, {} blocks, {:.1} bytes a line, {:.2}x",
         m.parts,
-        m.part_blocks,
+        m.blocks,
         m.part_bytes as f64 / m.part_rows as f64,
         mb * 1e6 / m.part_bytes as f64
     );
@@ -116,8 +115,16 @@ fn questions(truth: &Truth, seconds: i64) -> Vec<Question> {
     let q = |name, query: String, right| Question { name, query, step: None, right };
     vec![
         q("L1 needle", format!("{all} |= `{NEEDLE}`"), Some(truth.needles)),
-        q("L1b inner substring", format!("sum(count_over_time({all} |= `{INNER}` [{seconds}s]))"), Some(truth.inner)),
-        q("L2 trace_id after json", format!("{all} | json | trace_id=`{}`", truth.trace.0), Some(truth.trace.1)),
+        q(
+            "L1b inner substring",
+            format!("sum(count_over_time({all} |= `{INNER}` [{seconds}s]))"),
+            Some(truth.inner),
+        ),
+        q(
+            "L2 trace_id after json",
+            format!("{all} | json | trace_id=`{}`", truth.trace.0),
+            Some(truth.trace.1),
+        ),
         Question {
             step: Some(60_000_000_000),
             ..q("L3 count by level", format!("sum by (level) (count_over_time({all} | json [1m]))"), None)
@@ -130,7 +137,9 @@ fn questions(truth: &Truth, seconds: i64) -> Vec<Question> {
         ),
         q(
             "L5 json, filter, aggregate",
-            format!("sum by (service) (count_over_time({all} | json | status >= 500 | duration_ms > 900 [{seconds}s]))"),
+            format!(
+                "sum by (service) (count_over_time({all} | json | status >= 500 | duration_ms > 900 [{seconds}s]))"
+            ),
             Some(truth.slow),
         ),
         q(
@@ -139,10 +148,17 @@ fn questions(truth: &Truth, seconds: i64) -> Vec<Question> {
             None,
         ),
         q("L7 last 100 errors", "{service=\"svc-03\"} | json | level=`error`".to_owned(), Some(100)),
-        q("L8 top users", format!("topk(10, sum by (user_id) (count_over_time({all} | json [{seconds}s])))"), None),
+        q(
+            "L8 top users",
+            format!("topk(10, sum by (user_id) (count_over_time({all} | json [{seconds}s])))"),
+            None,
+        ),
         q(
             "three words",
-            format!("sum(count_over_time({all} |= `{}` |= `{}` |= `{}` [{seconds}s]))", WORDS[0], WORDS[1], WORDS[2]),
+            format!(
+                "sum(count_over_time({all} |= `{}` |= `{}` |= `{}` [{seconds}s]))",
+                WORDS[0], WORDS[1], WORDS[2]
+            ),
             Some(truth.words),
         ),
         q("L9 count all", format!("sum(count_over_time({all} [{seconds}s]))"), Some(truth.lines)),
@@ -165,7 +181,12 @@ async fn ask(engine: &LogQueryEngine, question: &Question, end: i64) -> (f64, St
     let output = if is_log || question.step.is_some() {
         let (start, end) = (START_NS, end + 1);
         let step = question.step.unwrap_or(1_000_000_000);
-        engine.range(RangeLogQuery { tenant, query, start, end, step, interval: 0, limit, direction, timeout }, end).await
+        engine
+            .range(
+                RangeLogQuery { tenant, query, start, end, step, interval: 0, limit, direction, timeout },
+                end,
+            )
+            .await
     } else {
         engine.instant(InstantLogQuery { tenant, query, ns: end, limit, direction, timeout }, end).await
     };

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use super::{
     BlockError,
-    load::Table,
+    load::{Ranks, Table},
     signature::Signature,
     typed::Format,
-    values::{Dict, Mined, Node, Values},
+    values::{Dict, Mined, Node, Patterns, Values},
 };
 
 /// What a value must be like.
@@ -68,6 +68,75 @@ impl<'n> Ways<'n> {
     }
 }
 
+impl<'n> Ways<'n> {
+    /// The ways a text of a pattern may meet a need; too many if it has to be written to see. `cannot_hold` says of a hole that
+    /// no value of it has these bytes.
+    fn of_pattern(literals: &[&[u8]], need: Need<'n>, cannot_hold: impl Fn(usize, &[u8]) -> bool) -> Self {
+        let (Some(first), Some(last)) = (literals.first(), literals.last()) else { return Ways::TooMany };
+        let never = Ways::Needs(Vec::new());
+        let ways = match need {
+            Need::Contains(needle) => Ways::of(literals, needle),
+            Need::StartsWith([]) | Need::EndsWith([]) => Ways::Always,
+            Need::StartsWith(b) => {
+                let mut walk = Walk { literals, ways: Vec::new(), steps: 0 };
+                walk.literal(0, b, &mut Vec::new());
+                match walk.ways.iter().any(Vec::is_empty) {
+                    _ if walk.steps > MAX_STEPS || walk.ways.len() > MAX_WAYS => Ways::TooMany,
+                    true => Ways::Always,
+                    false => Ways::Needs(walk.ways),
+                }
+            }
+            Need::EndsWith(b) if !last.ends_with(b) && !b.ends_with(last) => never,
+            Need::EndsWith(_) => Ways::TooMany,
+            Need::Equals(b) => {
+                let least: usize = literals.iter().map(|l| l.len()).sum();
+                match literals.len() {
+                    _ if b.len() < least || !b.starts_with(first) || !b.ends_with(last) => never,
+                    1 if b == *first => Ways::Always,
+                    1 => never,
+                    2 => Ways::Needs(vec![vec![(0, Need::Equals(&b[first.len()..b.len() - last.len()]))]]),
+                    _ => Ways::TooMany,
+                }
+            }
+        };
+        match ways {
+            Ways::Needs(mut ways) => {
+                ways.retain(|way| !way.iter().any(|(hole, need)| cannot_hold(*hole, need.bytes())));
+                Ways::Needs(ways)
+            }
+            ways => ways,
+        }
+    }
+
+    /// All needs of all ways.
+    fn needs(&self) -> impl Iterator<Item = &(usize, Need<'n>)> {
+        let ways = if let Ways::Needs(ways) = self { ways.as_slice() } else { &[] };
+        ways.iter().flatten()
+    }
+
+    /// Which of `len` texts are so, by the values of their holes, of which those that have needs are there.
+    fn meeting(&self, holes: &[Option<&Values<'_>>], len: usize) -> Vec<bool> {
+        let Ways::Needs(ways) = self else { return vec![true; len] };
+        let mut hits = vec![false; len];
+        for way in ways {
+            let mut all = vec![true; len];
+            for (hole, need) in way {
+                match holes[*hole] {
+                    Some(values) => {
+                        all.iter_mut().zip(meeting(values, len, *need)).for_each(|(a, m)| *a &= m);
+                    }
+                    None => all.fill(false),
+                }
+                if !all.contains(&true) {
+                    break;
+                }
+            }
+            hits.iter_mut().zip(all).for_each(|(h, a)| *h |= a);
+        }
+        hits
+    }
+}
+
 struct Walk<'l, 'n> {
     literals: &'l [&'l [u8]],
     ways: Vec<Vec<(usize, Need<'n>)>>,
@@ -108,17 +177,15 @@ impl<'n> Walk<'_, 'n> {
 
 /// Which lines contain the needle, and whether that is exact: otherwise some of them may not.
 pub(super) fn lines(table: &mut Table<'_, '_>, needle: &[u8]) -> Result<(Vec<bool>, bool), BlockError> {
-    let rows = table.times.len();
+    let rows = table.frame.rows;
     if needle.is_empty() {
         return Ok((vec![true; rows], true));
     }
     let mut exact = true;
     let mut known = Known::new();
     let mut hits = vec![false; rows];
-    let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); table.frame.shapes.len()];
-    table.shape_of.iter().enumerate().for_each(|(row, shape)| rows_of[*shape as usize].push(row as u32));
     let frame = table.frame;
-    for (head, rows) in frame.shapes.iter().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
+    for (shape, head) in frame.shapes.iter().enumerate() {
         let literals: Vec<&[u8]> = head.holes.iter().map(|(before, _)| *before).chain([head.tail]).collect();
         let ways = match Ways::of(&literals, needle) {
             Ways::Always => vec![Vec::new()],
@@ -129,30 +196,29 @@ pub(super) fn lines(table: &mut Table<'_, '_>, needle: &[u8]) -> Result<(Vec<boo
             Ways::Needs(ways) => ways,
         };
         for way in ways {
-            let mut columns = Vec::with_capacity(way.len());
+            let way: Vec<(u32, Need<'_>)> =
+                way.into_iter().map(|(hole, n)| (head.holes[hole].1, n)).collect();
             let mut possible = true;
-            for (hole, need) in way {
-                let column = head.holes[hole].1;
-                possible = possible && needed(table, &mut known, column, need)?;
-                columns.push((column, need));
+            for (column, need) in &way {
+                possible = possible && needed(table, &mut known, *column, *need)?;
             }
             if !possible {
                 continue;
             }
-            for row in rows.iter().map(|r| *r as usize) {
-                let meets = |(column, need): &(u32, Need<'_>)| {
-                    let rank = table.loaded(*column).and_then(|l| l.rank(row));
-                    rank.is_some_and(|rank| known[&(*column, *need)].1[rank])
-                };
-                hits[row] = hits[row] || columns.iter().all(meets);
+            let needs: Vec<(&Ranks, &[bool])> =
+                way.iter().filter_map(|n| Some((table.ranks(n.0), known.get(n)?.as_deref()?))).collect();
+            let meets =
+                |row: usize| needs.iter().all(|(ranks, hits)| ranks.get(row).is_some_and(|r| hits[r]));
+            for (row, hit) in hits.iter_mut().enumerate() {
+                *hit = *hit || (table.shape_of[row] as usize == shape && meets(row));
             }
         }
     }
     Ok((hits, exact))
 }
 
-/// For needs of columns whether any value meets them, and then which.
-type Known<'n> = BTreeMap<(u32, Need<'n>), (bool, Vec<bool>)>;
+/// For needs of columns which values meet them; nothing if none does.
+type Known<'n> = BTreeMap<(u32, Need<'n>), Option<Vec<bool>>>;
 
 /// Finds out which values of a column meet a need; whether any does.
 fn needed<'n>(
@@ -161,17 +227,96 @@ fn needed<'n>(
     column: u32,
     need: Need<'n>,
 ) -> Result<bool, BlockError> {
-    if let Some((any, _)) = known.get(&(column, need)) {
-        return Ok(*any);
+    if let Some(found) = known.get(&(column, need)) {
+        return Ok(found.is_some());
     }
-    let found = if cannot_hold(&Node::open(table.frame.columns[column as usize].node)?, need.bytes()) {
-        (false, Vec::new())
-    } else {
-        let loaded = table.load(column)?;
-        let hits = meeting(&loaded.values, loaded.len, need);
-        (hits.contains(&true), hits)
-    };
-    Ok(known.entry((column, need)).or_insert(found).0)
+    let found = column_meeting(table, column, need)?;
+    Ok(known.entry((column, need)).or_insert(found).is_some())
+}
+
+/// Which values of a column contain a text; nothing if none does.
+pub(super) fn containing(
+    table: &mut Table<'_, '_>,
+    column: u32,
+    needle: &[u8],
+) -> Result<Option<Vec<bool>>, BlockError> {
+    column_meeting(table, column, Need::Contains(needle))
+}
+
+/// Which values of a column meet a need, reading as little of it as that takes; nothing if none does.
+fn column_meeting(
+    table: &mut Table<'_, '_>,
+    column: u32,
+    need: Need<'_>,
+) -> Result<Option<Vec<bool>>, BlockError> {
+    let len = table.ranks(column).len;
+    if table.loaded(column).is_none() {
+        let node = Node::open(table.frame.columns[column as usize].node)?;
+        match &node {
+            _ if cannot_hold(&node, need.bytes()) => return Ok(None),
+            Node::Const(text) => return Ok(need.holds(text).then(|| vec![true; len])),
+            Node::Dict { values, distinct } => {
+                let mut allowance = Table::full_allowance(table.frame);
+                let dict = Node::dictionary(&mut values.clone(), *distinct, &mut allowance)?;
+                if !(0..dict.len()).any(|i| need.holds(dict.get(i))) {
+                    return Ok(None);
+                }
+            }
+            Node::Mined { packed, .. } => {
+                let found = unread_patterns(table, Patterns::open(packed, len)?, len, need)?;
+                if let Some(found) = found {
+                    return Ok(some_hit(found));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(some_hit(meeting(table.load(column)?, len, need)))
+}
+
+fn some_hit(hits: Vec<bool>) -> Option<Vec<bool>> {
+    hits.contains(&true).then_some(hits)
+}
+
+/// Which texts of patterns meet a need, by reading only the holes in question; nothing if that does not tell.
+fn unread_patterns(
+    table: &mut Table<'_, '_>,
+    patterns: Patterns<'_>,
+    len: usize,
+    need: Need<'_>,
+) -> Result<Option<Vec<bool>>, BlockError> {
+    let mut verdicts = Vec::with_capacity(patterns.literals.len());
+    for (literals, holes) in patterns.literals.iter().zip(&patterns.holes) {
+        let verdict = Ways::of_pattern(literals, need, |hole, bytes| cannot_hold(&holes[hole], bytes));
+        let needs_times = |node: &Node<'_>| matches!(node, Node::Clock { relative: true, .. });
+        match verdict {
+            Ways::TooMany => return Ok(None),
+            Ways::Needs(ways) if ways.iter().flatten().any(|(hole, _)| needs_times(&holes[*hole])) => {
+                return Ok(None);
+            }
+            verdict => verdicts.push(verdict),
+        }
+    }
+    if verdicts.iter().all(|v| matches!(v, Ways::Needs(ways) if ways.is_empty())) {
+        return Ok(Some(Vec::new()));
+    }
+    table.cost.bytes_read += len as u64;
+    let (codes, ranks, counts) = patterns.order(len)?;
+    let mut allowance = Table::full_allowance(table.frame);
+    let mut by_pattern = Vec::with_capacity(verdicts.len());
+    for ((verdict, holes), count) in verdicts.iter().zip(&patterns.holes).zip(counts) {
+        let count = count as usize;
+        let mut read: Vec<Option<Values<'_>>> = holes.iter().map(|_| None).collect();
+        for (hole, _) in verdict.needs() {
+            if read[*hole].is_none() {
+                read[*hole] = Some(holes[*hole].read(count, &[], &mut allowance)?);
+            }
+        }
+        let values: Vec<Option<&Values<'_>>> = read.iter().map(Option::as_ref).collect();
+        by_pattern.push(verdict.meeting(&values, count));
+    }
+    let hit = |(code, rank): (&u32, &u32)| by_pattern[*code as usize].get(*rank as usize) == Some(&true);
+    Ok(Some(codes.iter().zip(&ranks).map(hit).collect()))
 }
 
 impl<'n> Need<'n> {
@@ -257,12 +402,16 @@ fn texts_meeting(texts: &Dict<'_>, need: Need<'_>) -> Vec<bool> {
 }
 
 fn mined_meeting(mined: &Mined<'_>, need: Need<'_>) -> Vec<bool> {
-    let mut by_pattern: Vec<Option<Vec<bool>>> = Vec::with_capacity(mined.patterns.len());
     let mut counts = vec![0usize; mined.patterns.len()];
     mined.codes.iter().for_each(|c| counts[*c as usize] += 1);
-    for (pattern, literals) in mined.patterns.iter().enumerate() {
-        by_pattern.push(pattern_meeting(literals, &mined.holes[pattern], counts[pattern], need));
-    }
+    let by_pattern = |pattern: usize| {
+        let holes: Vec<Option<&Values<'_>>> = mined.holes[pattern].iter().map(Some).collect();
+        match Ways::of_pattern(&mined.patterns[pattern], need, |_, _| false) {
+            Ways::TooMany => None,
+            ways => Some(ways.meeting(&holes, counts[pattern])),
+        }
+    };
+    let by_pattern: Vec<Option<Vec<bool>>> = (0..counts.len()).map(by_pattern).collect();
     let mut text = Vec::new();
     (0..mined.codes.len())
         .map(|i| match &by_pattern[mined.codes[i] as usize] {
@@ -274,54 +423,6 @@ fn mined_meeting(mined: &Mined<'_>, need: Need<'_>) -> Vec<bool> {
             }
         })
         .collect()
-}
-
-/// Which texts of a pattern meet the need; nothing if they have to be written to see.
-fn pattern_meeting(
-    literals: &[&[u8]],
-    holes: &[Values<'_>],
-    len: usize,
-    need: Need<'_>,
-) -> Option<Vec<bool>> {
-    let compatible = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
-    let (first, last) = (literals.first()?, literals.last()?);
-    if let Need::Contains(needle) = need {
-        let ways = match Ways::of(literals, needle) {
-            Ways::Always => return Some(vec![true; len]),
-            Ways::TooMany => return None,
-            Ways::Needs(ways) => ways,
-        };
-        let mut hits = vec![false; len];
-        for way in ways {
-            let mut all = vec![true; len];
-            for (hole, need) in way {
-                let meets = meeting(&holes[hole], len, need);
-                all.iter_mut().zip(meets).for_each(|(a, m)| *a &= m);
-                if !all.contains(&true) {
-                    break;
-                }
-            }
-            hits.iter_mut().zip(all).for_each(|(h, a)| *h |= a);
-        }
-        return Some(hits);
-    }
-    let ends = |literal: &[u8], bytes: &[u8]| literal.ends_with(bytes) || bytes.ends_with(literal);
-    let possible = match need {
-        Need::StartsWith(b) => compatible(first, b),
-        Need::EndsWith(b) => ends(last, b),
-        Need::Equals(b) => {
-            b.starts_with(first) && b.ends_with(last) && b.len() >= literals.iter().map(|l| l.len()).sum()
-        }
-        Need::Contains(_) => true,
-    };
-    match (need, holes) {
-        _ if !possible => Some(vec![false; len]),
-        (Need::Equals(b), []) => Some(vec![b == *first; len]),
-        (Need::Equals(b), [hole]) => {
-            Some(meeting(hole, len, Need::Equals(&b[first.len()..b.len() - last.len()])))
-        }
-        _ => None,
-    }
 }
 
 /// Which values of a column are this text, as it is stored.

@@ -5,7 +5,7 @@ use reba_storage::{Extract, LineParser, ValueForm};
 
 use super::{
     BlockError,
-    label::{self, Place},
+    label::{self, Place, Wanted},
     load::Table,
     texts::Texts,
     typed::Format,
@@ -69,7 +69,7 @@ fn numbers(table: &Table<'_, '_>, rows: &[u32], places: &[Vec<u32>]) -> Option<C
     }
     let number = |row: usize| {
         for column in &places[table.shape_of[row] as usize] {
-            let rank = table.loaded(*column)?.rank(row)?;
+            let rank = table.ranks(*column).get(row)?;
             match parsed[*column as usize].as_ref()?[rank] {
                 Number::Absent => {}
                 Number::Is(n) => return Some(Some(n)),
@@ -99,14 +99,15 @@ enum Number {
 /// The numbers of a column; nothing if it has no numbers by its form.
 fn parsed_column(table: &Table<'_, '_>, column: u32) -> Option<Vec<Number>> {
     let head = &table.frame.columns[column as usize];
-    let loaded = table.loaded(column)?;
-    match &loaded.values {
+    match table.loaded(column)? {
         Values::Numbers { format: Format::Ipv4, .. } | Values::Times { .. } => None,
         Values::Numbers { format, numbers } => {
             let number = |n: &i64| format.number(*n).map_or(Number::Not, Number::Is);
             Some(numbers.iter().map(number).collect())
         }
-        values => Some(label::each(head, values, loaded.len, |value| match value.map(parse_go) {
+        values => Some(label::each(head, values, Wanted::All(table.ranks(column).len), |value| match value
+            .map(parse_go)
+        {
             None => Number::Absent,
             Some(Some(n)) => Number::Is(n),
             Some(None) => Number::Not,

@@ -131,6 +131,9 @@ pub(super) struct ShapeHead<'a> {
 pub(super) struct Frame<'a> {
     pub(super) rows: usize,
     pub(super) text_bytes: u64,
+    /// Time of the first and the last row, as the frame says.
+    pub(super) first_ns: i64,
+    pub(super) last_ns: i64,
     pub(super) columns: Vec<Head<'a>>,
     pub(super) shapes: Vec<ShapeHead<'a>>,
     pub(super) metadata_shapes: Vec<Vec<u32>>,
@@ -149,8 +152,7 @@ impl<'a> Frame<'a> {
             return Err(BlockError("unknown version"));
         }
         let (rows, text_bytes) = (body.u32()? as usize, body.u64()?);
-        // The times of the first and the last row are for those who look at a file.
-        body.take(16)?;
+        let (first_ns, last_ns) = (body.u64()? as i64, body.u64()? as i64);
         let len = body.u32()? as usize;
         let mut directory = Reader::new(body.take(len)?);
         if rows > MAX_ROWS || text_bytes > MAX_TEXT {
@@ -168,6 +170,8 @@ impl<'a> Frame<'a> {
         let mut frame = Frame {
             rows,
             text_bytes,
+            first_ns,
+            last_ns,
             columns,
             shapes: Vec::new(),
             metadata_shapes: Vec::new(),

@@ -72,15 +72,40 @@ pub(super) fn always_counts(head: &Head<'_>, values: &Values<'_>) -> bool {
     }
 }
 
+/// Which values of a column somebody wants to know of.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'w> {
+    All(usize),
+    Some(&'w [bool]),
+}
+
+impl Wanted<'_> {
+    fn len(self) -> usize {
+        match self {
+            Wanted::All(len) => len,
+            Wanted::Some(wanted) => wanted.len(),
+        }
+    }
+
+    fn holds(self, i: usize) -> bool {
+        match self {
+            Wanted::All(_) => true,
+            Wanted::Some(wanted) => wanted[i],
+        }
+    }
+}
+
 /// Hands over what the parser makes of each value of a column, once for each distinct one where that is known; the answers
-/// by value.
+/// by value. Of values that are not wanted it says anything.
 pub(super) fn each<T: Copy>(
     head: &Head<'_>,
     values: &Values<'_>,
-    len: usize,
+    wanted: Wanted<'_>,
     mut answer: impl FnMut(Option<&str>) -> T,
 ) -> Vec<T> {
+    let len = wanted.len();
     let mut scratch = String::new();
+    let unwanted = answer(None);
     let mut of = |raw: &[u8]| {
         let raw = std::str::from_utf8(raw).unwrap_or_default();
         answer(resolve(head.source, raw, &mut scratch))
@@ -91,10 +116,15 @@ pub(super) fn each<T: Copy>(
             let answers: Vec<T> = (0..dict.len()).map(|i| of(dict.get(i))).collect();
             codes.iter().map(|c| answers[*c as usize]).collect()
         }
-        Values::Text(texts) => (0..len).map(|i| of(texts.get(i))).collect(),
+        Values::Text(texts) => {
+            (0..len).map(|i| if wanted.holds(i) { of(texts.get(i)) } else { unwanted }).collect()
+        }
         _ => {
             let mut text = Vec::new();
             let mut at = |i| {
+                if !wanted.holds(i) {
+                    return unwanted;
+                }
                 text.clear();
                 values.push(i, &mut text);
                 of(&text)

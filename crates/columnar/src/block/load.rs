@@ -1,5 +1,7 @@
 //! Columns of a block, read when they are needed.
 
+use std::cell::OnceCell;
+
 use super::{
     BlockError, ReadCost,
     frame::Frame,
@@ -10,22 +12,21 @@ use super::{
 };
 
 /// The value a row has in a column that it does not have.
-pub(super) const NONE: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
-/// A column's values, and which row has which.
+/// Which row has which value of a column.
 #[derive(Debug)]
-pub(super) struct Loaded<'a> {
-    pub(super) values: Values<'a>,
+pub(super) struct Ranks {
     /// The value of each row, [`NONE`] without one; not there if every row has the value of its own number.
-    pub(super) ranks: Option<Vec<u32>>,
+    of_rows: Option<Vec<u32>>,
     /// How many values there are.
     pub(super) len: usize,
 }
 
-impl Loaded<'_> {
+impl Ranks {
     #[inline]
-    pub(super) fn rank(&self, row: usize) -> Option<usize> {
-        match &self.ranks {
+    pub(super) fn get(&self, row: usize) -> Option<usize> {
+        match &self.of_rows {
             None => Some(row),
             Some(ranks) => (ranks[row] != NONE).then_some(ranks[row] as usize),
         }
@@ -35,25 +36,25 @@ impl Loaded<'_> {
 /// A block that is being read.
 pub(super) struct Table<'f, 'a> {
     pub(super) frame: &'f Frame<'a>,
-    pub(super) times: Vec<i64>,
     pub(super) shape_of: Vec<u32>,
     pub(super) metadata_of: Vec<u32>,
-    columns: Vec<Option<Loaded<'a>>>,
+    times: OnceCell<Vec<i64>>,
+    ranks: Vec<OnceCell<Ranks>>,
+    columns: Vec<Option<Values<'a>>>,
     allowance: Allowance,
     pub(super) cost: ReadCost,
 }
 
 impl<'f, 'a> Table<'f, 'a> {
     pub(super) fn open(frame: &'f Frame<'a>) -> Result<Self, BlockError> {
-        let rows = frame.rows;
-        let codes = |bytes: &'a [u8], distinct| read_codes(&mut Reader::new(bytes), distinct, rows);
+        let codes = |bytes: &'a [u8], distinct| read_codes(&mut Reader::new(bytes), distinct, frame.rows);
         Ok(Table {
-            times: ints::decode(&mut Reader::new(frame.times), rows)?,
             shape_of: codes(frame.shape_of, frame.shapes.len())?,
             metadata_of: codes(frame.metadata_of, frame.metadata_shapes.len())?,
+            times: OnceCell::new(),
+            ranks: (0..frame.columns.len()).map(|_| OnceCell::new()).collect(),
             columns: (0..frame.columns.len()).map(|_| None).collect(),
-            // Lengths lie among the texts of dictionaries.
-            allowance: Allowance(frame.text_bytes as usize * 2 + (1 << 16)),
+            allowance: Self::full_allowance(frame),
             cost: ReadCost {
                 bytes_read: frame.bytes
                     + (frame.times.len() + frame.shape_of.len() + frame.metadata_of.len()) as u64,
@@ -63,42 +64,66 @@ impl<'f, 'a> Table<'f, 'a> {
         })
     }
 
-    /// Reads a column, unless it has been.
-    pub(super) fn load(&mut self, column: u32) -> Result<&Loaded<'a>, BlockError> {
-        let column = column as usize;
-        if self.columns[column].is_none() {
-            self.columns[column] = Some(self.read(column)?);
+    /// What may be unpacked at once.
+    pub(super) fn full_allowance(frame: &Frame<'_>) -> Allowance {
+        // Lengths lie among the texts of dictionaries.
+        Allowance(frame.text_bytes as usize * 2 + (1 << 16))
+    }
+
+    /// The time of each row.
+    pub(super) fn times(&self) -> Result<&[i64], BlockError> {
+        if let Some(times) = self.times.get() {
+            return Ok(times);
         }
-        self.columns[column].as_ref().ok_or(BlockError("column is missing"))
+        let read = ints::decode(&mut Reader::new(self.frame.times), self.frame.rows)?;
+        Ok(self.times.get_or_init(|| read))
+    }
+
+    /// Reads a column, unless it has been.
+    pub(super) fn load(&mut self, column: u32) -> Result<&Values<'a>, BlockError> {
+        if self.loaded(column).is_none() {
+            self.columns[column as usize] = Some(self.read(column)?);
+        }
+        self.loaded(column).ok_or(BlockError("column is missing"))
     }
 
     /// A column that has been loaded.
-    pub(super) fn loaded(&self, column: u32) -> Option<&Loaded<'a>> {
+    pub(super) fn loaded(&self, column: u32) -> Option<&Values<'a>> {
         self.columns[column as usize].as_ref()
     }
 
-    fn read(&mut self, column: usize) -> Result<Loaded<'a>, BlockError> {
-        let head = self.frame.columns[column];
+    fn read(&mut self, column: u32) -> Result<Values<'a>, BlockError> {
+        let head = self.frame.columns[column as usize];
         self.cost.bytes_read += head.node.len() as u64;
         self.cost.bytes_decoded += head.text_bytes;
-        let (codes, has) = self.owners(column as u32);
         let node = Node::open(head.node)?;
-        if has.iter().all(|h| *h) {
-            let values = node.read(&self.times, &mut self.allowance)?;
-            return Ok(Loaded { values, ranks: None, len: self.times.len() });
-        }
+        let len = self.ranks(column).len;
         let mut times = Vec::new();
-        let mut ranks = Vec::with_capacity(codes.len());
-        for (code, ns) in codes.iter().zip(&self.times) {
-            if has[*code as usize] {
-                ranks.push(times.len() as u32);
-                times.push(*ns);
-            } else {
-                ranks.push(NONE);
-            }
+        if node.needs_times(len)? {
+            let (ranks, all) = (self.ranks(column), self.times()?);
+            times.extend(
+                all.iter().enumerate().filter(|(row, _)| ranks.get(*row).is_some()).map(|(_, ns)| *ns),
+            );
         }
-        let values = node.read(&times, &mut self.allowance)?;
-        Ok(Loaded { values, ranks: Some(ranks), len: times.len() })
+        node.read(len, &times, &mut self.allowance)
+    }
+
+    /// Which row has which value of the column.
+    pub(super) fn ranks(&self, column: u32) -> &Ranks {
+        self.ranks[column as usize].get_or_init(|| {
+            let (codes, has) = self.owners(column);
+            if has.iter().all(|h| *h) {
+                return Ranks { of_rows: None, len: codes.len() };
+            }
+            let mut len = 0;
+            let rank = |code: &u32| {
+                let own = if has[*code as usize] { len } else { NONE };
+                len += u32::from(own != NONE);
+                own
+            };
+            let of_rows = codes.iter().map(rank).collect();
+            Ranks { of_rows: Some(of_rows), len: len as usize }
+        })
     }
 
     /// The shape of each row, and which shapes have the column.
@@ -139,8 +164,8 @@ impl<'f, 'a> Table<'f, 'a> {
     /// Writes a row's value of a column, which has been loaded.
     pub(super) fn push_value(&self, column: u32, row: usize, out: &mut Vec<u8>) -> Result<(), BlockError> {
         let missing = BlockError("value is missing");
-        let loaded = self.loaded(column).ok_or(missing)?;
-        loaded.values.push(loaded.rank(row).ok_or(missing)?, out);
+        let values = self.loaded(column).ok_or(missing)?;
+        values.push(self.ranks(column).get(row).ok_or(missing)?, out);
         self.check_size(out)
     }
 

@@ -39,7 +39,7 @@ pub(super) fn rows(frame: &Frame<'_>) -> Result<Vec<OwnedRow>, BlockError> {
         let size =
             line.len() + metadata.iter().map(|(n, v): &(String, String)| n.len() + v.len()).sum::<usize>();
         left = left.checked_sub(size as u64).ok_or(BlockError("has more text than it says"))?;
-        rows.push(OwnedRow { ns: table.times[row], line: text(line)?, metadata });
+        rows.push(OwnedRow { ns: table.times()?[row], line: text(line)?, metadata });
     }
     Ok(rows)
 }
@@ -65,16 +65,26 @@ fn selected(
     range: NanoRange,
     want: &LogWant,
 ) -> Result<Option<LogBlock>, BlockError> {
-    let mut rows: Vec<u32> =
-        (0..table.times.len() as u32).filter(|r| range.contains(table.times[*r as usize])).collect();
+    let frame = table.frame;
+    let mut live = vec![true; frame.rows];
+    // Times are read when they are needed.
+    if !range.contains(frame.first_ns) || !range.contains(frame.last_ns) {
+        live.iter_mut().zip(table.times()?).for_each(|(live, ns)| *live = range.contains(*ns));
+    }
     for condition in &want.conditions {
-        if rows.is_empty() {
-            break;
+        if !live.contains(&true) {
+            return Ok(None);
         }
-        if let Some(kept) = select::rows(table, stream, condition)? {
-            rows.retain(|r| kept[*r as usize]);
+        if let Some(kept) = select::rows(table, stream, condition, &live)? {
+            live.iter_mut().zip(kept).for_each(|(live, kept)| *live &= kept);
         }
     }
+    if !live.contains(&true) {
+        return Ok(None);
+    }
+    let times = table.times()?;
+    let is_row = |r: &u32| live[*r as usize] && range.contains(times[*r as usize]);
+    let rows: Vec<u32> = (0..frame.rows as u32).filter(is_row).collect();
     if rows.is_empty() {
         return Ok(None);
     }
@@ -85,7 +95,8 @@ fn selected(
     let by_reader = want.extract.is_some() && extracted.is_none();
     let lines = if want.lines || by_reader { Some(lines(table, &rows)?) } else { None };
     let metadata = metadata(table, &rows, &want.metadata)?;
-    let times = rows.iter().map(|r| table.times[*r as usize]).collect();
+    let all = table.times()?;
+    let times = rows.iter().map(|r| all[*r as usize]).collect();
     Ok(Some(LogBlock { stream: stream.clone(), times, lines, metadata, extracted }))
 }
 
@@ -141,9 +152,10 @@ impl Table<'_, '_> {
     fn first_of(&mut self, rows: &[u32], columns: &[u32]) -> Result<Vec<Option<u32>>, BlockError> {
         let mut picks = vec![None; rows.len()];
         for column in columns {
-            let loaded = self.load(*column)?;
+            self.load(*column)?;
+            let ranks = self.ranks(*column);
             for (pick, row) in picks.iter_mut().zip(rows) {
-                if pick.is_none() && loaded.rank(*row as usize).is_some() {
+                if pick.is_none() && ranks.get(*row as usize).is_some() {
                     *pick = Some(*column);
                 }
             }

@@ -8,7 +8,7 @@ use super::{
     BlockError, contains,
     frame::{Frame, Head},
     fuse,
-    label::{self, Place},
+    label::{self, Place, Wanted},
     load::Table,
     node::push_id,
     shape::Source,
@@ -78,36 +78,36 @@ fn is_special(name: &str) -> bool {
     name.starts_with("__") || name.ends_with("_extracted")
 }
 
-/// Which rows may meet the condition; nothing if nothing can be said.
+/// Which of the rows that are `live` may meet the condition (of others it says anything); nothing if nothing can be said.
 pub(super) fn rows(
     table: &mut Table<'_, '_>,
     stream: &Labels,
     condition: &Condition,
+    live: &[bool],
 ) -> Result<Option<Vec<bool>>, BlockError> {
     match condition {
         Condition::Line(test) => line(table, test),
-        Condition::Label { name, parser, test } => labels(table, stream, name, *parser, Test::Text(test)),
+        Condition::Label { name, parser, test } => {
+            labels(table, stream, (name, *parser), Test::Text(test), live)
+        }
         Condition::Number { name, parser, comparison, value } => {
-            labels(table, stream, name, *parser, Test::Number(*comparison, *value))
+            labels(table, stream, (name, *parser), Test::Number(*comparison, *value), live)
         }
         Condition::All(all) => {
-            let mut kept: Option<Vec<bool>> = None;
+            let mut kept = live.to_vec();
             for condition in all {
-                let Some(rows) = rows(table, stream, condition)? else { continue };
-                match &mut kept {
-                    Some(kept) => kept.iter_mut().zip(rows).for_each(|(k, r)| *k &= r),
-                    None => kept = Some(rows),
-                }
-                if kept.as_ref().is_some_and(|k| !k.contains(&true)) {
+                let Some(rows) = rows(table, stream, condition, &kept)? else { continue };
+                kept.iter_mut().zip(rows).for_each(|(k, r)| *k &= r);
+                if !kept.contains(&true) {
                     break;
                 }
             }
-            Ok(kept)
+            Ok(Some(kept))
         }
         Condition::Any(any) => {
-            let mut kept = vec![false; table.times.len()];
+            let mut kept = vec![false; table.frame.rows];
             for condition in any {
-                let Some(rows) = rows(table, stream, condition)? else { return Ok(None) };
+                let Some(rows) = rows(table, stream, condition, live)? else { return Ok(None) };
                 kept.iter_mut().zip(rows).for_each(|(k, r)| *k |= r);
             }
             Ok(Some(kept))
@@ -143,14 +143,14 @@ enum Verdict {
 fn labels(
     table: &mut Table<'_, '_>,
     stream: &Labels,
-    name: &str,
-    parser: Option<LineParser>,
+    (name, parser): (&str, Option<LineParser>),
     test: Test<'_>,
+    live: &[bool],
 ) -> Result<Option<Vec<bool>>, BlockError> {
     if is_special(name) {
         return Ok(None);
     }
-    let rows = table.times.len();
+    let rows = table.frame.rows;
     let frame = table.frame;
     let places: Vec<Place> = frame
         .shapes
@@ -165,24 +165,25 @@ fn labels(
     }
     let metadata: Vec<Option<u32>> =
         frame.metadata_shapes.iter().map(|columns| metadata_column(frame, columns, name)).collect();
-    let mut verdicts: Vec<Option<Vec<Verdict>>> = vec![None; frame.columns.len()];
+    let mut verdicts: Vec<Option<Verdicts>> = vec![None; frame.columns.len()];
     let columns = places.iter().filter_map(|p| if let Place::Columns(c) = p { Some(c) } else { None });
     for column in columns.flatten().chain(metadata.iter().flatten()) {
         if verdicts[*column as usize].is_none() {
-            let head = frame.columns[*column as usize];
-            let loaded = table.load(*column)?;
-            verdicts[*column as usize] = Some(judge(&head, &loaded.values, loaded.len, test));
+            verdicts[*column as usize] = Some(judged(table, *column, test, live)?);
         }
     }
     let (absent, refused) = (test.holds(None), test.refused());
     let verdict = |row: usize, column: u32| {
-        let rank = table.loaded(column).and_then(|l| l.rank(row));
+        let rank = table.ranks(column).get(row);
         match (rank, &verdicts[column as usize]) {
-            (Some(rank), Some(verdicts)) => verdicts[rank],
+            (Some(rank), Some(verdicts)) => verdicts.of(rank),
             _ => Verdict::Absent,
         }
     };
     let one = |row: usize| {
+        if !live[row] {
+            return false;
+        }
         if kept_anyway(table, row) {
             return true;
         }
@@ -201,12 +202,57 @@ fn labels(
     Ok(Some((0..rows).map(one).collect()))
 }
 
+/// What a test says to the values of a column.
+#[derive(Clone)]
+enum Verdicts {
+    All(Verdict),
+    Each(Vec<Verdict>),
+}
+
+impl Verdicts {
+    fn of(&self, rank: usize) -> Verdict {
+        match self {
+            Verdicts::All(verdict) => *verdict,
+            Verdicts::Each(verdicts) => verdicts[rank],
+        }
+    }
+}
+
+fn judged(
+    table: &mut Table<'_, '_>,
+    column: u32,
+    test: Test<'_>,
+    live: &[bool],
+) -> Result<Verdicts, BlockError> {
+    let head = table.frame.columns[column as usize];
+    let counts = matches!(head.source, Source::JsonText | Source::Metadata);
+    if let Test::Text(TextTest::Contains(text)) = test
+        && counts
+        && !head.escaped
+        && !text.is_empty()
+    {
+        let verdict = |hit: bool| if hit { Verdict::Yes } else { Verdict::No };
+        return Ok(match contains::containing(table, column, text.as_bytes())? {
+            Some(hits) => Verdicts::Each(hits.into_iter().map(verdict).collect()),
+            None => Verdicts::All(Verdict::No),
+        });
+    }
+    table.load(column)?;
+    let ranks = table.ranks(column);
+    let mut wanted = vec![false; ranks.len];
+    let live_rows = live.iter().enumerate().filter(|(_, live)| **live);
+    live_rows.filter_map(|(row, _)| ranks.get(row)).for_each(|rank| wanted[rank] = true);
+    let values = table.load(column)?;
+    Ok(Verdicts::Each(judge(&head, values, &wanted, test)))
+}
+
 fn metadata_column(frame: &Frame<'_>, columns: &[u32], name: &str) -> Option<u32> {
     columns.iter().copied().find(|c| frame.columns[*c as usize].name == name)
 }
 
-/// What a test says to each value of a column.
-fn judge(head: &Head<'_>, values: &Values<'_>, len: usize, test: Test<'_>) -> Vec<Verdict> {
+/// What a test says to each value of a column that is wanted.
+fn judge(head: &Head<'_>, values: &Values<'_>, wanted: &[bool], test: Test<'_>) -> Vec<Verdict> {
+    let len = wanted.len();
     let verdict = |holds: bool| if holds { Verdict::Yes } else { Verdict::No };
     if let (Test::Number(comparison, with), Values::Numbers { format, numbers }) = (test, values)
         && *format != Format::Ipv4
@@ -221,17 +267,17 @@ fn judge(head: &Head<'_>, values: &Values<'_>, len: usize, test: Test<'_>) -> Ve
         _ => None,
     };
     let few = matches!(values, Values::Const(_) | Values::Dict { .. });
-    if let Some((text, wanted)) = equal
+    if let Some((text, positive)) = equal
         && !few
         && !head.escaped
-        && (label::always_counts(head, values) || (wanted && text != "null" && !text.is_empty()))
+        && (label::always_counts(head, values) || (positive && text != "null" && !text.is_empty()))
     {
         let hits = contains::equal(values, len, text.as_bytes());
         // A value that does not count is not equal to a text that is something; the next one may be.
-        let other = if label::always_counts(head, values) { verdict(!wanted) } else { Verdict::Absent };
-        return hits.into_iter().map(|hit| if hit { verdict(wanted) } else { other }).collect();
+        let other = if label::always_counts(head, values) { verdict(!positive) } else { Verdict::Absent };
+        return hits.into_iter().map(|hit| if hit { verdict(positive) } else { other }).collect();
     }
-    label::each(head, values, len, |value| match value {
+    label::each(head, values, Wanted::Some(wanted), |value| match value {
         None => Verdict::Absent,
         some => verdict(test.holds(some)),
     })

@@ -52,9 +52,9 @@ impl Texts {
     pub(super) fn push(&mut self, table: &Table<'_, '_>, column: u32, row: usize) -> Result<(), BlockError> {
         let missing = BlockError("value is missing");
         let loaded = table.loaded(column).ok_or(missing)?;
-        let rank = loaded.rank(row).ok_or(missing)?;
+        let rank = table.ranks(column).get(row).ok_or(missing)?;
         let source = table.frame.columns[column as usize].source;
-        let (stored, distinct) = match &loaded.values {
+        let (stored, distinct) = match loaded {
             Values::Const(_) => (0, 1),
             Values::Dict { codes, dict } => (codes[rank], dict.len()),
             values => {
@@ -69,7 +69,7 @@ impl Texts {
             return Ok(());
         }
         let mut raw = Vec::new();
-        loaded.values.push(rank, &mut raw);
+        loaded.push(rank, &mut raw);
         let raw = text(raw)?;
         let code = match label::resolve(source, &raw, &mut self.scratch) {
             Some(value) => {

@@ -75,9 +75,25 @@ impl<'a> Node<'a> {
         Ok(Dict { text: Cow::Owned(joined), ends })
     }
 
-    /// Reads the values of rows with these times.
-    pub(super) fn read(&self, times: &[i64], allowance: &mut Allowance) -> Result<Values<'a>, BlockError> {
-        let len = times.len();
+    /// Whether its `len` values cannot be read without the times of their rows.
+    pub(super) fn needs_times(&self, len: usize) -> Result<bool, BlockError> {
+        Ok(match self {
+            Node::Clock { relative, .. } => *relative,
+            Node::Mined { packed, .. } => {
+                let patterns = Patterns::open(packed, len)?;
+                patterns.holes.iter().flatten().any(|node| matches!(node, Node::Clock { relative: true, .. }))
+            }
+            _ => false,
+        })
+    }
+
+    /// Reads `len` values; `times` are those of their rows, empty if they are not needed.
+    pub(super) fn read(
+        &self,
+        len: usize,
+        times: &[i64],
+        allowance: &mut Allowance,
+    ) -> Result<Values<'a>, BlockError> {
         Ok(match self {
             Node::Const(text) => Values::Const(text),
             Node::Dict { values, distinct } => {
@@ -91,6 +107,9 @@ impl<'a> Node<'a> {
             Node::Clock { clock, relative, packed } => {
                 let mut read = ints::decode(&mut packed.clone(), len)?;
                 if *relative {
+                    if times.len() != len {
+                        return Err(BlockError("times of rows are missing"));
+                    }
                     let unit = clock.unit_ns();
                     for (time, ns) in read.iter_mut().zip(times) {
                         *time = time.wrapping_add(ns.div_euclid(unit));
@@ -104,7 +123,9 @@ impl<'a> Node<'a> {
                 }
                 Values::Ids { form: *form, len: *id, ids }
             }
-            Node::Mined { packed, .. } => Values::Mined(Mined::read(&mut packed.clone(), times, allowance)?),
+            Node::Mined { packed, .. } => {
+                Values::Mined(Patterns::open(packed, len)?.read(len, times, allowance)?)
+            }
             Node::Text { packed } => {
                 let mut reader = *packed;
                 let lengths = ints::decode(&mut reader, len)?;
@@ -181,6 +202,15 @@ pub(super) fn read_codes(
     Ok(codes)
 }
 
+/// Passes over `len` codes below `distinct`.
+fn skip_codes(reader: &mut Reader<'_>, distinct: usize, len: usize) -> Result<(), BlockError> {
+    match reader.byte()? {
+        0 => reader.take((len * code_width(distinct) as usize).div_ceil(8)).map(drop),
+        1 => reader.sized().map(drop),
+        _ => Err(BlockError("unknown form of codes")),
+    }
+}
+
 /// Texts one after another.
 #[derive(Debug)]
 pub(super) struct Dict<'a> {
@@ -223,26 +253,54 @@ pub(super) struct Mined<'a> {
     pub(super) holes: Vec<Vec<Values<'a>>>,
 }
 
-impl<'a> Mined<'a> {
-    fn read(reader: &mut Reader<'a>, times: &[i64], allowance: &mut Allowance) -> Result<Self, BlockError> {
-        let patterns = mine::read_patterns(reader)?;
-        let codes = read_codes(reader, patterns.len(), times.len())?;
-        let mut times_of: Vec<Vec<i64>> = vec![Vec::new(); patterns.len()];
-        let mut ranks = Vec::with_capacity(codes.len());
+/// A column of patterns of which no values have been read.
+pub(super) struct Patterns<'a> {
+    pub(super) literals: Vec<Vec<&'a [u8]>>,
+    codes: Reader<'a>,
+    /// For each pattern the columns of its holes.
+    pub(super) holes: Vec<Vec<Node<'a>>>,
+}
+
+impl<'a> Patterns<'a> {
+    /// Looks at the forms of a column of `len` values.
+    pub(super) fn open(packed: &Reader<'a>, len: usize) -> Result<Self, BlockError> {
+        let mut reader = *packed;
+        let literals = mine::read_patterns(&mut reader)?;
+        let codes = reader;
+        skip_codes(&mut reader, literals.len(), len)?;
+        let hole = |reader: &mut Reader<'a>| match Node::open(reader.sized()?)? {
+            Node::Mined { .. } => Err(BlockError("patterns within patterns")),
+            node => Ok(node),
+        };
+        let holes = literals.iter().map(|pattern| (1..pattern.len()).map(|_| hole(&mut reader)).collect());
+        Ok(Patterns { holes: holes.collect::<Result<_, _>>()?, codes, literals })
+    }
+
+    /// For each value its pattern, and which of the pattern's values it is; and how many values each pattern has.
+    pub(super) fn order(&self, len: usize) -> Result<(Vec<u32>, Vec<u32>, Vec<u32>), BlockError> {
+        let codes = read_codes(&mut self.codes.clone(), self.literals.len(), len)?;
+        let mut counts = vec![0u32; self.literals.len()];
+        let rank = |code: &u32| {
+            let count = &mut counts[*code as usize];
+            *count += 1;
+            *count - 1
+        };
+        let ranks = codes.iter().map(rank).collect();
+        Ok((codes, ranks, counts))
+    }
+
+    fn read(self, len: usize, times: &[i64], allowance: &mut Allowance) -> Result<Mined<'a>, BlockError> {
+        let (codes, ranks, counts) = self.order(len)?;
+        let mut times_of: Vec<Vec<i64>> = vec![Vec::new(); counts.len()];
         for (code, ns) in codes.iter().zip(times) {
-            let times = &mut times_of[*code as usize];
-            ranks.push(times.len() as u32);
-            times.push(*ns);
+            times_of[*code as usize].push(*ns);
         }
-        let mut holes = Vec::with_capacity(patterns.len());
-        for (pattern, times) in patterns.iter().zip(&times_of) {
-            let columns = (1..pattern.len()).map(|_| match Node::open(reader.sized()?)? {
-                Node::Mined { .. } => Err(BlockError("patterns within patterns")),
-                node => node.read(times, allowance),
-            });
+        let mut holes = Vec::with_capacity(self.holes.len());
+        for (nodes, (count, times)) in self.holes.iter().zip(counts.iter().zip(&times_of)) {
+            let columns = nodes.iter().map(|node| node.read(*count as usize, times, allowance));
             holes.push(columns.collect::<Result<_, BlockError>>()?);
         }
-        Ok(Mined { patterns, codes, ranks, holes })
+        Ok(Mined { patterns: self.literals, codes, ranks, holes })
     }
 }
 
