@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use reba_model::Labels;
 use reba_template::{
-    Functions, MissingKey, Options, Template, Value,
+    Functions, MissingKey, Options, Param, Template, Value,
     prometheus::{self, ALERT_PREAMBLE, AlertData, Context, label_map},
 };
 
-use crate::querier::{RuleSample, SampleValue};
+use crate::{
+    language::Language,
+    querier::{RuleSample, SampleValue},
+};
 
 /// A text, parsed once.
 #[derive(Clone, Debug)]
@@ -29,11 +33,14 @@ impl PartialEq for Text {
 }
 
 /// Parses the text of a label or annotation of `alert`; the error is the template engine's.
-pub(crate) fn compile(alert: &str, text: &str) -> Result<Text, String> {
+pub(crate) fn compile(alert: &str, text: &str, language: Language) -> Result<Text, String> {
     if !text.contains("{{") {
         return Ok(Text::Plain(text.to_owned()));
     }
-    let functions = prometheus::functions(&Context::without_query("", 0));
+    let mut functions = prometheus::functions(&Context::without_query("", 0));
+    if language.has_lines() {
+        add_lines(&mut functions, |_| Ok(Vec::new()));
+    }
     let source = format!("{ALERT_PREAMBLE}{text}");
     let template = Template::parse(&template_name(alert), &source, &functions).map_err(|e| e.to_string())?;
     Ok(Text::Template { source, template: Arc::new(template) })
@@ -43,10 +50,46 @@ fn template_name(alert: &str) -> String {
     format!("__alert_{alert}")
 }
 
+impl Text {
+    /// Whether it may ask for lines.
+    pub fn wants_lines(&self) -> bool {
+        matches!(self, Text::Template { source, .. } if source.contains("lines"))
+    }
+}
+
+/// Most lines that one call of `lines` yields.
+const MAX_LINES: i64 = 20;
+
+/// Steps that one question for lines costs of a template's budget.
+const LINES_COST: u64 = 1_000;
+
+/// The newest lines behind the element with these labels, at most so many.
+pub(crate) type Lines = Arc<dyn Fn(&Labels, usize) -> Result<Vec<String>, String> + Send + Sync>;
+
+/// Adds our function `lines N`: texts of the newest lines behind an alert.
+fn add_lines(
+    functions: &mut Functions,
+    newest: impl Fn(usize) -> Result<Vec<String>, String> + Send + Sync + 'static,
+) {
+    functions
+        .add("lines", &[Param::Int], move |args| {
+            let wanted = match args.first() {
+                Some(Value::Int(n)) => (*n).clamp(0, MAX_LINES),
+                _ => 0,
+            };
+            let lines = if wanted == 0 { Vec::new() } else { newest(wanted as usize)? };
+            Ok(Value::list(lines.into_iter().map(Value::from).collect()))
+        })
+        .cost("lines", LINES_COST);
+}
+
 /// What all elements of one evaluation share.
+#[derive(Clone)]
 pub(crate) struct Expander {
     pub alert: String,
     pub functions: Functions,
+    /// Where lines come from; `None` if no text of the rule asks for any.
+    pub lines: Option<Lines>,
     pub external_labels: Value,
     pub external_url: Value,
 }
@@ -59,6 +102,14 @@ pub(crate) struct Expansions {
 }
 
 impl Expander {
+    /// The same with lines of one element; `None` if no text asks for any.
+    pub fn with_lines_of(&self, labels: &Labels) -> Option<Self> {
+        let (lines, labels) = (self.lines.clone()?, labels.clone());
+        let mut own = self.clone();
+        add_lines(&mut own.functions, move |limit| lines(&labels, limit));
+        Some(own)
+    }
+
     /// What the templates see of one element.
     pub fn data(&self, sample: &RuleSample) -> Value {
         Value::object(AlertData {

@@ -2,26 +2,28 @@
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
-use reba_config::{ConfigError, Unknown, Unresolved, Variables};
+use reba_config::{ConfigError, Expanded, Unknown, Unresolved, Variables};
 use reba_model::{Labels, METRIC_NAME, NameScheme, duration, float::go_quote};
-use reba_promql::syntax::{self, ParseOptions};
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::{Location, Spanned};
 
-use crate::expand::{self, Text};
+use crate::{
+    expand::{self, Text},
+    language::Language,
+};
 
 /// What a rule file may contain.
 #[derive(Clone, Copy, Debug)]
 pub struct FileOptions {
     /// Which names are valid.
     pub names: NameScheme,
-    /// Which PromQL is accepted.
-    pub promql: ParseOptions,
+    /// The language of expressions.
+    pub language: Language,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        FileOptions { names: NameScheme::Utf8, promql: ParseOptions::default() }
+        FileOptions { names: NameScheme::Utf8, language: Language::default() }
     }
 }
 
@@ -119,18 +121,32 @@ impl RuleFile {
         variables: &Variables,
         options: &FileOptions,
     ) -> Result<(Self, Vec<Unresolved>), Vec<RuleError>> {
-        let name = path.display().to_string();
+        let text = Self::read_text(path, variables)?;
+        let file = Self::parse_expanded(&path.display().to_string(), &text, options)?;
+        Ok((file, text.unresolved))
+    }
+
+    /// Reads the text of a file and fills in `${NAME}` and `${file:…}`.
+    pub(crate) fn read_text(path: &Path, variables: &Variables) -> Result<Expanded, Vec<RuleError>> {
         let one = |e: ConfigError| {
             let key = if e.key.is_empty() { String::new() } else { format!("key {}: ", e.key) };
-            vec![RuleError { file: name.clone(), at: e.at, message: format!("{key}{}", e.reason) }]
+            let file = path.display().to_string();
+            vec![RuleError { file, at: e.at, message: format!("{key}{}", e.reason) }]
         };
         let text = std::fs::read_to_string(path).map_err(|e| one(ConfigError::io(path, &e)))?;
-        let expanded = variables.expand(&text, path, &UNKNOWN).map_err(one)?;
-        let file = Self::parse(&name, &expanded.text, options).map_err(|errors| {
-            let hidden = |e: RuleError| RuleError { message: expanded.hide_in(&e.message), ..e };
-            errors.into_iter().map(hidden).collect::<Vec<_>>()
-        })?;
-        Ok((file, expanded.unresolved))
+        variables.expand(&text, path, &UNKNOWN).map_err(one)
+    }
+
+    /// Checks a text that was filled in; errors show nothing of what that was.
+    pub(crate) fn parse_expanded(
+        file: &str,
+        text: &Expanded,
+        options: &FileOptions,
+    ) -> Result<Self, Vec<RuleError>> {
+        Self::parse(file, &text.text, options).map_err(|errors| {
+            let hidden = |e: RuleError| RuleError { message: text.hide_in(&e.message), ..e };
+            errors.into_iter().map(hidden).collect()
+        })
     }
 
     /// Reads and checks a file. All faults that can be found at once are reported at once.
@@ -313,8 +329,8 @@ impl Check<'_> {
         if expr.is_empty() {
             fault(place(&yaml.expr), "field 'expr' must be set in rule");
         } else {
-            match syntax::parse(&expr, self.options.promql) {
-                Ok(tree) => query = tree.to_string(),
+            match self.options.language.canonical(&expr) {
+                Ok(text) => query = text,
                 Err(e) => fault(place(&yaml.expr), &format!("could not parse expression: {e}")),
             }
         }
@@ -345,7 +361,7 @@ impl Check<'_> {
         if !alert.is_empty() {
             let annotations = Labels::from_pairs(annotations);
             let mut compile = |what: &str, texts: &Labels| {
-                let (texts, errors) = compile_all(&alert, what, texts);
+                let (texts, errors) = compile_all((&alert, what), texts, self.options.language);
                 for e in &errors {
                     fault(whole, e);
                 }
@@ -384,10 +400,14 @@ impl Check<'_> {
 }
 
 /// Parses the templates of an alert's labels or annotations.
-fn compile_all(alert: &str, what: &str, texts: &Labels) -> (Vec<(String, Text)>, Vec<String>) {
+fn compile_all(
+    (alert, what): (&str, &str),
+    texts: &Labels,
+    language: Language,
+) -> (Vec<(String, Text)>, Vec<String>) {
     let (mut compiled, mut errors) = (Vec::new(), Vec::new());
     for (label, text) in texts {
-        match expand::compile(alert, text) {
+        match expand::compile(alert, text, language) {
             Ok(text) => compiled.push((label.to_owned(), text)),
             Err(e) => errors.push(format!("{what} {}: {e}", go_quote(label))),
         }

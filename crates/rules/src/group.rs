@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     alerting::{self, ActiveAlerts, Element},
-    expand::{Expander, Expansions, Text, sample_value},
+    expand::{Expander, Expansions, Lines, Text, sample_value},
     file::{AlertingRule, Rule, RuleGroup, RuleKind},
     querier::{GroupName, RuleQuerier, RuleSample},
     restore,
@@ -212,7 +212,7 @@ impl GroupState {
                 let elements = expand_all(env, spec, index, result, now).await?;
                 let state = &mut self.rules[index];
                 alerting::advance(rule, alerting, &mut state.active, elements, now, spec.group.limit)?;
-                let url = format!("{}{}", spec.external_url, prometheus::table_link(&rule.query));
+                let url = format!("{}{}", spec.external_url, env.querier.link(&rule.query));
                 let batch = alerting::to_send(&mut state.active, now, env.resend_delay, spec.interval, &url);
                 send(env, batch);
                 if state.restored { alerting::report_series(rule, &state.active) } else { Vec::new() }
@@ -349,8 +349,7 @@ async fn expand_all(
     if result.is_empty() {
         return Ok(Vec::new());
     }
-    let querier = env.querier.clone();
-    let runtime = tokio::runtime::Handle::current();
+    let (querier, runtime) = (env.querier.clone(), tokio::runtime::Handle::current());
     let limit = Duration::from_millis(spec.interval.clamp(MIN_TEMPLATE_MS, MAX_TEMPLATE_MS) as u64);
     let deadline = tokio::time::Instant::now() + limit;
     let query = move |text: &str| {
@@ -361,10 +360,12 @@ async fn expand_all(
         let of = |s: RuleSample| Sample { labels: s.labels, value: sample_value(&s.value) };
         Ok(samples.into_iter().map(of).collect())
     };
+    let lines = lines_of(env, spec, index, now, deadline);
     let context = Context { query: Arc::new(query), external_url: spec.external_url.clone(), now };
     let expander = Expander {
         alert: spec.group.rules[index].name.clone(),
         functions: prometheus::functions(&context),
+        lines,
         external_labels: prometheus::label_map(&spec.external_labels),
         external_url: reba_template::Value::from(spec.external_url.as_str()),
     };
@@ -383,6 +384,35 @@ async fn expand_all(
     Ok(elements)
 }
 
+/// Where the templates of a rule get lines from, if one of them asks for any. Without lines an alert is still worth sending: a
+/// failure yields none.
+fn lines_of(
+    env: &Arc<Environment>,
+    spec: &Arc<GroupSpec>,
+    index: usize,
+    now: i64,
+    deadline: tokio::time::Instant,
+) -> Option<Lines> {
+    let RuleKind::Alerting(alerting) = &spec.group.rules[index].kind else { return None };
+    if !alerting.label_texts.iter().chain(&alerting.annotation_texts).any(|(_, text)| text.wants_lines()) {
+        return None;
+    }
+    let (querier, runtime) = (env.querier.clone(), tokio::runtime::Handle::current());
+    let (spec, t) = (spec.clone(), now - spec.query_offset);
+    Some(Arc::new(move |labels, limit| {
+        let rule = &spec.group.rules[index];
+        let answer =
+            async { tokio::time::timeout_at(deadline, querier.lines(&rule.query, labels, t, limit)).await };
+        let error = match runtime.block_on(answer) {
+            Ok(Ok(lines)) => return Ok(lines),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "templates of the rule took too long".to_owned(),
+        };
+        tracing::warn!(alert = %rule.name, error, "no lines for an alert");
+        Ok(Vec::new())
+    }))
+}
+
 fn expand_one(
     rule: &Rule,
     alerting: &AlertingRule,
@@ -390,6 +420,8 @@ fn expand_one(
     sample: &RuleSample,
     counts: &mut Expansions,
 ) -> Element {
+    let own = expander.with_lines_of(&sample.labels);
+    let expander = own.as_ref().unwrap_or(expander);
     let data = expander.data(sample);
     let mut expand = |texts: &[(String, Text)]| -> Vec<(String, String)> {
         texts.iter().map(|(name, text)| (name.clone(), expander.expand(text, &data, counts))).collect()

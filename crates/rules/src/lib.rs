@@ -1,7 +1,7 @@
 //! Recording and alerting rule groups.
 //!
 //! [`RuleFile`] reads and checks rule files. [`RuleManager`] evaluates them: each group is a task that runs its rules in
-//! source order on a fixed grid of time. What happens to an alert is the pure function [`lifecycle::step`]; everything
+//! source order on a fixed grid of time. Expressions are PromQL, or, in [`logs`], LogQL. What happens to an alert is the pure function [`lifecycle::step`]; everything
 //! around it is thin. Alerts leave through a bounded channel; a full or closed one never stops evaluation.
 
 mod alerting;
@@ -10,7 +10,9 @@ mod engine;
 mod expand;
 mod file;
 mod group;
+mod language;
 pub mod lifecycle;
+pub mod logs;
 mod manager;
 mod querier;
 mod restore;
@@ -22,6 +24,7 @@ pub use engine::{EngineQuerier, Watch};
 pub use file::{
     AlertingRule, FileOptions, Rule, RuleError, RuleFile, RuleGroup, RuleKind, describe_duplicates,
 };
+pub use language::Language;
 pub use lifecycle::AlertState;
 pub use manager::{ALERT_QUEUE_BATCHES, Clock, ManagerOptions, Parts, RuleManager, RuleSettings};
 pub use querier::{GroupName, RuleQuerier, RuleQueryError, RuleSample, SampleValue};

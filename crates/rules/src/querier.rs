@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use reba_model::{Histogram, Labels};
+use reba_template::prometheus::table_link;
 use thiserror::Error;
 
 /// The value of one element.
@@ -68,5 +69,22 @@ pub trait RuleQuerier: Send + Sync {
         t: i64,
     ) -> BoxFuture<'a, Result<Vec<RuleSample>, RuleQueryError>> {
         self.instant(query, t)
+    }
+
+    /// The newest lines, at most `limit`, behind the element with `labels` of the result of `query` at `t`; only for queries about
+    /// logs.
+    fn lines<'a>(
+        &'a self,
+        _query: &'a str,
+        _labels: &'a Labels,
+        _t: i64,
+        _limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, RuleQueryError>> {
+        Box::pin(async { Err(RuleQueryError("only rules about logs have lines".to_owned())) })
+    }
+
+    /// Path and query of the page that shows an expression, for the links of alerts.
+    fn link(&self, query: &str) -> String {
+        table_link(query)
     }
 }

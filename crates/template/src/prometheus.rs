@@ -8,6 +8,7 @@ use crate::{
     escape,
     function::{Functions, Param},
     humanize,
+    text::title,
     value::{Object, Value},
 };
 
@@ -196,22 +197,6 @@ fn label_of(sample: &Value, name: &str) -> Value {
         Value::StringMap(m) => Value::from(m.get(name).map_or("", String::as_str)),
         _ => Value::from(""),
     }
-}
-
-/// Makes the first letter of every word large and leaves the rest.
-fn title(s: &str) -> String {
-    let mut out = String::with_capacity(s.len());
-    let mut in_word = false;
-    for c in s.chars() {
-        let of_word = c.is_alphanumeric() || c == '_' || (in_word && matches!(c, '\'' | '’'));
-        if of_word && !in_word {
-            out.extend(c.to_uppercase());
-        } else {
-            out.push(c);
-        }
-        in_word = of_word;
-    }
-    out
 }
 
 fn link(expression: &str, tab: u8) -> String {

@@ -7,7 +7,7 @@ use std::{
 
 use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 use reba_model::{GoRegex, float};
-use reba_template::{Functions, Param, Value};
+use reba_template::{Functions, Param, Value, title};
 
 use super::state::LineState;
 use crate::units;
@@ -250,20 +250,6 @@ fn to_float(value: &Value) -> f64 {
         Value::Bool(b) => f64::from(u8::from(*b)),
         other => other.as_str().and_then(|s| float::parse_go(s.trim())).unwrap_or(0.0),
     }
-}
-
-fn title(s: &str) -> String {
-    let mut out = String::with_capacity(s.len());
-    let mut in_word = false;
-    for c in s.chars() {
-        if in_word {
-            out.push(c);
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        in_word = c.is_alphanumeric() || c == '_' || c == '\'';
-    }
-    out
 }
 
 fn without_prefix(text: &str, prefix: &str) -> String {

@@ -196,6 +196,7 @@ impl<'a> Replay<'a> {
             let expander = Expander {
                 alert: self.rule.name.clone(),
                 functions: prometheus::functions(&context),
+                lines: None,
                 external_labels: prometheus::label_map(&Labels::empty()),
                 external_url: reba_template::Value::from(""),
             };
