@@ -4,6 +4,7 @@
 
 mod error;
 mod expand;
+mod keys;
 mod position;
 mod reference;
 mod yaml;
@@ -12,6 +13,7 @@ use std::{fs, path::Path};
 
 pub use error::{ConfigError, ConfigErrorKind};
 pub use expand::{Expanded, MAX_FILE, Unknown, Unresolved, Variables, hide_in_yaml};
+pub use keys::{Key, keys};
 use serde::de::DeserializeOwned;
 pub use yaml::read;
 

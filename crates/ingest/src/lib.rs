@@ -5,6 +5,7 @@ pub mod discovery;
 pub mod exposition;
 mod glob;
 pub mod influx;
+pub mod loki;
 mod native_histogram;
 pub mod otlp;
 pub mod prometheus_chunk;
