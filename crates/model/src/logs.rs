@@ -91,11 +91,39 @@ impl Tenant {
         }
     }
 
-    /// The name.
+    /// The name; of joined tenants all names, sorted, with `|` between them.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Several tenants for a reader that asks about all of them at once. Nothing is ever written for such.
+    pub fn joined(tenants: impl IntoIterator<Item = Tenant>) -> Self {
+        let mut names: Vec<Tenant> = tenants.into_iter().collect();
+        names.sort();
+        names.dedup();
+        match names.as_slice() {
+            [] => Tenant::single(),
+            [only] => only.clone(),
+            many => {
+                let names: Vec<&str> = many.iter().map(Tenant::as_str).collect();
+                Tenant(Arc::from(names.join(JOINT)))
+            }
+        }
+    }
+
+    /// Whether these are several.
+    pub fn is_joined(&self) -> bool {
+        self.0.contains(JOINT)
+    }
+
+    /// Those that were joined, or itself.
+    pub fn parts(&self) -> impl Iterator<Item = Tenant> {
+        self.0.split(JOINT).map(|name| Tenant(Arc::from(name)))
+    }
 }
+
+/// Stands between the names of joined tenants; no name has it.
+const JOINT: &str = "|";
 
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -411,6 +439,16 @@ mod tests {
         assert_eq!(Tenant::new(".."), Err(TenantError::Unsafe));
         assert_eq!(Tenant::new("a/b"), Err(TenantError::Character('/')));
         assert_eq!(Tenant::new(&"a".repeat(151)), Err(TenantError::TooLong));
+    }
+
+    #[test]
+    fn joined_tenants_are_sorted_and_each_is_there_once() {
+        let tenant = |name: &str| Tenant::new(name).unwrap();
+        let joined = Tenant::joined([tenant("b"), tenant("a"), tenant("b")]);
+        assert_eq!((joined.as_str(), joined.is_joined()), ("a|b", true));
+        assert_eq!(joined.parts().collect::<Vec<_>>(), [tenant("a"), tenant("b")]);
+        assert_eq!(Tenant::joined([tenant("a"), tenant("a")]), tenant("a"));
+        assert!(!tenant("a").is_joined());
     }
 
     #[test]

@@ -10,7 +10,9 @@ use reba_logql::{
 use reba_model::{Labels, Matcher, NanoRange, Tenant};
 
 use super::{
-    Direction, Line, LogError, LogQueryEngine, LogStats, limits,
+    Direction, Line, LogError, LogQueryEngine, LogStats,
+    info::is_hidden,
+    limits,
     rows::{self, Selection},
     scans::Context,
 };
@@ -82,6 +84,8 @@ pub struct DetectedField {
     pub values: BTreeSet<String>,
     /// The parsers that find it; none if it is metadata.
     pub parsers: Vec<&'static str>,
+    /// The keys that lead to it in lines that are JSON, the outermost first; empty if it is not found there.
+    pub json_path: Vec<String>,
 }
 
 /// The fields of some lines.
@@ -126,7 +130,7 @@ impl LogQueryEngine {
             for (name, value) in streams.iter().flat_map(|s| s.labels.iter()) {
                 values.entry(name).or_default().insert(value);
             }
-            let shown = values.into_iter().filter(|(name, _)| !name.starts_with("__"));
+            let shown = values.into_iter().filter(|(name, _)| !is_hidden(name));
             let label = |(name, values): (&str, BTreeSet<&str>)| DetectedLabel {
                 label: name.to_owned(),
                 cardinality: values.len(),
@@ -167,6 +171,7 @@ struct Found {
     kind: Option<FieldType>,
     values: BTreeSet<String>,
     parsers: BTreeSet<&'static str>,
+    json_path: Vec<String>,
 }
 
 struct Detector {
@@ -202,6 +207,25 @@ impl Detector {
         for (name, value, _) in labels {
             note(&mut self.found, name, value, Some(parser));
         }
+        if parser == "json" {
+            self.find_paths(&line.text);
+        }
+    }
+
+    /// Looks in a line for the keys behind fields whose keys are not known yet.
+    fn find_paths(&mut self, line: &str) {
+        let unknown = |f: &Found| f.json_path.is_empty() && f.parsers.contains("json");
+        if !self.found.values().any(unknown) {
+            return;
+        }
+        let Ok(serde_json::Value::Object(object)) = serde_json::from_str(line) else { return };
+        let found = &mut self.found;
+        walk(&object, &mut Vec::new(), &mut |path| {
+            let label = label_of(path);
+            if let Some(field) = found.get_mut(&label).filter(|f| unknown(f)) {
+                field.json_path = path.iter().map(|key| (*key).to_owned()).collect();
+            }
+        });
     }
 
     fn fields(self) -> Vec<DetectedField> {
@@ -210,9 +234,37 @@ impl Detector {
             kind: found.kind.unwrap_or(FieldType::String),
             values: found.values,
             parsers: found.parsers.into_iter().collect(),
+            json_path: found.json_path,
         };
         self.found.into_iter().map(field).collect()
     }
+}
+
+/// Calls `visit` with the keys that lead to each value of an object. (What is nested deeper than a hundred levels, the reader of
+/// JSON has refused.)
+fn walk<'a>(
+    object: &'a serde_json::Map<String, serde_json::Value>,
+    path: &mut Vec<&'a str>,
+    visit: &mut dyn FnMut(&[&str]),
+) {
+    for (key, value) in object {
+        path.push(key);
+        match value {
+            serde_json::Value::Object(inner) => walk(inner, path, visit),
+            _ => visit(path),
+        }
+        path.pop();
+    }
+}
+
+/// The label that the parser makes of a value behind these keys.
+fn label_of(path: &[&str]) -> String {
+    let word = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let mut label: String = path.join("_").chars().map(word).collect();
+    if label.starts_with(|c: char| c.is_ascii_digit()) {
+        label.insert(0, '_');
+    }
+    label
 }
 
 /// Most fields that are held.
@@ -242,6 +294,16 @@ fn note(found: &mut BTreeMap<String, Found>, name: &str, value: &str, parser: Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_of_nested_keys_is_made_as_the_parser_makes_it() {
+        let value: serde_json::Value = serde_json::from_str(r#"{"a-b": {"c d": 1}, "1x": 2}"#).unwrap();
+        let mut seen = Vec::new();
+        walk(value.as_object().unwrap(), &mut Vec::new(), &mut |path| {
+            seen.push((label_of(path), path.join("/")))
+        });
+        assert_eq!(seen, [("_1x".into(), "1x".into()), ("a_b_c_d".to_owned(), "a-b/c d".to_owned())]);
+    }
 
     #[test]
     fn values_tell_what_they_are() {

@@ -15,16 +15,23 @@ use std::{
 use arc_swap::ArcSwap;
 use reba_logql::syntax::{Expr, parse};
 use reba_model::{NanoRange, Tenant};
+use reba_promql::eval::QueryTimes;
 use reba_storage::{Budget, LogQuerier};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout_at,
 };
 
 use super::{
     LogData, LogEngineConfig, LogError, LogLimits, LogOutput, LogStats, limits, metric, rows, scans::Context,
+    tenants::Joining,
 };
-use crate::{guard::CancelOnDrop, helpers::Helpers, pool::Pool};
+use crate::{
+    active::{ActiveQueries, ActiveQuery, Registration},
+    guard::CancelOnDrop,
+    helpers::Helpers,
+    pool::Pool,
+};
 
 /// Questions about streams that run at the same time. They are short, and do not wait for queries.
 const INFO_SLOTS: usize = 4;
@@ -90,6 +97,7 @@ pub struct LogQueryEngine {
     queries: Arc<Semaphore>,
     info: Arc<Semaphore>,
     waiting: AtomicUsize,
+    active: Arc<ActiveQueries>,
     pool: Pool,
 }
 
@@ -111,8 +119,10 @@ pub struct LimitsByTenant {
 }
 
 impl LimitsByTenant {
+    /// Of joined tenants those of the first one.
     fn of(&self, tenant: &Tenant) -> Arc<LogLimits> {
-        Arc::clone(self.tenants.get(tenant).unwrap_or(&self.others))
+        let own = tenant.parts().next().and_then(|tenant| self.tenants.get(&tenant));
+        Arc::clone(own.unwrap_or(&self.others))
     }
 }
 
@@ -121,6 +131,19 @@ impl LimitsByTenant {
 pub(super) enum Times {
     Instant(i64),
     Range { start: i64, end: i64, step: i64, interval: i64 },
+}
+
+impl Times {
+    /// As queries of metrics tell them.
+    fn in_milliseconds(self) -> QueryTimes {
+        let ms = |ns: i64| ns.div_euclid(1_000_000);
+        match self {
+            Times::Instant(ns) => QueryTimes::Instant { t: ms(ns) },
+            Times::Range { start, end, step, .. } => {
+                QueryTimes::Range { start: ms(start), end: ms(end), step: ms(step) }
+            }
+        }
+    }
 }
 
 /// A query of either kind.
@@ -140,12 +163,14 @@ impl LogQueryEngine {
         let concurrency = config.max_concurrency.max(1);
         let others = Arc::new(config.limits.clone());
         let limits = ArcSwap::from_pointee(LimitsByTenant { others, tenants: BTreeMap::new() });
+        let store: Arc<dyn LogQuerier> = Arc::new(Joining(store));
         Ok(LogQueryEngine {
             pool: Pool::start(concurrency + INFO_SLOTS)?,
             shared: Arc::new(Shared { store, helpers: Helpers::new(config.cores), config, limits }),
             queries: Arc::new(Semaphore::new(concurrency)),
             info: Arc::new(Semaphore::new(INFO_SLOTS)),
             waiting: AtomicUsize::new(0),
+            active: Arc::default(),
         })
     }
 
@@ -184,6 +209,16 @@ impl LogQueryEngine {
         self.shared.limits.store(Arc::new(limits));
     }
 
+    /// The queries that run or wait, oldest first. Questions about streams are not among them.
+    pub fn active_queries(&self) -> Vec<ActiveQuery> {
+        self.active.list()
+    }
+
+    /// Stops the query that [`LogQueryEngine::active_queries`] names so; whether it was there.
+    pub fn kill(&self, id: u64) -> bool {
+        self.active.kill(id)
+    }
+
     /// The store that is asked.
     pub fn store(&self) -> &Arc<dyn LogQuerier> {
         &self.shared.store
@@ -194,9 +229,18 @@ impl LogQueryEngine {
         let limit = limits.timeout;
         let timeout = timeout.map_or(limit, |t| if limit.is_zero() { t } else { t.min(limit) });
         let since = Instant::now();
-        let (shared, max_bytes) = (Arc::clone(&self.shared), limits.max_bytes_read);
-        let work = move |budget: &Arc<Budget>| shared.answer(&asked, &limits, since, budget);
-        self.run(&self.queries, (timeout, max_bytes), work).await
+        let (budget, killed) = (budget(limits.max_bytes_read), Arc::new(Notify::new()));
+        let times = asked.times.in_milliseconds();
+        let registration = self.active.register(&asked.query, times, &budget, since, &killed);
+        let shared = Arc::clone(&self.shared);
+        let work = move |budget: &Arc<Budget>| {
+            registration.start();
+            let answer = shared.answer(&asked, &limits, since, budget);
+            // As long as it runs it is listed, even if nobody waits for it any more.
+            drop::<Registration>(registration);
+            answer
+        };
+        self.run(&self.queries, timeout, (budget, &killed), work).await
     }
 
     /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline and their
@@ -208,36 +252,34 @@ impl LogQueryEngine {
         question: impl FnOnce(Context<'_>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let (shared, limits) = (Arc::clone(&self.shared), self.limits_of(&tenant));
-        let bounds = (limits.timeout, limits.max_bytes_read);
+        let (timeout, budget, killed) = (limits.timeout, budget(limits.max_bytes_read), Notify::new());
         let work = move |budget: &Arc<Budget>| question(shared.context(&tenant, &limits, budget, now_ns));
-        self.run(&self.info, bounds, work).await
+        self.run(&self.info, timeout, (budget, &killed), work).await
     }
 
-    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline; with it goes how many bytes it may
-    /// read (0: no limit). If the future is dropped or the
-    /// deadline passes, the budget is cancelled, and the slot is given back when the work has noticed.
+    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped, the deadline
+    /// passes, or `killed` is notified, the budget is cancelled, and the slot is given back when the work has noticed.
     async fn run<T: Send + 'static>(
         &self,
         slots: &Arc<Semaphore>,
-        (timeout, max_bytes): (Duration, u64),
+        timeout: Duration,
+        (budget, killed): (Arc<Budget>, &Notify),
         work: impl FnOnce(&Arc<Budget>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let timeout = if timeout.is_zero() { Duration::from_secs(86_400) } else { timeout };
         let deadline = tokio::time::Instant::now() + timeout;
-        let budget = Arc::new(Budget::new(u64::MAX, if max_bytes == 0 { u64::MAX } else { max_bytes }));
         let _guard = CancelOnDrop(Arc::clone(&budget));
         let slot = {
             let _waits = self.wait_in_line()?;
-            let slot = timeout_at(deadline, Arc::clone(slots).acquire_owned()).await;
-            slot.map_err(|_| LogError::TimedOut)?.map_err(|_| LogError::shut_down())?
+            let slot = stoppable(deadline, killed, Arc::clone(slots).acquire_owned()).await?;
+            slot.map_err(|_| LogError::shut_down())?
         };
         let (answer, answered) = oneshot::channel();
         let job = move || complete(slot, answer, || work(&budget));
         if !self.pool.submit(Box::new(job)) {
             return Err(LogError::shut_down());
         }
-        let answered = timeout_at(deadline, answered).await.map_err(|_| LogError::TimedOut)?;
-        answered.map_err(|_| LogError::shut_down())?
+        stoppable(deadline, killed, answered).await?.map_err(|_| LogError::shut_down())?
     }
 
     /// A place in the queue, if it is not too long.
@@ -247,6 +289,23 @@ impl LogQueryEngine {
             return Err(LogError::TooManyRequests);
         }
         Ok(waits)
+    }
+}
+
+/// What a query may read; 0: everything.
+fn budget(max_bytes: u64) -> Arc<Budget> {
+    Arc::new(Budget::new(u64::MAX, if max_bytes == 0 { u64::MAX } else { max_bytes }))
+}
+
+/// Waits for `future` until the deadline, or until somebody stops the query.
+async fn stoppable<T>(
+    deadline: tokio::time::Instant,
+    killed: &Notify,
+    future: impl Future<Output = T>,
+) -> Result<T, LogError> {
+    tokio::select! {
+        result = timeout_at(deadline, future) => result.map_err(|_| LogError::TimedOut),
+        () = killed.notified() => Err(LogError::Cancelled),
     }
 }
 

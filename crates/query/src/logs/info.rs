@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reba_model::{Labels, Matcher, NanoRange, Tenant};
 
-use super::{LogData, LogError, LogQueryEngine, MatrixSeries, limits, scans::Context};
+use super::{LogData, LogError, LogQueryEngine, MatrixSeries, limits, scans::Context, tenants::TENANT_LABEL};
 
 /// How much of the log lies in a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,9 +48,9 @@ pub struct VolumeQuery {
     pub step: Option<i64>,
 }
 
-/// Internal names are not shown.
-fn is_hidden(name: &str) -> bool {
-    name.starts_with("__")
+/// Internal names are not shown, but for the one that tells joined tenants apart.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with("__") && name != TENANT_LABEL
 }
 
 impl LogQueryEngine {

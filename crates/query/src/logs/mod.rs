@@ -18,6 +18,7 @@ mod rows;
 mod scans;
 mod stats;
 mod tail;
+mod tenants;
 
 pub use config::{BlockedKind, BlockedPattern, BlockedQuery, LogEngineConfig, LogLimits};
 pub use detect::{

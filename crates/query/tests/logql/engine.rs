@@ -261,6 +261,56 @@ async fn what_takes_too_long_is_504_and_a_full_queue_429_and_a_panic_500() {
 }
 
 #[tokio::test]
+async fn a_query_that_runs_is_listed_and_can_be_stopped() {
+    let engine = LogQueryEngine::new(Arc::new(Stuck), LogEngineConfig::default()).unwrap();
+    let stop = async {
+        while !engine.active_queries().iter().any(|q| q.running) {
+            tokio::task::yield_now().await;
+        }
+        let active = engine.active_queries();
+        assert_eq!((active.len(), active[0].query.as_str()), (1, r#"{app="a"}"#));
+        assert!(engine.kill(active[0].id) && !engine.kill(active[0].id + 1));
+    };
+    let (answer, ()) = tokio::join!(ask(&engine, query(r#"{app="a"}"#)), stop);
+    assert_eq!(answer.unwrap_err(), LogError::Cancelled);
+}
+
+#[tokio::test]
+async fn joined_tenants_answer_as_one_and_a_label_tells_them_apart() {
+    let store = MemLogStore::default();
+    let tenant = |name: &str| Tenant::new(name).unwrap();
+    for (name, line) in [("one", "x"), ("two", "y"), ("three", "z")] {
+        let mut batch = LogBatch::default();
+        batch.begin_stream(Labels::from_pairs([("app", "a"), ("__tenant_id__", "own")]));
+        batch.push(SECOND, line, []).unwrap();
+        store.append_logs(&tenant(name), &batch).unwrap();
+    }
+    let engine = LogQueryEngine::new(Arc::new(store), LogEngineConfig::default()).unwrap();
+    let joined = Tenant::joined([tenant("two"), tenant("one")]);
+    let lines = async |text: &str| {
+        let query = RangeLogQuery { tenant: joined.clone(), ..query(text) };
+        let LogData::Streams(lines) = ask(&engine, query).await.unwrap().data else { panic!("no lines") };
+        lines.iter().map(|l| format!("{} {}", l.labels.all, l.text)).collect::<Vec<_>>()
+    };
+    let (one, two) = (
+        r#"{__tenant_id__="one", app="a", original___tenant_id__="own"} x"#,
+        r#"{__tenant_id__="two", app="a", original___tenant_id__="own"} y"#,
+    );
+    assert_eq!(lines(r#"{app="a"}"#).await, [one, two]);
+    assert_eq!(lines(r#"{app="a", __tenant_id__=~"t.+"}"#).await, [two]);
+    assert_eq!(lines(r#"{original___tenant_id__="own", __tenant_id__="one"}"#).await, [one]);
+    let range = NanoRange::new(0, HOUR);
+    let sets = vec![vec![Matcher::equal("__tenant_id__", "one")]];
+    let series = engine.series(joined.clone(), sets, range, HOUR).await.unwrap();
+    assert_eq!(series.len(), 1);
+    let values =
+        engine.label_values(joined.clone(), "__tenant_id__".to_owned(), Vec::new(), range, HOUR).await;
+    assert_eq!(values.unwrap(), ["one", "two"]);
+    let names = engine.label_names(joined, Vec::new(), range, HOUR).await.unwrap();
+    assert_eq!(names, ["__tenant_id__", "app", "original___tenant_id__"]);
+}
+
+#[tokio::test]
 async fn a_query_that_holds_too_much_is_refused_by_the_limits_name() {
     let engine = engine(LogLimits { max_memory: 100_000, ..LogLimits::default() });
     let greedy = query(r#"quantile_over_time(0.5, {app="a"} | json | unwrap n [4h]) by (app)"#);
@@ -324,6 +374,8 @@ async fn fields_and_shapes_of_lines_are_found() {
             ("trace_id", "string", 100, 0)
         ]
     );
+    assert_eq!(found.fields[0].json_path, ["level"]);
+    assert_eq!(found.fields[3].json_path, [""; 0]);
     let query = PatternsQuery { tenant: single(), query: r#"{app="a"}"#.to_owned(), range, step: 2 * HOUR };
     let patterns = engine.patterns(query, 4 * HOUR).await.unwrap();
     assert_eq!(patterns.len(), 1, "{patterns:?}");
