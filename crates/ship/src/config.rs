@@ -15,11 +15,13 @@ use std::{
 
 pub use client::{Backoff, ClientConfig};
 use reba_config::{ConfigError, Unknown, Variables};
+use reba_ingest::config::KubernetesSd;
 use reba_model::{NameScheme, Relabel, RelabelAction, RelabelSpec};
-pub use sources::{DockerConfig, FileGroup, JournalConfig, PushConfig, SyslogConfig};
+pub use sources::{DockerConfig, FileGroup, GelfConfig, JournalConfig, PushConfig, SyslogConfig};
 
 use crate::{
     stage::{self, CustomMetrics, Pipeline},
+    tail::Packing,
     yaml::{self, Fault, Kind, Node, Section},
 };
 
@@ -46,6 +48,8 @@ pub struct ShipConfig {
     pub metrics: Vec<Arc<CustomMetrics>>,
     /// What has no effect, with file and line.
     pub warnings: Vec<ConfigError>,
+    /// The file as it is understood, in YAML, without its secrets.
+    pub text: String,
 }
 
 /// The listener of health checks and metrics; opening it is the binary's business.
@@ -70,6 +74,8 @@ pub struct PositionsConfig {
     pub sync_period: Duration,
     /// Whether a file that cannot be read is passed over.
     pub ignore_invalid_yaml: bool,
+    /// Whether it is only read, for runs that only look.
+    pub read_only: bool,
 }
 
 /// How much may be read.
@@ -104,14 +110,57 @@ pub struct JobConfig {
     pub journal: Option<JournalConfig>,
     /// A syslog receiver.
     pub syslog: Option<SyslogConfig>,
+    /// A GELF receiver.
+    pub gelf: Option<GelfConfig>,
+    /// Clusters whose objects are targets of files.
+    pub kubernetes: Vec<KubernetesSd>,
     /// A receiver of pushed entries.
     pub push: Option<PushConfig>,
     /// The encoding of files, `UTF-8` unless it is said.
     pub encoding: String,
-    /// Whether files are compressed (gzip), and how long after their discovery they are read.
-    pub gzip: Option<Duration>,
+    /// How files are compressed, if they are.
+    pub decompress: Option<Decompress>,
     /// A label `job` with the name, if the configuration asks for it.
     pub add_job_label: bool,
+}
+
+impl JobConfig {
+    /// A job without sources and stages.
+    pub(crate) fn named(name: &str) -> Self {
+        JobConfig {
+            name: name.to_owned(),
+            pipeline: Pipeline::default(),
+            relabel: Vec::new(),
+            files: Vec::new(),
+            file_sd: Vec::new(),
+            docker: Vec::new(),
+            journal: None,
+            syslog: None,
+            gelf: None,
+            kubernetes: Vec::new(),
+            push: None,
+            encoding: String::new(),
+            decompress: None,
+            add_job_label: false,
+        }
+    }
+
+    /// Takes its sources away; returns the files that it named.
+    pub(crate) fn leave_sources(&mut self) -> Vec<FileGroup> {
+        let bare = JobConfig::named(&self.name);
+        let old = std::mem::replace(self, bare);
+        (self.pipeline, self.add_job_label) = (old.pipeline, old.add_job_label);
+        old.files
+    }
+}
+
+/// How files are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decompress {
+    /// The format.
+    pub packing: Packing,
+    /// How long after their discovery they are read.
+    pub delay: Duration,
 }
 
 impl ShipConfig {
@@ -134,6 +183,8 @@ impl ShipConfig {
             let config = Section::new(&node, "").and_then(|root| build(&root, &mut warnings));
             let mut config = config.map_err(|e| e.in_file(file))?;
             config.warnings = warnings.into_iter().map(|w| w.in_file(file)).collect();
+            // As it was written: what variables hold may be secret anywhere.
+            config.text = yaml::parse(text, file).map(|n| n.yaml_without_secrets()).unwrap_or_default();
             Ok(config)
         });
         let mut config = result.map_err(|e| expanded.hide(e))?;
@@ -217,6 +268,7 @@ fn build(root: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<ShipConfig, Fa
         queue_dir: queue_dir.filter(|d| !d.is_empty()).map(PathBuf::from),
         metrics,
         warnings: Vec::new(),
+        text: String::new(),
     };
     for (name, _) in root.entries() {
         if !KNOWN.contains(&name.as_str()) {
@@ -278,6 +330,7 @@ fn positions(root: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<PositionsC
         filename: PathBuf::from("/var/log/positions.yaml"),
         sync_period: Duration::from_secs(10),
         ignore_invalid_yaml: false,
+        read_only: false,
     };
     if let Some(s) = root.section("positions")? {
         if let Some(name) = s.text("filename")?.filter(|n| !n.is_empty()) {
@@ -324,18 +377,6 @@ fn job(
         let mut reading = stage::Reading::new(warnings, metrics, seed);
         stage::pipeline(s, "pipeline_stages", &mut reading)?
     };
-    let mut gzip = None;
-    if let Some(d) = s.section("decompression")? {
-        let delay = d.duration("initial_delay")?.unwrap_or(Duration::ZERO);
-        if d.bool("enabled")?.unwrap_or(false) {
-            let format = d.text("format")?.unwrap_or_default();
-            if format != "gz" {
-                return Err(d.fault("format", format!("{format:?} is not supported, only gz")));
-            }
-            gzip = Some(delay);
-        }
-        d.finish(warnings);
-    }
     let encoding = s.text("encoding")?.unwrap_or_default();
     sources::check_encoding(s, &encoding)?;
     sources::unsupported(s, warnings);
@@ -347,12 +388,30 @@ fn job(
         docker: sources::docker(s, warnings)?,
         journal: sources::journal(s, warnings)?,
         syslog: sources::syslog(s, warnings)?,
+        gelf: sources::gelf(s, warnings)?,
+        kubernetes: sources::kubernetes(s)?,
         push: sources::push(s, warnings)?,
         encoding,
-        gzip,
+        decompress: decompress(s, warnings)?,
         add_job_label: false,
         name,
     })
+}
+
+fn decompress(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Option<Decompress>, Fault> {
+    let Some(d) = s.section("decompression")? else { return Ok(None) };
+    let delay = d.duration("initial_delay")?.unwrap_or(Duration::ZERO);
+    let mut out = None;
+    if d.bool("enabled")?.unwrap_or(false) {
+        let packing = match d.text("format")?.unwrap_or_default().as_str() {
+            "gz" => Packing::Gzip,
+            "z" => Packing::Zlib,
+            other => return Err(d.fault("format", format!("{other:?} is not supported, only gz and z"))),
+        };
+        out = Some(Decompress { packing, delay });
+    }
+    d.finish(warnings);
+    Ok(out)
 }
 
 fn relabel(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Vec<Relabel>, Fault> {

@@ -4,7 +4,7 @@
 //! we saw it happen or were not there.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,14 +15,16 @@ use parking_lot::Mutex;
 use reba_model::{Labels, Relabel};
 
 use crate::{
-    config::LimitsConfig,
+    config::{Decompress, LimitsConfig},
     entry::{Entry, Marks},
     glob::Glob,
     marks::Track,
     metrics::Counters,
-    positions::Positions,
+    positions::{FileId, Positions},
     stage::nanos,
-    tail::{Encoding, Line, Polled, Tail, identify},
+    status::{Board, TargetStatus},
+    tail::{Encoding, Line, Polled, Reading, Scratch, Tail, identify},
+    watch::Watch,
 };
 
 /// Bytes of lines after which a step ends, so that no file makes the others wait.
@@ -31,6 +33,15 @@ const STEP_BYTES: usize = 4 << 20;
 /// A file that has been silent is looked at more seldom, up to this.
 const LAZIEST: Duration = Duration::from_secs(5);
 
+/// After a failure a file is tried again more seldom, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A file that was rotated away is still read for so long: its writer may not have noticed yet.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Files of a job that its page shows.
+const SHOWN: usize = 1000;
+
 /// What a job of files needs to know.
 #[derive(Debug)]
 pub(crate) struct FilesConfig {
@@ -38,10 +49,17 @@ pub(crate) struct FilesConfig {
     pub host: String,
     pub relabel: Vec<Relabel>,
     pub encoding: Encoding,
-    pub gzip: Option<Duration>,
+    pub decompress: Option<Decompress>,
     pub limits: LimitsConfig,
     pub sync_period: Duration,
     pub poll: Duration,
+}
+
+impl FilesConfig {
+    fn reading(&self) -> Reading {
+        let packing = self.decompress.as_ref().map(|d| d.packing);
+        Reading { encoding: self.encoding, packing, max_line: self.limits.max_line_size }
+    }
 }
 
 /// A pattern with the labels of its files.
@@ -50,18 +68,40 @@ struct Group {
     include: Glob,
     exclude: Option<Glob>,
     labels: Labels,
+    /// Before relabelling.
+    discovered: Labels,
 }
+
+impl Group {
+    fn means(&self, path: &str) -> bool {
+        self.include.matches(path) && !self.exclude.as_ref().is_some_and(|e| e.matches(path))
+    }
+
+    fn labels(&self, path: &str) -> Labels {
+        let mut builder = self.labels.to_builder();
+        builder.set("filename", path);
+        builder.build()
+    }
+}
+
+/// Where a file is on the disk.
+type Key = (u64, u64);
 
 #[derive(Debug)]
 struct Followed {
     path: PathBuf,
+    /// What its place is written down under.
+    position: String,
     tail: Tail,
     labels: Labels,
     track: Track<u64>,
     next_ns: i64,
     wait_ns: i64,
-    /// Its path is gone or leads to another file: it ends when it is read to its end.
-    left: bool,
+    /// Since when its path is gone or leads to another file: it ends when it is read to its end, and some time has passed.
+    left_ns: Option<i64>,
+    /// Its path leads elsewhere, and nobody has looked for the files anew yet.
+    moved: bool,
+    failures: u32,
 }
 
 /// The files of one job.
@@ -71,21 +111,43 @@ pub(crate) struct Files {
     groups: Vec<Group>,
     positions: Arc<Mutex<Positions>>,
     counters: Arc<Counters>,
-    followed: BTreeMap<(u64, u64), Followed>,
+    board: Arc<Board>,
+    watch: Option<Watch>,
+    followed: BTreeMap<Key, Followed>,
     /// Since when files that are read only after a while have been known.
-    waiting: BTreeMap<(u64, u64), i64>,
+    waiting: BTreeMap<Key, i64>,
+    /// Files that are of no use, each warned of once.
+    refused: HashSet<Key>,
+    scratch: Scratch,
+    /// Behind which file the next step begins, so that each has its turn.
+    turn: Key,
+    begun: bool,
+    synced_ns: i64,
     next_sync_ns: i64,
 }
 
 impl Files {
-    pub fn new(config: FilesConfig, positions: Arc<Mutex<Positions>>, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        config: FilesConfig,
+        positions: Arc<Mutex<Positions>>,
+        counters: Arc<Counters>,
+        board: Arc<Board>,
+    ) -> Self {
+        positions.lock().register(&config.job);
         Files {
             config,
             groups: Vec::new(),
             positions,
             counters,
+            board,
+            watch: Watch::new(),
             followed: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            refused: HashSet::new(),
+            scratch: Scratch::default(),
+            turn: (0, 0),
+            begun: false,
+            synced_ns: i64::MIN,
             next_sync_ns: i64::MIN,
         }
     }
@@ -106,43 +168,81 @@ impl Files {
             }
             builder.retain(|n, _| !n.starts_with("__"));
             let exclude = (!exclude.is_empty()).then(|| Glob::new(&exclude));
-            self.groups.push(Group { include: Glob::new(&path), exclude, labels: builder.build() });
+            let (include, labels, discovered) = (Glob::new(&path), builder.build(), labels.clone());
+            self.groups.push(Group { include, exclude, labels, discovered });
         }
         self.next_sync_ns = i64::MIN;
     }
 
     /// Reads what there is; returns it with the time of the next step. Lines are entries of now.
     pub fn step(&mut self, now_ns: i64) -> (Vec<Entry>, i64) {
-        if now_ns >= self.next_sync_ns {
-            self.sync(now_ns);
-            self.next_sync_ns = now_ns.saturating_add(nanos(self.config.sync_period));
-        }
-        let (mut out, mut bytes) = (Vec::new(), 0);
-        let mut next = self.next_sync_ns;
-        let mut gone = Vec::new();
-        for (key, file) in &mut self.followed {
+        self.look(now_ns);
+        let (mut out, mut bytes, mut next) = (Vec::new(), 0, self.next_sync_ns);
+        let mut over = Vec::new();
+        let mut last = self.turn;
+        let Files { config, counters, scratch, followed, turn, .. } = self;
+        let (first, second) = split_at(followed, *turn);
+        for (key, file) in first.into_iter().chain(second) {
             if now_ns >= file.next_ns && bytes < STEP_BYTES {
                 let before = out.len();
-                file.read(&self.config, &self.counters, now_ns, &mut out);
+                file.read(config, counters, scratch, now_ns, &mut out);
                 bytes += out[before..].iter().map(|e| e.line.len() + 1).sum::<usize>();
-                if file.left && file.tail.is_at_end() {
-                    gone.push(*key);
+                last = *key;
+                if file.is_over(now_ns) {
+                    over.push(*key);
+                }
+                if std::mem::take(&mut file.moved) {
+                    self.next_sync_ns = now_ns;
+                    next = now_ns;
                 }
             }
             next = next.min(file.next_ns);
         }
-        for key in gone {
+        self.turn = last;
+        for key in over {
             self.leave(key, &mut out, now_ns);
         }
         (out, next.max(now_ns))
     }
 
+    /// Looks for new files if it is time. To be called also when nothing can be read on: a file that is opened is not lost when it
+    /// is rotated away.
+    pub fn look(&mut self, now_ns: i64) {
+        if now_ns >= self.next_sync_ns {
+            self.sync(now_ns);
+            self.next_sync_ns = now_ns.saturating_add(nanos(self.config.sync_period));
+        }
+    }
+
+    /// Asks the kernel what has happened; whether the next step should come at once.
+    pub fn woken(&mut self, now_ns: i64) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        let changes = watch.changes();
+        let poll = nanos(self.config.poll);
+        if changes.named || changes.all {
+            // Not more often than files are read: a folder may be full of comings and goings.
+            let soon = self.synced_ns.saturating_add(poll).max(now_ns);
+            self.next_sync_ns = self.next_sync_ns.min(soon);
+        }
+        let mut any = false;
+        if changes.all || !changes.written.is_empty() {
+            for file in self.followed.values_mut() {
+                if changes.all || changes.written.contains(&file.path) {
+                    (file.wait_ns, file.next_ns) = (poll, file.next_ns.min(now_ns));
+                    any = true;
+                }
+            }
+        }
+        any || self.next_sync_ns <= now_ns
+    }
+
     /// Writes down how far files are done with.
     pub fn commit(&mut self) {
         let mut positions = self.positions.lock();
-        for file in self.followed.values_mut() {
+        for (key, file) in &mut self.followed {
             let id = file.tail.id();
-            positions.set_file(&file.path.to_string_lossy(), *file.track.done(), id);
+            debug_assert_eq!(*key, (id.device, id.inode));
+            positions.set_file(&file.position, *file.track.done(), id, &self.config.job);
         }
     }
 
@@ -154,94 +254,161 @@ impl Files {
 
     /// Looks the patterns up anew.
     fn sync(&mut self, now_ns: i64) {
-        let mut seen = HashSet::new();
-        let mut found = Vec::new();
-        for group in &self.groups {
+        self.synced_ns = now_ns;
+        let (mut seen, mut found, mut folders) = (HashSet::new(), Vec::new(), BTreeSet::new());
+        for (number, group) in self.groups.iter().enumerate() {
+            group.include.folders(&mut folders);
             for path in group.include.files() {
                 let excluded = group.exclude.as_ref().is_some_and(|e| e.matches(&path.to_string_lossy()));
                 if let (false, Ok((device, inode, _))) = (excluded, identify(&path)) {
-                    found.push((path, (device, inode), group.labels.clone()));
+                    found.push((path, (device, inode), number));
                 }
             }
         }
-        for (path, key, labels) in found {
-            if !seen.insert(key) {
+        // Before anything is opened: what comes now is told.
+        if let Some(watch) = &mut self.watch {
+            watch.add(folders);
+        }
+        let mut failures: Vec<(PathBuf, io::Error)> = Vec::new();
+        for (path, key, number) in found {
+            if !seen.insert(key) || self.refused.contains(&key) {
                 continue;
             }
             if let Some(file) = self.followed.get_mut(&key) {
-                if file.path != path {
-                    self.positions.lock().remove(&file.path.to_string_lossy());
+                if file.path != path || file.left_ns.is_some() {
+                    let mut positions = self.positions.lock();
+                    positions.remove(&file.position);
+                    file.position = positions.claim(&self.config.job, &path.to_string_lossy());
                     file.path = path;
                 }
-                file.left = false;
-                file.next_ns = file.next_ns.min(now_ns);
-            } else if let Err(error) = self.open(path.clone(), key, &labels, now_ns) {
-                tracing::warn!(file = %path.display(), %error, "a file of logs cannot be read; it is tried again");
-                self.counters.add("promtail_targets_failed_total", &[("reason", "open")], 1);
+                file.left_ns = None;
+            } else if let Err(error) = self.open(path.clone(), key, number, now_ns) {
+                failures.push((path, error));
             }
         }
-        for (key, file) in &mut self.followed {
-            if !seen.contains(key) {
-                file.left = true;
-                file.next_ns = now_ns;
-            }
+        if let Some((path, error)) = failures.first() {
+            let (file, files) = (path.display(), failures.len());
+            tracing::warn!(%file, %error, files, "files of logs cannot be read; they are tried again");
+            self.counters.add("promtail_targets_failed_total", &[("reason", "open")], files as u64);
         }
+        if !std::mem::replace(&mut self.begun, true) {
+            self.find_rotated(now_ns);
+        }
+        self.let_go(&seen, now_ns);
         self.waiting.retain(|key, _| seen.contains(key));
-        self.counters.set(
-            "promtail_files_active_total",
-            &[("job", &self.config.job)],
-            self.followed.len() as u64,
-        );
+        self.refused.retain(|key| seen.contains(key));
+        self.tell();
     }
 
-    fn open(&mut self, path: PathBuf, key: (u64, u64), labels: &Labels, now_ns: i64) -> io::Result<()> {
-        if let Some(delay) = self.config.gzip.filter(|d| !d.is_zero()) {
+    /// Files that were not seen are read to their end; their places are written down under keys of their own from now on, for
+    /// their paths may lead to other files.
+    fn let_go(&mut self, seen: &HashSet<Key>, now_ns: i64) {
+        let gone = |(key, file): &(&Key, &mut Followed)| !seen.contains(key) && file.left_ns.is_none();
+        for (key, file) in self.followed.iter_mut().filter(gone) {
+            (file.left_ns, file.next_ns) = (Some(now_ns), now_ns);
+            let mut positions = self.positions.lock();
+            let (job, path, id) = (&self.config.job, file.path.to_string_lossy(), file.tail.id());
+            if positions.file(&file.position).is_some_and(|(_, known)| known == Some(id)) {
+                positions.remove(&file.position);
+            }
+            file.position = Positions::rotated_key(job, &path, key.1);
+            positions.set_file(&file.position, *file.track.done(), id, job);
+        }
+    }
+
+    fn open(&mut self, path: PathBuf, key: Key, number: usize, now_ns: i64) -> io::Result<()> {
+        if let Some(delay) = self.config.decompress.as_ref().map(|d| d.delay).filter(|d| !d.is_zero()) {
             let since = *self.waiting.entry(key).or_insert(now_ns);
             if now_ns.saturating_sub(since) < nanos(delay) {
                 return Ok(());
             }
         }
-        let mut tail = Tail::open(&path, 0, self.config.encoding, self.config.gzip.is_some())?;
-        let offset = self.known_offset(&path, key, &tail)?;
-        tail.seek(offset)?;
-        let name = path.to_string_lossy();
-        let mut builder = labels.to_builder();
-        builder.set("filename", &name);
-        if tail.id().device != key.0 || tail.id().inode != key.1 {
-            // It was rotated under our hands: the next look finds it.
+        let mut tail = Tail::open(&path, self.config.reading())?;
+        if (tail.id().device, tail.id().inode) != key {
+            // It was rotated under our hands: look again.
+            self.next_sync_ns = now_ns;
             return Ok(());
         }
-        let followed = Followed {
-            labels: builder.build(),
-            track: Track::new(offset),
-            next_ns: now_ns,
-            wait_ns: nanos(self.config.poll),
-            left: false,
-            tail,
-            path,
-        };
-        self.followed.insert(key, followed);
+        if let Some(packing) = tail.looks_packed() {
+            let file = path.display();
+            tracing::warn!(%file, packing, "a compressed file is passed over: `decompression` is not enabled in this job");
+            self.counters.add("promtail_targets_failed_total", &[("reason", "compressed")], 1);
+            self.refused.insert(key);
+            return Ok(());
+        }
+        let name = path.to_string_lossy().into_owned();
+        let mut positions = self.positions.lock();
+        let position = positions.claim(&self.config.job, &name);
+        let offset = known_offset(&positions, &self.config.job, &position, &tail);
+        drop(positions);
+        tail.seek(offset)?;
+        let labels = self.groups[number].labels(&name);
+        self.followed.insert(key, Followed::new(path, position, tail, labels, now_ns, &self.config));
         Ok(())
     }
 
-    /// Where a file was left, under this name or another one.
-    fn known_offset(&self, path: &Path, key: (u64, u64), tail: &Tail) -> io::Result<u64> {
-        let positions = self.positions.lock();
-        let (_, _, len) = identify(path)?;
-        let reaches = |offset: u64| self.config.gzip.is_some() || offset <= len;
-        match positions.file(&path.to_string_lossy()) {
-            Some((offset, Some(id))) if tail.begins_as(id) && reaches(offset) => return Ok(offset),
-            // Promtail wrote it down, and did not say which file it was.
-            Some((offset, None)) if reaches(offset) => return Ok(offset),
-            _ => {}
+    /// Files that were left half-read and have been rotated to a name that no pattern means since: their rest is read.
+    fn find_rotated(&mut self, now_ns: i64) {
+        let left = self.positions.lock().left_by(&self.config.job);
+        for (position, path, offset, id) in left {
+            let key = (id.device, id.inode);
+            if id.prefix == 0 || self.followed.contains_key(&key) || self.refused.contains(&key) {
+                continue;
+            }
+            let path = PathBuf::from(path);
+            let Some(now_at) = beside(&path, key) else {
+                // Of a folder that is not there nothing is known.
+                if path.parent().is_some_and(Path::exists) && !self.is_position(&position) {
+                    self.positions.lock().remove(&position);
+                }
+                continue;
+            };
+            let name = path.to_string_lossy();
+            let Some(labels) = self.groups.iter().find(|g| g.means(&name)).map(|g| g.labels(&name)) else {
+                continue;
+            };
+            let Ok(mut tail) = Tail::open(&now_at, self.config.reading()) else { continue };
+            if !tail.begins_as(id) || tail.is_packed() || tail.len() <= offset || tail.seek(offset).is_err() {
+                continue;
+            }
+            tracing::info!(file = %now_at.display(), from = offset, "a file that was rotated away is read to its end");
+            let position = Positions::rotated_key(&self.config.job, &name, key.1);
+            let file = Followed::new(path, position, tail, labels, now_ns, &self.config);
+            self.followed.insert(key, file);
         }
-        let renamed =
-            positions.renamed(key.0, key.1).find(|(offset, id)| tail.begins_as(*id) && reaches(*offset));
-        Ok(renamed.map_or(0, |(offset, _)| offset))
+    }
+
+    fn is_position(&self, position: &str) -> bool {
+        self.followed.values().any(|f| f.position == position)
+    }
+
+    /// Puts the files on the board.
+    fn tell(&self) {
+        let job = [("job", self.config.job.as_str())];
+        self.counters.set("promtail_files_active_total", &job, self.followed.len() as u64);
+        let discovered = |path: &str| {
+            self.groups.iter().find(|g| g.means(path)).map_or_else(Labels::empty, |g| g.discovered.clone())
+        };
+        let files = self.followed.values().take(SHOWN).map(|file| {
+            let name = file.path.to_string_lossy();
+            let mut details = format!("{} of {} bytes", file.tail.place(), file.tail.len());
+            if file.left_ns.is_some() {
+                details.push_str(", rotated away");
+            }
+            TargetStatus {
+                job: self.config.job.clone(),
+                kind: "file",
+                discovered: discovered(&name),
+                labels: file.labels.clone(),
+                details,
+                ready: file.failures == 0,
+            }
+        });
+        self.board.set(&format!("file {}", self.config.job), files.collect(), self.followed.len());
     }
 
     /// A file is at its end and will not be found any more.
-    fn leave(&mut self, key: (u64, u64), out: &mut Vec<Entry>, now_ns: i64) {
+    fn leave(&mut self, key: Key, out: &mut Vec<Entry>, now_ns: i64) {
         let Some(file) = self.followed.get_mut(&key) else { return };
         if file.tail.has_rest()
             && let Some(line) = file.tail.finish()
@@ -255,9 +422,10 @@ impl Files {
         }
         if let Some(file) = self.followed.remove(&key) {
             let name = file.path.to_string_lossy();
-            // Another file may have this name by now, with a position of its own.
-            if !self.followed.values().any(|f| f.path == file.path) {
-                self.positions.lock().remove(&name);
+            self.positions.lock().remove(&file.position);
+            // Another file may have this name by now.
+            if self.followed.values().any(|f| f.path == file.path) {
+                return;
             }
             for family in
                 ["promtail_read_bytes_total", "promtail_read_lines_total", "promtail_file_bytes_total"]
@@ -268,31 +436,112 @@ impl Files {
     }
 }
 
+/// The files behind `turn` and those up to it, both in their order.
+fn split_at(
+    files: &mut BTreeMap<Key, Followed>,
+    turn: Key,
+) -> (Vec<(&Key, &mut Followed)>, Vec<(&Key, &mut Followed)>) {
+    files.iter_mut().partition(|(key, _)| **key > turn)
+}
+
+/// Where a file was left, under this name or another one.
+fn known_offset(positions: &Positions, job: &str, position: &str, tail: &Tail) -> u64 {
+    let id = tail.id();
+    let reaches = |offset: u64| tail.is_packed() || offset <= tail.len();
+    match positions.file(position) {
+        Some((offset, Some(known))) if tail.begins_as(known) && reaches(offset) => return offset,
+        // Promtail wrote it down, and did not say which file it was.
+        Some((offset, None)) if reaches(offset) => return offset,
+        _ => {}
+    }
+    let mut renamed = positions.renamed(job, id.device, id.inode);
+    renamed.find(|(offset, known)| tail.begins_as(*known) && reaches(*offset)).map_or(0, |(offset, _)| offset)
+}
+
+/// The file with this key in the folder of `path`.
+fn beside(path: &Path, key: Key) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(path.parent()?).ok()?;
+    let same =
+        |p: &PathBuf| identify(p).is_ok_and(|(device, inode, _)| (device, inode) == key) && p.is_file();
+    entries.flatten().map(|e| e.path()).find(same)
+}
+
 impl Followed {
+    fn new(
+        path: PathBuf,
+        position: String,
+        tail: Tail,
+        labels: Labels,
+        now_ns: i64,
+        config: &FilesConfig,
+    ) -> Self {
+        Followed {
+            track: Track::new(tail.place()),
+            path,
+            position,
+            tail,
+            labels,
+            next_ns: now_ns,
+            wait_ns: nanos(config.poll),
+            left_ns: None,
+            moved: false,
+            failures: 0,
+        }
+    }
+
+    fn is_over(&self, now_ns: i64) -> bool {
+        let waited = |since: i64| now_ns.saturating_sub(since) >= nanos(GRACE);
+        // One that cannot be read will never be at its end.
+        let ended = self.tail.is_at_end() || self.failures > 3;
+        self.left_ns.is_some_and(waited) && ended
+    }
+
     /// Reads once; at the end of the file, whoever was silent is asked more seldom.
-    fn read(&mut self, config: &FilesConfig, counters: &Counters, now_ns: i64, out: &mut Vec<Entry>) {
+    fn read(
+        &mut self,
+        config: &FilesConfig,
+        counters: &Counters,
+        scratch: &mut Scratch,
+        now_ns: i64,
+        out: &mut Vec<Entry>,
+    ) {
         let mut lines = Vec::new();
-        match self.tail.poll(&mut lines) {
+        match self.tail.poll(scratch, &mut lines) {
             Ok(Polled::More) => {
-                self.wait_ns = nanos(config.poll);
-                self.next_ns = now_ns;
+                (self.failures, self.wait_ns, self.next_ns) = (0, nanos(config.poll), now_ns);
             }
             Ok(Polled::End) => {
+                self.failures = 0;
                 self.next_ns = now_ns.saturating_add(self.wait_ns);
                 self.wait_ns = (self.wait_ns * 5 / 4).min(nanos(LAZIEST).max(nanos(config.poll)));
+                let id: FileId = self.tail.id();
+                let here = |(device, inode, _)| (device, inode) == (id.device, id.inode);
+                self.moved = self.left_ns.is_none() && !identify(&self.path).is_ok_and(here);
             }
             Ok(Polled::Truncated) => {
                 tracing::info!(file = %self.path.display(), "the file was cut; it is read from its beginning");
                 self.track.restart(0);
                 self.next_ns = now_ns;
             }
-            Err(error) => {
-                tracing::warn!(file = %self.path.display(), %error, "reading failed; it is tried again");
-                counters.add("promtail_targets_failed_total", &[("reason", "read")], 1);
-                self.next_ns = now_ns.saturating_add(nanos(LAZIEST));
-            }
+            Err(error) => self.failed(&error, config, counters, now_ns),
         }
         self.emit(&mut lines, config, counters, now_ns, out);
+    }
+
+    fn failed(&mut self, error: &io::Error, config: &FilesConfig, counters: &Counters, now_ns: i64) {
+        if self.failures == 0 {
+            tracing::warn!(file = %self.path.display(), %error, "reading failed; it is tried again");
+        }
+        counters.add("promtail_targets_failed_total", &[("reason", "read")], 1);
+        self.failures += 1;
+        let pause = LAZIEST.saturating_mul(2u32.saturating_pow(self.failures - 1)).min(LONGEST_PAUSE);
+        self.next_ns = now_ns.saturating_add(nanos(pause));
+        // A compressed file that is still being written ends in the middle of a block: only from its beginning there is a way on.
+        if self.tail.is_packed()
+            && let Ok(tail) = Tail::open_at(&self.path, self.tail.place(), config.reading())
+        {
+            self.tail = tail;
+        }
     }
 
     fn emit(
@@ -307,9 +556,11 @@ impl Followed {
             return;
         }
         let name = self.path.to_string_lossy();
+        let path = [("path", name.as_ref())];
         let place = self.tail.place();
-        counters.set("promtail_read_bytes_total", &[("path", &name)], place);
-        counters.add("promtail_read_lines_total", &[("path", &name)], lines.len() as u64);
+        counters.set("promtail_read_bytes_total", &path, place);
+        counters.set("promtail_file_bytes_total", &path, self.tail.len());
+        counters.add("promtail_read_lines_total", &path, lines.len() as u64);
         let mark = self.track.mark(place);
         for line in lines.drain(..) {
             if let Some(text) = within_limit(line, &config.limits, counters) {
@@ -327,13 +578,13 @@ fn within_limit(line: Line, limits: &LimitsConfig, counters: &Counters) -> Optio
     let Line { mut text, cut } = line;
     let mut lost = cut;
     let max = limits.max_line_size;
-    if max > 0 && text.len() > max {
+    if max > 0 && text.len() + cut > max {
         if !limits.truncate {
             counters.add("promtail_dropped_entries_total", &[REASON], 1);
-            counters.add("promtail_dropped_bytes_total", &[REASON], text.len() as u64);
+            counters.add("promtail_dropped_bytes_total", &[REASON], (text.len() + cut) as u64);
             return None;
         }
-        let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let end = (0..=max.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
         lost += text.len() - end;
         text.truncate(end);
     }

@@ -1,6 +1,7 @@
 //! Patterns of paths: `*`, `?`, `[a-z]`, `{a,b}` and `**` for any number of folders.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -10,6 +11,9 @@ const MAX_ALTERNATIVES: usize = 1000;
 
 /// Folders that `**` goes down.
 const MAX_DEPTH: usize = 32;
+
+/// Folders that one pattern may have watched.
+const MAX_FOLDERS: usize = 4096;
 
 /// Files that one pattern may find.
 const MAX_FILES: usize = 100_000;
@@ -33,6 +37,26 @@ impl Glob {
     pub fn matches(&self, path: &str) -> bool {
         let path: Vec<&str> = path.split('/').collect();
         self.alternatives.iter().any(|pieces| matches_pieces(pieces, &path))
+    }
+
+    /// The folders in which there may be such files, as far as they exist.
+    pub fn folders(&self, out: &mut BTreeSet<PathBuf>) {
+        for pieces in &self.alternatives {
+            let absolute = pieces.first().is_some_and(String::is_empty);
+            let rest = if absolute { &pieces[1..] } else { pieces };
+            let mut at = vec![PathBuf::from(if absolute { "/" } else { "" })];
+            for piece in &rest[..rest.len().saturating_sub(1)] {
+                at = at.iter().flat_map(|folder| below(folder, piece)).take(MAX_FOLDERS).collect();
+                if out.len() >= MAX_FOLDERS {
+                    return;
+                }
+                if piece.contains(['*', '?', '[']) {
+                    // A folder may come whose name matches.
+                    out.extend(at.iter().filter_map(|f| f.parent()).map(Path::to_owned));
+                }
+            }
+            out.extend(at);
+        }
     }
 
     /// The files that there are, sorted, each once. Folders that cannot be read have none.
@@ -119,13 +143,37 @@ fn walk(folder: &Path, pieces: &[String], depth: usize, out: &mut Vec<PathBuf>) 
         let path = folder.join(name);
         let Ok(meta) = path.metadata() else { continue };
         if rest.is_empty() {
-            if !meta.is_dir() {
+            // A pipe that nobody writes to would be waited for without end.
+            if meta.is_file() {
                 out.push(path);
             }
         } else if meta.is_dir() {
             walk(&path, rest, depth, out);
         }
     }
+}
+
+/// The folders in `folder` that one piece of a pattern means.
+fn below(folder: &Path, piece: &str) -> Vec<PathBuf> {
+    if piece == "**" {
+        let mut found = vec![folder.to_owned()];
+        let mut next = 0;
+        while next < found.len() && found.len() < MAX_FOLDERS {
+            let here = found[next].clone();
+            found.extend(
+                names(&here)
+                    .into_iter()
+                    .map(|n| here.join(n))
+                    .filter(|p| p.symlink_metadata().is_ok_and(|m| m.is_dir())),
+            );
+            next += 1;
+        }
+        return found;
+    }
+    let special = piece.contains(['*', '?', '[']);
+    let candidates = if special { names(folder) } else { vec![piece.to_owned()] };
+    let matching = candidates.into_iter().filter(|n| !special || matches_name(piece, n));
+    matching.map(|n| folder.join(n)).filter(|p| p.is_dir()).collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -249,6 +297,15 @@ mod tests {
         assert_eq!(found("**/*.log"), ["a.log", "s/c.log", "s/t/d.log"]);
         assert_eq!(found("{a.log,b.txt,none}"), ["a.log", "b.txt"]);
         assert_eq!(found("*/**/d.*"), ["s/t/d.log"]);
+        let folders = |pattern: &str| {
+            let mut out = BTreeSet::new();
+            Glob::new(&format!("{}/{pattern}", dir.path().display())).folders(&mut out);
+            let inside = out.iter().filter_map(|f| f.strip_prefix(dir.path()).ok());
+            inside.map(|f| f.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(folders("*.log"), [""]);
+        assert_eq!(folders("**/*.log"), ["", "s", "s/t"]);
+        assert_eq!(folders("{s,none}/t/*"), ["s/t"]);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write as _,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -21,11 +22,23 @@ const MAX_SERIES: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Counters {
     values: Mutex<BTreeMap<&'static str, BTreeMap<Labels, u64>>>,
+    durations: Mutex<BTreeMap<&'static str, BTreeMap<Labels, Durations>>>,
     samples: Mutex<BTreeMap<String, VecDeque<String>>>,
 }
 
+/// Upper bounds of durations in seconds, those of Prometheus' clients.
+const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Durations as a histogram.
+#[derive(Clone, Copy, Debug, Default)]
+struct Durations {
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    sum: f64,
+}
+
 /// Name, whether it is a gauge, and what it says.
-const FAMILIES: [(&str, bool, &str); 21] = [
+const FAMILIES: [(&str, bool, &str); 29] = [
     ("logentry_dropped_lines_total", false, "Lines dropped by the pipeline, by reason."),
     ("logentry_dropped_lines_by_label_total", false, "Lines dropped by limits of one label's values."),
     ("promtail_read_bytes_total", true, "Bytes read so far, by file."),
@@ -45,6 +58,14 @@ const FAMILIES: [(&str, bool, &str); 21] = [
     ("promtail_docker_target_entries_total", false, "Entries read from containers."),
     ("promtail_docker_target_parsing_errors_total", false, "Pieces of containers' logs that make no sense."),
     ("promtail_syslog_target_entries_total", false, "Messages taken by syslog."),
+    ("promtail_syslog_target_parsing_errors_total", false, "Connections of syslog that sent something else."),
+    ("promtail_syslog_empty_messages_total", false, "Messages of syslog without text."),
+    ("promtail_gelf_target_entries_total", false, "Messages taken by GELF."),
+    ("promtail_gelf_target_parsing_errors_total", false, "Packets that are no messages of GELF."),
+    ("promtail_journal_target_lines_total", false, "Entries read from the journal."),
+    ("promtail_journal_target_parsing_errors_total", false, "Entries of the journal without a message."),
+    ("promtail_build_info", true, "Always 1; the version is a label."),
+    ("reba_ship_lost_packets_total", false, "Packets for which there was no room."),
     ("reba_timestamp_fallback_total", false, "Times that were not in the configured format."),
     ("reba_ship_queue_bytes", true, "Bytes that wait on disk to be sent, by client."),
 ];
@@ -58,6 +79,19 @@ impl Counters {
     /// Sets a gauge.
     pub fn set(&self, name: &'static str, labels: &[(&str, &str)], n: u64) {
         self.change(name, labels, |v| *v = n);
+    }
+
+    /// Adds a duration to a histogram.
+    pub fn observe(&self, name: &'static str, labels: &[(&str, &str)], duration: Duration) {
+        let mut all = self.durations.lock();
+        let series = all.entry(name).or_default();
+        let series = series.entry(Labels::from_pairs(labels.iter().copied())).or_default();
+        let seconds = duration.as_secs_f64();
+        for (bucket, _) in series.buckets.iter_mut().zip(BOUNDS).filter(|(_, bound)| seconds <= *bound) {
+            *bucket += 1;
+        }
+        series.count += 1;
+        series.sum += seconds;
     }
 
     fn change(&self, name: &'static str, labels: &[(&str, &str)], change: impl FnOnce(&mut u64)) {
@@ -126,5 +160,23 @@ impl Counters {
                 }
             }
         }
+        drop(values);
+        for (name, series) in self.durations.lock().iter() {
+            let _ = writeln!(out, "# HELP {name} Durations in seconds.\n# TYPE {name} histogram");
+            series.iter().for_each(|(labels, durations)| durations.write(out, name, labels));
+        }
+    }
+}
+
+impl Durations {
+    fn write(&self, out: &mut String, name: &str, labels: &Labels) {
+        let bounds = BOUNDS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(self.buckets.iter().chain([&self.count])) {
+            let mut builder = labels.to_builder();
+            builder.set("le", &bound);
+            let _ = writeln!(out, "{name}_bucket{} {count}", builder.build());
+        }
+        let _ = writeln!(out, "{name}_sum{labels} {}", self.sum);
+        let _ = writeln!(out, "{name}_count{labels} {}", self.count);
     }
 }

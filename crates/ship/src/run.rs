@@ -1,7 +1,8 @@
 //! Putting it together: threads that read, pipelines, clients, positions.
 
 use std::{
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -10,9 +11,14 @@ use http::Uri;
 use parking_lot::Mutex;
 use reba_disk::{DiskError, Env};
 use reba_http::{HttpError, ProxyEnv};
+use reba_ingest::{
+    config::{DiscoveryConfig, KubernetesSd},
+    discovery::{self, DiscoveryOptions, TargetGroups},
+};
 use reba_model::Labels;
 use reba_storage::LogAppender;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,10 +26,12 @@ use crate::{
     config::{ClientConfig, JobConfig, LimitsConfig, ShipConfig},
     entry::Entry,
     files::{Files, FilesConfig},
+    job::{Job, Outlet},
     metrics::Counters,
     positions::Positions,
     sources,
-    stage::{Bucket, Context, CustomMetrics, Pipeline, StageReport, nanos},
+    stage::{CustomMetrics, StageReport, nanos},
+    status::{Board, TargetStatus},
     tail::Encoding,
 };
 
@@ -35,6 +43,12 @@ const FLUSH: Duration = Duration::from_secs(10);
 
 /// How often stages that wait for more lines are asked.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether files have grown.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long our own store may take to sync what it has taken, with some room.
+const STORE_SYNC: Duration = Duration::from_millis(1500);
 
 /// Whether a client's URL is that of our own store.
 pub type IsOurs = Arc<dyn Fn(&Uri) -> bool + Send + Sync>;
@@ -76,144 +90,32 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
-/// Where entries go behind the pipelines.
-pub(crate) struct Outlet {
-    pub clients: Vec<Client>,
-    pub counters: Arc<Counters>,
-    pub streams: StreamLimit,
-    pub limits: LimitsConfig,
-    /// Lines a second, over all files.
-    pub bucket: Mutex<Option<Bucket>>,
-    /// Ends waits for clients that take nothing.
-    pub abort: CancellationToken,
-    pub now_ns: NowNs,
-}
-
-/// A job that sources hand their lines to.
-pub(crate) struct Job {
-    pub name: String,
-    pub pipeline: Mutex<Pipeline>,
-    pub outlet: Arc<Outlet>,
-    /// Ends reading.
-    pub stop: CancellationToken,
-    pub add_job_label: bool,
-}
-
-impl Job {
-    /// Runs lines through the pipeline and delivers what comes out; waits until it is durable. `false` if it was aborted.
-    pub fn handle(&self, entries: Vec<Entry>) -> bool {
-        let now_ns = (self.outlet.now_ns)();
-        let mut out = Vec::with_capacity(entries.len());
-        let mut cx = Context::new(now_ns, &self.name, &self.outlet.counters);
-        {
-            let mut pipeline = self.pipeline.lock();
-            for entry in entries {
-                pipeline.process(entry, &mut cx, &mut out);
-            }
-        }
-        let delay = cx.delay;
-        let delivered = self.deliver(out);
-        if !delay.is_zero() {
-            wait(&self.stop, delay);
-        }
-        delivered
-    }
-
-    /// Delivers what stages have held for long enough, or all of it.
-    pub fn release(&self, all: bool) -> bool {
-        let mut out = Vec::new();
-        let mut cx = Context::new((self.outlet.now_ns)(), &self.name, &self.outlet.counters);
-        {
-            let mut pipeline = self.pipeline.lock();
-            if all {
-                pipeline.drain(&mut cx, &mut out);
-            } else {
-                pipeline.tick(&mut cx, &mut out);
-            }
-        }
-        self.deliver(out)
-    }
-
-    fn deliver(&self, mut entries: Vec<Entry>) -> bool {
-        for entry in &mut entries {
-            // A stream needs a label; upstream sends it without, and it is refused.
-            if (self.add_job_label && entry.labels.get("job").is_none()) || entry.labels.is_empty() {
-                entry.set_label("job", if self.name.is_empty() { "unnamed" } else { &self.name });
-            }
-        }
-        self.outlet.deliver(entries)
-    }
-
-    /// Takes tokens for lines of files; lines beyond the limit are dropped, or we wait.
-    fn limit_lines(&self, entries: &mut Vec<Entry>) {
-        let Some((rate, burst, drop)) = self.outlet.limits.readline else { return };
-        let now_ns = (self.outlet.now_ns)();
-        let mut pause = Duration::ZERO;
-        {
-            let mut bucket = self.outlet.bucket.lock();
-            let bucket = bucket.get_or_insert_with(|| Bucket::full(burst, now_ns));
-            if drop {
-                let before = entries.len();
-                entries.retain(|_| bucket.take(rate, burst, now_ns));
-                let lost = (before - entries.len()) as u64;
-                self.outlet.counters.add(
-                    "logentry_dropped_lines_total",
-                    &[("reason", "readline_rate")],
-                    lost,
-                );
-            } else {
-                for _ in entries.iter() {
-                    pause = bucket.owe(rate, burst, now_ns);
-                }
-            }
-        }
-        wait(&self.stop, pause);
-    }
-}
-
-impl Outlet {
-    fn deliver(&self, mut entries: Vec<Entry>) -> bool {
-        entries.retain(|e| {
-            let admitted = self.streams.admits(&e.labels);
-            if !admitted {
-                self.counters.add("promtail_dropped_entries_total", &[("reason", "stream_limited")], 1);
-            }
-            admitted
-        });
-        if entries.is_empty() {
-            return true;
-        }
-        for client in &self.clients {
-            if !client.write(&entries, &self.counters, &self.abort) {
-                // Their marks must not go: what was not written has to be read again.
-                std::mem::forget(entries);
-                return false;
-            }
-        }
-        true
-    }
-}
-
 /// Everything that runs.
 pub struct Shipper {
     stop: CancellationToken,
     abort: CancellationToken,
     threads: Vec<JoinHandle<()>>,
     senders: Vec<tokio::task::JoinHandle<()>>,
+    queues: Vec<(String, Arc<Queue>)>,
     positions: Arc<Mutex<Positions>>,
     counters: Arc<Counters>,
+    board: Arc<Board>,
     metrics: Vec<Arc<CustomMetrics>>,
     jobs: Vec<Arc<Job>>,
     receivers: Vec<crate::PushReceiver>,
     now_ns: NowNs,
+    config_text: String,
 }
 
 impl Shipper {
     /// Starts to read and to send. To be called in a Tokio runtime.
     pub fn start(config: ShipConfig, around: &Surroundings) -> Result<Self, StartError> {
         let filename = &config.positions.filename;
-        let positions = Positions::open(filename)
+        let mut positions = Positions::open(filename)
             .map_err(|e| StartError::Positions(filename.display().to_string(), e))?;
+        if config.positions.read_only {
+            positions.set_read_only();
+        }
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -223,12 +125,15 @@ impl Shipper {
             abort: abort.clone(),
             threads: Vec::new(),
             senders: Vec::new(),
+            queues: Vec::new(),
             positions: Arc::new(Mutex::new(positions)),
             counters: Arc::default(),
+            board: Arc::default(),
             metrics: config.metrics.clone(),
             jobs: Vec::new(),
             receivers: Vec::new(),
             now_ns: Arc::clone(&around.now_ns),
+            config_text: config.text.clone(),
         };
         let clients = shipper.clients(&config, around)?;
         let outlet = Arc::new(Outlet {
@@ -236,6 +141,7 @@ impl Shipper {
             counters: Arc::clone(&shipper.counters),
             streams: StreamLimit::new(config.limits.max_streams),
             limits: config.limits.clone(),
+            board: Arc::clone(&shipper.board),
             bucket: Mutex::new(None),
             abort,
             now_ns: Arc::clone(&around.now_ns),
@@ -246,14 +152,19 @@ impl Shipper {
             sync_period: config.sync_period,
             poll: config.poll,
             positions_period: config.positions.sync_period,
+            discovery: DiscoveryOptions {
+                user_agent: around.user_agent.clone(),
+                proxies: around.proxies.clone(),
+                ..DiscoveryOptions::default()
+            },
         };
         for job in config.jobs {
             shipper.start_job(job, &common, &outlet)?;
         }
         let (stop, positions) = (shipper.stop.clone(), Arc::clone(&shipper.positions));
         shipper.thread("positions", move || {
-            while !wait(&stop, common.positions_period) {
-                write_positions(&positions);
+            while !wait(&stop, common.positions_period.saturating_sub(STORE_SYNC)) {
+                write_positions(&positions, &stop);
             }
         })?;
         Ok(shipper)
@@ -303,6 +214,7 @@ impl Shipper {
             self.abort.clone(),
         );
         let sending = sending.map_err(|e| StartError::Client(client.name.clone(), e))?;
+        self.queues.push((client.name.clone(), Arc::clone(&queue)));
         self.senders.push(tokio::spawn(sending.run()));
         let (tenant, external) = (client.tenant.clone(), client.external_labels.clone());
         Ok(Client::Remote { queue, tenant, external })
@@ -314,50 +226,55 @@ impl Shipper {
         common: &Common,
         outlet: &Arc<Outlet>,
     ) -> Result<(), StartError> {
-        let job = Arc::new(Job {
-            name: config.name,
-            pipeline: Mutex::new(config.pipeline),
-            outlet: Arc::clone(outlet),
-            stop: self.stop.clone(),
-            add_job_label: config.add_job_label,
-        });
+        let JobConfig { name, pipeline, add_job_label, .. } = config;
+        let job = Job::new(name, pipeline, Arc::clone(outlet), self.stop.clone(), add_job_label);
+        let job = Arc::new(job);
         self.jobs.push(Arc::clone(&job));
-        let positions = &self.positions;
-        if !config.files.is_empty() || !config.file_sd.is_empty() {
+        let relabel = &config.relabel;
+        if !config.files.is_empty() || !config.file_sd.is_empty() || !config.kubernetes.is_empty() {
             let files = FilesConfig {
                 job: job.name.clone(),
                 host: common.host.clone(),
-                relabel: config.relabel.clone(),
+                relabel: relabel.clone(),
                 encoding: Encoding::parse(&config.encoding),
-                gzip: config.gzip,
+                decompress: config.decompress,
                 limits: common.limits.clone(),
                 sync_period: common.sync_period,
                 poll: common.poll,
             };
-            let files = Files::new(files, Arc::clone(positions), Arc::clone(&self.counters));
-            let targets = sources::FileTargets::new(&config.files, config.file_sd);
+            let (positions, counters) = (Arc::clone(&self.positions), Arc::clone(&self.counters));
+            let files = Files::new(files, positions, counters, Arc::clone(&self.board));
+            let found = self.discover(config.kubernetes, common);
+            let targets = sources::FileTargets::new(&config.files, config.file_sd, found);
             let (job, common) = (Arc::clone(&job), common.clone());
             self.thread("files", move || run_files(files, targets, &job, &common))?;
         }
         for docker in config.docker {
-            let (relabel, job, positions) =
-                (config.relabel.clone(), Arc::clone(&job), Arc::clone(&self.positions));
+            let (relabel, job, positions) = (relabel.clone(), Arc::clone(&job), Arc::clone(&self.positions));
             let daemon = Arc::new(sources::Daemon { config: docker, relabel, job, positions });
             self.thread("docker", move || sources::run_docker(&daemon))?;
         }
-        if let Some(journal) = config.journal {
-            let (relabel, job, positions) =
-                (config.relabel.clone(), Arc::clone(&job), Arc::clone(&self.positions));
-            let journal = sources::Journal { config: journal, relabel, job, positions };
+        if let Some(config) = config.journal {
+            self.tell("journal", &job.name, &config.labels, "journalctl");
+            let (relabel, job, positions) = (relabel.clone(), Arc::clone(&job), Arc::clone(&self.positions));
+            let program = PathBuf::from("journalctl");
+            let journal = sources::Journal { program, config, relabel, job, positions };
             self.thread("journal", move || journal.run())?;
         }
-        if let Some(syslog) = config.syslog {
-            let (relabel, job) = (config.relabel.clone(), Arc::clone(&job));
+        if let Some(config) = config.syslog {
+            self.tell("syslog", &job.name, &config.labels, &config.address);
+            let (relabel, job) = (relabel.clone(), Arc::clone(&job));
             let connections = std::sync::atomic::AtomicUsize::new(0);
-            let syslog = Arc::new(sources::Syslog { config: syslog, relabel, job, connections });
+            let syslog = Arc::new(sources::Syslog { config, relabel, job, connections });
             self.thread("syslog", move || syslog.run())?;
         }
+        if let Some(config) = config.gelf {
+            self.tell("gelf", &job.name, &config.labels, &config.address);
+            let gelf = sources::Gelf { config, relabel: relabel.clone(), job: Arc::clone(&job) };
+            self.thread("gelf", move || gelf.run())?;
+        }
         if let Some(push) = config.push {
+            self.tell("push", &job.name, &push.labels, &format!("port {}", push.port));
             self.receivers.push(crate::PushReceiver::new(push, config.relabel, Arc::clone(&job)));
         }
         self.thread("ticks", move || {
@@ -366,6 +283,26 @@ impl Shipper {
             }
             job.release(true);
         })
+    }
+
+    /// Watches clusters for targets of files.
+    fn discover(
+        &self,
+        kubernetes: Vec<KubernetesSd>,
+        common: &Common,
+    ) -> Option<watch::Receiver<TargetGroups>> {
+        if kubernetes.is_empty() {
+            return None;
+        }
+        let config = DiscoveryConfig { kubernetes, ..DiscoveryConfig::default() };
+        Some(discovery::start(&config, &common.discovery, Arc::default(), &self.stop))
+    }
+
+    /// Puts a source on the board that is its own only target.
+    fn tell(&self, kind: &'static str, job: &str, labels: &Labels, details: &str) {
+        let (job, details) = (job.to_owned(), details.to_owned());
+        let (discovered, labels) = (labels.clone(), labels.clone());
+        self.board.one(TargetStatus { job, kind, discovered, labels, details, ready: true });
     }
 
     fn thread(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
@@ -397,10 +334,40 @@ impl Shipper {
 
     /// Adds all metrics to `out`, in the text format of Prometheus.
     pub fn write_metrics(&self, out: &mut String) {
+        self.counters.set("promtail_targets_active_total", &[], self.board.count() as u64);
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        self.counters.set("promtail_build_info", &version, 1);
+        for (client, queue) in &self.queues {
+            self.counters.set("reba_ship_queue_bytes", &[("client", client)], queue.waiting());
+        }
         self.counters.write(out);
         for metrics in &self.metrics {
             metrics.write(out, (self.now_ns)());
         }
+    }
+
+    pub(crate) fn first_job(&self) -> Option<Arc<Job>> {
+        self.jobs.first().cloned()
+    }
+
+    /// What is read at the moment.
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        self.board.targets()
+    }
+
+    /// The configuration as YAML, without its secrets.
+    pub fn config_text(&self) -> &str {
+        &self.config_text
+    }
+
+    /// Whether nothing waits in a queue to be sent.
+    pub fn is_drained(&self) -> bool {
+        self.queues.iter().all(|(_, queue)| queue.waiting() == 0)
+    }
+
+    /// The newest lines that pipelines have dropped, by reason.
+    pub fn dropped_samples(&self) -> std::collections::BTreeMap<String, Vec<String>> {
+        self.counters.dropped_samples()
     }
 
     /// What was counted.
@@ -427,37 +394,86 @@ struct Common {
     sync_period: Duration,
     poll: Duration,
     positions_period: Duration,
+    discovery: DiscoveryOptions,
 }
 
-/// Reads the files of a job until it is stopped.
-fn run_files(mut files: Files, mut targets: sources::FileTargets, job: &Job, common: &Common) {
+/// Reads the files of a job until it is stopped. A thread of its own delivers, so that files are found and opened, and thus not lost
+/// to a rotation, while nobody takes anything.
+fn run_files(mut files: Files, targets: sources::FileTargets, job: &Job, common: &Common) {
+    std::thread::scope(|scope| {
+        // One batch is read while one is delivered.
+        let (send, batches) = mpsc::sync_channel::<Vec<Entry>>(0);
+        let delivery = scope.spawn(move || {
+            while let Ok(mut entries) = batches.recv() {
+                job.limit_lines(&mut entries);
+                if !job.handle(entries) {
+                    break;
+                }
+            }
+        });
+        read_files(&mut files, targets, job, common, &send);
+        drop(send);
+        let _ = delivery.join();
+    });
+    job.release(true);
+    files.commit();
+}
+
+fn read_files(
+    files: &mut Files,
+    mut targets: sources::FileTargets,
+    job: &Job,
+    common: &Common,
+    send: &mpsc::SyncSender<Vec<Entry>>,
+) {
     let mut written = Instant::now();
+    let now = || (job.outlet.now_ns)();
     while !job.stop.is_cancelled() {
-        let now_ns = (job.outlet.now_ns)();
+        let begun = Instant::now();
         if let Some(sets) = targets.refresh() {
             files.set_targets(&sets);
         }
-        let (mut entries, next_ns) = files.step(now_ns);
-        let read = !entries.is_empty();
-        job.limit_lines(&mut entries);
-        if read && !job.handle(entries) {
-            break;
+        let (entries, next_ns) = files.step(now());
+        let mut batch = Some(entries).filter(|e| !e.is_empty());
+        while let Some(entries) = batch.take() {
+            match send.try_send(entries) {
+                Ok(()) => {}
+                Err(mpsc::TrySendError::Full(entries)) if !job.stop.is_cancelled() => {
+                    batch = Some(entries);
+                    std::thread::sleep(Duration::from_millis(1));
+                    files.woken(now());
+                    files.look(now());
+                }
+                Err(mpsc::TrySendError::Full(entries) | mpsc::TrySendError::Disconnected(entries)) => {
+                    // Their marks must not go: what was not written has to be read again.
+                    std::mem::forget(entries);
+                    return;
+                }
+            }
         }
         if written.elapsed() >= common.positions_period {
             files.commit();
             written = Instant::now();
         }
-        let pause = Duration::from_nanos(u64::try_from(next_ns.saturating_sub(now_ns)).unwrap_or(0));
-        if !pause.is_zero() {
-            wait(&job.stop, pause.clamp(Duration::from_millis(10), common.poll));
+        // A file that is written to all the time is read in pieces worth the work.
+        while begun.elapsed() < GLANCE && next_ns > now() && !job.stop.is_cancelled() {
+            std::thread::sleep(GLANCE.saturating_sub(begun.elapsed()));
+        }
+        while now() < next_ns && begun.elapsed() < common.poll && !job.stop.is_cancelled() {
+            if files.woken(now()) {
+                break;
+            }
+            std::thread::sleep(GLANCE);
         }
     }
-    job.release(true);
-    files.commit();
 }
 
-fn write_positions(positions: &Mutex<Positions>) {
-    if let Err(error) = positions.lock().write() {
+/// Writes what was done with some time ago: by then the store has synced it, so that not even a loss of power loses lines.
+fn write_positions(positions: &Mutex<Positions>, stop: &CancellationToken) {
+    let Some(rendered) = positions.lock().render() else { return };
+    wait(stop, STORE_SYNC);
+    if let Err(error) = rendered.write() {
+        positions.lock().not_written();
         tracing::warn!(%error, "the positions file cannot be written; after a crash lines are read again");
     }
 }

@@ -10,13 +10,16 @@ use std::{
     path::Path,
 };
 
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::positions::{FileId, PREFIX};
 
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
+
+/// What is kept of a line behind the longest that is wanted, so that the cut falls between two characters.
+const SLACK: usize = 8;
 
 /// A line longer than this is cut, so that no file can fill our memory.
 pub(crate) const MAX_LINE: usize = 16 << 20;
@@ -75,10 +78,58 @@ impl Encoding {
     }
 }
 
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// gzip, in any number of members.
+    Gzip,
+    /// zlib.
+    Zlib,
+}
+
 #[derive(Debug)]
 enum Source {
     Plain(File),
     Gzip(Box<MultiGzDecoder<File>>),
+    Zlib(Box<ZlibDecoder<File>>),
+}
+
+impl Source {
+    fn new(file: File, packing: Option<Packing>) -> Self {
+        match packing {
+            None => Source::Plain(file),
+            Some(Packing::Gzip) => Source::Gzip(Box::new(MultiGzDecoder::new(file))),
+            Some(Packing::Zlib) => Source::Zlib(Box::new(ZlibDecoder::new(file))),
+        }
+    }
+
+    /// Reads on; only a plain file can be read from anywhere.
+    fn read(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Source::Plain(file) => file.read_at(into, offset),
+            Source::Gzip(decoder) => decoder.read(into),
+            Source::Zlib(decoder) => decoder.read(into),
+        }
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match self {
+            Source::Plain(_) => Ok(0),
+            Source::Gzip(decoder) => io::copy(&mut decoder.take(bytes), &mut io::sink()),
+            Source::Zlib(decoder) => io::copy(&mut decoder.take(bytes), &mut io::sink()),
+        }
+        .map(drop)
+    }
+}
+
+/// What all files of a job are read into, so that those that are silent hold no memory.
+#[derive(Debug)]
+pub(crate) struct Scratch(Vec<u8>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch(vec![0; 2 * CHUNK])
+    }
 }
 
 /// A line and what became of it.
@@ -89,12 +140,34 @@ pub(crate) struct Line {
     pub cut: usize,
 }
 
+/// How files are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub encoding: Encoding,
+    pub packing: Option<Packing>,
+    /// Bytes that a line may have; what is behind them is not kept. 0 is no limit but our own.
+    pub max_line: usize,
+}
+
+impl Reading {
+    /// Bytes of a line that are kept.
+    fn kept(&self) -> usize {
+        let most = if self.max_line == 0 { MAX_LINE } else { self.max_line.min(MAX_LINE) };
+        match self.encoding {
+            Encoding::Utf16 { .. } => 2 * most + SLACK,
+            _ => most + SLACK,
+        }
+    }
+}
+
 /// A file being read.
 #[derive(Debug)]
 pub(crate) struct Tail {
     source: Source,
-    encoding: Encoding,
+    reading: Reading,
     id: FileId,
+    /// Bytes that the file has, as far as we looked.
+    len: u64,
     /// Where the next read begins.
     offset: u64,
     /// What was read and has no line end yet, and how much of it has been searched for one.
@@ -123,26 +196,32 @@ pub(crate) fn identify(path: &Path) -> io::Result<(u64, u64, u64)> {
 }
 
 impl Tail {
-    /// Opens a file to be read from `offset` on (in its decompressed content).
-    pub fn open(path: &Path, offset: u64, encoding: Encoding, gzip: bool) -> io::Result<Self> {
+    /// Opens a file, to be read from its beginning on.
+    pub fn open(path: &Path, reading: Reading) -> io::Result<Self> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
         let mut id = FileId { device: meta.dev(), inode: meta.ino(), prefix: 0, hash: 0 };
         (id.prefix, id.hash) = prefix(&file, PREFIX)?;
-        let source = if gzip {
-            let mut decoder = MultiGzDecoder::new(file);
-            io::copy(&mut io::Read::by_ref(&mut decoder).take(offset), &mut io::sink())?;
-            Source::Gzip(Box::new(decoder))
-        } else {
-            Source::Plain(file)
-        };
-        let rest = Vec::new();
-        Ok(Tail { source, encoding, id, offset, rest, searched: 0, cut: 0, at_end: false })
+        let source = Source::new(file, reading.packing);
+        let (len, rest) = (meta.len(), Vec::new());
+        Ok(Tail { source, reading, id, len, offset: 0, rest, searched: 0, cut: 0, at_end: false })
+    }
+
+    /// Opens a file, to be read from `offset` on (in its decompressed content).
+    pub fn open_at(path: &Path, offset: u64, reading: Reading) -> io::Result<Self> {
+        let mut tail = Tail::open(path, reading)?;
+        tail.seek(offset)?;
+        Ok(tail)
     }
 
     /// Which file it is.
     pub fn id(&self) -> FileId {
         self.id
+    }
+
+    /// Bytes that the file had when we looked last.
+    pub fn len(&self) -> u64 {
+        self.len
     }
 
     /// Up to where all lines have been handed out.
@@ -160,6 +239,11 @@ impl Tail {
         !self.rest.is_empty()
     }
 
+    /// Whether it can only be read from its beginning.
+    pub fn is_packed(&self) -> bool {
+        self.reading.packing.is_some()
+    }
+
     /// Whether a file is the one that begins as `known` says, as far as that goes.
     pub fn begins_as(&self, known: FileId) -> bool {
         if (known.device, known.inode) != (self.id.device, self.id.inode) {
@@ -168,49 +252,59 @@ impl Tail {
         match &self.source {
             Source::Plain(file) => prefix(file, known.prefix as usize)
                 .is_ok_and(|(len, hash)| (len, hash) == (known.prefix, known.hash)),
-            Source::Gzip(_) => (known.prefix, known.hash) == (self.id.prefix, self.id.hash),
+            _ => (known.prefix, known.hash) == (self.id.prefix, self.id.hash),
         }
     }
 
-    /// Goes to a place.
-    pub fn seek(&mut self, offset: u64) -> io::Result<()> {
-        if let Source::Gzip(decoder) = &mut self.source {
-            // Only ever forwards, right after opening.
-            io::copy(
-                &mut io::Read::by_ref(decoder).take(offset.saturating_sub(self.offset)),
-                &mut io::sink(),
-            )?;
+    /// What kind of compressed file it looks like, if it is read as a plain one.
+    pub fn looks_packed(&self) -> Option<&'static str> {
+        let Source::Plain(file) = &self.source else { return None };
+        let mut magic = [0; 6];
+        let n = file.read_at(&mut magic, 0).ok()?;
+        match &magic[..n] {
+            [0x1f, 0x8b, ..] => Some("gzip"),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41] => Some("bzip2"),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
+            _ => None,
         }
+    }
+
+    /// Goes to a place; in a compressed file only ever forwards, right after opening.
+    pub fn seek(&mut self, offset: u64) -> io::Result<()> {
+        self.source.skip(offset.saturating_sub(self.offset))?;
         self.offset = offset;
         Ok(())
     }
 
     /// Reads what is there, once; lines are added to `out`.
-    pub fn poll(&mut self, out: &mut Vec<Line>) -> io::Result<Polled> {
-        if let Source::Plain(file) = &self.source {
-            let len = file.metadata()?.len();
-            let shorter = len < self.offset;
-            // A file may be cut and grow beyond our place between two looks.
-            let rewritten = self.at_end && len > self.offset && !self.begins_as(self.id);
-            if shorter || rewritten {
-                (self.offset, self.searched, self.cut) = (0, 0, 0);
-                self.rest.clear();
-                self.id.prefix = 0;
-                self.renew_id()?;
-                return Ok(Polled::Truncated);
-            }
-            self.at_end = len == self.offset;
-            if self.at_end {
-                return Ok(Polled::End);
-            }
+    pub fn poll(&mut self, scratch: &mut Scratch, out: &mut Vec<Line>) -> io::Result<Polled> {
+        if let Some(polled) = self.look()? {
+            return Ok(polled);
         }
-        let start = self.rest.len();
-        self.rest.resize(start + CHUNK, 0);
-        let read = match &mut self.source {
-            Source::Plain(file) => file.read_at(&mut self.rest[start..], self.offset),
-            Source::Gzip(decoder) => decoder.read(&mut self.rest[start..]),
-        };
-        self.rest.truncate(start + *read.as_ref().unwrap_or(&0));
+        let kept = self.rest.len();
+        let small = kept <= CHUNK;
+        let mut data = std::mem::take(if small { &mut scratch.0 } else { &mut self.rest });
+        if small {
+            data.resize(2 * CHUNK, 0);
+            data[..kept].copy_from_slice(&self.rest);
+        } else {
+            data.resize(kept + CHUNK, 0);
+        }
+        let read = self.source.read(&mut data[kept..kept + CHUNK], self.offset);
+        let n = *read.as_ref().unwrap_or(&0);
+        let end = kept + n;
+        let begin = self.split(&data[..end], out);
+        if small {
+            self.rest.clear();
+            self.rest.extend_from_slice(&data[begin..end]);
+            scratch.0 = data;
+        } else {
+            data.truncate(end);
+            data.drain(..begin);
+            self.rest = data;
+        }
+        self.bound(begin);
         let read = match read {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Polled::More),
             other => other?,
@@ -218,8 +312,25 @@ impl Tail {
         self.offset += read as u64;
         self.at_end = read == 0;
         self.renew_id()?;
-        self.split(out);
         Ok(if read == 0 { Polled::End } else { Polled::More })
+    }
+
+    /// Whether a plain file has nothing new, or begins anew.
+    fn look(&mut self) -> io::Result<Option<Polled>> {
+        let Source::Plain(file) = &self.source else { return Ok(None) };
+        self.len = file.metadata()?.len();
+        let shorter = self.len < self.offset;
+        // A file may be cut and grow beyond our place between two looks.
+        let rewritten = self.at_end && self.len > self.offset && !self.begins_as(self.id);
+        if shorter || rewritten {
+            (self.offset, self.searched, self.cut) = (0, 0, 0);
+            self.rest = Vec::new();
+            self.id.prefix = 0;
+            self.renew_id()?;
+            return Ok(Some(Polled::Truncated));
+        }
+        self.at_end = self.len == self.offset;
+        Ok(self.at_end.then_some(Polled::End))
     }
 
     /// A file that was shorter than its fingerprint may be longer now.
@@ -232,24 +343,33 @@ impl Tail {
         Ok(())
     }
 
-    fn split(&mut self, out: &mut Vec<Line>) {
-        let mut begin = 0;
-        while let Some((end, len)) = self.encoding.line_end(&self.rest, self.searched.max(begin)) {
-            let cut = std::mem::take(&mut self.cut);
-            out.push(Line { text: self.encoding.decode(&self.rest[begin..end]), cut });
+    /// Hands out the lines in `data`; where the one begins that has no end yet.
+    fn split(&mut self, data: &[u8], out: &mut Vec<Line>) -> usize {
+        let (mut begin, most) = (0, self.reading.kept());
+        while let Some((end, len)) = self.reading.encoding.line_end(data, self.searched.max(begin)) {
+            let shown = end.min(begin + most);
+            let cut = std::mem::take(&mut self.cut) + (end - shown);
+            out.push(Line { text: self.reading.encoding.decode(&data[begin..shown]), cut });
             begin = end + len;
             self.searched = begin;
         }
-        self.rest.drain(..begin);
-        if self.rest.len() > MAX_LINE {
-            self.cut += self.rest.len() - MAX_LINE;
-            self.rest.truncate(MAX_LINE);
+        begin
+    }
+
+    /// Keeps no more of a line than anybody wants, and no more memory than that needs.
+    fn bound(&mut self, begin: usize) {
+        let wide = matches!(self.reading.encoding, Encoding::Utf16 { .. });
+        // Two-byte units must stay where they are.
+        let most = self.reading.kept() + usize::from(wide && self.rest.len() % 2 == 1);
+        if self.rest.len() > most {
+            self.cut += self.rest.len() - most;
+            self.rest.truncate(most);
+        }
+        if begin > 0 && self.rest.capacity() > 4 * self.rest.len() {
+            self.rest.shrink_to_fit();
         }
         // The half of a two-byte line end may be there already.
-        self.searched = self.rest.len() & !1;
-        if self.encoding == Encoding::Utf8 || self.encoding == Encoding::Latin1 {
-            self.searched = self.rest.len();
-        }
+        self.searched = if wide { self.rest.len() & !1 } else { self.rest.len() };
     }
 
     /// Hands out what has no line end, since none will come.
@@ -257,8 +377,8 @@ impl Tail {
         if self.rest.is_empty() {
             return None;
         }
-        let text = self.encoding.decode(&self.rest);
-        self.rest.clear();
+        let text = self.reading.encoding.decode(&self.rest);
+        self.rest = Vec::new();
         self.searched = 0;
         Some(Line { text, cut: std::mem::take(&mut self.cut) })
     }
@@ -281,83 +401,4 @@ fn prefix(file: &File, most: usize) -> io::Result<(u32, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, io::Write as _};
-
-    use super::*;
-
-    fn read(tail: &mut Tail) -> Vec<String> {
-        let mut out = Vec::new();
-        for _ in 0..1000 {
-            if tail.poll(&mut out).unwrap() == Polled::End {
-                break;
-            }
-        }
-        out.into_iter().map(|l| l.text).collect()
-    }
-
-    #[test]
-    fn lines_come_without_their_ends_and_the_last_waits_for_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        fs::write(&path, b"one\r\ntwo\n\nbad \xff\nrest").unwrap();
-        let mut tail = Tail::open(&path, 0, Encoding::Utf8, false).unwrap();
-        assert_eq!(read(&mut tail), ["one", "two", "", "bad \u{fffd}"]);
-        assert_eq!(tail.place(), 16);
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b" of it\nx").unwrap();
-        assert_eq!(read(&mut tail), ["rest of it"]);
-        assert_eq!(tail.finish().unwrap().text, "x");
-        let mut tail = Tail::open(&path, 5, Encoding::Utf8, false).unwrap();
-        assert_eq!(read(&mut tail)[0], "two");
-    }
-
-    #[test]
-    fn a_file_that_is_cut_is_read_from_its_beginning() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        fs::write(&path, "one\ntwo\n").unwrap();
-        let mut tail = Tail::open(&path, 0, Encoding::Utf8, false).unwrap();
-        assert_eq!(read(&mut tail).len(), 2);
-        fs::write(&path, "new\n").unwrap();
-        assert_eq!(read(&mut tail), ["new"]);
-        // Cut, and longer than before when we look again.
-        fs::write(&path, "quite another\nand more\n").unwrap();
-        assert_eq!(read(&mut tail), ["quite another", "and more"]);
-    }
-
-    #[test]
-    fn other_encodings_and_compressed_files_are_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        let utf16: Vec<u8> =
-            "\u{feff}zw\u{f6}lf\r\n\u{10a}x\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        fs::write(&path, utf16).unwrap();
-        let mut tail = Tail::open(&path, 0, Encoding::parse("UTF-16"), false).unwrap();
-        assert_eq!(read(&mut tail), ["zw\u{f6}lf", "\u{10a}x"]);
-        fs::write(&path, b"\xfcber\n").unwrap();
-        let mut tail = Tail::open(&path, 0, Encoding::Latin1, false).unwrap();
-        assert_eq!(read(&mut tail), ["\u{fc}ber"]);
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gz.write_all(b"one\ntwo\nthree\n").unwrap();
-        fs::write(&path, gz.finish().unwrap()).unwrap();
-        let mut tail = Tail::open(&path, 4, Encoding::Utf8, true).unwrap();
-        assert_eq!(read(&mut tail), ["two", "three"]);
-        assert_eq!(tail.place(), 14);
-    }
-
-    #[test]
-    fn a_line_without_end_does_not_fill_memory() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        let mut data = vec![b'x'; MAX_LINE + 1_000_000];
-        data.extend(b"\nnext\n");
-        fs::write(&path, data).unwrap();
-        let mut tail = Tail::open(&path, 0, Encoding::Utf8, false).unwrap();
-        let mut out = Vec::new();
-        while tail.poll(&mut out).unwrap() != Polled::End {}
-        assert_eq!(out.len(), 2);
-        assert!(out[0].text.len() < MAX_LINE + CHUNK);
-        assert_eq!(out[0].text.len() + out[0].cut, MAX_LINE + 1_000_000);
-        assert_eq!(tail.place(), (MAX_LINE + 1_000_000 + 6) as u64);
-    }
-}
+mod tests;

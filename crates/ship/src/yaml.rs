@@ -66,6 +66,51 @@ impl Node {
         }
     }
 
+    /// The same as YAML, for people to read: what is secret is not shown.
+    pub fn yaml_without_secrets(&self) -> String {
+        let mut out = String::new();
+        self.show(0, &mut out);
+        out
+    }
+
+    /// Writes the node behind its key or dash, which stand `depth` deep. Trees are at most [`MAX_DEPTH`] deep.
+    fn show(&self, depth: usize, out: &mut String) {
+        let indent = "  ".repeat(depth);
+        match &self.kind {
+            _ if self.is_null() => out.push('\n'),
+            Kind::Scalar { text, plain } if *plain && is_simple(text) => out.extend([text, "\n"]),
+            Kind::Scalar { text, .. } => {
+                let shown = url_without_password(text);
+                out.push_str(&serde_json::Value::from(shown).to_string());
+                out.push('\n');
+            }
+            Kind::List(items) if items.is_empty() => out.push_str("[]\n"),
+            Kind::Map(entries) if entries.is_empty() => out.push_str("{}\n"),
+            Kind::List(items) => {
+                end_line(out);
+                for item in items {
+                    out.extend([indent.as_str(), "- "]);
+                    item.show(depth + 1, out);
+                }
+            }
+            Kind::Map(entries) => {
+                end_line(out);
+                for (i, (key, value)) in entries.iter().enumerate() {
+                    // The first key stands behind the dash of a list.
+                    if i > 0 || !out.ends_with("- ") {
+                        out.push_str(&indent);
+                    }
+                    out.extend([key, ": "]);
+                    if SECRETS.contains(&key.as_str()) && !value.is_null() {
+                        out.push_str("<secret>\n");
+                    } else {
+                        value.show(depth + 1, out);
+                    }
+                }
+            }
+        }
+    }
+
     /// The same in JSON: truth values where they stand without quotes, texts otherwise.
     pub fn json(&self) -> serde_json::Value {
         match &self.kind {
@@ -80,6 +125,41 @@ impl Node {
             Kind::Map(entries) => entries.iter().map(|(k, v)| (k.clone(), v.json())).collect(),
         }
     }
+}
+
+/// Keys whose values nobody is shown; `headers` may hold tokens.
+const SECRETS: [&str; 8] = [
+    "password",
+    "bearer_token",
+    "credentials",
+    "client_secret",
+    "key",
+    "headers",
+    "proxy_connect_header",
+    "secret_access_key",
+];
+
+/// Whether a text needs no quotes.
+fn is_simple(text: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
+    !text.is_empty() && text.chars().all(safe) && !text.starts_with('-')
+}
+
+/// A list or map begins on a line of its own, unless it is an item of a list.
+fn end_line(out: &mut String) {
+    if out.ends_with(": ") {
+        out.pop();
+        out.push('\n');
+    }
+}
+
+fn url_without_password(text: &str) -> String {
+    let hidden = text.split_once("://").and_then(|(scheme, rest)| {
+        let (user, rest) = rest.split_once('@').filter(|(user, _)| !user.contains('/'))?;
+        let name = user.split(':').next()?;
+        Some(format!("{scheme}://{name}:<secret>@{rest}"))
+    });
+    hidden.unwrap_or_else(|| text.to_owned())
 }
 
 /// An open list or map.

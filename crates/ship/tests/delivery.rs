@@ -133,9 +133,10 @@ async fn a_block_that_is_not_complete_is_not_forgotten_by_a_restart() {
         )
     };
     let shipper = start().unwrap();
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    let file = dir.path().join("positions.yaml");
+    until("positions are written", || file.exists()).await;
     assert!(store.lines.lock().is_empty());
-    let positions = fs::read_to_string(dir.path().join("positions.yaml")).unwrap();
+    let positions = fs::read_to_string(&file).unwrap();
     assert!(positions.contains("\"0\""), "{positions}");
     shipper.stop().await;
     assert_eq!(store.lines.lock()[0].1, "1 first\n  second");

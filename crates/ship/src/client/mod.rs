@@ -173,7 +173,7 @@ fn queue_all(
 
 /// Waits in a thread; `true` if it was stopped.
 pub(crate) fn wait(stop: &CancellationToken, pause: Duration) -> bool {
-    const SLICE: Duration = Duration::from_millis(50);
+    const SLICE: Duration = Duration::from_millis(100);
     let mut left = pause;
     while !left.is_zero() && !stop.is_cancelled() {
         let slice = left.min(SLICE);

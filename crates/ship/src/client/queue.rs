@@ -81,6 +81,12 @@ impl Record {
         out
     }
 
+    /// Bytes that it has in the queue.
+    pub fn framed(&self) -> u64 {
+        let tenant = self.tenant.as_ref().map_or(0, |t| t.as_str().len());
+        (FRAME_HEADER + 6 + tenant + self.request.len()) as u64
+    }
+
     fn parse(data: &[u8]) -> Option<Self> {
         let [1, len, rest @ ..] = data else { return None };
         let (tenant, rest) = rest.split_at_checked(usize::from(*len))?;

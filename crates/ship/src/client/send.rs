@@ -1,6 +1,9 @@
 //! The sender of one client: takes records from its queue, in order, and does not go on before they are done with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -21,6 +24,9 @@ const ANSWER: u64 = 64 << 10;
 
 /// Pause after the queue could not be read.
 const UNREADABLE: Duration = Duration::from_secs(1);
+
+/// No receiver may ask for a longer pause.
+const LONGEST_WISH: Duration = Duration::from_secs(300);
 
 /// Whose entries they are.
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
@@ -44,6 +50,12 @@ pub(super) fn verdict(status: StatusCode, drop_rate_limited: bool) -> Verdict {
         429 | 500..=599 | 300..=399 => Verdict::Later,
         _ => Verdict::Refused,
     }
+}
+
+/// For how long the receiver asks not to be asked again; times of day are no such wish.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+    seconds.map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_WISH)
 }
 
 /// A sender at work.
@@ -95,7 +107,7 @@ impl Sender {
                     continue;
                 }
             };
-            let bytes: usize = read.iter().map(|(r, _)| r.request.len()).sum();
+            let bytes: u64 = read.iter().map(|(r, _)| r.framed()).sum();
             if read.is_empty() {
                 tokio::select! {
                     _ = changed.changed() => {}
@@ -107,11 +119,6 @@ impl Sender {
                 }
                 continue;
             }
-            self.counters.set(
-                "reba_ship_queue_bytes",
-                &[("client", &self.config.name)],
-                self.queue.waiting(),
-            );
             let Some((_, end)) = read.last() else { continue };
             let end = *end;
             if !self.send(read).await {
@@ -138,10 +145,10 @@ impl Sender {
         }
     }
 
-    async fn advance(&self, place: &mut Place, end: Place, bytes: usize) {
+    async fn advance(&self, place: &mut Place, end: Place, bytes: u64) {
         *place = end;
         let queue = Arc::clone(&self.queue);
-        let done = tokio::task::spawn_blocking(move || queue.done(end, bytes as u64)).await;
+        let done = tokio::task::spawn_blocking(move || queue.done(end, bytes)).await;
         if let Ok(Err(error)) = done {
             tracing::warn!(%error, "the position in the queue cannot be written; after a crash more is sent twice");
         }
@@ -179,7 +186,8 @@ impl Sender {
     async fn deliver(&self, body: &Bytes, tenant: Option<&Tenant>) -> End {
         let mut pauses = Pauses::new(self.config.backoff);
         loop {
-            let (reason, text) = match self.attempt(body, tenant).await {
+            let mut wanted = Duration::ZERO;
+            let (reason, text) = match self.attempt(body, tenant, &mut wanted).await {
                 Ok((status, text)) => match verdict(status, self.config.drop_rate_limited) {
                     Verdict::Taken => return End::Done,
                     Verdict::Later if status == StatusCode::TOO_MANY_REQUESTS => ("rate_limited", text),
@@ -195,6 +203,7 @@ impl Sender {
             let Some(pause) = pauses.next(&mut rand::rng()) else {
                 return End::GivenUp { reason, text };
             };
+            let pause = pause.max(wanted);
             tracing::warn!(host = %self.host, %text, pause_ms = pause.as_millis() as u64, "sending logs failed; it is tried again");
             self.counters.add("promtail_batch_retries_total", &[("host", &self.host)], 1);
             if self.pause(pause).await {
@@ -207,6 +216,7 @@ impl Sender {
         &self,
         body: &Bytes,
         tenant: Option<&Tenant>,
+        wanted: &mut Duration,
     ) -> Result<(StatusCode, String), HttpError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
@@ -222,7 +232,13 @@ impl Sender {
             body_limit: ANSWER,
         };
         let mut buffer = BodyBuffer::default();
-        let answer = self.http.send(request, &mut buffer).await?;
+        let begun = Instant::now();
+        let answer = self.http.send(request, &mut buffer).await;
+        let code = answer.as_ref().map_or_else(|_| "failed".to_owned(), |a| a.status.as_u16().to_string());
+        let labels = [("status_code", code.as_str()), ("host", self.host.as_str())];
+        self.counters.observe("promtail_request_duration_seconds", &labels, begun.elapsed());
+        let answer = answer?;
+        *wanted = retry_after(&answer.headers);
         let text = String::from_utf8_lossy(&buffer.data);
         let first = text.lines().next().unwrap_or_default();
         Ok((answer.status, format!("{}: {first}", answer.status)))

@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use reba_ingest::config::KubernetesSd;
 use reba_model::Labels;
 
 use super::ignore;
-use crate::yaml::{Fault, Section};
+use crate::yaml::{Fault, Node, Section};
 
 /// Files that share labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,17 @@ pub struct SyslogConfig {
     pub max_message_length: usize,
 }
 
+/// A GELF receiver (UDP).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GelfConfig {
+    /// Where it listens.
+    pub address: String,
+    /// Labels of all messages.
+    pub labels: Labels,
+    /// Whether the time in the message counts.
+    pub use_incoming_timestamp: bool,
+}
+
 /// A receiver of pushed entries. Its listener is opened by whoever opens listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushConfig {
@@ -75,10 +87,8 @@ pub struct PushConfig {
 }
 
 /// What Promtail has and we have not.
-const UNSUPPORTED: [&str; 19] = [
-    "gelf",
+const UNSUPPORTED: [&str; 17] = [
     "kafka",
-    "kubernetes_sd_configs",
     "consul_sd_configs",
     "consulagent_sd_configs",
     "gcplog",
@@ -100,7 +110,13 @@ const UNSUPPORTED: [&str; 19] = [
 pub(super) fn unsupported(s: &Section<'_>, warnings: &mut Vec<Fault>) {
     for key in UNSUPPORTED {
         if s.get(key).is_some() {
-            warnings.push(s.fault(key, "not supported: nothing is read from there"));
+            let instead = match key {
+                "kafka" => {
+                    "not supported, nothing is read from there: let a consumer push its messages to loki_push_api"
+                }
+                _ => "not supported: nothing is read from there",
+            };
+            warnings.push(s.fault(key, instead));
         }
     }
 }
@@ -204,6 +220,25 @@ pub(super) fn syslog(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Optio
     };
     l.finish(warnings);
     Ok(Some(config))
+}
+
+pub(super) fn gelf(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Option<GelfConfig>, Fault> {
+    let Some(g) = s.section("gelf")? else { return Ok(None) };
+    let address = g.text("listen_address")?.filter(|a| !a.is_empty());
+    let config = GelfConfig {
+        address: address.unwrap_or_else(|| "0.0.0.0:12201".to_owned()),
+        labels: Labels::from_pairs(g.text_map("labels")?),
+        use_incoming_timestamp: g.bool("use_incoming_timestamp")?.unwrap_or(false),
+    };
+    g.finish(warnings);
+    Ok(Some(config))
+}
+
+pub(super) fn kubernetes(s: &Section<'_>) -> Result<Vec<KubernetesSd>, Fault> {
+    let read = |(path, node): (String, &Node)| {
+        KubernetesSd::from_json(node.json()).map_err(|e| Fault::new(node.at, path, e))
+    };
+    s.list("kubernetes_sd_configs")?.into_iter().map(read).collect()
 }
 
 pub(super) fn push(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Option<PushConfig>, Fault> {

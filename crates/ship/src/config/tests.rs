@@ -90,6 +90,33 @@ fn the_file_of_this_repository_is_understood_without_a_warning() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring/promtail/promtail-config.yml");
     let c = ShipConfig::load(&file, &Variables::default()).unwrap();
     assert!(c.warnings.is_empty(), "{:?}", c.warnings);
-    assert_eq!(c.jobs[0].docker[0].filters[0].1, ["com.easymo.service"]);
-    assert_eq!(c.jobs[1].files[0].labels.value("__path__"), "/var/log/{syslog,auth.log,messages}");
+    assert!(!c.jobs.is_empty() && c.jobs.iter().any(|j| !j.files.is_empty()));
+    // What is shown of it is the same file.
+    let shown = ShipConfig::parse(&c.text, Path::new("shown.yml"), &Variables::default()).unwrap();
+    assert_eq!(shown.jobs.len(), c.jobs.len());
+    assert_eq!(shown.text, c.text);
+}
+
+#[test]
+fn what_is_secret_is_not_shown() {
+    let text = "clients:\n- url: http://u:geheim@h/p\n  basic_auth: {username: u, password: geheim}\n  headers: {A: geheim}\n- {name: b, url: 'http://h/p', bearer_token: geheim, tenant_id: '${T}'}\n";
+    let variables = Variables::new(BTreeMap::from([("T".to_owned(), "geheim".to_owned())]));
+    let c = ShipConfig::parse(text, Path::new("p.yml"), &variables).unwrap();
+    assert!(!c.text.contains("geheim"), "{}", c.text);
+    assert!(c.text.contains("http://u:<secret>@h/p") && c.text.contains("username: u"), "{}", c.text);
+}
+
+#[test]
+fn more_kinds_of_sources_are_read() {
+    let c = parse("scrape_configs:\n- job_name: a\n  gelf: {labels: {x: y}}\n  kafka: {brokers: [b]}\n  decompression: {enabled: true, format: z, initial_delay: 5s}\n  kubernetes_sd_configs: [{role: pod, api_server: 'https://k:6443', tls_config: {insecure_skip_verify: true}}]\n")
+        .unwrap();
+    let job = &c.jobs[0];
+    assert_eq!(job.gelf.as_ref().unwrap().address, "0.0.0.0:12201");
+    assert_eq!(job.kubernetes[0].role, reba_ingest::config::KubernetesRole::Pod);
+    let zlib = Decompress { packing: Packing::Zlib, delay: Duration::from_secs(5) };
+    assert_eq!(job.decompress, Some(zlib));
+    assert_eq!(c.warnings.len(), 1);
+    assert!(c.warnings[0].to_string().contains("kafka: not supported"), "{:?}", c.warnings);
+    let error = parse("scrape_configs: [{kubernetes_sd_configs: [{role: pood}]}]").unwrap_err().to_string();
+    assert!(error.contains("kubernetes_sd_configs[0]: role: unknown"), "{error}");
 }

@@ -33,12 +33,12 @@ impl Host {
             host: "here".to_owned(),
             relabel: Vec::new(),
             encoding: Encoding::Utf8,
-            gzip: None,
+            decompress: None,
             limits,
             sync_period: Duration::from_secs(10),
             poll: Duration::from_millis(250),
         };
-        let mut files = Files::new(config, self.positions(), Arc::default());
+        let mut files = Files::new(config, self.positions(), Arc::default(), Arc::default());
         let path = self.path(pattern).display().to_string();
         files.set_targets(&[Labels::from_pairs([
             ("__path__", path.as_str()),
@@ -55,14 +55,14 @@ impl Host {
         )
     }
 
-    /// Steps for eleven seconds, so that everything is found; entries arrive at once.
+    /// Steps for twenty seconds, so that everything is found and ended; entries arrive at once.
     fn lines(&mut self, files: &mut Files) -> Vec<String> {
         self.entries(files).into_iter().map(|e| e.line).collect()
     }
 
     fn entries(&mut self, files: &mut Files) -> Vec<Entry> {
         let mut out = Vec::new();
-        for _ in 0..50 {
+        for _ in 0..80 {
             self.now_ns += SECOND / 4;
             let entries = files.step(self.now_ns).0;
             out.extend(entries.into_iter().map(|mut e| {

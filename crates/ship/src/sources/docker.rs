@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use reba_model::{LabelsBuilder, Relabel};
+use reba_model::{Labels, LabelsBuilder, Relabel};
 use serde::Deserialize;
 
 use super::frames::{DockerLine, Frames};
@@ -21,9 +21,10 @@ use crate::{
     client::wait,
     config::DockerConfig,
     entry::{Entry, Marks},
+    job::Job,
     marks::Track,
     positions::Positions,
-    run::Job,
+    status::TargetStatus,
 };
 
 /// How long a read waits before it looks whether it is to end.
@@ -103,16 +104,12 @@ fn get(host: &str, path: &str) -> io::Result<Box<dyn Connection>> {
                 return Err(io::Error::other("the head of the answer is too long"));
             }
             Ok(_) => head.push(byte[0]),
-            Err(e) if is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
+            Err(e) if super::is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
             Err(e) => return Err(e),
         }
     }
     let status = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
     if status.split(' ').nth(1) == Some("200") { Ok(connection) } else { Err(io::Error::other(status)) }
-}
-
-fn is_pause(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 fn get_json<T: serde::de::DeserializeOwned>(host: &str, path: &str) -> io::Result<T> {
@@ -122,7 +119,7 @@ fn get_json<T: serde::de::DeserializeOwned>(host: &str, path: &str) -> io::Resul
     loop {
         match connection.read_to_end(&mut body) {
             Ok(_) => return serde_json::from_slice(&body).map_err(io::Error::other),
-            Err(e) if is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
+            Err(e) if super::is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
             Err(e) => return Err(e),
         }
     }
@@ -186,13 +183,29 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
                 daemon.job.outlet.counters.add("promtail_targets_failed_total", &[("reason", "docker")], 1);
             }
         }
-        let active = [("job", daemon.job.name.as_str())];
-        daemon.job.outlet.counters.set("promtail_targets_active_total", &active, followers.len() as u64);
-        wait(&daemon.job.stop, daemon.config.refresh);
+        changed(daemon);
     }
     for (_, thread) in followers {
         let _ = thread.join();
     }
+}
+
+/// Waits until a container starts, or until it is time to list them again: one may live shorter than that takes.
+fn changed(daemon: &Daemon) {
+    let until = Instant::now() + daemon.config.refresh;
+    // `{"type":["container"],"event":["start"]}`
+    let path = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%5D%7D";
+    let mut piece = [0; 4096];
+    if let Ok(mut events) = get(&daemon.config.host, path) {
+        while Instant::now() < until && !daemon.job.stop.is_cancelled() {
+            match events.read(&mut piece) {
+                Err(e) if super::is_pause(&e) => {}
+                Ok(n) if n > 0 => return,
+                _ => break,
+            }
+        }
+    }
+    wait(&daemon.job.stop, until.saturating_duration_since(Instant::now()).min(daemon.config.refresh));
 }
 
 const SECOND: i64 = 1_000_000_000;
@@ -209,8 +222,28 @@ fn cursor_key(id: &str) -> String {
     format!("cursor-{id}")
 }
 
-/// Follows one container until its log ends.
+/// Follows one container until its log ends, and shows it on the board for as long.
 fn follow(daemon: &Daemon, container: &Container) {
+    let (board, source) = (&daemon.job.outlet.board, format!("docker {}", container.id));
+    let (discovered, mut status) = (
+        labels(container),
+        TargetStatus {
+            job: daemon.job.name.clone(),
+            kind: "docker",
+            discovered: Labels::empty(),
+            labels: Labels::empty(),
+            details: name(container).to_owned(),
+            ready: true,
+        },
+    );
+    status.discovered = discovered.build();
+    status.labels = relabelled(daemon, container, false).unwrap_or_default();
+    board.set(&source, vec![status], 1);
+    read_log(daemon, container);
+    board.remove(&source);
+}
+
+fn read_log(daemon: &Daemon, container: &Container) {
     let terminal =
         get_json::<serde_json::Value>(&daemon.config.host, &format!("/containers/{}/json", container.id))
             .ok()
@@ -231,8 +264,9 @@ fn follow(daemon: &Daemon, container: &Container) {
             return;
         }
     };
-    let mut follower =
-        Follower { daemon, container, since, track: Track::new(since), frames: Frames::new(terminal), key };
+    let streams = [false, true].map(|stderr| relabelled(daemon, container, stderr));
+    let (track, frames) = (Track::new(since), Frames::new(terminal));
+    let mut follower = Follower { daemon, since, track, frames, key, streams };
     let mut buffer = vec![0; 64 << 10];
     let mut quiet = Duration::ZERO;
     while !daemon.job.stop.is_cancelled() {
@@ -243,7 +277,7 @@ fn follow(daemon: &Daemon, container: &Container) {
                 quiet = Duration::ZERO;
                 follower.frames.take(&buffer[..n], &mut lines);
             }
-            Err(e) if is_pause(&e) => {
+            Err(e) if super::is_pause(&e) => {
                 quiet += LOOK;
                 if quiet >= PIECES {
                     follower.frames.finish(&mut lines);
@@ -272,12 +306,13 @@ fn name(container: &Container) -> &str {
 
 struct Follower<'a> {
     daemon: &'a Daemon,
-    container: &'a Container,
     /// Older lines have been read before; Unix nanoseconds.
     since: i64,
     track: Track<i64>,
     frames: Frames,
     key: String,
+    /// Labels of stdout and stderr.
+    streams: [Option<Labels>; 2],
 }
 
 impl Follower<'_> {
@@ -296,7 +331,7 @@ impl Follower<'_> {
         let mark = self.track.mark(last);
         let mut entries = Vec::with_capacity(lines.len());
         for line in lines.into_iter().filter(|l| l.ns >= self.since) {
-            if let Some(labels) = self.labels(line.stderr) {
+            if let Some(labels) = self.streams[usize::from(line.stderr)].clone() {
                 let mut entry = Entry::new(line.ns, line.text, labels);
                 entry.marks = Marks::one(mark.clone());
                 entries.push(entry);
@@ -316,19 +351,20 @@ impl Follower<'_> {
             positions.set(&format!("{}.ns", self.key), done.to_string());
         }
     }
+}
 
-    fn labels(&self, stderr: bool) -> Option<reba_model::Labels> {
-        let mut builder = labels(self.container);
-        builder.set("__meta_docker_container_log_stream", if stderr { "stderr" } else { "stdout" });
-        if !Relabel::apply_all(&self.daemon.relabel, &mut builder) {
-            return None;
-        }
-        builder.retain(|n, _| !n.starts_with("__"));
-        if builder.is_empty() {
-            builder.set("container", name(self.container).trim_start_matches('/'));
-        }
-        Some(builder.build())
+/// The labels of a container's lines; nothing if relabelling drops them.
+fn relabelled(daemon: &Daemon, container: &Container, stderr: bool) -> Option<Labels> {
+    let mut builder = labels(container);
+    builder.set("__meta_docker_container_log_stream", if stderr { "stderr" } else { "stdout" });
+    if !Relabel::apply_all(&daemon.relabel, &mut builder) {
+        return None;
     }
+    builder.retain(|n, _| !n.starts_with("__"));
+    if builder.is_empty() {
+        builder.set("container", name(container).trim_start_matches('/'));
+    }
+    Some(builder.build())
 }
 
 /// What relabelling sees of a container.

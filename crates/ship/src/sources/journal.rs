@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::Read as _,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
     time::Duration,
@@ -15,9 +16,9 @@ use crate::{
     client::wait,
     config::JournalConfig,
     entry::{Entry, Marks},
+    job::Job,
     marks::Track,
     positions::Positions,
-    run::Job,
     stage::nanos,
 };
 
@@ -29,6 +30,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// What the source needs.
 pub(crate) struct Journal {
+    /// The program that is asked.
+    pub program: PathBuf,
     pub config: JournalConfig,
     pub relabel: Vec<Relabel>,
     pub job: Arc<Job>,
@@ -88,7 +91,7 @@ const PRIORITIES: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "no
 
 impl Journal {
     fn command(&self, cursor: Option<&str>, now_ns: i64) -> Command {
-        let mut command = Command::new("journalctl");
+        let mut command = Command::new(&self.program);
         command.args(["--output=export", "--follow", "--quiet"]);
         let oldest = now_ns.saturating_sub(nanos(self.config.max_age));
         match cursor.filter(|c| cursor_ns(c).is_none_or(|ns| ns >= oldest)) {
@@ -189,11 +192,20 @@ impl Journal {
         let Some(cursor) = found.last().and_then(|f| f.get("__CURSOR")) else { return true };
         let mark = track.mark(cursor.clone());
         let now_ns = (self.job.outlet.now_ns)();
-        let entries = found.iter().filter_map(|f| self.entry(f, now_ns)).map(|mut e| {
-            e.marks = Marks::one(mark.clone());
-            e
-        });
-        self.job.handle(entries.collect())
+        let mut entries = Vec::with_capacity(found.len());
+        for fields in found {
+            if !self.config.json && !fields.contains_key("MESSAGE") {
+                let reason = [("error", "no_message")];
+                self.job.outlet.counters.add("promtail_journal_target_parsing_errors_total", &reason, 1);
+            }
+            if let Some(mut entry) = self.entry(fields, now_ns) {
+                entry.marks = Marks::one(mark.clone());
+                entries.push(entry);
+            }
+        }
+        drop(mark);
+        self.job.outlet.counters.add("promtail_journal_target_lines_total", &[], entries.len() as u64);
+        entries.is_empty() || self.job.handle(entries)
     }
 }
 

@@ -1,33 +1,45 @@
 //! Where lines come from besides files, and where files are named.
 
+mod datagrams;
 mod docker;
 mod frames;
+mod gelf;
 mod journal;
 mod push;
 mod syslog;
 
 use std::{
     collections::BTreeMap,
+    io,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 pub(crate) use docker::{Daemon, run as run_docker};
+pub(crate) use gelf::Gelf;
 pub(crate) use journal::Journal;
 pub use push::PushReceiver;
-use reba_ingest::discovery::{TargetGroup, file};
+use reba_ingest::discovery::{TargetGroup, TargetGroups, file};
 use reba_model::Labels;
 pub(crate) use syslog::Syslog;
+use tokio::sync::watch;
 
 use crate::{config::FileGroup, glob::Glob};
 
 /// Files of targets are read at least so often: a change is wanted sooner than the configured interval says.
 const LAZIEST: Duration = Duration::from_secs(5);
 
-/// The targets of files: those of the configuration, and those of files that name them.
+/// Whether a read only had to wait for too long.
+fn is_pause(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+/// The targets of files: those of the configuration, those of files that name them, and those that discovery finds.
 #[derive(Debug)]
 pub(crate) struct FileTargets {
     fixed: Vec<Labels>,
+    found: Option<watch::Receiver<TargetGroups>>,
     patterns: Vec<Glob>,
     /// What each file said last.
     groups: BTreeMap<PathBuf, Vec<TargetGroup>>,
@@ -36,10 +48,15 @@ pub(crate) struct FileTargets {
 }
 
 impl FileTargets {
-    pub fn new(groups: &[FileGroup], file_sd: Vec<(Vec<PathBuf>, Duration)>) -> Self {
+    pub fn new(
+        groups: &[FileGroup],
+        file_sd: Vec<(Vec<PathBuf>, Duration)>,
+        found: Option<watch::Receiver<TargetGroups>>,
+    ) -> Self {
         let files = file_sd.into_iter().flat_map(|(files, _)| files);
         FileTargets {
             fixed: groups.iter().map(|g| g.labels.clone()).collect(),
+            found,
             patterns: files.map(|f| Glob::new(&f.to_string_lossy())).collect(),
             groups: BTreeMap::new(),
             next: None,
@@ -54,10 +71,15 @@ impl FileTargets {
             changed |= self.read();
             self.next = Some(Instant::now() + LAZIEST);
         }
+        if let Some(found) = &mut self.found {
+            changed |= found.has_changed().unwrap_or(false);
+        }
         if !changed {
             return None;
         }
-        let named = self.groups.values().flatten().flat_map(file::merged);
+        let found = self.found.as_mut().map(|f| Arc::clone(&f.borrow_and_update()));
+        let found = found.iter().flat_map(|groups| groups.iter());
+        let named = self.groups.values().flatten().chain(found).flat_map(file::merged);
         Some(self.fixed.iter().cloned().chain(named).collect())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reba_model::{Labels, LabelsBuilder, LogBatch, Relabel};
 
-use crate::{config::PushConfig, entry::Entry, run::Job};
+use crate::{config::PushConfig, entry::Entry, job::Job};
 
 /// Takes pushed entries into the pipeline of a job.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _},
-    net::{IpAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use std::{
 
 use reba_model::{LabelsBuilder, Relabel};
 
-use crate::{client::wait, config::SyslogConfig, entry::Entry, run::Job, stage::moment_ns};
+use crate::{client::wait, config::SyslogConfig, entry::Entry, job::Job, stage::syslog_ns};
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 512;
@@ -20,7 +20,7 @@ const MAX_CONNECTIONS: usize = 512;
 /// How long a read waits before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(500);
 
-const SEVERITIES: [&str; 8] =
+pub(super) const SEVERITIES: [&str; 8] =
     ["emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"];
 
 const FACILITIES: [&str; 24] = [
@@ -246,20 +246,10 @@ impl Syslog {
     }
 
     fn datagrams(&self) -> io::Result<()> {
-        let socket = UdpSocket::bind(&self.config.address)?;
-        socket.set_read_timeout(Some(LOOK))?;
-        let mut buffer = vec![0; 64 << 10];
-        while !self.job.stop.is_cancelled() {
-            match socket.recv_from(&mut buffer) {
-                Ok((n, from)) => {
-                    let text = String::from_utf8_lossy(&buffer[..n.min(self.config.max_message_length)]);
-                    self.emit(&[text.into_owned()], from.ip());
-                }
-                Err(e) if is_pause(&e) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        super::datagrams::receive(&self.job, "syslog", &self.config.address, |packet, from| {
+            let text = String::from_utf8_lossy(&packet[..packet.len().min(self.config.max_message_length)]);
+            self.entries(&[text.into_owned()], from)
+        })
     }
 
     fn connections(self: &Arc<Self>) -> io::Result<()> {
@@ -282,7 +272,7 @@ impl Syslog {
                     }
                 }
                 Ok(_) => tracing::warn!(most = MAX_CONNECTIONS, "too many connections of syslog"),
-                Err(e) if is_pause(&e) => drop(wait(&self.job.stop, Duration::from_millis(50))),
+                Err(e) if super::is_pause(&e) => drop(wait(&self.job.stop, Duration::from_millis(50))),
                 Err(e) => return Err(e),
             }
         }
@@ -300,6 +290,7 @@ impl Syslog {
                 Ok(0) => {
                     let mut messages = Vec::new();
                     framing.take(b"\n", &mut messages);
+                    self.cut(&mut framing);
                     self.emit(&messages, from);
                     return Ok(());
                 }
@@ -307,25 +298,48 @@ impl Syslog {
                     last = Instant::now();
                     let mut messages = Vec::new();
                     let good = framing.take(&buffer[..n], &mut messages);
+                    self.cut(&mut framing);
+                    if !good {
+                        let counters = &self.job.outlet.counters;
+                        counters.add("promtail_syslog_target_parsing_errors_total", &[], 1);
+                    }
                     if !self.emit(&messages, from) || !good {
                         return Ok(());
                     }
                 }
-                Err(e) if is_pause(&e) && last.elapsed() < self.config.idle_timeout => {}
+                Err(e) if super::is_pause(&e) && last.elapsed() < self.config.idle_timeout => {}
                 Err(e) => return Err(e),
             }
         }
         Ok(())
     }
 
-    fn emit(&self, messages: &[String], from: IpAddr) -> bool {
-        let now_ns = (self.job.outlet.now_ns)();
-        let entries: Vec<Entry> = messages.iter().filter_map(|m| self.entry(m, from, now_ns)).collect();
-        if entries.is_empty() {
-            return true;
+    fn cut(&self, framing: &mut Framing) {
+        let cut = std::mem::take(&mut framing.cut);
+        if cut > 0 {
+            let counters = &self.job.outlet.counters;
+            counters.add("promtail_mutated_entries_total", &[("reason", "line_too_long")], cut);
         }
-        self.job.outlet.counters.add("promtail_syslog_target_entries_total", &[], entries.len() as u64);
-        self.job.handle(entries)
+    }
+
+    fn emit(&self, messages: &[String], from: IpAddr) -> bool {
+        let entries = self.entries(messages, from);
+        entries.is_empty() || self.job.handle(entries)
+    }
+
+    fn entries(&self, messages: &[String], from: IpAddr) -> Vec<Entry> {
+        let (now_ns, counters) = ((self.job.outlet.now_ns)(), &self.job.outlet.counters);
+        let said = |m: &&String| !m.trim().is_empty();
+        let empty = messages.iter().filter(|m| !said(m)).count();
+        if empty > 0 {
+            counters.add("promtail_syslog_empty_messages_total", &[], empty as u64);
+        }
+        let entries: Vec<Entry> =
+            messages.iter().filter(said).filter_map(|m| self.entry(m, from, now_ns)).collect();
+        if !entries.is_empty() {
+            counters.add("promtail_syslog_target_entries_total", &[], entries.len() as u64);
+        }
+        entries
     }
 
     fn entry(&self, text: &str, from: IpAddr, now_ns: i64) -> Option<Entry> {
@@ -352,14 +366,10 @@ impl Syslog {
             return None;
         }
         b.retain(|n, _| !n.starts_with("__"));
-        let sent = self.config.use_incoming_timestamp.then(|| moment_ns(&message.time)).flatten();
+        let sent = self.config.use_incoming_timestamp.then(|| syslog_ns(&message.time, now_ns)).flatten();
         let line = if self.config.whole_message { text.trim_end().to_owned() } else { message.text };
         Some(Entry::new(sent.unwrap_or(now_ns), line, b.build()))
     }
-}
-
-fn is_pause(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod auto;
 mod config;
 mod digest;
 mod extract;
+mod inspect;
 mod jmespath;
 mod join;
 mod labels;
@@ -23,9 +24,10 @@ use std::{sync::Arc, time::Duration};
 pub(crate) use config::{Reading, pipeline};
 pub(crate) use join::nanos;
 
+pub use inspect::Inspector;
 pub use level::level_name;
 pub use metrics::CustomMetrics;
-pub(crate) use moment::moment_ns;
+pub(crate) use moment::{moment_ns, syslog_ns};
 pub(crate) use select::Bucket;
 
 use crate::{entry::Entry, metrics::Counters};
@@ -162,12 +164,23 @@ pub struct StageReport {
 #[derive(Debug, Default)]
 pub struct Pipeline {
     steps: Vec<Step>,
+    inspector: Option<Inspector>,
 }
 
 impl Pipeline {
     pub(crate) fn new(stages: Vec<(String, Stage)>) -> Self {
         let step = |(path, stage)| Step { path, stage, seen: 0, missed: 0 };
-        Pipeline { steps: stages.into_iter().map(step).collect() }
+        Pipeline { steps: stages.into_iter().map(step).collect(), inspector: None }
+    }
+
+    /// Tells what each stage does to each entry from now on.
+    pub fn inspect(&mut self, inspector: &Inspector) {
+        self.inspector = Some(inspector.clone());
+        for step in &mut self.steps {
+            if let Stage::Match(inner) = &mut step.stage {
+                inner.inspect(inspector);
+            }
+        }
     }
 
     /// Runs the stages over an entry; what comes out is added to `out`, in order.
@@ -210,7 +223,12 @@ impl Pipeline {
         for i in first..self.steps.len() {
             let step = &mut self.steps[i];
             step.seen += 1;
-            match step.stage.apply(&mut entry, cx) {
+            let before = self.inspector.as_ref().map(|_| inspect::seen(&entry));
+            let flow = step.stage.apply(&mut entry, cx);
+            if let (Some(before), Some(inspector)) = (before, &self.inspector) {
+                (inspector.0)(&inspect::changes(&step.path, &before, &flow, &entry));
+            }
+            match flow {
                 Flow::Next => {}
                 Flow::Missed => step.missed += 1,
                 Flow::Drop(reason) => return cx.counters.dropped(&reason, &entry.line),

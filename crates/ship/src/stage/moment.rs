@@ -102,7 +102,7 @@ fn likely_year(month: i8, now_ns: i64) -> Option<i16> {
 }
 
 /// The time of a text of unknown format, with the name of what it looks like.
-fn guess(text: &str, zone: &TimeZone, now_ns: i64) -> Option<(i64, &'static str)> {
+pub(crate) fn guess(text: &str, zone: &TimeZone, now_ns: i64) -> Option<(i64, &'static str)> {
     let text = text.trim();
     let digits = text.split('.').next().unwrap_or_default();
     if digits.len() >= 9 && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -192,6 +192,11 @@ pub(crate) fn zone(name: &str) -> Option<TimeZone> {
         "Local" => Some(TimeZone::system()),
         name => TimeZone::get(name).ok(),
     }
+}
+
+/// Unix nanoseconds of a time of syslog, of either form; the old one is taken for UTC.
+pub(crate) fn syslog_ns(text: &str, now_ns: i64) -> Option<i64> {
+    moment_ns(text).or_else(|| by_layout("Jan _2 15:04:05", text, &TimeZone::UTC, now_ns))
 }
 
 /// Unix nanoseconds of a time of Docker or CRI.

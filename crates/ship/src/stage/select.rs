@@ -6,7 +6,7 @@ use rand::{Rng as _, rngs::SmallRng};
 use reba_logql::pipeline::{LineState, Pipeline as Query};
 use reba_model::{GoRegex, Matcher};
 
-use super::{Context, Flow, Pipeline, StageReport, join::nanos};
+use super::{Context, Flow, Inspector, Pipeline, StageReport, join::nanos};
 use crate::entry::Entry;
 
 /// `match`
@@ -43,6 +43,12 @@ impl Match {
             stages.release(cx, all, &mut out);
         }
         out
+    }
+
+    pub fn inspect(&mut self, inspector: &Inspector) {
+        if let Ok(stages) = &mut self.then {
+            stages.inspect(inspector);
+        }
     }
 
     pub fn report(&self) -> Vec<StageReport> {

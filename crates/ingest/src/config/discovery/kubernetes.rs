@@ -31,6 +31,16 @@ pub struct KubernetesSd {
     pub attach_metadata: KubernetesAttach,
 }
 
+impl KubernetesSd {
+    /// Reads a section that stands in another kind of file, which has been parsed already. The error names the key.
+    pub fn from_json(section: serde_json::Value) -> Result<Self, String> {
+        let written: KubernetesSdYaml = serde_json::from_value(section).map_err(|e| e.to_string())?;
+        written
+            .build()
+            .map_err(|e| if e.key.is_empty() { e.reason } else { format!("{}: {}", e.key, e.reason) })
+    }
+}
+
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn show_server<S: Serializer>(url: &Option<Url>, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(&url.as_ref().map(Url::to_string).unwrap_or_default())
