@@ -6,7 +6,7 @@
 
 use std::{fmt::Write as _, hint::black_box, sync::Arc, time::Instant};
 
-use reba_columnar::block::{Block, Pairs, ReadCost, Rows, encode};
+use reba_columnar::block::{Block, Encoder, Pairs, ReadCost, Reading, Rows};
 use reba_model::{Column, GoRegex, Labels, NanoRange};
 use reba_storage::{Comparison, Condition, Extract, LineParser, LogWant, MetadataWant, TextTest, ValueForm};
 
@@ -127,19 +127,22 @@ fn main() {
     println!("{streams} blocks, {rows} lines, {:.1} MB, {} B a line", raw as f64 / 1e6, raw / rows);
 
     let (blocks, seconds) = timed(|| {
-        let encode_one = |s: &Stream| {
+        let mut encoder = Encoder::default();
+        let mut encode_one = |s: &Stream| {
             let lines: Vec<&str> = s.lines.iter().map(String::as_str).collect();
             let metadata: Vec<Pairs<'_>> = vec![&[]; lines.len()];
             let mut bytes = Vec::new();
-            encode(&Rows { times: &s.times, lines: &lines, metadata: &metadata }, &mut bytes);
+            encoder.encode(&Rows { times: &s.times, lines: &lines, metadata: &metadata }, &mut bytes);
             bytes
         };
-        data.iter().map(encode_one).collect::<Vec<_>>()
+        data.iter().map(&mut encode_one).collect::<Vec<_>>()
     });
     let packed: usize = blocks.iter().map(Vec::len).sum();
     println!("encode  {:7.1} MB/CPU-s", raw as f64 / 1e6 / seconds);
     println!("size    {:7.2} B a line, {:.2}x", packed as f64 / rows as f64, raw as f64 / packed as f64);
-    let ((), seconds) = timed(|| blocks.iter().for_each(|b| drop(black_box(Block::open(b).unwrap().rows()))));
+    let ((), seconds) = timed(|| {
+        blocks.iter().for_each(|b| drop(black_box(Block::open(b).unwrap().rows(&mut Reading::default()))))
+    });
     println!("decode  {:7.1} MB/CPU-s (all rows, owned)", raw as f64 / 1e6 / seconds);
     for (name, bytes) in Block::open(&blocks[0]).unwrap().sizes() {
         println!("  {name:<16} {:6.2} B a line", bytes as f64 / data[0].lines.len() as f64);
@@ -192,16 +195,17 @@ fn query(name: &str, blocks: &[Vec<u8>], raw: usize, want: &LogWant) {
     let mut best = f64::INFINITY;
     let (mut rows, mut skipped, mut sum) = (0, 0, 0.0);
     let mut cost = ReadCost::default();
+    let mut reading = Reading::default();
     for _ in 0..5 {
-        (rows, skipped, sum, cost) = (0, 0, 0.0, ReadCost::default());
+        (rows, skipped, sum, reading.cost) = (0, 0, 0.0, ReadCost::default());
         let ((), seconds) = timed(|| {
             for bytes in blocks {
                 let block = Block::open(bytes).unwrap();
-                if !block.may_match(&stream, &want.conditions) {
+                if !block.may_match(&stream, &want.conditions, &mut reading) {
                     skipped += 1;
                     continue;
                 }
-                let Some(read) = block.read(&stream, NanoRange::ALL, want, &mut cost).unwrap() else {
+                let Some(read) = block.read(&stream, NanoRange::ALL, want, &mut reading).unwrap() else {
                     continue;
                 };
                 rows += read.times.len();
@@ -214,6 +218,7 @@ fn query(name: &str, blocks: &[Vec<u8>], raw: usize, want: &LogWant) {
             }
         });
         best = best.min(seconds);
+        cost = reading.cost;
     }
     black_box(sum);
     println!(

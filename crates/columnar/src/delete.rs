@@ -10,7 +10,7 @@ use reba_storage::{LogRow, RowFilter};
 
 use crate::{
     Columnar, ColumnarError,
-    block::OwnedRow,
+    block::{OwnedRow, Reading},
     catalog::Change,
     duplicates::read,
     part::{BlockRef, Part, PartSpec, PartWriter, StreamCursor},
@@ -83,9 +83,10 @@ impl Columnar {
         };
         self.write_part(spec, |writer| {
             let mut cursor = StreamCursor::new(Arc::clone(part))?;
+            let mut reading = Reading::default();
             while let Some((labels, blocks)) = cursor.take()? {
                 for block in &blocks {
-                    copy_without(writer, part, block, fates.get(&block.number))?;
+                    copy_without(writer, (part, block), fates.get(&block.number), &mut reading)?;
                 }
                 writer.end_stream(&labels);
             }
@@ -96,15 +97,15 @@ impl Columnar {
 
 fn copy_without(
     writer: &mut PartWriter,
-    part: &Part,
-    block: &BlockRef,
+    (part, block): (&Part, &BlockRef),
     fate: Option<&Fate>,
+    reading: &mut Reading,
 ) -> Result<(), ColumnarError> {
     match fate {
         Some(Fate::Dropped) => Ok(()),
         None => part.block(block).map_or(Ok(()), |bytes| Ok(writer.copy(block, bytes)?)),
         Some(Fate::Without(doomed)) => {
-            let Some(mut rows) = read(part, block) else { return Ok(()) };
+            let Some(mut rows) = read(part, block, reading) else { return Ok(()) };
             let mut number = 0;
             rows.retain(|_| {
                 number += 1;
@@ -124,6 +125,7 @@ fn fates(
 ) -> Result<(Fates, u64), ColumnarError> {
     let wanted = part.matching(matchers)?;
     let (mut fates, mut deleted) = (Fates::new(), 0);
+    let mut reading = Reading::default();
     part.each_stream(wanted.as_ref(), range, &mut |entry| {
         let labels = Labels::from_packed(entry.packed).unwrap_or_default();
         for block in entry.blocks.iter().filter(|b| b.overlaps(range)) {
@@ -133,7 +135,7 @@ fn fates(
                 fates.insert(block.number, Fate::Dropped);
                 continue;
             }
-            let Some(rows) = read(part, block) else { continue };
+            let Some(rows) = read(part, block, &mut reading) else { continue };
             let numbers: Vec<u32> = rows
                 .iter()
                 .enumerate()

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use reba_model::{Labels, LogBatch, LogEntry};
 
 use crate::{
-    block::{Block, OwnedRow},
+    block::{Block, OwnedRow, Reading},
     memory::fingerprint,
     part::{BlockRef, Part, small},
 };
@@ -39,6 +39,7 @@ struct Search<'a> {
     reads: usize,
     /// The block that was compared with last.
     rows: Option<(u64, u32, Vec<OwnedRow>)>,
+    reading: Reading,
 }
 
 impl Duplicates {
@@ -46,7 +47,7 @@ impl Duplicates {
     /// more counts as not found, and so does what cannot be read.
     pub(crate) fn find(&self, parts: &[Arc<Part>], batch: &LogBatch, reads: usize) -> Vec<bool> {
         let mut known = vec![false; batch.len()];
-        let mut search = Search { duplicates: self, reads, rows: None };
+        let mut search = Search { duplicates: self, reads, rows: None, reading: Reading::default() };
         let mut index = 0;
         for stream in batch.streams() {
             // Blocks of this stream, by part, as far as they were looked for.
@@ -99,7 +100,7 @@ impl Search<'_> {
         }
         let place = (part.info.number, block.number);
         if self.rows.as_ref().is_none_or(|(p, b, _)| (*p, *b) != place) {
-            self.rows = read(part, block).map(|rows| (place.0, place.1, rows));
+            self.rows = read(part, block, &mut self.reading).map(|rows| (place.0, place.1, rows));
         }
         let is_same = |row: &OwnedRow| {
             row.ns == entry.ns
@@ -120,7 +121,7 @@ impl Search<'_> {
         if !self.spend() {
             return None;
         }
-        let rows = read(part, block)?;
+        let rows = read(part, block, &mut self.reading)?;
         let prints: Arc<HashSet<u64>> = Arc::new(rows.iter().map(OwnedRow::fingerprint).collect());
         self.rows = Some((key.0, key.1, rows));
         let mut cache = self.duplicates.cache.lock();
@@ -133,7 +134,7 @@ impl Search<'_> {
 }
 
 /// The rows of a block; a block that cannot be read is marked.
-pub(crate) fn read(part: &Part, block: &BlockRef) -> Option<Vec<OwnedRow>> {
+pub(crate) fn read(part: &Part, block: &BlockRef, reading: &mut Reading) -> Option<Vec<OwnedRow>> {
     let bytes = part.block(block)?;
     if block.is_small {
         let rows = small::rows(bytes, block.rows, block.first_ns);
@@ -142,7 +143,7 @@ pub(crate) fn read(part: &Part, block: &BlockRef) -> Option<Vec<OwnedRow>> {
         }
         return rows;
     }
-    match Block::open(bytes).and_then(|b| b.rows()) {
+    match Block::open(bytes).and_then(|b| b.rows(reading)) {
         Ok(rows) => Some(rows),
         Err(e) => {
             part.mark_bad(block, e.0);

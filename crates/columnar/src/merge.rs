@@ -9,7 +9,7 @@ use reba_model::Labels;
 
 use crate::{
     Columnar, ColumnarConfig, ColumnarError,
-    block::{MAX_ROWS, MAX_TEXT_BYTES, OwnedRow},
+    block::{MAX_ROWS, MAX_TEXT_BYTES, OwnedRow, Reading},
     catalog::{Change, PartSet},
     day::{DAY_NS, Day},
     duplicates::read,
@@ -120,6 +120,7 @@ impl Columnar {
         self.write_part(spec, |writer| {
             let mut cursors =
                 group.iter().map(|p| StreamCursor::new(Arc::clone(p))).collect::<Result<Vec<_>, _>>()?;
+            let mut reading = Reading::default();
             while let Some(labels) = next_stream(&cursors) {
                 let mut blocks = Vec::new();
                 for (i, cursor) in cursors.iter_mut().enumerate() {
@@ -130,7 +131,7 @@ impl Columnar {
                     }
                 }
                 blocks.sort_by_key(|(i, b)| (b.first_ns, *i));
-                StreamMerge::new(writer, group).run(&blocks)?;
+                StreamMerge::new(writer, group, &mut reading).run(&blocks)?;
                 writer.end_stream(&labels);
             }
             Ok(())
@@ -147,6 +148,7 @@ fn next_stream(cursors: &[StreamCursor]) -> Option<Labels> {
 struct StreamMerge<'a> {
     writer: &'a mut PartWriter,
     parts: &'a [Arc<Part>],
+    reading: &'a mut Reading,
     /// Rows in their final order, not enough yet for a block.
     ready: Vec<OwnedRow>,
     ready_bytes: usize,
@@ -156,8 +158,9 @@ struct StreamMerge<'a> {
 }
 
 impl<'a> StreamMerge<'a> {
-    fn new(writer: &'a mut PartWriter, parts: &'a [Arc<Part>]) -> Self {
-        StreamMerge { writer, parts, ready: Vec::new(), ready_bytes: 0, open: Vec::new(), open_bytes: 0 }
+    fn new(writer: &'a mut PartWriter, parts: &'a [Arc<Part>], reading: &'a mut Reading) -> Self {
+        let (ready, open) = (Vec::new(), Vec::new());
+        StreamMerge { writer, parts, reading, ready, ready_bytes: 0, open, open_bytes: 0 }
     }
 
     fn run(mut self, blocks: &[(usize, BlockRef)]) -> Result<(), ColumnarError> {
@@ -174,7 +177,7 @@ impl<'a> StreamMerge<'a> {
                 if let Some(bytes) = source.block(block) {
                     self.writer.copy(block, bytes)?;
                 }
-            } else if let Some(rows) = read(&source, block) {
+            } else if let Some(rows) = read(&source, block, self.reading) {
                 self.open_bytes += rows.iter().map(OwnedRow::text_bytes).sum::<usize>();
                 self.open.extend(rows.into_iter().map(|row| (*part, row)));
             }

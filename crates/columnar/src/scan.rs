@@ -9,7 +9,7 @@ use reba_storage::{
 
 use crate::{
     Columnar, ColumnarError,
-    block::{Block, BlockError, MAX_ROWS, OwnedRow, ReadCost},
+    block::{Block, BlockError, MAX_ROWS, OwnedRow, ReadCost, Reading},
     memory::{RowRef, Table, text_bytes},
     part::{BlockRef, Part, small},
 };
@@ -184,6 +184,7 @@ impl LogScan for PartScan {
         visit: &mut dyn FnMut(LogBlock) -> ControlFlow<()>,
     ) -> Result<ScanStats, QueryError> {
         let mut stats = ScanStats::default();
+        let mut reading = Reading::default();
         for (stream, block) in &self.blocks {
             self.budget.check()?;
             stats.blocks += 1;
@@ -192,23 +193,24 @@ impl LogScan for PartScan {
                 self.warn();
                 continue;
             };
-            let mut cost = ReadCost::default();
+            reading.cost = ReadCost::default();
             let read = if block.is_small {
                 stats.rows += u64::from(block.rows);
-                cost = ReadCost { bytes_read: bytes.len() as u64, bytes_decoded: block.text_bytes };
+                reading.cost = ReadCost { bytes_read: bytes.len() as u64, bytes_decoded: block.text_bytes };
                 let damaged = BlockError("rows contradict themselves");
                 let rows = small::rows(bytes, block.rows, block.first_ns).ok_or(damaged);
                 rows.map(|rows| block_of_small(labels, rows, self.range, &self.want))
             } else {
                 Block::open(bytes).and_then(|opened| {
-                    if !opened.may_match(labels, &self.want.conditions) {
+                    if !opened.may_match(labels, &self.want.conditions, &mut reading) {
                         stats.blocks_skipped += 1;
                         return Ok(None);
                     }
                     stats.rows += u64::from(block.rows);
-                    opened.read(labels, self.range, &self.want, &mut cost)
+                    opened.read(labels, self.range, &self.want, &mut reading)
                 })
             };
+            let cost = reading.cost;
             stats.bytes_read += cost.bytes_read;
             stats.bytes_decoded += cost.bytes_decoded;
             self.budget.spend(0, cost.bytes_read)?;

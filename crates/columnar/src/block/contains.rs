@@ -10,7 +10,7 @@ use super::{
     load::{Ranks, Table},
     signature::Signature,
     typed::Format,
-    values::{Dict, Mined, Node, Patterns, Values},
+    values::{Dict, Mined, Node, Patterns, Unpacker, Values},
 };
 
 /// What a value must be like.
@@ -256,15 +256,17 @@ fn column_meeting(
             _ if cannot_hold(&node, need.bytes()) => return Ok(None),
             Node::Const(text) => return Ok(need.holds(text).then(|| vec![true; len])),
             Node::Dict { values, distinct } => {
-                let mut allowance = Table::full_allowance(table.frame);
-                let dict = Node::dictionary(&mut values.clone(), *distinct, &mut allowance)?;
+                let dict =
+                    table.apart(|unpacker| Node::dictionary(&mut values.clone(), *distinct, unpacker))?;
                 if !(0..dict.len()).any(|i| need.holds(dict.get(i))) {
                     return Ok(None);
                 }
             }
             Node::Mined { packed, .. } => {
-                let found = unread_patterns(table, Patterns::open(packed, len)?, len, need)?;
-                if let Some(found) = found {
+                let patterns = Patterns::open(packed, len)?;
+                if let Some(found) =
+                    table.apart(|unpacker| unread_patterns(&patterns, len, need, unpacker))?
+                {
                     return Ok(some_hit(found));
                 }
             }
@@ -280,10 +282,10 @@ fn some_hit(hits: Vec<bool>) -> Option<Vec<bool>> {
 
 /// Which texts of patterns meet a need, by reading only the holes in question; nothing if that does not tell.
 fn unread_patterns(
-    table: &mut Table<'_, '_>,
-    patterns: Patterns<'_>,
+    patterns: &Patterns<'_>,
     len: usize,
     need: Need<'_>,
+    unpacker: &mut Unpacker,
 ) -> Result<Option<Vec<bool>>, BlockError> {
     let mut verdicts = Vec::with_capacity(patterns.literals.len());
     for (literals, holes) in patterns.literals.iter().zip(&patterns.holes) {
@@ -300,16 +302,14 @@ fn unread_patterns(
     if verdicts.iter().all(|v| matches!(v, Ways::Needs(ways) if ways.is_empty())) {
         return Ok(Some(Vec::new()));
     }
-    table.cost.bytes_read += len as u64;
-    let (codes, ranks, counts) = patterns.order(len)?;
-    let mut allowance = Table::full_allowance(table.frame);
+    let (codes, ranks, counts) = patterns.order(len, unpacker)?;
     let mut by_pattern = Vec::with_capacity(verdicts.len());
     for ((verdict, holes), count) in verdicts.iter().zip(&patterns.holes).zip(counts) {
         let count = count as usize;
         let mut read: Vec<Option<Values<'_>>> = holes.iter().map(|_| None).collect();
         for (hole, _) in verdict.needs() {
             if read[*hole].is_none() {
-                read[*hole] = Some(holes[*hole].read(count, &[], &mut allowance)?);
+                read[*hole] = Some(holes[*hole].read(count, &[], unpacker)?);
             }
         }
         let values: Vec<Option<&Values<'_>>> = read.iter().map(Option::as_ref).collect();
@@ -348,6 +348,9 @@ fn cannot_hold(node: &Node<'_>, bytes: &[u8]) -> bool {
 }
 
 fn number_may_hold(format: Format, bytes: &[u8]) -> bool {
+    if let Format::Padded(digits) = format {
+        return bytes.len() <= usize::from(digits) && bytes.iter().all(u8::is_ascii_digit);
+    }
     let point = format != Format::Int;
     bytes.len() <= 21 && bytes.iter().all(|b| b.is_ascii_digit() || *b == b'-' || (point && *b == b'.'))
 }

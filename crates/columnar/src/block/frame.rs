@@ -19,7 +19,7 @@ const ESCAPED: u8 = 0x80;
 const LEAST_SIGNED: usize = 64;
 
 /// Writes a block.
-pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
+pub(super) fn encode(rows: &Rows<'_>, writer: &mut Writer, out: &mut Vec<u8>) -> BlockSummary {
     let parts = Parts::of(rows);
     let metadata = |pairs: &super::Pairs<'_>| pairs.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
     let text_bytes =
@@ -30,7 +30,7 @@ pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
         first_ns: rows.times.first().copied().unwrap_or(0),
         last_ns: rows.times.last().copied().unwrap_or(0),
     };
-    let mut writer = Writer::new();
+    writer.signature.clear();
     let mut body = Body::default();
     let mut directory = Vec::new();
     let mut kinds = Vec::with_capacity(parts.columns.len());
@@ -46,7 +46,7 @@ pub(super) fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
         push_varint(&mut directory, column.values.iter().map(|v| v.len() as u64).sum());
         push_varint(&mut directory, (body.columns.len() - start) as u64);
     }
-    write_shapes(&parts, &kinds, &mut writer, &mut directory);
+    write_shapes(&parts, &kinds, writer, &mut directory);
     ints::encode(rows.times, &mut body.times);
     writer.codes(&parts.shape_of, parts.shapes.len(), &mut body.shape_of);
     writer.codes(&parts.metadata_shape_of, parts.metadata_shapes.len(), &mut body.metadata_of);

@@ -3,11 +3,11 @@
 use std::cell::OnceCell;
 
 use super::{
-    BlockError, ReadCost,
+    BlockError, ReadCost, Reading,
     frame::Frame,
     ints,
     shape::Source,
-    values::{Allowance, Node, Values, read_codes},
+    values::{Node, Unpacker, Values, read_codes},
     wire::Reader,
 };
 
@@ -33,6 +33,12 @@ impl Ranks {
     }
 }
 
+/// Bytes that a block may unpack at once.
+pub(super) fn full_allowance(frame: &Frame<'_>) -> usize {
+    // Lengths lie among the texts of dictionaries.
+    frame.text_bytes as usize * 2 + (1 << 16)
+}
+
 /// A block that is being read.
 pub(super) struct Table<'f, 'a> {
     pub(super) frame: &'f Frame<'a>,
@@ -41,20 +47,23 @@ pub(super) struct Table<'f, 'a> {
     times: OnceCell<Vec<i64>>,
     ranks: Vec<OnceCell<Ranks>>,
     columns: Vec<Option<Values<'a>>>,
-    allowance: Allowance,
+    pub(super) unpacker: Unpacker,
     pub(super) cost: ReadCost,
 }
 
 impl<'f, 'a> Table<'f, 'a> {
-    pub(super) fn open(frame: &'f Frame<'a>) -> Result<Self, BlockError> {
-        let codes = |bytes: &'a [u8], distinct| read_codes(&mut Reader::new(bytes), distinct, frame.rows);
+    pub(super) fn open(frame: &'f Frame<'a>, reading: &mut Reading) -> Result<Self, BlockError> {
+        let mut unpacker = Unpacker { left: full_allowance(frame), zstd: reading.zstd.take() };
+        let mut codes = |bytes: &'a [u8], distinct| {
+            read_codes(&mut Reader::new(bytes), distinct, frame.rows, &mut unpacker)
+        };
         Ok(Table {
             shape_of: codes(frame.shape_of, frame.shapes.len())?,
             metadata_of: codes(frame.metadata_of, frame.metadata_shapes.len())?,
             times: OnceCell::new(),
             ranks: (0..frame.columns.len()).map(|_| OnceCell::new()).collect(),
             columns: (0..frame.columns.len()).map(|_| None).collect(),
-            allowance: Self::full_allowance(frame),
+            unpacker,
             cost: ReadCost {
                 bytes_read: frame.bytes
                     + (frame.times.len() + frame.shape_of.len() + frame.metadata_of.len()) as u64,
@@ -64,10 +73,19 @@ impl<'f, 'a> Table<'f, 'a> {
         })
     }
 
-    /// What may be unpacked at once.
-    pub(super) fn full_allowance(frame: &Frame<'_>) -> Allowance {
-        // Lengths lie among the texts of dictionaries.
-        Allowance(frame.text_bytes as usize * 2 + (1 << 16))
+    /// Gives back what was lent, and says what reading cost.
+    pub(super) fn close(self, reading: &mut Reading) {
+        reading.zstd = self.unpacker.zstd;
+        reading.cost.bytes_read += self.cost.bytes_read;
+        reading.cost.bytes_decoded += self.cost.bytes_decoded;
+    }
+
+    /// Runs something whose result is not kept in the table, so that what it unpacks does not count.
+    pub(super) fn apart<T>(&mut self, run: impl FnOnce(&mut Unpacker) -> T) -> T {
+        let left = std::mem::replace(&mut self.unpacker.left, full_allowance(self.frame));
+        let result = run(&mut self.unpacker);
+        self.unpacker.left = left;
+        result
     }
 
     /// The time of each row.
@@ -105,7 +123,7 @@ impl<'f, 'a> Table<'f, 'a> {
                 all.iter().enumerate().filter(|(row, _)| ranks.get(*row).is_some()).map(|(_, ns)| *ns),
             );
         }
-        node.read(len, &times, &mut self.allowance)
+        node.read(len, &times, &mut self.unpacker)
     }
 
     /// Which row has which value of the column.

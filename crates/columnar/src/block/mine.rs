@@ -153,6 +153,9 @@ fn word(text: &[u8], start: usize) -> (usize, Option<(usize, usize)>) {
     if let Some(end) = uuid_end(text, start).or_else(|| time_end(text, start)) {
         return (end, Some((start, end)));
     }
+    if is_hex(&rest[..len]) {
+        return (end, Some((start, end)));
+    }
     let digits = rest[first_digit..len].iter().take_while(|b| b.is_ascii_digit()).count();
     let behind = start + first_digit + digits;
     if first_digit == 0 && (behind == end || rest[digits..len].iter().all(u8::is_ascii_alphabetic)) {
@@ -163,6 +166,16 @@ fn word(text: &[u8], start: usize) -> (usize, Option<(usize, usize)>) {
         return (end, Some((start + first_digit, end)));
     }
     (end, Some((start, end)))
+}
+
+/// Whether a word with digits looks like part of an id: its letters are no constant text then.
+fn is_hex(word: &[u8]) -> bool {
+    const LEAST: usize = 6;
+    let all = |allowed: fn(&u8) -> bool| word.iter().all(|b| b.is_ascii_digit() || allowed(b));
+    word.len() >= LEAST
+        && word.len() % 2 == 0
+        && word.iter().any(u8::is_ascii_alphabetic)
+        && (all(|b| (b'a'..=b'f').contains(b)) || all(|b| (b'A'..=b'F').contains(b)))
 }
 
 /// The end of a decimal or a dotted address whose first digits end at `end`.

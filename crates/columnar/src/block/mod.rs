@@ -74,6 +74,20 @@ pub struct ReadCost {
     pub bytes_decoded: u64,
 }
 
+/// What is handed from block to block while many are read: what reading cost, and what it was done with.
+#[derive(Default)]
+pub struct Reading {
+    /// The cost so far.
+    pub cost: ReadCost,
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").field("cost", &self.cost).finish_non_exhaustive()
+    }
+}
+
 /// A row as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRow {
@@ -85,9 +99,28 @@ pub struct OwnedRow {
     pub metadata: Vec<(String, String)>,
 }
 
-/// Encodes rows behind what is in `out` already.
+/// Encodes one block after the other.
+#[derive(Default)]
+pub struct Encoder {
+    writer: node::Writer,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// Encodes rows behind what is in `out` already.
+    pub fn encode(&mut self, rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
+        frame::encode(rows, &mut self.writer, out)
+    }
+}
+
+/// Encodes rows behind what is in `out` already. Who has many blocks keeps an [`Encoder`].
 pub fn encode(rows: &Rows<'_>, out: &mut Vec<u8>) -> BlockSummary {
-    frame::encode(rows, out)
+    Encoder::default().encode(rows, out)
 }
 
 /// A block whose frame has been checked.
@@ -106,14 +139,19 @@ impl<'a> Block<'a> {
     }
 
     /// Whether any row may meet all conditions; looks at filters and dictionaries only.
-    pub fn may_match(&self, stream: &Labels, conditions: &[Condition]) -> bool {
+    pub fn may_match(&self, stream: &Labels, conditions: &[Condition], reading: &mut Reading) -> bool {
         let signature = match signature::Signature::open(self.frame.signature) {
             Ok(signature) => signature,
             // What is damaged is found by reading it.
             Err(_) => return true,
         };
-        let may = |c| select::may_match(&self.frame, signature.as_ref(), stream, c).unwrap_or(true);
-        conditions.iter().all(may)
+        let mut unpacker = values::Unpacker { left: 0, zstd: reading.zstd.take() };
+        let frame = &self.frame;
+        let mut may =
+            |c| select::may_match(frame, signature.as_ref(), stream, c, &mut unpacker).unwrap_or(true);
+        let all = conditions.iter().all(&mut may);
+        reading.zstd = unpacker.zstd;
+        all
     }
 
     /// The rows in `range` that may meet the conditions, with the columns that are wanted; none if there is no such row.
@@ -125,9 +163,9 @@ impl<'a> Block<'a> {
         stream: &Labels,
         range: NanoRange,
         want: &LogWant,
-        cost: &mut ReadCost,
+        reading: &mut Reading,
     ) -> Result<Option<LogBlock>, BlockError> {
-        output::read(&self.frame, stream, range, want, cost)
+        output::read(&self.frame, stream, range, want, reading)
     }
 
     /// Bytes of each column and section, for those who look for where the bytes are.
@@ -147,8 +185,8 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// If the bytes are not what was written.
-    pub fn rows(&self) -> Result<Vec<OwnedRow>, BlockError> {
-        output::rows(&self.frame)
+    pub fn rows(&self, reading: &mut Reading) -> Result<Vec<OwnedRow>, BlockError> {
+        output::rows(&self.frame, reading)
     }
 }
 

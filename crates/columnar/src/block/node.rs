@@ -43,12 +43,14 @@ pub(super) enum Kind {
     Typed,
 }
 
-impl Writer {
-    pub(super) fn new() -> Self {
+impl Default for Writer {
+    fn default() -> Self {
         // Without a compressor texts are stored as they are.
         Writer { zstd: zstd::bulk::Compressor::new(LEVEL).ok(), signature: signature::Builder::new() }
     }
+}
 
+impl Writer {
     /// Writes a column. `times` are those of the rows its values are in.
     pub(super) fn column(
         &mut self,
@@ -264,6 +266,10 @@ fn write_typed(values: &[&[u8]], times: &[i64], out: &mut Vec<u8>) -> Option<Byt
         write_numbers(format, &numbers, out);
         return Some(set_of(b"0123456789-."));
     }
+    if let Some((format, numbers)) = typed::padded(values) {
+        write_numbers(format, &numbers, out);
+        return Some(set_of(b"0123456789"));
+    }
     if let Some(numbers) = values.iter().map(|v| typed::ipv4(v)).collect::<Option<Vec<_>>>() {
         write_numbers(Format::Ipv4, &numbers, out);
         return Some(set_of(b"0123456789."));
@@ -298,6 +304,7 @@ fn write_numbers(format: Format, numbers: &[i64], out: &mut Vec<u8>) {
             };
             out.extend([zeros, form.scale]);
         }
+        Format::Padded(digits) => out.extend([5, digits]),
     }
     push_signed(out, numbers.iter().copied().min().unwrap_or(0));
     push_signed(out, numbers.iter().copied().max().unwrap_or(0));
@@ -323,11 +330,14 @@ fn write_times(clock: &Clock<'_>, read: &[i64], times: &[i64], out: &mut Vec<u8>
 pub(super) const UPPER: u8 = 1;
 pub(super) const DASHES: u8 = 2;
 
+/// Fewest digits of an id.
+const LEAST_ID: usize = 6;
+
 fn write_hex(values: &[&[u8]], out: &mut Vec<u8>) -> Option<ByteSet> {
     let len = values.first()?.len();
     let dashes = len == 36 && values[0][8] == b'-';
     let alike = values.iter().all(|v| v.len() == len);
-    if !alike || !(8..=256).contains(&len) || (!dashes && len % 2 == 1) {
+    if !alike || !(LEAST_ID..=256).contains(&len) || (!dashes && len % 2 == 1) {
         return None;
     }
     let letter = |v: &&&[u8]| v.iter().find(|b| b.is_ascii_alphabetic()).copied();

@@ -6,7 +6,7 @@ use reba_model::{Labels, LogBlock, NanoRange, TextColumn};
 use reba_storage::{LogWant, MetadataWant};
 
 use super::{
-    BlockError, OwnedRow, ReadCost, extract,
+    BlockError, OwnedRow, Reading, extract,
     frame::Frame,
     load::{Table, text},
     select,
@@ -15,8 +15,8 @@ use super::{
 };
 
 /// All rows as they were written.
-pub(super) fn rows(frame: &Frame<'_>) -> Result<Vec<OwnedRow>, BlockError> {
-    let mut table = Table::open(frame)?;
+pub(super) fn rows(frame: &Frame<'_>, reading: &mut Reading) -> Result<Vec<OwnedRow>, BlockError> {
+    let mut table = Table::open(frame, reading)?;
     let all: Vec<u32> = (0..frame.rows as u32).collect();
     table.load_lines(&all)?;
     for columns in &frame.metadata_shapes {
@@ -41,6 +41,7 @@ pub(super) fn rows(frame: &Frame<'_>) -> Result<Vec<OwnedRow>, BlockError> {
         left = left.checked_sub(size as u64).ok_or(BlockError("has more text than it says"))?;
         rows.push(OwnedRow { ns: table.times()?[row], line: text(line)?, metadata });
     }
+    table.close(reading);
     Ok(rows)
 }
 
@@ -50,12 +51,11 @@ pub(super) fn read(
     stream: &Labels,
     range: NanoRange,
     want: &LogWant,
-    cost: &mut ReadCost,
+    reading: &mut Reading,
 ) -> Result<Option<LogBlock>, BlockError> {
-    let mut table = Table::open(frame)?;
+    let mut table = Table::open(frame, reading)?;
     let block = selected(&mut table, stream, range, want);
-    cost.bytes_read += table.cost.bytes_read;
-    cost.bytes_decoded += table.cost.bytes_decoded;
+    table.close(reading);
     block
 }
 

@@ -9,12 +9,12 @@ use super::{
     frame::{Frame, Head},
     fuse,
     label::{self, Place, Wanted},
-    load::Table,
+    load::{Table, full_allowance},
     node::push_id,
     shape::Source,
     signature::Signature,
     typed::Format,
-    values::{Allowance, Node, Values},
+    values::{Node, Unpacker, Values},
 };
 
 /// A question about a label.
@@ -289,8 +289,9 @@ pub(super) fn may_match(
     signature: Option<&Signature<'_>>,
     stream: &Labels,
     condition: &Condition,
+    unpacker: &mut Unpacker,
 ) -> Result<bool, BlockError> {
-    let each = |c: &Condition| may_match(frame, signature, stream, c);
+    let mut each = |c: &Condition| may_match(frame, signature, stream, c, unpacker);
     match condition {
         Condition::Line(TextTest::Contains(t) | TextTest::Equals(t)) => match signature {
             Some(signature) => contains::may_contain(frame, signature, t.as_bytes()),
@@ -298,11 +299,11 @@ pub(super) fn may_match(
         },
         Condition::Line(_) => Ok(true),
         Condition::Label { name, parser, test } => {
-            labels_may(frame, signature, stream, name, *parser, Test::Text(test))
+            labels_may((frame, signature), stream, (name, *parser), Test::Text(test), unpacker)
         }
         Condition::Number { name, parser, comparison, value } => {
             let test = Test::Number(*comparison, *value);
-            labels_may(frame, signature, stream, name, *parser, test)
+            labels_may((frame, signature), stream, (name, *parser), test, unpacker)
         }
         Condition::All(all) => {
             for condition in all {
@@ -324,12 +325,11 @@ pub(super) fn may_match(
 }
 
 fn labels_may(
-    frame: &Frame<'_>,
-    signature: Option<&Signature<'_>>,
+    (frame, signature): (&Frame<'_>, Option<&Signature<'_>>),
     stream: &Labels,
-    name: &str,
-    parser: Option<LineParser>,
+    (name, parser): (&str, Option<LineParser>),
     test: Test<'_>,
+    unpacker: &mut Unpacker,
 ) -> Result<bool, BlockError> {
     if is_special(name) {
         return Ok(true);
@@ -358,7 +358,7 @@ fn labels_may(
     columns.sort_unstable();
     columns.dedup();
     for column in columns {
-        if column_may(frame, signature, &frame.columns[column as usize], test)? {
+        if column_may(frame, signature, &frame.columns[column as usize], test, unpacker)? {
             return Ok(true);
         }
     }
@@ -370,6 +370,7 @@ fn column_may(
     signature: Option<&Signature<'_>>,
     head: &Head<'_>,
     test: Test<'_>,
+    unpacker: &mut Unpacker,
 ) -> Result<bool, BlockError> {
     let mut scratch = String::new();
     // Values that do not count leave the row without the label, which was found not to meet the test.
@@ -385,8 +386,8 @@ fn column_may(
     Ok(match (node, wanted, test) {
         (Node::Const(text), ..) => holds(text),
         (Node::Dict { mut values, distinct }, ..) => {
-            let mut allowance = Allowance(frame.text_bytes as usize * 2 + (1 << 16));
-            let dict = Node::dictionary(&mut values, distinct, &mut allowance)?;
+            unpacker.left = full_allowance(frame);
+            let dict = Node::dictionary(&mut values, distinct, unpacker)?;
             (0..dict.len()).any(|i| holds(dict.get(i)))
         }
         (Node::Number { format, min, max, .. }, Some(text), _) => {

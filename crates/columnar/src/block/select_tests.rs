@@ -110,7 +110,7 @@ fn text_test(
 /// The index of the rows that a block gives for the conditions, by the numbers in `marks`.
 fn kept(block: &Block<'_>, stream: &Labels, conditions: Vec<Condition>) -> Vec<(i64, String)> {
     let want = LogWant { conditions, ..LogWant::everything() };
-    let found = block.read(stream, NanoRange::ALL, &want, &mut ReadCost::default()).unwrap();
+    let found = block.read(stream, NanoRange::ALL, &want, &mut Reading::default()).unwrap();
     let Some(found) = found else { return Vec::new() };
     let lines = found.lines.unwrap();
     (0..lines.len()).map(|i| (found.times[i], lines.get(i).unwrap().to_owned())).collect()
@@ -132,7 +132,7 @@ fn check(
         prop_assert!(rest.any(|k| k == row), "{row:?} is missing for {condition:?}");
     }
     prop_assert!(!exact || kept.len() == expected.len(), "{condition:?} keeps {kept:?}");
-    let may = block.may_match(stream, std::slice::from_ref(condition));
+    let may = block.may_match(stream, std::slice::from_ref(condition), &mut Reading::default());
     prop_assert!(may || expected.is_empty(), "{condition:?} may match {expected:?}");
     Ok(())
 }
@@ -193,7 +193,7 @@ proptest! {
         };
         let bytes = encoded(&rows);
         let block = Block::open(&bytes).unwrap();
-        let read = block.read(&Labels::empty(), NanoRange::ALL, &want, &mut ReadCost::default()).unwrap().unwrap();
+        let read = block.read(&Labels::empty(), NanoRange::ALL, &want, &mut Reading::default()).unwrap().unwrap();
         let Some(extracted) = read.extracted else {
             prop_assert!(read.lines.is_some());
             return Ok(());
@@ -237,9 +237,9 @@ proptest! {
         let names = NAMES.iter().map(|n| ((*n).to_owned(), ValueForm::Text)).collect();
         let extract = Some(Extract { parser: LineParser::Json, names, errors: false });
         for conditions in [Vec::new(), conditions] {
-            let _ = block.may_match(&Labels::empty(), &conditions);
+            let _ = block.may_match(&Labels::empty(), &conditions, &mut Reading::default());
             let want = LogWant { lines: false, metadata: MetadataWant::All, extract: extract.clone(), conditions };
-            if let Ok(Some(read)) = block.read(&Labels::empty(), NanoRange::ALL, &want, &mut ReadCost::default()) {
+            if let Ok(Some(read)) = block.read(&Labels::empty(), NanoRange::ALL, &want, &mut Reading::default()) {
                 for column in read.metadata.iter().map(|(_, c)| c).chain(&read.lines) {
                     assert!((0..column.len()).all(|i| column.get(i).is_none_or(|t| t.len() < 1 << 30)));
                 }
@@ -279,7 +279,7 @@ fn a_column_of_few_texts_comes_with_codes() {
     let want =
         LogWant { lines: false, metadata: MetadataWant::Names(Vec::new()), extract, conditions: Vec::new() };
     let block = Block::open(&bytes).unwrap();
-    let read = block.read(&Labels::empty(), NanoRange::new(10, 20), &want, &mut ReadCost::default());
+    let read = block.read(&Labels::empty(), NanoRange::new(10, 20), &want, &mut Reading::default());
     let read = read.unwrap().unwrap();
     assert!(read.lines.is_none());
     let columns = read.extracted.unwrap();

@@ -70,6 +70,12 @@ impl Builder {
         Builder { table: vec![0; 1 << (FULL - 6)], borders: Borders::default() }
     }
 
+    /// Begins another block.
+    pub(super) fn clear(&mut self) {
+        self.table.fill(0);
+        self.borders = Borders::default();
+    }
+
     /// Adds a piece.
     pub(super) fn add(&mut self, piece: &[u8]) {
         for gram in piece.windows(GRAM) {

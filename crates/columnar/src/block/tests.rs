@@ -65,13 +65,13 @@ proptest! {
     #[test]
     fn rows_come_back_as_they_were_written(rows in any_rows(40)) {
         let bytes = encoded(&rows);
-        prop_assert_eq!(Block::open(&bytes).unwrap().rows(), Ok(rows));
+        prop_assert_eq!(Block::open(&bytes).unwrap().rows(&mut Reading::default()), Ok(rows));
     }
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(block) = Block::open(&bytes) {
-            let _ = block.rows();
+            let _ = block.rows(&mut Reading::default());
         }
     }
 
@@ -86,8 +86,8 @@ proptest! {
             bytes[place] = byte;
         }
         if let Ok(block) = Block::open(&bytes) {
-            let _ = block.rows();
-            let mut cost = ReadCost::default();
+            let _ = block.rows(&mut Reading::default());
+            let mut cost = Reading::default();
             let _ = block.read(&Labels::empty(), NanoRange::ALL, &LogWant::everything(), &mut cost);
         }
     }
@@ -95,5 +95,5 @@ proptest! {
 
 #[test]
 fn a_block_without_rows_is_a_block() {
-    assert_eq!(Block::open(&encoded(&[])).unwrap().rows(), Ok(vec![]));
+    assert_eq!(Block::open(&encoded(&[])).unwrap().rows(&mut Reading::default()), Ok(vec![]));
 }

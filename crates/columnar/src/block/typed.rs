@@ -11,6 +11,8 @@ pub(super) enum Format {
     Decimal(Decimal),
     /// Dotted addresses.
     Ipv4,
+    /// Whole numbers with zeros in front, all of so many digits.
+    Padded(u8),
 }
 
 /// Numbers with a point.
@@ -130,6 +132,14 @@ pub(super) fn numbers(values: &[&[u8]]) -> Option<(Format, Vec<i64>)> {
     Some((Format::Decimal(Decimal { scale: most, zeros }), scaled.collect::<Option<_>>()?))
 }
 
+/// Whole numbers of one length, some of them with zeros in front.
+pub(super) fn padded(values: &[&[u8]]) -> Option<(Format, Vec<i64>)> {
+    let len = values.first()?.len();
+    let number = |text: &&[u8]| if text.len() == len { digits(text) } else { None };
+    let numbers = values.iter().map(number).collect::<Option<_>>()?;
+    Some((Format::Padded(len as u8), numbers))
+}
+
 /// An address as a number.
 pub(super) fn ipv4(text: &[u8]) -> Option<i64> {
     if text.len() > 15 {
@@ -154,6 +164,8 @@ impl Format {
         let n = match self {
             Format::Int => int(text)?,
             Format::Ipv4 => ipv4(text)?,
+            Format::Padded(len) if text.len() == usize::from(len) => digits(text)?,
+            Format::Padded(_) => return None,
             Format::Decimal(form) => {
                 let (n, scale) = decimal(text)?;
                 n.checked_mul(power_of_ten(form.scale.checked_sub(scale)?))?
@@ -169,6 +181,7 @@ impl Format {
         match self {
             Format::Int => push_int(n, out),
             Format::Decimal(form) => form.push(n, out),
+            Format::Padded(len) => push_padded(n.unsigned_abs(), usize::from(len), out),
             Format::Ipv4 => {
                 for (i, octet) in (n as u32).to_be_bytes().into_iter().enumerate() {
                     if i > 0 {
@@ -184,7 +197,7 @@ impl Format {
     pub(super) fn number(self, n: i64) -> Option<f64> {
         const EXACT: u64 = 1 << 53;
         match self {
-            Format::Int => Some(n as f64),
+            Format::Int | Format::Padded(_) => Some(n as f64),
             // A quotient of two exact numbers is rounded once, as a text is (Clinger 1990).
             Format::Decimal(form) if n.unsigned_abs() <= EXACT => {
                 Some(n as f64 / power_of_ten(form.scale) as f64)
@@ -271,6 +284,19 @@ mod tests {
         for bad in ["10.0.0.256", "10.0.0", "1.2.3.4.5", "01.2.3.4", "1.2.3.", "-1.2.3.4"] {
             assert_eq!(ipv4(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn zeros_in_front_are_kept() {
+        let texts: [&[u8]; 3] = [b"0000012", b"1234567", b"0000000"];
+        let (format, numbers) = padded(&texts).unwrap();
+        assert_eq!((format, numbers.as_slice()), (Format::Padded(7), [12, 1_234_567, 0].as_slice()));
+        for (text, n) in texts.iter().zip(numbers) {
+            let mut written = Vec::new();
+            format.push(n, &mut written);
+            assert_eq!((written.as_slice(), format.parse(text)), (*text, Some(n)));
+        }
+        assert_eq!((format.parse(b"12"), padded(&[b"01", b"1"]), padded(&[b"0x"])), (None, None, None));
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use zstd::bulk::Decompressor;
+
 use super::{
     BlockError, MAX_ROWS,
     clock::Clock,
@@ -11,9 +13,40 @@ use super::{
     wire::Reader,
 };
 
-/// Bytes that may still be unpacked, so that a damaged block cannot ask for more memory than it stands for.
-#[derive(Debug)]
-pub(super) struct Allowance(pub(super) usize);
+/// Unpacks bytes, as many as it may: a damaged block cannot ask for more memory than it stands for.
+#[derive(Default)]
+pub(super) struct Unpacker {
+    /// Bytes that may still be unpacked.
+    pub(super) left: usize,
+    /// Made when it is needed, which takes longer than most of what it does then, and handed from block to block.
+    pub(super) zstd: Option<Decompressor<'static>>,
+}
+
+impl Unpacker {
+    /// Reads bytes that may be compressed.
+    fn unpacked<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Cow<'a, [u8]>, BlockError> {
+        let len = reader.count(self.left)?;
+        self.left -= len;
+        let packed = reader.sized()?;
+        if len == 0 {
+            return Ok(Cow::Borrowed(packed));
+        }
+        self.decompress(packed, len).map(Cow::Owned)
+    }
+
+    fn decompress(&mut self, packed: &[u8], len: usize) -> Result<Vec<u8>, BlockError> {
+        if len / MAX_GROWTH > packed.len() {
+            return Err(BlockError("impossible size"));
+        }
+        let wrong = |_| BlockError("does not decompress");
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            none => none.insert(Decompressor::new().map_err(wrong)?),
+        };
+        let text = zstd.decompress(packed, len).map_err(wrong)?;
+        if text.len() == len { Ok(text) } else { Err(BlockError("decompresses to another size")) }
+    }
+}
 
 /// How many times its size zstd's format lets a byte grow to, at most.
 const MAX_GROWTH: usize = 1 << 16;
@@ -62,9 +95,9 @@ impl<'a> Node<'a> {
     pub(super) fn dictionary(
         values: &mut Reader<'a>,
         distinct: usize,
-        allowance: &mut Allowance,
+        unpacker: &mut Unpacker,
     ) -> Result<Dict<'a>, BlockError> {
-        let text = unpacked(values, allowance)?;
+        let text = unpacker.unpacked(values)?;
         let mut reader = Reader::new(&text);
         let mut ends = Vec::with_capacity(distinct);
         let mut joined = Vec::with_capacity(text.len());
@@ -92,14 +125,14 @@ impl<'a> Node<'a> {
         &self,
         len: usize,
         times: &[i64],
-        allowance: &mut Allowance,
+        unpacker: &mut Unpacker,
     ) -> Result<Values<'a>, BlockError> {
         Ok(match self {
             Node::Const(text) => Values::Const(text),
             Node::Dict { values, distinct } => {
                 let mut reader = *values;
-                let dict = Self::dictionary(&mut reader, *distinct, allowance)?;
-                Values::Dict { dict, codes: read_codes(&mut reader, *distinct, len)? }
+                let dict = Self::dictionary(&mut reader, *distinct, unpacker)?;
+                Values::Dict { dict, codes: read_codes(&mut reader, *distinct, len, unpacker)? }
             }
             Node::Number { format, packed, .. } => {
                 Values::Numbers { format: *format, numbers: ints::decode(&mut packed.clone(), len)? }
@@ -124,12 +157,12 @@ impl<'a> Node<'a> {
                 Values::Ids { form: *form, len: *id, ids }
             }
             Node::Mined { packed, .. } => {
-                Values::Mined(Patterns::open(packed, len)?.read(len, times, allowance)?)
+                Values::Mined(Patterns::open(packed, len)?.read(len, times, unpacker)?)
             }
             Node::Text { packed } => {
                 let mut reader = *packed;
                 let lengths = ints::decode(&mut reader, len)?;
-                let text = unpacked(&mut reader, allowance)?;
+                let text = unpacker.unpacked(&mut reader)?;
                 let ends = ends(&lengths, text.len())?;
                 Values::Text(Dict { text, ends })
             }
@@ -144,6 +177,10 @@ fn format(reader: &mut Reader<'_>) -> Result<Format, BlockError> {
         2 => Zeros::Kept,
         3 => Zeros::Cut,
         4 => Zeros::CutToOne,
+        5 => match reader.byte()? {
+            digits @ 1..=18 => return Ok(Format::Padded(digits)),
+            _ => return Err(BlockError("impossible number of digits")),
+        },
         _ => return Err(BlockError("unknown form of numbers")),
     };
     match reader.byte()? {
@@ -162,30 +199,12 @@ fn ends(lengths: &[i64], total: usize) -> Result<Vec<u32>, BlockError> {
     ends.collect()
 }
 
-/// Reads bytes that may be compressed.
-fn unpacked<'a>(reader: &mut Reader<'a>, allowance: &mut Allowance) -> Result<Cow<'a, [u8]>, BlockError> {
-    let len = reader.count(allowance.0)?;
-    allowance.0 -= len;
-    let packed = reader.sized()?;
-    if len == 0 {
-        return Ok(Cow::Borrowed(packed));
-    }
-    decompress(packed, len).map(Cow::Owned)
-}
-
-fn decompress(packed: &[u8], len: usize) -> Result<Vec<u8>, BlockError> {
-    if len / MAX_GROWTH > packed.len() {
-        return Err(BlockError("impossible size"));
-    }
-    let text = zstd::bulk::decompress(packed, len).map_err(|_| BlockError("does not decompress"))?;
-    if text.len() == len { Ok(text) } else { Err(BlockError("decompresses to another size")) }
-}
-
 /// Reads `len` codes below `distinct`.
 pub(super) fn read_codes(
     reader: &mut Reader<'_>,
     distinct: usize,
     len: usize,
+    unpacker: &mut Unpacker,
 ) -> Result<Vec<u32>, BlockError> {
     let codes: Vec<u32> = match reader.byte()? {
         0 => {
@@ -193,7 +212,7 @@ pub(super) fn read_codes(
             ints::unpack(reader, len, code_width(distinct), |c| codes.push(c as u32))?;
             codes
         }
-        1 => decompress(reader.sized()?, len)?.into_iter().map(u32::from).collect(),
+        1 => unpacker.decompress(reader.sized()?, len)?.into_iter().map(u32::from).collect(),
         _ => return Err(BlockError("unknown form of codes")),
     };
     if codes.iter().any(|c| *c as usize >= distinct) {
@@ -277,8 +296,12 @@ impl<'a> Patterns<'a> {
     }
 
     /// For each value its pattern, and which of the pattern's values it is; and how many values each pattern has.
-    pub(super) fn order(&self, len: usize) -> Result<(Vec<u32>, Vec<u32>, Vec<u32>), BlockError> {
-        let codes = read_codes(&mut self.codes.clone(), self.literals.len(), len)?;
+    pub(super) fn order(
+        &self,
+        len: usize,
+        unpacker: &mut Unpacker,
+    ) -> Result<(Vec<u32>, Vec<u32>, Vec<u32>), BlockError> {
+        let codes = read_codes(&mut self.codes.clone(), self.literals.len(), len, unpacker)?;
         let mut counts = vec![0u32; self.literals.len()];
         let rank = |code: &u32| {
             let count = &mut counts[*code as usize];
@@ -289,15 +312,15 @@ impl<'a> Patterns<'a> {
         Ok((codes, ranks, counts))
     }
 
-    fn read(self, len: usize, times: &[i64], allowance: &mut Allowance) -> Result<Mined<'a>, BlockError> {
-        let (codes, ranks, counts) = self.order(len)?;
+    fn read(self, len: usize, times: &[i64], unpacker: &mut Unpacker) -> Result<Mined<'a>, BlockError> {
+        let (codes, ranks, counts) = self.order(len, unpacker)?;
         let mut times_of: Vec<Vec<i64>> = vec![Vec::new(); counts.len()];
         for (code, ns) in codes.iter().zip(times) {
             times_of[*code as usize].push(*ns);
         }
         let mut holes = Vec::with_capacity(self.holes.len());
         for (nodes, (count, times)) in self.holes.iter().zip(counts.iter().zip(&times_of)) {
-            let columns = nodes.iter().map(|node| node.read(*count as usize, times, allowance));
+            let columns = nodes.iter().map(|node| node.read(*count as usize, times, unpacker));
             holes.push(columns.collect::<Result<_, BlockError>>()?);
         }
         Ok(Mined { patterns: self.literals, codes, ranks, holes })

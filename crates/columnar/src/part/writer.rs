@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ColumnarError,
-    block::{BlockSummary, MAX_ROWS, MAX_TEXT_BYTES, OwnedRow, Pairs, Rows, encode},
+    block::{BlockSummary, Encoder, MAX_ROWS, MAX_TEXT_BYTES, OwnedRow, Pairs, Rows},
     day::Day,
     varint::{put, put_signed, put_text},
 };
@@ -42,6 +42,7 @@ pub(crate) struct PartWriter {
     values: BTreeMap<String, BTreeMap<String, Vec<u32>>>,
     blocks: Vec<BlockRef>,
     bytes: Vec<u8>,
+    encoder: Encoder,
 }
 
 /// Finished pages, kept until the blocks are written.
@@ -102,6 +103,7 @@ impl PartWriter {
             values: BTreeMap::new(),
             blocks: Vec::new(),
             bytes: Vec::new(),
+            encoder: Encoder::default(),
         })
     }
 
@@ -116,7 +118,8 @@ impl PartWriter {
         bytes.clear();
         let small = small::encode(times, lines, metadata, &mut bytes);
         let is_small = small.is_some();
-        let summary = small.unwrap_or_else(|| encode(&Rows { times, lines, metadata }, &mut bytes));
+        let summary =
+            small.unwrap_or_else(|| self.encoder.encode(&Rows { times, lines, metadata }, &mut bytes));
         let put = self.put_block(summary, is_small, &bytes);
         self.bytes = bytes;
         put
