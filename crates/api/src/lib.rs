@@ -7,6 +7,8 @@ mod answers;
 mod compress;
 pub mod exposition;
 mod json;
+pub mod loki;
 pub mod prometheus;
+pub mod promtail;
 pub mod server;
 pub mod web;

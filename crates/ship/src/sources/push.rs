@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use reba_model::{Labels, LabelsBuilder, LogBatch, Relabel};
+use reba_model::{Labels, LabelsBuilder, LogBatch, Relabel, Tenant};
+use reba_storage::{AppendError, LogAppender, LogReport};
 
 use crate::{config::PushConfig, entry::Entry, job::Job};
 
@@ -57,5 +58,15 @@ impl PushReceiver {
         }
         builder.retain(|n, _| !n.starts_with("__"));
         Some(builder.build())
+    }
+}
+
+/// As what decodes pushes sees it: a store whose entries go through a pipeline. Whose they are, the pipeline's clients say.
+impl LogAppender for PushReceiver {
+    fn append_logs(&self, _: &Tenant, batch: &LogBatch) -> Result<LogReport, AppendError> {
+        match self.push(batch) {
+            true => Ok(LogReport { appended: batch.len(), duplicates: 0 }),
+            false => Err(AppendError::Closed),
+        }
     }
 }
