@@ -45,7 +45,7 @@ fn the_file_is_accepted_without_a_warning() {
         let config = load(variables);
         let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
         assert!(warnings.is_empty() || variables.is_empty(), "{warnings:?}");
-        assert_eq!(config.jobs.len(), 5 - 1, "services, containers, journal, host");
+        assert_eq!(config.jobs.len(), 4, "services, containers, journal, host");
         assert_eq!(config.clients[0].uri.path(), "/loki/api/v1/push");
         assert_eq!(config.clients[0].backoff.retries, None);
     }
