@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::Extension;
+pub use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -161,7 +162,7 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     tokio::select! {
         // A client that breaks off or talks nonsense is its own business.
         _ = watcher.watch(connection) => {}

@@ -1,7 +1,7 @@
 //! Prometheus' HTTP API, on port 9090.
 
 mod admin;
-mod envelope;
+pub(crate) mod envelope;
 mod features;
 mod federate;
 mod http_metrics;
@@ -11,7 +11,7 @@ mod metadata;
 mod middleware;
 mod notifications;
 mod otlp;
-mod params;
+pub(crate) mod params;
 mod query;
 mod query_log;
 mod read;
@@ -19,7 +19,7 @@ mod rules;
 pub mod self_metrics;
 pub mod starting;
 mod status;
-mod targets;
+pub(crate) mod targets;
 mod write;
 
 use std::{fmt, sync::Arc};

@@ -24,7 +24,7 @@ use super::{
 };
 
 /// Labels as a JSON object.
-pub(super) fn object(labels: &Labels) -> Value {
+pub(crate) fn object(labels: &Labels) -> Value {
     Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
 }
 
@@ -32,7 +32,7 @@ pub(super) fn object(labels: &Labels) -> Value {
 pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// Unix milliseconds as RFC 3339.
-pub(super) fn rfc3339(t: Option<i64>) -> String {
+pub(crate) fn rfc3339(t: Option<i64>) -> String {
     t.and_then(|t| Timestamp::from_millisecond(t).ok()).map_or_else(|| NEVER.to_owned(), |t| t.to_string())
 }
 
