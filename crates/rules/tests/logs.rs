@@ -260,7 +260,6 @@ async fn what_is_wrong_in_a_file_is_said_with_its_place_and_the_former_rules_go_
         ("'{app=\"a\"}'", "a rule needs a query that answers with numbers"),
         ("'count_over_time({app=\"a\"} |~ \"(\" [5m])'", "error parsing regexp"),
         ("'sum(rate({app=\"a\"}[5m])'", "could not parse expression: parse error"),
-        ("'sum(rate({}[5m]))'", "at least one"),
     ] {
         stores.write(
             "fake/errors.yml",

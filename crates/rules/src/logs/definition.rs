@@ -80,6 +80,16 @@ impl GroupDefinition {
         Ok(group.normal())
     }
 
+    /// The group as YAML.
+    pub fn to_yaml(&self) -> Result<String, String> {
+        serde_saphyr::to_string(self).map_err(|e| e.to_string())
+    }
+
+    /// Groups by namespace as YAML.
+    pub fn all_to_yaml(namespaces: &BTreeMap<String, Vec<GroupDefinition>>) -> Result<String, String> {
+        serde_saphyr::to_string(namespaces).map_err(|e| e.to_string())
+    }
+
     /// The same with durations as upstream prints them; those that are zero are left out.
     fn normal(mut self) -> Self {
         let normal = |text: Option<String>| {
