@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::SystemTime};
 
 use anyhow::{Context, Result, bail};
-use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, Incident};
+use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, Incident, LogFiles};
 use serde::Deserialize;
 
 use crate::{
@@ -14,11 +14,15 @@ use crate::{
 /// Where the fleet's control server listens; the port is moved by the offset.
 const CONTROL_PORT: u16 = 3999;
 
+/// Below the data: where the fleet writes its logs, and promtail-config.yml looks for them.
+const FLEET_LOGS: &str = "fleet-logs";
+
 /// Starts the fleet.
 pub async fn fleet(args: &DemoArgs) -> Result<FleetHandle> {
     let config = FleetConfig {
         speed: args.speed,
         addressing: Addressing::Documented { port_offset: args.run.port_offset },
+        logs: Some(LogFiles::below(args.run.data.join(FLEET_LOGS))),
         ..FleetConfig::new(args.seed, SystemTime::now())
     };
     Fleet::start(config).await.context("start the simulated fleet")
