@@ -1,0 +1,117 @@
+/** From the targets of a panel to the requests that answer them. Pure: what to ask is decided here, asking is done in api/. */
+import type { DatasourceInfo } from "../dashboard/datasource";
+import { resolveDatasource, specialOf } from "../dashboard/datasource";
+import type { DatasourceRef, Target } from "../dashboard/types";
+import { asBool, asNumber, asString, type JsonObject } from "../json";
+import type { Range } from "../time/range";
+import { parseDuration } from "../time/duration";
+import { offsetAt } from "../time/zone";
+import { interpolate, type Scope } from "../variables/interpolate";
+import type { AdhocFilter } from "../variables/types";
+import { addFilters } from "./adhoc";
+import { isMetricQuery } from "./logql";
+import { alignedGrid, intervalMs, intervalVariables, safeStepMs } from "./interval";
+
+interface Common {
+  refId: string;
+  source: DatasourceInfo;
+  expr: string;
+  legendFormat: string;
+}
+
+export type Plan =
+  | (Common & { kind: "prom-range"; startMs: number; endMs: number; stepMs: number; format: "time_series" | "table" | "heatmap"; exemplars: boolean })
+  | (Common & { kind: "prom-instant"; timeMs: number; format: "time_series" | "table" | "heatmap" })
+  | (Common & { kind: "loki-range"; startMs: number; endMs: number; stepMs: number; isMetric: boolean; limit: number; direction: "backward" | "forward" })
+  | (Common & { kind: "loki-instant"; timeMs: number })
+  | { kind: "unsupported"; refId: string; reason: string };
+
+export interface PlanInput {
+  targets: readonly Target[];
+  /** Where a target says nothing. */
+  panelDatasource: DatasourceRef | null;
+  sources: readonly DatasourceInfo[];
+  range: Range;
+  maxDataPoints: number;
+  /** The panel's own `interval`. */
+  minInterval?: string;
+  scope: Scope;
+  filters: readonly AdhocFilter[];
+}
+
+const formatOf = (raw: JsonObject): "time_series" | "table" | "heatmap" =>
+  raw["format"] === "table" ? "table" : raw["format"] === "heatmap" ? "heatmap" : "time_series";
+
+function planPrometheus(target: Target, source: DatasourceInfo, input: PlanInput): readonly Plan[] {
+  const { raw, refId } = target;
+  const { range, scope } = input;
+  const scrape = asString(source.jsonData["timeInterval"], "15s") || "15s";
+  const scrapeMs = parseDuration(interpolate(asString(raw["interval"]) || input.minInterval || scrape, scope, "text")) ?? 15_000;
+  const ofTarget = asString(raw["interval"]);
+  const min = interpolate(ofTarget || input.minInterval || scrape, scope, "text");
+  const interval = intervalMs({ range, maxDataPoints: input.maxDataPoints, min });
+  const stepMs = safeStepMs(interval, range, asNumber(raw["intervalFactor"]) ?? 1);
+  const inner = { ...scope, extra: { ...scope.extra, ...intervalVariables(stepMs, scrapeMs) } };
+  const text = interpolate(asString(raw["expr"]), inner, "labels");
+  if (text.trim() === "") return [];
+  const common = {
+    refId,
+    source,
+    expr: addFilters(text, input.filters),
+    legendFormat: interpolate(asString(raw["legendFormat"]), inner, "text"),
+  };
+  const instant = asBool(raw["instant"]);
+  const wantsRange = asBool(raw["range"], !instant) || !instant;
+  const plans: Plan[] = [];
+  if (wantsRange) plans.push({ ...common, kind: "prom-range", ...alignedGrid(range, stepMs, offsetAt(range.to, scope.zone)), format: formatOf(raw), exemplars: asBool(raw["exemplar"]) });
+  if (instant) plans.push({ ...common, kind: "prom-instant", timeMs: range.to, format: wantsRange ? "table" : formatOf(raw) });
+  return plans;
+}
+
+function planLoki(target: Target, source: DatasourceInfo, input: PlanInput): readonly Plan[] {
+  const { raw, refId } = target;
+  const { range, scope } = input;
+  const interval = intervalMs({ range, maxDataPoints: input.maxDataPoints, min: input.minInterval || "1s" });
+  const asked = parseDuration(interpolate(asString(raw["step"]), scope, "text"));
+  const stepMs = asked ?? safeStepMs(interval, range, asNumber(raw["resolution"]) ?? 1);
+  const inner = { ...scope, extra: { ...scope.extra, ...intervalVariables(stepMs, stepMs) } };
+  const text = interpolate(asString(raw["expr"]), inner, "labels");
+  if (text.trim() === "") return [];
+  const common = { refId, source, expr: addFilters(text, input.filters), legendFormat: interpolate(asString(raw["legendFormat"]), inner, "text") };
+  if (raw["queryType"] === "instant" || asBool(raw["instant"])) return [{ ...common, kind: "loki-instant", timeMs: range.to }];
+  const limit = asNumber(raw["maxLines"]) ?? asNumber(source.jsonData["maxLines"]) ?? 1000;
+  return [
+    { ...common, kind: "loki-range", ...alignedGrid(range, stepMs), isMetric: isMetricQuery(text), limit, direction: raw["direction"] === "forward" ? "forward" : "backward" },
+  ];
+}
+
+/** The requests, and in words what was guessed. A target that cannot be asked says why. */
+export function planQueries(input: PlanInput): { plans: readonly Plan[]; notices: readonly string[] } {
+  const notices = new Set<string>();
+  const plans = input.targets.filter((t) => !t.hide).flatMap((target): readonly Plan[] => {
+    const refuse = (reason: string): readonly Plan[] => [{ kind: "unsupported", refId: target.refId, reason }];
+    const wanted = target.datasource ?? input.panelDatasource;
+    const special = specialOf(wanted);
+    if (special === "expression") return refuse("expressions (math, reduce, threshold) are not evaluated yet");
+    if (special === "dashboard") return refuse("data of another panel is not shared yet");
+    if (special === "grafana") return refuse("Grafana's own test data does not exist here");
+    const ref = special === "mixed" ? null : wanted;
+    const uid = ref?.uid === undefined ? undefined : interpolate(ref.uid, input.scope, "text");
+    if (typeof target.raw["expr"] !== "string" && (typeof target.raw["query"] === "string" || typeof target.raw["rawSql"] === "string")) {
+      const text = asString(target.raw["query"] ?? target.raw["rawSql"]);
+      if (/^\s*select\b/i.test(text)) return refuse("query language SQL: no such data source");
+    }
+    const found = resolveDatasource(ref === null ? null : { ...ref, ...(uid === undefined ? {} : { uid }) }, input.sources);
+    if (found === undefined) return refuse(`no data source ${uid ?? ref?.type ?? "by default"}`);
+    if (found.guess !== undefined) notices.add(found.guess);
+    switch (found.source.type) {
+      case "prometheus":
+        return planPrometheus(target, found.source, input);
+      case "loki":
+        return planLoki(target, found.source, input);
+      default:
+        return refuse(`queries of type ${found.source.type} are not drawn on panels yet`);
+    }
+  });
+  return { plans, notices: [...notices] };
+}
