@@ -116,6 +116,50 @@ pub(super) fn decode(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, Bl
     }
 }
 
+/// Reads those of `len` values that are at the places `wanted`, which rise.
+pub(super) fn pick(reader: &mut Reader<'_>, len: usize, wanted: &[u32]) -> Result<Vec<i64>, BlockError> {
+    if len > MAX_ROWS || wanted.last().is_some_and(|last| *last as usize >= len) {
+        return Err(BlockError("too many numbers"));
+    }
+    if reader.rest.first() != Some(&VALUES) {
+        // A sum of differences has no shorter way.
+        let all = decode(reader, len)?;
+        return Ok(wanted.iter().map(|i| all[*i as usize]).collect());
+    }
+    reader.byte()?;
+    let (base, divisor) = (reader.signed()?, reader.varint()?);
+    let mut pages = Vec::with_capacity(len.div_ceil(PAGE));
+    let mut start = 0usize;
+    for page in 0..len.div_ceil(PAGE) {
+        let (least, width) = (reader.varint()?, u32::from(reader.byte()?));
+        if width > 64 {
+            return Err(BlockError("number is too wide"));
+        }
+        pages.push((least, width, start));
+        start += (PAGE.min(len - page * PAGE) * width as usize).div_ceil(8);
+    }
+    let packed = reader.take(start)?;
+    let value = |i: &u32| {
+        let (least, width, start) = pages[*i as usize / PAGE];
+        let step = bits(&packed[start..], *i as usize % PAGE, width);
+        base.wrapping_add(step.wrapping_add(least).wrapping_mul(divisor) as i64)
+    };
+    Ok(wanted.iter().map(value).collect())
+}
+
+/// The number at a place among numbers of `width` bits; zeros where there are no bytes.
+pub(super) fn bits(packed: &[u8], place: usize, width: u32) -> u64 {
+    if width == 0 {
+        return 0;
+    }
+    let bit = place * width as usize;
+    let rest = packed.get(bit / 8..).unwrap_or_default();
+    let mut word = [0; 16];
+    let n = rest.len().min(9);
+    word[..n].copy_from_slice(&rest[..n]);
+    (u128::from_le_bytes(word) >> (bit % 8)) as u64 & (u64::MAX >> (64 - width.min(64)))
+}
+
 fn frames(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, BlockError> {
     let base = reader.signed()?;
     let divisor = reader.varint()?;
@@ -225,8 +269,18 @@ mod tests {
         }
 
         #[test]
+        fn single_numbers_are_those_of_all(values in prop::collection::vec(prop_oneof![any::<i64>(), -5i64..300], 1..400), wanted in prop::collection::btree_set(0u32..400, 0..20)) {
+            let mut bytes = Vec::new();
+            encode(&values, &mut bytes);
+            let wanted: Vec<u32> = wanted.into_iter().filter(|i| (*i as usize) < values.len()).collect();
+            let picked = pick(&mut Reader::new(&bytes), values.len(), &wanted).unwrap();
+            prop_assert_eq!(picked, wanted.iter().map(|i| values[*i as usize]).collect::<Vec<_>>());
+        }
+
+        #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), len in 0usize..400) {
             let _ = decode(&mut Reader::new(&bytes), len);
+            let _ = pick(&mut Reader::new(&bytes), len, &[0, len as u32 / 2]);
         }
     }
 }

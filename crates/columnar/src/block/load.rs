@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::{
     BlockError, ReadCost, Reading,
-    frame::Frame,
+    frame::{Frame, ShapeHead},
     ints,
     shape::Source,
     values::{Node, Unpacker, Values, read_codes},
@@ -47,8 +47,18 @@ pub(super) struct Table<'f, 'a> {
     times: OnceCell<Vec<i64>>,
     ranks: Vec<OnceCell<Ranks>>,
     columns: Vec<Option<Values<'a>>>,
-    pub(super) unpacker: Unpacker,
+    unpacker: Unpacker,
     pub(super) cost: ReadCost,
+    /// What the table was before it was narrowed.
+    wide: Option<Wide>,
+}
+
+/// A table of all rows of a block, of which some were chosen.
+struct Wide {
+    /// Those that are the rows of the table now.
+    rows: Vec<u32>,
+    shape_of: Vec<u32>,
+    metadata_of: Vec<u32>,
 }
 
 impl<'f, 'a> Table<'f, 'a> {
@@ -69,6 +79,7 @@ impl<'f, 'a> Table<'f, 'a> {
                     + (frame.times.len() + frame.shape_of.len() + frame.metadata_of.len()) as u64,
                 bytes_decoded: 0,
             },
+            wide: None,
             frame,
         })
     }
@@ -86,6 +97,24 @@ impl<'f, 'a> Table<'f, 'a> {
         let result = run(&mut self.unpacker);
         self.unpacker.left = left;
         result
+    }
+
+    /// Leaves only some rows, with numbers of their own from 0 on. Of columns that are read from here on, no others are put
+    /// together.
+    pub(super) fn narrow(&mut self, rows: Vec<u32>) -> Result<(), BlockError> {
+        let all = self.times()?;
+        let times: Vec<i64> = rows.iter().map(|r| all[*r as usize]).collect();
+        let chosen = |of: &[u32]| rows.iter().map(|r| of[*r as usize]).collect();
+        let (shape_of, metadata_of) = (chosen(&self.shape_of), chosen(&self.metadata_of));
+        self.times = OnceCell::from(times);
+        self.ranks.fill_with(OnceCell::new);
+        self.columns.fill_with(|| None);
+        // What has been unpacked before is gone.
+        self.unpacker.left = full_allowance(self.frame);
+        let shape_of = std::mem::replace(&mut self.shape_of, shape_of);
+        let metadata_of = std::mem::replace(&mut self.metadata_of, metadata_of);
+        self.wide = Some(Wide { rows, shape_of, metadata_of });
+        Ok(())
     }
 
     /// The time of each row.
@@ -115,43 +144,56 @@ impl<'f, 'a> Table<'f, 'a> {
         self.cost.bytes_read += head.node.len() as u64;
         self.cost.bytes_decoded += head.text_bytes;
         let node = Node::open(head.node)?;
-        let len = self.ranks(column).len;
+        let wide = match &self.wide {
+            Some(wide) => {
+                let ranks = self.ranks_among(column, &wide.shape_of, &wide.metadata_of);
+                let wanted: Vec<u32> =
+                    wide.rows.iter().filter_map(|r| ranks.get(*r as usize)).map(|r| r as u32).collect();
+                Some((ranks.len, wanted))
+            }
+            None => None,
+        };
+        let ranks = self.ranks(column);
+        let len = wide.as_ref().map_or(ranks.len, |(len, _)| *len);
         let mut times = Vec::new();
         if node.needs_times(len)? {
-            let (ranks, all) = (self.ranks(column), self.times()?);
-            times.extend(
-                all.iter().enumerate().filter(|(row, _)| ranks.get(*row).is_some()).map(|(_, ns)| *ns),
-            );
+            let owns = |(row, _): &(usize, &i64)| ranks.get(*row).is_some();
+            times.extend(self.times()?.iter().enumerate().filter(owns).map(|(_, ns)| *ns));
         }
-        node.read(len, &times, &mut self.unpacker)
+        match wide {
+            Some((len, wanted)) => node.pick(len, &wanted, &times, &mut self.unpacker),
+            None => node.read(len, &times, &mut self.unpacker),
+        }
     }
 
     /// Which row has which value of the column.
     pub(super) fn ranks(&self, column: u32) -> &Ranks {
-        self.ranks[column as usize].get_or_init(|| {
-            let (codes, has) = self.owners(column);
-            if has.iter().all(|h| *h) {
-                return Ranks { of_rows: None, len: codes.len() };
-            }
-            let mut len = 0;
-            let rank = |code: &u32| {
-                let own = if has[*code as usize] { len } else { NONE };
-                len += u32::from(own != NONE);
-                own
-            };
-            let of_rows = codes.iter().map(rank).collect();
-            Ranks { of_rows: Some(of_rows), len: len as usize }
-        })
+        self.ranks[column as usize]
+            .get_or_init(|| self.ranks_among(column, &self.shape_of, &self.metadata_of))
     }
 
-    /// The shape of each row, and which shapes have the column.
-    fn owners(&self, column: u32) -> (&[u32], Vec<bool>) {
-        if self.frame.columns[column as usize].source == Source::Metadata {
-            let has = self.frame.metadata_shapes.iter().map(|s| s.contains(&column)).collect();
-            return (&self.metadata_of, has);
+    /// The same for rows of these shapes.
+    fn ranks_among(&self, column: u32, shape_of: &[u32], metadata_of: &[u32]) -> Ranks {
+        let (codes, has): (_, Vec<bool>) = match self.frame.columns[column as usize].source {
+            Source::Metadata => {
+                (metadata_of, self.frame.metadata_shapes.iter().map(|s| s.contains(&column)).collect())
+            }
+            _ => {
+                let has = |s: &ShapeHead<'_>| s.holes.iter().any(|(_, c)| *c == column);
+                (shape_of, self.frame.shapes.iter().map(has).collect())
+            }
+        };
+        if has.iter().all(|h| *h) {
+            return Ranks { of_rows: None, len: codes.len() };
         }
-        let has = self.frame.shapes.iter().map(|s| s.holes.iter().any(|(_, c)| *c == column)).collect();
-        (&self.shape_of, has)
+        let mut len = 0;
+        let rank = |code: &u32| {
+            let own = if has[*code as usize] { len } else { NONE };
+            len += u32::from(own != NONE);
+            own
+        };
+        let of_rows = codes.iter().map(rank).collect();
+        Ranks { of_rows: Some(of_rows), len: len as usize }
     }
 
     /// Reads all columns of the lines of these rows.

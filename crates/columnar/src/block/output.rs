@@ -14,6 +14,9 @@ use super::{
     texts::Texts,
 };
 
+/// Of a block, this part of the rows or less is put together row by row.
+const FEW: usize = 4;
+
 /// All rows as they were written.
 pub(super) fn rows(frame: &Frame<'_>, reading: &mut Reading) -> Result<Vec<OwnedRow>, BlockError> {
     let mut table = Table::open(frame, reading)?;
@@ -84,9 +87,14 @@ fn selected(
     }
     let times = table.times()?;
     let is_row = |r: &u32| live[*r as usize] && range.contains(times[*r as usize]);
-    let rows: Vec<u32> = (0..frame.rows as u32).filter(is_row).collect();
+    let mut rows: Vec<u32> = (0..frame.rows as u32).filter(is_row).collect();
     if rows.is_empty() {
         return Ok(None);
+    }
+    if rows.len() * FEW <= frame.rows {
+        let count = rows.len() as u32;
+        table.narrow(rows)?;
+        rows = (0..count).collect();
     }
     let extracted = match &want.extract {
         Some(extract) => extract::columns(table, &rows, extract)?,

@@ -151,10 +151,8 @@ impl<'a> Node<'a> {
                 Values::Times { clock: *clock, times: read }
             }
             Node::Hex { form, len: id, ids, .. } => {
-                if ids.len() != id * len {
-                    return Err(BlockError("wrong number of ids"));
-                }
-                Values::Ids { form: *form, len: *id, ids }
+                check_ids(ids, *id, len)?;
+                Values::Ids { form: *form, len: *id, ids: Cow::Borrowed(ids) }
             }
             Node::Mined { packed, .. } => {
                 Values::Mined(Patterns::open(packed, len)?.read(len, times, unpacker)?)
@@ -168,6 +166,65 @@ impl<'a> Node<'a> {
             }
         })
     }
+}
+
+impl<'a> Node<'a> {
+    /// Reads those of `len` values that are at the places `wanted`, which rise; `times` are those of the rows of these.
+    pub(super) fn pick(
+        &self,
+        len: usize,
+        wanted: &[u32],
+        times: &[i64],
+        unpacker: &mut Unpacker,
+    ) -> Result<Values<'a>, BlockError> {
+        if wanted.last().is_some_and(|last| *last as usize >= len) {
+            return Err(BlockError("value is missing"));
+        }
+        Ok(match self {
+            Node::Const(text) => Values::Const(text),
+            Node::Dict { values, distinct } => {
+                let mut reader = *values;
+                let dict = Self::dictionary(&mut reader, *distinct, unpacker)?;
+                Values::Dict { dict, codes: pick_codes(&mut reader, *distinct, len, wanted, unpacker)? }
+            }
+            Node::Number { format, packed, .. } => {
+                let numbers = ints::pick(&mut packed.clone(), len, wanted)?;
+                Values::Numbers { format: *format, numbers }
+            }
+            Node::Clock { clock, relative, packed } => {
+                let mut read = ints::pick(&mut packed.clone(), len, wanted)?;
+                if *relative {
+                    let unit = clock.unit_ns();
+                    read.iter_mut().zip(times).for_each(|(t, ns)| *t = t.wrapping_add(ns.div_euclid(unit)));
+                }
+                Values::Times { clock: *clock, times: read }
+            }
+            Node::Hex { form, len: id, ids, .. } => {
+                check_ids(ids, *id, len)?;
+                let one = |i: &u32| &ids[*i as usize * id..(*i as usize + 1) * id];
+                let picked = wanted.iter().flat_map(one).copied().collect();
+                Values::Ids { form: *form, len: *id, ids: Cow::Owned(picked) }
+            }
+            Node::Mined { packed, .. } => {
+                Values::Mined(Patterns::open(packed, len)?.pick(len, wanted, times, unpacker)?)
+            }
+            Node::Text { .. } => match self.read(len, &[], unpacker)? {
+                Values::Text(all) => {
+                    let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(wanted.len()));
+                    for i in wanted {
+                        text.extend_from_slice(all.get(*i as usize));
+                        ends.push(text.len() as u32);
+                    }
+                    Values::Text(Dict { text: Cow::Owned(text), ends })
+                }
+                other => other,
+            },
+        })
+    }
+}
+
+fn check_ids(ids: &[u8], id: usize, len: usize) -> Result<(), BlockError> {
+    if ids.len() == id * len { Ok(()) } else { Err(BlockError("wrong number of ids")) }
 }
 
 fn format(reader: &mut Reader<'_>) -> Result<Format, BlockError> {
@@ -221,6 +278,28 @@ pub(super) fn read_codes(
     Ok(codes)
 }
 
+/// Reads those of `len` codes below `distinct` that are at the places `wanted`.
+fn pick_codes(
+    reader: &mut Reader<'_>,
+    distinct: usize,
+    len: usize,
+    wanted: &[u32],
+    unpacker: &mut Unpacker,
+) -> Result<Vec<u32>, BlockError> {
+    if reader.rest.first() != Some(&0) {
+        let all = read_codes(reader, distinct, len, unpacker)?;
+        return Ok(wanted.iter().map(|i| all[*i as usize]).collect());
+    }
+    reader.byte()?;
+    let width = code_width(distinct);
+    let packed = reader.take((len * width as usize).div_ceil(8))?;
+    let code = |i: &u32| match ints::bits(packed, *i as usize, width) {
+        code if code < distinct as u64 => Ok(code as u32),
+        _ => Err(BlockError("code without a meaning")),
+    };
+    wanted.iter().map(code).collect()
+}
+
 /// Passes over `len` codes below `distinct`.
 fn skip_codes(reader: &mut Reader<'_>, distinct: usize, len: usize) -> Result<(), BlockError> {
     match reader.byte()? {
@@ -256,7 +335,7 @@ pub(super) enum Values<'a> {
     Dict { dict: Dict<'a>, codes: Vec<u32> },
     Numbers { format: Format, numbers: Vec<i64> },
     Times { clock: Clock<'a>, times: Vec<i64> },
-    Ids { form: u8, len: usize, ids: &'a [u8] },
+    Ids { form: u8, len: usize, ids: Cow<'a, [u8]> },
     Mined(Mined<'a>),
     Text(Dict<'a>),
 }
@@ -310,6 +389,38 @@ impl<'a> Patterns<'a> {
         };
         let ranks = codes.iter().map(rank).collect();
         Ok((codes, ranks, counts))
+    }
+
+    /// Reads only the values at the places `wanted`, and of the holes only those of their patterns.
+    fn pick(
+        self,
+        len: usize,
+        wanted: &[u32],
+        times: &[i64],
+        unpacker: &mut Unpacker,
+    ) -> Result<Mined<'a>, BlockError> {
+        let (all_codes, all_ranks, counts) = self.order(len, unpacker)?;
+        let patterns = counts.len();
+        let mut wanted_of: Vec<Vec<u32>> = vec![Vec::new(); patterns];
+        let mut times_of: Vec<Vec<i64>> = vec![Vec::new(); patterns];
+        let (mut codes, mut ranks) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
+        for (n, i) in wanted.iter().enumerate() {
+            let code = all_codes[*i as usize];
+            let of = &mut wanted_of[code as usize];
+            codes.push(code);
+            ranks.push(of.len() as u32);
+            of.push(all_ranks[*i as usize]);
+            times_of[code as usize].extend(times.get(n));
+        }
+        let mut holes = Vec::with_capacity(patterns);
+        for (i, nodes) in self.holes.iter().enumerate() {
+            let of_pattern = |node: &Node<'a>| match wanted_of[i].is_empty() {
+                true => Ok(Values::Const(&[])),
+                false => node.pick(counts[i] as usize, &wanted_of[i], &times_of[i], unpacker),
+            };
+            holes.push(nodes.iter().map(of_pattern).collect::<Result<_, BlockError>>()?);
+        }
+        Ok(Mined { patterns: self.literals, codes, ranks, holes })
     }
 
     fn read(self, len: usize, times: &[i64], unpacker: &mut Unpacker) -> Result<Mined<'a>, BlockError> {
