@@ -14,6 +14,7 @@ mod params;
 mod push;
 mod query;
 mod refusal;
+pub mod ruler;
 mod tail;
 mod tenant;
 mod volume;
@@ -121,6 +122,7 @@ pub fn router(api: Arc<LokiApi>) -> Router {
         .nest("/loki/api/v1", v1())
         .merge(legacy_routes())
         .merge(operator_routes())
+        .merge(ruler::routes())
         .route("/otlp/v1/logs", post(push::otlp))
         .fallback(not_found)
         .layer(axum::middleware::from_fn(compress::large))

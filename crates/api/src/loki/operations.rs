@@ -62,6 +62,9 @@ fn write_metrics(api: &LokiApi) -> String {
     page.gauge("reba_logs_queries_active", "Queries about logs that run or wait.")
         .value(queries.len() as f64);
     api.http.write(&mut page);
+    if let Some(ruler) = &api.ruler {
+        super::ruler::write_metrics(&mut page, ruler);
+    }
     for source in &api.metrics {
         source(&mut page);
     }
@@ -105,6 +108,7 @@ pub async fn services(State(api): State<Arc<LokiApi>>) -> Response {
         let state = match name {
             // Nothing is ever reported to anybody.
             "analytics" => "Terminated",
+            "ruler" if api.ruler.is_none() => "Terminated",
             _ => state,
         };
         let _ = writeln!(lines, "{name} => {state}");

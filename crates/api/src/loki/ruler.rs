@@ -11,10 +11,9 @@ use axum::{
     routing::get,
 };
 use reba_model::{Tenant, float::format_e};
-pub use reba_rules::logs::LogRuler as Ruler;
 use reba_rules::{
     AlertStatus, GroupStatus, RuleStatus,
-    logs::{GroupDefinition, GroupError, TenantStatus},
+    logs::{GroupDefinition, GroupError, LogRuler, TenantStatus},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -31,7 +30,7 @@ use crate::{
 /// The rules that a request is about.
 #[derive(Debug)]
 pub struct Rules {
-    ruler: Arc<Ruler>,
+    ruler: Arc<LogRuler>,
     tenant: Tenant,
 }
 
@@ -316,7 +315,7 @@ impl<'a> AlertJson<'a> {
 }
 
 /// Adds the ruler's figures to a page, under upstream's names.
-pub fn write_metrics(page: &mut Page, ruler: &Ruler) {
+pub fn write_metrics(page: &mut Page, ruler: &LogRuler) {
     let tenants = ruler.tenants();
     by_group(page, &tenants);
     page.summary("loki_prometheus_rule_evaluation_duration_seconds", "Duration of evaluations of rules.");
@@ -418,7 +417,7 @@ mod tests {
 
     /// A ruler whose requests are all of one tenant.
     #[derive(Clone)]
-    struct One(Arc<Ruler>);
+    struct One(Arc<LogRuler>);
 
     impl FromRequestParts<One> for Rules {
         type Rejection = Infallible;
@@ -429,7 +428,7 @@ mod tests {
     }
 
     struct World {
-        ruler: Arc<Ruler>,
+        ruler: Arc<LogRuler>,
         routes: Router,
         _folder: tempfile::TempDir,
     }
@@ -467,7 +466,7 @@ mod tests {
                 external_url: String::new(),
                 variables: Variables::default(),
             };
-            let ruler = Arc::new(Ruler::open(parts, options, settings).unwrap());
+            let ruler = Arc::new(LogRuler::open(parts, options, settings).unwrap());
             assert_eq!(ruler.reload().await, []);
             let routes = routes().with_state(One(ruler.clone()));
             World { ruler, routes, _folder: folder }
