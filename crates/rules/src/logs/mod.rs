@@ -6,6 +6,7 @@
 mod definition;
 mod folder;
 mod lines;
+mod no_metrics;
 mod querier;
 mod ruler;
 mod store;
@@ -14,6 +15,7 @@ mod tenant_store;
 
 pub use definition::{GroupDefinition, RuleDefinition};
 pub use folder::{RuleFolder, TenantFile};
+pub use no_metrics::NoMetrics;
 pub use querier::LogRuleQuerier;
 pub use ruler::{
     GroupError, LogRuler, LogRulerOptions, LogRulerParts, LogRulerSettings, RulerLimits, TenantStatus,
