@@ -30,9 +30,9 @@ pub struct ColumnarConfig {
 impl Default for ColumnarConfig {
     fn default() -> Self {
         ColumnarConfig {
-            flush_bytes: 24 << 20,
+            flush_bytes: 48 << 20,
             flush_age: Duration::from_secs(30 * 60),
-            memory_bytes: 96 << 20,
+            memory_bytes: 128 << 20,
             max_part_bytes: 1 << 30,
             max_part_streams: 200_000,
             duplicate_reads: 256,

@@ -16,8 +16,10 @@ use crate::{
     part::{BlockRef, Part, PartInfo, PartSpec, PartWriter, StreamCursor},
 };
 
-/// Parts of about one size are merged when there are so many, and never more at a time than [`MAX_INPUTS`].
+/// Parts of about one size are merged when there are so many, and never more at a time than [`MAX_INPUTS`]. As long as blocks are
+/// small, more parts are waited for, up to [`PATIENCE`]: then a row is encoded anew once or twice, and copied with its block after.
 const MIN_INPUTS: usize = 4;
+const PATIENCE: usize = 12;
 const MAX_INPUTS: usize = 16;
 
 /// The smallest level: parts up to this size are as good as equal.
@@ -75,7 +77,21 @@ fn equals(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Option<Vec<Arc<Part>
     parts
         .chunk_by(|a, b| level(&a.info) == level(&b.info))
         .map(|group| fitting(group, config))
-        .find(|group| group.len() >= MIN_INPUTS)
+        .find(|group| group.len() >= enough(group))
+}
+
+/// How many parts like these make blocks that are full.
+fn enough(parts: &[Arc<Part>]) -> usize {
+    if parts.iter().all(|p| level(&p.info) == 0) {
+        // The smallest cost next to nothing, and every one of them costs each query something.
+        return MIN_INPUTS;
+    }
+    let sum = |of: fn(&PartInfo) -> u64| parts.iter().map(|p| of(&p.info)).sum::<u64>();
+    let blocks = sum(|i| i.blocks).max(1);
+    let (bytes, rows) = (sum(|i| i.text_bytes) / blocks, sum(|i| i.rows) / blocks);
+    let by_bytes = (MAX_TEXT_BYTES as u64).div_ceil(bytes.max(1));
+    let by_rows = (MAX_ROWS as u64).div_ceil(rows.max(1));
+    (by_bytes.min(by_rows) as usize).clamp(MIN_INPUTS, PATIENCE)
 }
 
 /// What is left of a day that is over.
@@ -144,11 +160,30 @@ fn next_stream(cursors: &[StreamCursor]) -> Option<Labels> {
     cursors.iter().filter_map(StreamCursor::labels).min_by(|a, b| a.as_packed().cmp(b.as_packed())).cloned()
 }
 
+/// Whether a block is large enough to be copied as it is.
+fn is_large(block: &BlockRef) -> bool {
+    block.rows as usize >= MAX_ROWS / 2 || block.text_bytes >= MAX_TEXT_BYTES as u64 / 2
+}
+
+/// Rows and bytes of text of a block, so that what has to be encoded anew becomes blocks of about one size: a small one at the end
+/// would have to be encoded once more.
+fn target(blocks: &[(usize, BlockRef)]) -> (usize, usize) {
+    let small = || blocks.iter().map(|(_, b)| b).filter(|b| !is_large(b));
+    let rows: usize = small().map(|b| b.rows as usize).sum();
+    let bytes: usize = small().map(|b| b.text_bytes as usize).sum();
+    let parts = rows.div_ceil(MAX_ROWS).max(bytes.div_ceil(MAX_TEXT_BYTES)).max(1);
+    // A little more, since no cut is exact.
+    let of = |all: usize, most: usize| (all.div_ceil(parts) + most / 64).min(most);
+    (of(rows, MAX_ROWS), of(bytes, MAX_TEXT_BYTES))
+}
+
 /// Merges the blocks of one stream, by their first row.
 struct StreamMerge<'a> {
     writer: &'a mut PartWriter,
     parts: &'a [Arc<Part>],
     reading: &'a mut Reading,
+    /// How many rows and bytes of text are written into one block: as much in each of them.
+    target: (usize, usize),
     /// Rows in their final order, not enough yet for a block.
     ready: Vec<OwnedRow>,
     ready_bytes: usize,
@@ -160,17 +195,17 @@ struct StreamMerge<'a> {
 impl<'a> StreamMerge<'a> {
     fn new(writer: &'a mut PartWriter, parts: &'a [Arc<Part>], reading: &'a mut Reading) -> Self {
         let (ready, open) = (Vec::new(), Vec::new());
-        StreamMerge { writer, parts, reading, ready, ready_bytes: 0, open, open_bytes: 0 }
+        let target = (MAX_ROWS, MAX_TEXT_BYTES);
+        StreamMerge { writer, parts, reading, target, ready, ready_bytes: 0, open, open_bytes: 0 }
     }
 
     fn run(mut self, blocks: &[(usize, BlockRef)]) -> Result<(), ColumnarError> {
+        self.target = target(blocks);
         for (n, (part, block)) in blocks.iter().enumerate() {
             self.settle(block.first_ns)?;
             let next = blocks.get(n + 1).map_or(i64::MAX, |(_, b)| b.first_ns);
             let is_alone = self.open.is_empty() && block.last_ns < next;
-            let is_large = blocks.len() == 1
-                || block.rows as usize >= MAX_ROWS / 2
-                || block.text_bytes >= MAX_TEXT_BYTES as u64 / 2;
+            let is_large = blocks.len() == 1 || is_large(block);
             let source = Arc::clone(&self.parts[*part]);
             if is_alone && is_large {
                 self.write(0)?;
@@ -217,18 +252,19 @@ impl<'a> StreamMerge<'a> {
             self.ready_bytes += bytes;
             self.ready.push(row);
         }
-        self.write(MAX_ROWS)
+        self.write(self.target.0)
     }
 
     /// Writes what is ready, if it is more than `rows` or as many bytes as a block may have.
     fn write(&mut self, rows: usize) -> Result<(), ColumnarError> {
-        while self.ready.len() > rows || rows > 0 && self.ready_bytes > MAX_TEXT_BYTES {
+        let (most_rows, most_bytes) = self.target;
+        while self.ready.len() > rows || rows > 0 && self.ready_bytes > most_bytes {
             let mut bytes = 0;
             let fits = |row: &&OwnedRow| {
                 bytes += row.text_bytes();
-                bytes <= MAX_TEXT_BYTES
+                bytes <= most_bytes
             };
-            let n = self.ready.iter().take(MAX_ROWS).take_while(fits).count().max(1);
+            let n = self.ready.iter().take(most_rows).take_while(fits).count().max(1);
             let block: Vec<OwnedRow> = self.ready.drain(..n).collect();
             self.ready_bytes -= block.iter().map(OwnedRow::text_bytes).sum::<usize>();
             self.writer.owned_rows(&block)?;

@@ -245,14 +245,29 @@ impl<'a> Dictionary<'a> {
     }
 }
 
+/// Hashes short texts in one go.
 #[derive(Clone, Copy, Default)]
-struct Hasher;
+struct Hasher(u64);
 
 impl std::hash::BuildHasher for Hasher {
-    type Hasher = xxhash_rust::xxh3::Xxh3Default;
+    type Hasher = Hasher;
 
     fn build_hasher(&self) -> Self::Hasher {
-        xxhash_rust::xxh3::Xxh3Default::new()
+        Hasher(0)
+    }
+}
+
+impl std::hash::Hasher for Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= xxhash_rust::xxh3::xxh3_64(bytes);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.0 = (self.0 ^ n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -330,6 +345,22 @@ fn write_times(clock: &Clock<'_>, read: &[i64], times: &[i64], out: &mut Vec<u8>
 pub(super) const UPPER: u8 = 1;
 pub(super) const DASHES: u8 = 2;
 
+const NO_DIGIT: u8 = 0x80;
+const LOWER_DIGITS: [u8; 256] = digit_values(b'a');
+const UPPER_DIGITS: [u8; 256] = digit_values(b'A');
+
+/// The value of each byte as a hexadecimal digit whose letters begin with this one.
+const fn digit_values(first_letter: u8) -> [u8; 256] {
+    let mut values = [NO_DIGIT; 256];
+    let mut i = 0;
+    while i < 16 {
+        let digit = if i < 10 { b'0' + i } else { first_letter + i - 10 };
+        values[digit as usize] = i;
+        i += 1;
+    }
+    values
+}
+
 /// Fewest digits of an id.
 const LEAST_ID: usize = 6;
 
@@ -370,19 +401,16 @@ fn write_hex(values: &[&[u8]], out: &mut Vec<u8>) -> Option<ByteSet> {
 
 /// The bytes of an id in hexadecimal digits; nothing if the text is none of this form.
 pub(super) fn push_id(text: &[u8], form: u8, out: &mut Vec<u8>) -> Option<()> {
-    let upper = form & UPPER != 0;
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' if !upper => Some(b - b'a' + 10),
-        b'A'..=b'F' if upper => Some(b - b'A' + 10),
-        _ => None,
-    };
+    let values = if form & UPPER != 0 { &UPPER_DIGITS } else { &LOWER_DIGITS };
     let mut pairs = |digits: &[u8]| -> Option<()> {
-        for pair in digits.chunks(2) {
-            let [high, low] = pair else { return None };
-            out.push(digit(*high)? << 4 | digit(*low)?);
-        }
-        Some(())
+        let (pairs, rest) = digits.as_chunks::<2>();
+        let mut wrong = rest.len() as u8 * NO_DIGIT;
+        out.extend(pairs.iter().map(|[high, low]| {
+            let (high, low) = (values[usize::from(*high)], values[usize::from(*low)]);
+            wrong |= (high | low) & NO_DIGIT;
+            high << 4 | low & 15
+        }));
+        (wrong == 0).then_some(())
     };
     if form & DASHES == 0 {
         return pairs(text);

@@ -17,6 +17,9 @@ use super::{
 /// Of a block, this part of the rows or less is put together row by row.
 const FEW: usize = 4;
 
+/// And with this part or less no more conditions are looked at.
+const VERY_FEW: usize = 128;
+
 /// All rows as they were written.
 pub(super) fn rows(frame: &Frame<'_>, reading: &mut Reading) -> Result<Vec<OwnedRow>, BlockError> {
     let mut table = Table::open(frame, reading)?;
@@ -75,8 +78,11 @@ fn selected(
         live.iter_mut().zip(table.times()?).for_each(|(live, ns)| *live = range.contains(*ns));
     }
     for condition in &want.conditions {
-        if !live.contains(&true) {
-            return Ok(None);
+        match live.iter().filter(|l| **l).count() {
+            0 => return Ok(None),
+            // The reader tries what is left as fast.
+            count if count * VERY_FEW <= frame.rows => break,
+            _ => {}
         }
         if let Some(kept) = select::rows(table, stream, condition, &live)? {
             live.iter_mut().zip(kept).for_each(|(live, kept)| *live &= kept);

@@ -180,6 +180,12 @@ fn labels(
             _ => Verdict::Absent,
         }
     };
+    if let Some(Verdicts::Each(verdicts)) =
+        only_column(table, &places, &metadata).and_then(|c| verdicts[c].as_ref())
+    {
+        let holds = |v: &Verdict| *v == Verdict::Yes || (*v == Verdict::Absent && absent);
+        return Ok(Some(verdicts.iter().map(holds).collect()));
+    }
     let one = |row: usize| {
         if !live[row] {
             return false;
@@ -200,6 +206,16 @@ fn labels(
         }
     };
     Ok(Some((0..rows).map(one).collect()))
+}
+
+/// The column that all rows have, if the label is there and nowhere else.
+fn only_column(table: &Table<'_, '_>, places: &[Place], metadata: &[Option<u32>]) -> Option<usize> {
+    let Some(Place::Columns(first)) = places.first() else { return None };
+    let [column] = first.as_slice() else { return None };
+    let alone = places.iter().all(|p| matches!(p, Place::Columns(c) if c == first))
+        && metadata.iter().all(Option::is_none)
+        && table.ranks(*column).len == table.frame.rows;
+    alone.then_some(*column as usize)
 }
 
 /// What a test says to the values of a column.
