@@ -44,6 +44,9 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// How often stages that wait for more lines are asked.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether the next batch is wanted.
+const WAIT: Duration = Duration::from_millis(1);
+
 /// How often it is looked whether files have grown.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -427,6 +430,12 @@ fn read_files(
     send: &mpsc::SyncSender<Vec<Entry>>,
 ) {
     let mut written = Instant::now();
+    let mut commit = |files: &mut Files| {
+        if written.elapsed() >= common.positions_period {
+            files.commit();
+            written = Instant::now();
+        }
+    };
     let now = || (job.outlet.now_ns)();
     while !job.stop.is_cancelled() {
         let begun = Instant::now();
@@ -434,15 +443,19 @@ fn read_files(
             files.set_targets(&sets);
         }
         let (entries, next_ns) = files.step(now());
+        let mut pauses = 0;
         let mut batch = Some(entries).filter(|e| !e.is_empty());
         while let Some(entries) = batch.take() {
             match send.try_send(entries) {
                 Ok(()) => {}
                 Err(mpsc::TrySendError::Full(entries)) if !job.stop.is_cancelled() => {
                     batch = Some(entries);
-                    std::thread::sleep(Duration::from_millis(1));
+                    // Most batches are wanted soon; if not, it may take an hour.
+                    std::thread::sleep(if pauses < 100 { WAIT } else { GLANCE });
+                    pauses += 1;
                     files.woken(now());
                     files.look(now());
+                    commit(files);
                 }
                 Err(mpsc::TrySendError::Full(entries) | mpsc::TrySendError::Disconnected(entries)) => {
                     // Their marks must not go: what was not written has to be read again.
@@ -451,10 +464,7 @@ fn read_files(
                 }
             }
         }
-        if written.elapsed() >= common.positions_period {
-            files.commit();
-            written = Instant::now();
-        }
+        commit(files);
         // A file that is written to all the time is read in pieces worth the work.
         while begun.elapsed() < GLANCE && next_ns > now() && !job.stop.is_cancelled() {
             std::thread::sleep(GLANCE.saturating_sub(begun.elapsed()));

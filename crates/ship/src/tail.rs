@@ -166,8 +166,9 @@ pub(crate) struct Tail {
     source: Source,
     reading: Reading,
     id: FileId,
-    /// Bytes that the file has, as far as we looked.
+    /// Bytes that the file has, as far as we looked, and when it was written then.
     len: u64,
+    written: (i64, i64),
     /// Where the next read begins.
     offset: u64,
     /// What was read and has no line end yet, and how much of it has been searched for one.
@@ -204,7 +205,8 @@ impl Tail {
         (id.prefix, id.hash) = prefix(&file, PREFIX)?;
         let source = Source::new(file, reading.packing);
         let (len, rest) = (meta.len(), Vec::new());
-        Ok(Tail { source, reading, id, len, offset: 0, rest, searched: 0, cut: 0, at_end: false })
+        let written = (0, 0);
+        Ok(Tail { source, reading, id, len, written, offset: 0, rest, searched: 0, cut: 0, at_end: false })
     }
 
     /// Opens a file, to be read from `offset` on (in its decompressed content).
@@ -318,10 +320,13 @@ impl Tail {
     /// Whether a plain file has nothing new, or begins anew.
     fn look(&mut self) -> io::Result<Option<Polled>> {
         let Source::Plain(file) = &self.source else { return Ok(None) };
-        self.len = file.metadata()?.len();
+        let meta = file.metadata()?;
+        self.len = meta.len();
+        let written = (meta.mtime(), meta.mtime_nsec());
+        let touched = std::mem::replace(&mut self.written, written) != written;
         let shorter = self.len < self.offset;
-        // A file may be cut and grow beyond our place between two looks.
-        let rewritten = self.at_end && self.len > self.offset && !self.begins_as(self.id);
+        // A file may be cut and grow up to our place, or beyond it, between two looks.
+        let rewritten = self.at_end && touched && self.len >= self.offset && !self.begins_as(self.id);
         if shorter || rewritten {
             (self.offset, self.searched, self.cut) = (0, 0, 0);
             self.rest = Vec::new();

@@ -1,90 +1,16 @@
 //! From files to stores, with everything in between.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::{
-    collections::BTreeMap,
     fs,
-    io::Write as _,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use axum::{Router, body::Bytes, http::StatusCode, routing::post};
-use parking_lot::Mutex;
-use reba_config::Variables;
-use reba_disk::Env;
-use reba_http::ProxyEnv;
-use reba_ingest::wire::Fields;
-use reba_model::{LogBatch, Tenant};
-use reba_ship::{ShipConfig, Shipper, Surroundings, system_now_ns};
-use reba_storage::{AppendError, LogAppender, LogReport};
-
-/// Notes every line that it takes, and takes none while it is away.
-#[derive(Default)]
-struct Store {
-    lines: Mutex<Vec<(String, String)>>,
-    refusals: AtomicUsize,
-}
-
-impl LogAppender for Store {
-    fn append_logs(&self, _: &Tenant, batch: &LogBatch) -> Result<LogReport, AppendError> {
-        let left = |n: usize| n.checked_sub(1);
-        if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
-            return Err(AppendError::Full("test".to_owned()));
-        }
-        let mut lines = self.lines.lock();
-        for stream in batch.streams() {
-            lines.extend(stream.entries().map(|e| (stream.labels().to_string(), e.line.to_owned())));
-        }
-        Ok(LogReport { appended: batch.len(), duplicates: 0 })
-    }
-}
-
-fn around(store: Option<Arc<Store>>) -> Surroundings {
-    let is_ours: reba_ship::IsOurs = Arc::new(|uri| uri.host() == Some("ours"));
-    Surroundings {
-        env: Env::real(),
-        store: store.map(|s| (s as Arc<dyn LogAppender>, is_ours)),
-        host: "here".to_owned(),
-        now_ns: Arc::new(system_now_ns),
-        user_agent: "test".to_owned(),
-        proxies: ProxyEnv::default(),
-    }
-}
-
-fn config(dir: &Path, clients: &str, stages: &str) -> ShipConfig {
-    let dir = dir.display();
-    let text = format!(
-        "positions: {{filename: {dir}/positions.yaml, sync_period: 100ms}}\n\
-         global: {{file_watch_config: {{min_poll_frequency: 10ms}}}}\n\
-         target_config: {{sync_period: 50ms}}\n\
-         clients: {clients}\n\
-         scrape_configs:\n\
-         - job_name: files\n\
-         \x20 static_configs: [{{labels: {{job: j, __path__: '{dir}/*.log*'}}}}]\n\
-         \x20 pipeline_stages: {stages}\n"
-    );
-    ShipConfig::parse(&text, Path::new("p.yml"), &Variables::default()).unwrap()
-}
-
-fn append(path: &Path, text: &str) {
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..1500 {
-        if condition() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("never: {what}");
-}
+use reba_ship::Shipper;
+use support::{Store, append, around, config, receiver, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_arrive_once_through_rotations_restarts_and_a_store_that_is_full() {
@@ -142,39 +68,12 @@ async fn a_block_that_is_not_complete_is_not_forgotten_by_a_restart() {
     assert_eq!(store.lines.lock()[0].1, "1 first\n  second");
 }
 
-/// A receiver over HTTP that answers with these statuses first.
-async fn receiver(statuses: Vec<u16>) -> (String, Arc<Mutex<BTreeMap<String, usize>>>) {
-    let seen: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
-    let (into, answered) = (Arc::clone(&seen), Arc::new(AtomicUsize::new(0)));
-    let push = post(move |body: Bytes| async move {
-        let i = answered.fetch_add(1, Ordering::SeqCst);
-        let status = statuses.get(i).copied().unwrap_or(204);
-        if status == 204 {
-            let plain = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
-            for stream in Fields::new(&plain) {
-                for field in Fields::new(stream.unwrap().bytes().unwrap()) {
-                    let field = field.unwrap();
-                    if field.number == 2 {
-                        let parts = Fields::new(field.bytes().unwrap()).map(Result::unwrap);
-                        let line = parts.filter(|f| f.number == 2).map(|f| f.string().unwrap().to_owned());
-                        *into.lock().entry(line.collect()).or_default() += 1;
-                    }
-                }
-            }
-        }
-        (StatusCode::from_u16(status).unwrap(), "said no\nmore")
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/push", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/push", push)).await });
-    (url, seen)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_was_away_for_long_gets_everything_and_holds_up_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let (away, late) = receiver(vec![503; 20]).await;
-    let (there, early) = receiver(vec![]).await;
+    let (away, there) = (receiver(|n| if n < 20 { 503 } else { 204 }).await, receiver(|_| 204).await);
+    let (late, early) = (away.seen, there.seen);
+    let (away, there) = (away.url, there.url);
     let backoff = "batchwait: 10ms, backoff_config: {min_period: 10ms, max_period: 50ms}";
     let clients = format!("[{{url: '{away}', {backoff}}}, {{url: '{there}', {backoff}}}]");
     for n in 0..500 {
@@ -194,7 +93,7 @@ async fn a_receiver_that_was_away_for_long_gets_everything_and_holds_up_nobody()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_for_good_is_kept_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
-    let (url, seen) = receiver(vec![400]).await;
+    let support::Receiver { url, seen, .. } = receiver(|n| if n == 0 { 400 } else { 204 }).await;
     append(&dir.path().join("a.log"), "bad\n");
     let clients = format!("[{{url: '{url}', name: c, batchwait: 10ms}}]");
     let shipper = Shipper::start(config(dir.path(), &clients, "[]"), &around(None)).unwrap();

@@ -401,5 +401,6 @@ fn event_log_message(s: &Section<'_>) -> Built {
 
 fn auto_stage(s: &Section<'_>) -> Built {
     let join_traces = s.bool("join_traces")?.unwrap_or(true);
-    auto::Auto::new(join_traces).map(Stage::Auto).map_err(|e| Fault::new(s.at(), s.path(), e))
+    let times = s.bool("timestamps")?.unwrap_or(true);
+    auto::Auto::new(join_traces, times).map(Stage::Auto).map_err(|e| Fault::new(s.at(), s.path(), e))
 }

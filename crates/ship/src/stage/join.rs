@@ -72,6 +72,17 @@ impl Blocks {
         self.full(&key).into_iter().collect()
     }
 
+    /// The block that a line with these labels could join.
+    pub fn open(&self, labels: &Labels) -> Option<&str> {
+        Some(&self.open.get(labels)?.entry.as_ref()?.line)
+    }
+
+    /// A line that is a block of its own, behind the one that is open.
+    pub fn alone(&mut self, entry: Entry) -> Vec<Entry> {
+        let before = self.open.remove(&entry.labels).and_then(|b| b.entry);
+        before.into_iter().chain([entry]).collect()
+    }
+
     fn full(&mut self, key: &Labels) -> Option<Entry> {
         let block = self.open.get_mut(key)?;
         let bytes = block.entry.as_ref().map_or(0, |e| e.line.len());

@@ -20,8 +20,10 @@ pub fn level_name(text: &str) -> Option<&'static str> {
 
 /// The level that a word of a plain line names: one in brackets or in capitals, or the first word before a colon.
 pub(crate) fn level_in_words(line: &str) -> Option<&'static str> {
-    let head = line.get(..160).unwrap_or(if line.len() < 160 { line } else { "" });
+    let head = &line[..line.floor_char_boundary(160)];
     for (i, word) in head.split_whitespace().take(8).enumerate() {
+        // Python's own format is LEVEL:NAME:TEXT.
+        let word = if i == 0 { word.split_inclusive(':').next().unwrap_or(word) } else { word };
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         if bare.starts_with(|c: char| c.is_ascii_digit()) {
             continue;

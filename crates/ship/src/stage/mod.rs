@@ -122,7 +122,7 @@ impl Stage {
             Stage::Pack(stage) => stage.apply(entry, cx.now_ns),
             Stage::Decolorize => labels::decolorize(entry),
             Stage::EventLogMessage(stage) => stage.apply(entry),
-            Stage::Auto(stage) => stage.apply(entry, cx.now_ns),
+            Stage::Auto(stage) => stage.apply(entry, cx),
         }
     }
 

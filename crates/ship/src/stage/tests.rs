@@ -350,6 +350,55 @@ fn levels_are_found_in_logs_that_nobody_has_described() {
 }
 
 #[test]
+fn traces_of_four_languages_are_one_entry_each() {
+    let java = "2026-01-02 03:04:05 ERROR c.e.Pay - failed\njava.lang.IllegalStateException: no\n\tat c.e.Pay.run(Pay.java:7)\n\t... 3 more\nCaused by: java.io.IOException: gone\n\tat x.Y.z(Y.java:1)";
+    let node = "Error: boom\n    at run (/app/x.js:1:2)\n    at node:internal:5 {\n  code: 'E'\n}";
+    let python = "ERROR:root:failed\nTraceback (most recent call last):\n  File \"x.py\", line 1, in f\n    g()\nKeyError: 'a'\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"x.py\", line 3, in <module>\n    f()\nmy.pkg.Odd: b";
+    let go = "panic: runtime error: index\n\ngoroutine 1 [running]:\nmain.main()\n\t/x/main.go:3 +0x1\nexit status 2";
+    for (trace, level) in [(java, "error"), (node, "error"), (python, "error"), (go, "fatal")] {
+        let all: Vec<&str> = ["INFO before"].into_iter().chain(trace.lines()).chain(["INFO after"]).collect();
+        let out = run("- auto: {}\n", &all);
+        assert_eq!(lines(&out), ["INFO before", trace, "INFO after"]);
+        let found = out[1].metadata.first().map_or("", |(_, v)| v.as_str());
+        assert_eq!(found, level, "{trace}");
+    }
+}
+
+#[test]
+fn lines_that_belong_to_no_trace_stay_apart() {
+    let all = ["INFO a", "plain", "Error: alone", "", "TypeError: also alone", "GET /x 200", "b = 2", "}{"];
+    assert_eq!(lines(&run("- auto: {}\n", &all)).len(), all.len());
+    // JSON is whole, and waits for nobody.
+    let mut pipeline = build("s: [{auto: {}}]").unwrap();
+    let (counters, mut out) = (Counters::default(), Vec::new());
+    let mut cx = Context::new(NOW, "j", &counters);
+    pipeline.process(Entry::new(NOW, "INFO a", labels()), &mut cx, &mut out);
+    assert!(out.is_empty());
+    pipeline.process(Entry::new(NOW, r#"{"level":30}"#, labels()), &mut cx, &mut out);
+    assert_eq!(lines(&out), ["INFO a", r#"{"level":30}"#]);
+}
+
+#[test]
+fn the_time_that_a_line_says_is_taken_if_it_can_be_true() {
+    let written = NOW - 5_000_000_000;
+    for (line, ns) in [
+        (r#"{"level":30,"time":1767323040000,"msg":"pino"}"#, written),
+        (r#"{"ts":"2026-01-02T03:04:00Z"}"#, written),
+        ("time=2026-01-02T03:04:00Z level=info msg=x", written),
+        ("2026-01-02T04:04:00+01:00 INFO x", written),
+        ("[2026-01-02T03:04:00.000Z] WARN x", written),
+        ("::1 - - [02/Jan/2026:03:04:00 +0000] \"GET / HTTP/1.1\" 200 1 ", written),
+        // Without a zone, in the far future, or no time at all.
+        ("2026-01-02T03:04:00 INFO x", NOW),
+        (r#"{"time":"2036-01-02T03:04:00Z"}"#, NOW),
+        (r#"{"time":12}"#, NOW),
+    ] {
+        assert_eq!(one("- auto: {}\n", line).ns, ns, "{line}");
+    }
+    assert_eq!(one("- auto: {timestamps: false}\n", r#"{"time":1767323040000}"#).ns, NOW);
+}
+
+#[test]
 fn nonsense_is_refused_when_it_is_read() {
     for (stages, reason) in [
         ("[{a: {}, b: {}}]", "exactly one key"),
@@ -384,6 +433,8 @@ fn a_pipeline_tells_which_stages_found_nothing() {
     assert_eq!(report[1].missed, 0);
 }
 
+const TRACE_LIKE: &str = "(Traceback \\(most recent call last\\):|panic: x|goroutine 1|main\\.f\\(\\)|  at x|Error: y|\\{\"level\":30\\}|INFO a=b|)|[ -~\u{e9}]{0,30}";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -393,6 +444,13 @@ proptest! {
         let lines: Vec<&str> = input.iter().map(String::as_str).collect();
         let out = run(stages, &lines);
         prop_assert!(out.len() <= lines.len());
+    }
+
+    #[test]
+    fn auto_keeps_every_byte_in_its_order(input in prop::collection::vec(TRACE_LIKE, 1..40)) {
+        let texts: Vec<&str> = input.iter().map(String::as_str).collect();
+        let out = run("- auto: {}\n", &texts);
+        prop_assert_eq!(lines(&out).join("\n"), texts.join("\n"));
     }
 
     #[test]

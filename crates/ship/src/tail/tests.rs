@@ -43,6 +43,9 @@ fn a_file_that_is_cut_is_read_from_its_beginning() {
     // Cut, and longer than before when we look again.
     fs::write(&path, "quite another\nand more\n").unwrap();
     assert_eq!(read(&mut tail), ["quite another", "and more"]);
+    // And exactly as long.
+    fs::write(&path, "QUITE another\nand more\n").unwrap();
+    assert_eq!(read(&mut tail), ["QUITE another", "and more"]);
 }
 
 #[test]
