@@ -1,5 +1,6 @@
 //! Discovery, relabelling, the scrape loop, exposition parsers and remote-write decoding.
 
+mod compressed;
 pub mod config;
 pub mod discovery;
 pub mod exposition;

@@ -52,7 +52,7 @@ impl Hasher for Hashed {
     }
 }
 
-type Map = HashMap<Key, SeriesRef, BuildHasherDefault<Hashed>>;
+type Map<V> = HashMap<Key, V, BuildHasherDefault<Hashed>>;
 
 /// A generation ends when its entries have been used so often on average: often enough to move them once is cheap, seldom enough
 /// that a series must have been absent from that many requests to be forgotten.
@@ -63,43 +63,54 @@ const LEAST_USES: usize = 4096;
 
 /// Two generations: what was not used during the young one goes with the old one. So the cache is as large as the number of
 /// series that are sent, whatever comes and goes.
-#[derive(Debug, Default)]
-struct Shard {
-    young: Map,
-    old: Map,
+#[derive(Debug)]
+struct Shard<V> {
+    young: Map<V>,
+    old: Map<V>,
     /// Uses of the young generation.
     uses: usize,
 }
 
-/// Remembers the reference of label sets by a 128-bit hash of their encoded bytes. The bytes themselves are not kept,
+impl<V> Default for Shard<V> {
+    fn default() -> Self {
+        Shard { young: Map::default(), old: Map::default(), uses: 0 }
+    }
+}
+
+/// Remembers the reference of label sets, or whatever else they were made into, by a 128-bit hash of their encoded bytes. The bytes themselves are not kept,
 /// for they would cost more memory than the series; two of a billion label sets share a hash with a
 /// probability of 10^-21.
 #[derive(Debug)]
-pub(crate) struct SeriesCache {
-    shards: Vec<Mutex<Shard>>,
+pub(crate) struct SeriesCache<V = SeriesRef> {
+    shards: Vec<Mutex<Shard<V>>>,
     /// Most entries of one generation of a shard.
     limit: usize,
     seed: u64,
 }
 
-impl SeriesCache {
+impl<V: Clone> SeriesCache<V> {
     pub(crate) fn new(max_series: usize, seed: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         SeriesCache { shards, limit: (max_series / SHARDS / 2).max(1), seed }
     }
 
     pub(crate) fn key(&self, raw: &[u8]) -> Key {
-        let hash = xxh3_128_with_seed(raw, self.seed);
+        self.salted_key(raw, 0)
+    }
+
+    /// A key that is the same only for the same bytes and the same salt.
+    pub(crate) fn salted_key(&self, raw: &[u8], salt: u64) -> Key {
+        let hash = xxh3_128_with_seed(raw, self.seed ^ salt);
         Key([(hash >> 64) as u64, hash as u64])
     }
 
-    fn shard(&self, key: Key) -> &Mutex<Shard> {
+    fn shard(&self, key: Key) -> &Mutex<Shard<V>> {
         &self.shards[key.0[0] as usize % SHARDS]
     }
 
-    pub(crate) fn get(&self, key: Key) -> Option<SeriesRef> {
+    pub(crate) fn get(&self, key: Key) -> Option<V> {
         let mut shard = self.shard(key).lock();
-        if let Some(series) = shard.young.get(&key).copied() {
+        if let Some(series) = shard.young.get(&key).cloned() {
             shard.uses += 1;
             if shard.uses >= LEAST_USES + USES * shard.young.len() {
                 shard.turn();
@@ -107,11 +118,11 @@ impl SeriesCache {
             return Some(series);
         }
         let series = shard.old.remove(&key)?;
-        shard.insert(key, series, self.limit);
+        shard.insert(key, series.clone(), self.limit);
         Some(series)
     }
 
-    pub(crate) fn insert(&self, key: Key, series: SeriesRef) {
+    pub(crate) fn insert(&self, key: Key, series: V) {
         self.shard(key).lock().insert(key, series, self.limit);
     }
 
@@ -122,8 +133,8 @@ impl SeriesCache {
     }
 }
 
-impl Shard {
-    fn insert(&mut self, key: Key, series: SeriesRef, limit: usize) {
+impl<V> Shard<V> {
+    fn insert(&mut self, key: Key, series: V, limit: usize) {
         if self.young.len() >= limit {
             self.turn();
         }
@@ -152,7 +163,7 @@ mod tests {
             assert_eq!(cache.get(key(0)).unwrap_or(series(0)), series(0));
             assert_eq!(cache.get(key(i)), Some(series(i)));
         }
-        let len = |shard: &Mutex<Shard>| {
+        let len = |shard: &Mutex<Shard<SeriesRef>>| {
             let shard = shard.lock();
             shard.young.len() + shard.old.len()
         };

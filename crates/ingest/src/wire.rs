@@ -89,6 +89,15 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Content of a `fixed32` field.
+    #[inline]
+    pub fn fixed32(&self) -> Result<u32, WireError> {
+        match self.wire {
+            Wire::Fixed32(x) => Ok(x),
+            _ => Err(WireError::Mismatch(self.number)),
+        }
+    }
+
     /// Content of a `double` field.
     #[inline]
     pub fn double(&self) -> Result<f64, WireError> {

@@ -11,6 +11,7 @@
 mod admin;
 mod append;
 mod changes;
+mod demoted;
 mod logs;
 mod query;
 
@@ -20,6 +21,7 @@ pub use append::{
     WriteBatch,
 };
 pub use changes::{ChangeLog, Generation, NoteAtEnd};
+pub use demoted::{DemotedLabels, NamesByTenant, SaveNames};
 pub use logs::{
     Comparison, Condition, Extract, LineParser, LogAdmin, LogAppender, LogQuerier, LogReport, LogRequest,
     LogRow, LogScan, LogWant, MetadataWant, RowFilter, ScanStats, StreamInfo, TextTest, ValueForm,

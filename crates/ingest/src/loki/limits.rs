@@ -20,6 +20,8 @@ pub struct TenantLimits(ArcSwap<InForce>);
 pub(super) struct InForce {
     others: Arc<Limits>,
     tenants: BTreeMap<Tenant, Arc<Limits>>,
+    /// Counts the reloads: what was made by the limits of another one is not used any more.
+    pub(super) generation: u64,
     /// Most bytes of a push, compressed or not.
     pub(super) max_push_bytes: usize,
     /// Most faults that an answer names.
@@ -33,12 +35,12 @@ pub(super) struct InForce {
 impl TenantLimits {
     /// The limits of a configuration.
     pub fn new(config: &LokiConfig) -> Self {
-        TenantLimits(ArcSwap::from_pointee(InForce::from_config(config)))
+        TenantLimits(ArcSwap::from_pointee(InForce::new(config, 0)))
     }
 
     /// Makes the limits of `config` those in force.
     pub fn apply(&self, config: &LokiConfig) {
-        self.0.store(Arc::new(InForce::from_config(config)));
+        self.0.rcu(|before| InForce::new(config, before.generation + 1));
     }
 
     /// The limits of a tenant.
@@ -73,12 +75,13 @@ impl Default for TenantLimits {
 }
 
 impl InForce {
-    fn from_config(config: &LokiConfig) -> Self {
+    fn new(config: &LokiConfig, generation: u64) -> Self {
         let own = |(tenant, limits): (&Tenant, &Limits)| (tenant.clone(), Arc::new(limits.clone()));
         let indexed = &config.distributor.otlp_config.default_resource_attributes_as_index_labels;
         InForce {
             others: Arc::new(config.limits.clone()),
             tenants: config.overrides.iter().map(own).collect(),
+            generation,
             max_push_bytes: config.server.grpc_server_max_recv_msg_size.map_or(MAX_PUSH_BYTES, |s| s.bytes()),
             max_returned_errors: config.ingester.max_returned_stream_errors,
             idle_ns: config.ingester.chunk_idle_period.as_ns(),

@@ -1,15 +1,12 @@
 //! The outside of an OTLP request over HTTP: its encoding, its compression, and the answer in the same encoding.
 
-use std::{
-    borrow::Cow,
-    io::{self, Read},
-};
+use std::borrow::Cow;
 
 use super::{OtlpError, json, schema::Message};
-use crate::wire::{put_bytes_field, put_varint_field};
-
-/// No window of a zstd frame is larger: what RFC 8878 recommends decoders to support.
-const ZSTD_WINDOW_LOG: u32 = 23;
+use crate::{
+    compressed::{Compression, Corrupt},
+    wire::{put_bytes_field, put_varint_field},
+};
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,26 +82,17 @@ impl Encoding {
 
 /// Decompresses a body whose `Content-Encoding` is empty, `identity`, `gzip` or `zstd`.
 pub fn decompress<'a>(body: &'a [u8], encoding: &str, limit: usize) -> Result<Cow<'a, [u8]>, OtlpError> {
-    let mut out = Vec::new();
-    let most = limit as u64 + 1;
-    let read = match encoding.trim() {
-        "" | "identity" if body.len() > limit => return Err(OtlpError::TooLarge { limit }),
-        "" | "identity" => return Ok(Cow::Borrowed(body)),
-        "gzip" => flate2::read::MultiGzDecoder::new(body).take(most).read_to_end(&mut out),
-        "zstd" => unzstd(body, most, &mut out),
-        _ => return Err(OtlpError::ContentEncoding(encoding.to_owned())),
-    };
-    read.map_err(|e| OtlpError::Compressed { encoding: encoding.trim().to_owned(), reason: e.to_string() })?;
-    if out.len() > limit {
-        return Err(OtlpError::TooLarge { limit });
+    match Compression::named(encoding) {
+        Some(known @ (Compression::None | Compression::Gzip | Compression::Zstd)) => {
+            known.undo(body, limit).map_err(|e| match e {
+                Corrupt::TooLarge => OtlpError::TooLarge { limit },
+                Corrupt::Malformed(reason) => {
+                    OtlpError::Compressed { encoding: encoding.trim().to_owned(), reason }
+                }
+            })
+        }
+        _ => Err(OtlpError::ContentEncoding(encoding.to_owned())),
     }
-    Ok(Cow::Owned(out))
-}
-
-fn unzstd(body: &[u8], most: u64, out: &mut Vec<u8>) -> io::Result<usize> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-    decoder.take(most).read_to_end(out)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The messages of OTLP as tables: number, name and kind of each field.
 //!
 //! The tables are what the JSON mapping needs ([`super::json`]) and what finds the place of a fault in a protobuf message
-//! ([`locate`]). Decoding itself reads fields by number, without tables. Messages of logs and traces belong here, too;
+//! ([`locate`]). Decoding itself reads fields by number, without tables. Messages of traces belong here, too;
 //! `opentelemetry/proto/*/v1/*.proto` 1.9 is where the numbers are from. Fields that nobody reads are left out: they are
 //! passed over like unknown ones.
 
@@ -168,6 +168,75 @@ macro_rules! messages {
     };
 }
 
+/// Writes the tables of the three messages around what a request is about: the request, a resource's share of it, and a scope's.
+macro_rules! requests {
+    ($($request:ident = $name:literal { $by_resource:ident: $resource:ident = $resource_name:literal,
+        $by_scope:ident: $scope:ident = $scope_name:literal, $items:ident: $item:ident })*) => {
+        messages! {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $request = $name { 1 $by_resource: Kind::Messages(&$resource) }
+                #[doc = "What a request holds of one resource."]
+                $resource = $resource_name {
+                    1 resource: Kind::Message(&RESOURCE),
+                    2 $by_scope: Kind::Messages(&$scope),
+                    3 schema_url: Kind::Text,
+                }
+                #[doc = "What a request holds of one scope of a resource."]
+                $scope = $scope_name {
+                    1 scope: Kind::Message(&SCOPE),
+                    2 $items: Kind::Messages(&$item),
+                    3 schema_url: Kind::Text,
+                }
+            )*
+        }
+    };
+}
+
+requests! {
+    METRICS_REQUEST = "ExportMetricsServiceRequest" {
+        resource_metrics: RESOURCE_METRICS = "ResourceMetrics",
+        scope_metrics: SCOPE_METRICS = "ScopeMetrics",
+        metrics: METRIC
+    }
+    LOGS_REQUEST = "ExportLogsServiceRequest" {
+        resource_logs: RESOURCE_LOGS = "ResourceLogs",
+        scope_logs: SCOPE_LOGS = "ScopeLogs",
+        log_records: LOG_RECORD
+    }
+}
+
+const SEVERITIES: Kind = Kind::Enum(
+    "SEVERITY_NUMBER_",
+    &[
+        "UNSPECIFIED",
+        "TRACE",
+        "TRACE2",
+        "TRACE3",
+        "TRACE4",
+        "DEBUG",
+        "DEBUG2",
+        "DEBUG3",
+        "DEBUG4",
+        "INFO",
+        "INFO2",
+        "INFO3",
+        "INFO4",
+        "WARN",
+        "WARN2",
+        "WARN3",
+        "WARN4",
+        "ERROR",
+        "ERROR2",
+        "ERROR3",
+        "ERROR4",
+        "FATAL",
+        "FATAL2",
+        "FATAL3",
+        "FATAL4",
+    ],
+);
+
 const TEMPORALITIES: Kind = Kind::Enum("AGGREGATION_TEMPORALITY_", &["UNSPECIFIED", "DELTA", "CUMULATIVE"]);
 
 messages! {
@@ -194,20 +263,21 @@ messages! {
         1 name: Kind::Text,
         2 version: Kind::Text,
         3 attributes: Kind::Messages(&KEY_VALUE),
+        4 dropped_attributes_count: Kind::Varint,
     }
-    /// A request with metrics.
-    METRICS_REQUEST = "ExportMetricsServiceRequest" { 1 resource_metrics: Kind::Messages(&RESOURCE_METRICS) }
-    /// Metrics of one resource.
-    RESOURCE_METRICS = "ResourceMetrics" {
-        1 resource: Kind::Message(&RESOURCE),
-        2 scope_metrics: Kind::Messages(&SCOPE_METRICS),
-        3 schema_url: Kind::Text,
-    }
-    /// Metrics of one scope.
-    SCOPE_METRICS = "ScopeMetrics" {
-        1 scope: Kind::Message(&SCOPE),
-        2 metrics: Kind::Messages(&METRIC),
-        3 schema_url: Kind::Text,
+    /// A log entry.
+    LOG_RECORD = "LogRecord" {
+        1 time_unix_nano: Kind::Fixed64,
+        2 severity_number: SEVERITIES,
+        3 severity_text: Kind::Text,
+        5 body: Kind::Message(&ANY_VALUE),
+        6 attributes: Kind::Messages(&KEY_VALUE),
+        7 dropped_attributes_count: Kind::Varint,
+        8 flags: Kind::Fixed32,
+        9 trace_id: Kind::Hex,
+        10 span_id: Kind::Hex,
+        11 observed_time_unix_nano: Kind::Fixed64,
+        12 event_name: Kind::Text,
     }
     /// A metric, whose data is one of five kinds.
     METRIC = "Metric" {

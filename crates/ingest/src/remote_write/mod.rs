@@ -24,7 +24,12 @@ pub use self::{
     decode::histogram as decode_histogram, decode_v2::Refused, encode::WriteRequest,
     encode::encode_histogram, encode_v2::WriteRequestV2,
 };
-use crate::{pushed_metadata::PushedMetadata, series_cache::SeriesCache, wire::WireError};
+use crate::{
+    compressed::{Corrupt, snappy_block},
+    pushed_metadata::PushedMetadata,
+    series_cache::SeriesCache,
+    wire::WireError,
+};
 
 /// How far in the future a sample may lie: ten minutes, as upstream.
 const MAX_AHEAD_MS: i64 = 600_000;
@@ -314,15 +319,12 @@ impl std::fmt::Debug for RemoteWriteReceiver {
 
 /// Decompresses a snappy block whose declared length does not exceed `limit` into `out`.
 fn decompress(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), RemoteWriteError> {
-    let snappy = |e: snap::Error| RemoteWriteError::Snappy(e.to_string());
-    let len = snap::raw::decompress_len(block).map_err(snappy)?;
-    if len > limit {
-        return Err(RemoteWriteError::TooLarge { len, limit });
-    }
-    out.resize(len, 0);
-    let n = snap::raw::Decoder::new().decompress(block, out).map_err(snappy)?;
-    out.truncate(n);
-    Ok(())
+    snappy_block(block, limit, out).map_err(|e| match e {
+        Corrupt::TooLarge => {
+            RemoteWriteError::TooLarge { len: snap::raw::decompress_len(block).unwrap_or(usize::MAX), limit }
+        }
+        Corrupt::Malformed(reason) => RemoteWriteError::Snappy(reason),
+    })
 }
 
 #[cfg(test)]
