@@ -121,10 +121,13 @@ pub(crate) fn parts(r: SeriesRef) -> (u32, usize, u32) {
 /// The series of one target are in one shard, so that a scrape takes one lock: the shard follows from `job` and
 /// `instance` if there is an instance, else from all labels.
 fn shard_of(labels: &Labels, hash: u64, shards: usize) -> usize {
-    let key = match labels.get("instance") {
-        Some(instance) => {
-            xxh3_64(instance.as_bytes()) ^ xxh3_64(labels.value("job").as_bytes()).rotate_left(32)
-        }
+    shard_of_target(labels.get("instance"), labels.value("job"), hash, shards)
+}
+
+/// The same by what counts: the values of `instance` and `job` (empty without one), and the hash of all labels.
+pub(super) fn shard_of_target(instance: Option<&str>, job: &str, hash: u64, shards: usize) -> usize {
+    let key = match instance {
+        Some(instance) => xxh3_64(instance.as_bytes()) ^ xxh3_64(job.as_bytes()).rotate_left(32),
         None => hash,
     };
     // The high bits: the low ones choose the bucket of the table within the shard.

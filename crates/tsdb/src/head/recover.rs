@@ -9,6 +9,7 @@ use super::{
     ahead::newest_of,
     pairs::PairId,
     series::{Bounds, Sealed, SealedData},
+    shard_of_target,
 };
 use crate::{
     varint::Reader,
@@ -24,7 +25,7 @@ pub(crate) struct RecoveryCounts {
     pub(crate) samples: u64,
     /// Samples that are in the checkpoint already.
     pub(crate) repeated: u64,
-    /// Samples of series whose own record is lost.
+    /// Samples of series whose own record is lost, or names the wrong shard.
     pub(crate) orphans: u64,
     /// Chunks that could not be read.
     pub(crate) bad_chunks: u64,
@@ -126,6 +127,10 @@ impl<'a> Recovery<'a> {
                 return;
             }
             self.evict(slot, section);
+            if !self.is_own(hash, ids, section) {
+                self.moved.insert(slot, NOWHERE);
+                return;
+            }
             if let Some(known) = known {
                 self.moved.insert(slot, known);
                 return;
@@ -134,6 +139,16 @@ impl<'a> Recovery<'a> {
             self.ids.extend(ids.iter().map(|i| self.pairs[*i as usize]));
             self.shard.place(slot, hash, &self.ids);
         })
+    }
+
+    /// Whether a series belongs into this shard. In another, it would not be found when its next samples come, and would be
+    /// there twice.
+    fn is_own(&self, hash: u64, ids: &[u32], section: &SeriesSection<'_>) -> bool {
+        let value = |name: &str| {
+            ids.iter().map(|i| &section.pairs[*i as usize]).find(|p| p.name == name).map(|p| p.value)
+        };
+        let job = value("job").unwrap_or_default();
+        shard_of_target(value("instance"), job, hash, self.head.shards.len()) == self.index
     }
 
     /// Takes a slot from the series that had it: it was freed and used again behind a checkpoint that was lost. If that series
@@ -226,6 +241,13 @@ impl<'a> Recovery<'a> {
         series.sealed = sealed;
         series.open = open.unwrap_or_default();
         series.restore_last(state.last_t, state.last_bits);
+        // Samples to come are newer than all that is there, whatever the record says of the newest.
+        let open = series.open.last().map(|s| (s.t, s.v.to_bits()));
+        let sealed = series.sealed.iter().map(|s| (s.range.end, 0));
+        if let Some((t, bits)) = open.into_iter().chain(sealed).max().filter(|(t, _)| *t > state.last_t) {
+            self.counts.bad_chunks += 1;
+            series.restore_last(t, bits);
+        }
         self.shard.sealed_bytes += bytes as u64;
     }
 }
