@@ -1,6 +1,9 @@
 //! Aggregations over series, and `label_replace`.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 use reba_model::{GoRegex, Labels};
 
@@ -36,9 +39,7 @@ pub(super) fn without(labels: &Labels, names: &[String]) -> Labels {
     Labels::from_sorted_verbatim(labels.iter().filter(|(name, _)| !names.iter().any(|n| n == name)))
 }
 
-/// Labels in an order that people expect.
-type Pairs = Vec<(String, String)>;
-
+/// Aggregates series; the answer's are in no order that counts.
 pub(super) fn aggregate(
     aggregation: &VectorAggregation,
     series: Vec<GridSeries>,
@@ -47,13 +48,7 @@ pub(super) fn aggregate(
     if matches!(aggregation.op, VectorOp::Sort | VectorOp::SortDesc) {
         return series;
     }
-    let mut groups: BTreeMap<Pairs, (Labels, Vec<GridSeries>)> = BTreeMap::new();
-    for one in series {
-        let labels = group_labels(&one.labels, aggregation.grouping.as_ref());
-        let key = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        groups.entry(key).or_insert_with(|| (labels, Vec::new())).1.push(one);
-    }
-    let groups = groups.into_values();
+    let groups = grouped(aggregation, series).into_iter();
     match aggregation.op {
         VectorOp::TopK | VectorOp::ApproxTopK => {
             groups.flat_map(|(_, series)| extremes(series, aggregation.k, grid, |a, b| a > b)).collect()
@@ -62,12 +57,34 @@ pub(super) fn aggregate(
             groups.flat_map(|(_, series)| extremes(series, aggregation.k, grid, |a, b| a < b)).collect()
         }
         op => groups
-            .map(|(labels, series)| GridSeries {
-                labels,
-                values: (0..grid.count).map(|step| combined(op, &series, step)).collect(),
+            .map(|(labels, mut series)| {
+                let is_itself = matches!(op, VectorOp::Sum | VectorOp::Avg | VectorOp::Min | VectorOp::Max);
+                let values = match series.as_mut_slice() {
+                    [only] if is_itself => std::mem::take(&mut only.values),
+                    _ => (0..grid.count).map(|step| combined(op, &series, step)).collect(),
+                };
+                GridSeries { labels, values }
             })
             .collect(),
     }
+}
+
+/// The series of each group, groups in the order in which their first series come.
+fn grouped(aggregation: &VectorAggregation, series: Vec<GridSeries>) -> Vec<(Labels, Vec<GridSeries>)> {
+    let Some(grouping) = &aggregation.grouping else {
+        return if series.is_empty() { Vec::new() } else { vec![(Labels::empty(), series)] };
+    };
+    let mut groups: Vec<(Labels, Vec<GridSeries>)> = Vec::new();
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    for one in series {
+        let labels = group_labels(&one.labels, Some(grouping));
+        let place = *places.entry(labels).or_insert_with_key(|labels| {
+            groups.push((labels.clone(), Vec::with_capacity(1)));
+            groups.len() - 1
+        });
+        groups[place].1.push(one);
+    }
+    groups
 }
 
 /// One value of all series' at a step.
@@ -96,19 +113,26 @@ fn extremes(
     if k >= series.len() {
         return series;
     }
-    series.sort_by(|a, b| a.labels.iter().cmp(b.labels.iter()));
     for step in 0..grid.count {
         let mut present: Vec<(usize, f64)> =
             series.iter().enumerate().filter_map(|(i, s)| Some((i, s.values[step]?))).collect();
-        present.sort_by(|(_, a), (_, b)| match (a.is_nan(), b.is_nan()) {
-            (false, false) if before(*a, *b) => std::cmp::Ordering::Less,
-            (false, false) if before(*b, *a) => std::cmp::Ordering::Greater,
-            (a, b) => a.cmp(&b),
+        if present.len() <= k {
+            continue;
+        }
+        // The first `k` come to stand before the others.
+        present.select_nth_unstable_by(k, |(i, a), (j, b)| {
+            let by_value = match (a.is_nan(), b.is_nan()) {
+                (false, false) if before(*a, *b) => Ordering::Less,
+                (false, false) if before(*b, *a) => Ordering::Greater,
+                (a, b) => a.cmp(&b),
+            };
+            by_value.then_with(|| series[*i].labels.iter().cmp(series[*j].labels.iter()))
         });
         for (i, _) in present.iter().skip(k) {
             series[*i].values[step] = None;
         }
     }
+    series.retain(|s| s.values.iter().any(Option::is_some));
     series
 }
 
