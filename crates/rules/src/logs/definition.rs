@@ -19,9 +19,15 @@ pub struct GroupDefinition {
     /// Time between evaluations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// How far queries look back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_offset: Option<String>,
     /// How many series or alerts a rule may yield.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
+    /// Labels for every rule that does not set them itself.
+    #[serde(deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The rules in order.
     #[serde(deserialize_with = "null_is_default")]
     pub rules: Vec<RuleDefinition>,
@@ -101,6 +107,7 @@ impl GroupDefinition {
             }
         };
         self.interval = normal(self.interval);
+        self.query_offset = normal(self.query_offset);
         self.limit = self.limit.filter(|n| *n != 0);
         for rule in &mut self.rules {
             rule.r#for = normal(rule.r#for.take());
@@ -191,7 +198,7 @@ mod tests {
             interval in proptest::option::of(any_text()),
             rules in proptest::collection::vec(any_rule(), 0..4),
         ) {
-            let group = GroupDefinition { name, interval, limit: None, rules }.normal();
+            let group = GroupDefinition { name, interval, rules, ..GroupDefinition::default() }.normal();
             let file = FileDefinition { groups: vec![group] };
             let text = file.to_yaml().unwrap();
             prop_assert_eq!(FileDefinition::read(&text).unwrap(), file, "{}", text);

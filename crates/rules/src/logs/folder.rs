@@ -35,9 +35,25 @@ pub struct RuleFolder {
     pub warnings: Vec<String>,
     /// Tenant and namespace of files that are wrong.
     pub wrong: BTreeSet<(Tenant, String)>,
+    /// Tenants whose folders could not be read.
+    pub unread: BTreeSet<Tenant>,
+    /// Whether the folder itself could not be read: then nothing is known of any tenant.
+    pub unreadable: bool,
 }
 
 impl RuleFolder {
+    /// Whether what a file held before goes on, though it is not in `files`.
+    pub(super) fn keeps(&self, tenant: &Tenant, namespace: &str) -> bool {
+        self.unreadable
+            || self.unread.contains(tenant)
+            || self.wrong.contains(&(tenant.clone(), namespace.to_owned()))
+    }
+
+    /// Whether nothing of a tenant is wrong.
+    pub(super) fn is_right(&self, tenant: &Tenant) -> bool {
+        !self.unreadable && !self.unread.contains(tenant) && !self.wrong.iter().any(|(t, _)| t == tenant)
+    }
+
     /// Reads and checks all files `*.yml` and `*.yaml` in the folders of `dir`, each of which is a tenant's (`fake` without
     /// tenants). A folder that does not exist is a warning. Blocks.
     pub fn read(dir: &Path, variables: &Variables) -> Self {
@@ -51,6 +67,7 @@ impl RuleFolder {
                 return folder;
             }
             Err(e) => {
+                folder.unreadable = true;
                 folder.fail(dir, format!("cannot read the folder: {e}"));
                 return folder;
             }
@@ -75,7 +92,10 @@ impl RuleFolder {
     fn read_tenant(&mut self, tenant: &Tenant, dir: &Path, variables: &Variables) {
         let files = match entries(dir) {
             Ok(files) => files,
-            Err(e) => return self.fail(dir, format!("cannot read the folder: {e}")),
+            Err(e) => {
+                self.unread.insert(tenant.clone());
+                return self.fail(dir, format!("cannot read the folder: {e}"));
+            }
         };
         for path in files.into_iter().filter(|p| is_rule_file(p) && !p.is_dir()) {
             let namespace = file_name(&path);

@@ -402,21 +402,18 @@ impl LogRuler {
             let namespaces = by_tenant.entry(file.tenant.clone()).or_default();
             namespaces.insert(file.namespace.clone(), groups_of_file(file));
         }
-        let wrong: BTreeSet<&Tenant> = folder.wrong.iter().map(|(tenant, _)| tenant).collect();
-        // A folder that could not be read says nothing about the files in it.
-        let unread = !folder.errors.is_empty() && folder.wrong.is_empty();
         let known: Vec<Tenant> = self.tenants.lock().keys().cloned().collect();
         let all: BTreeSet<Tenant> = known.into_iter().chain(by_tenant.keys().cloned()).collect();
         for tenant in &all {
             let mut files = by_tenant.remove(tenant).unwrap_or_default();
             self.with_tenant(tenant, |rules| {
                 for (name, groups) in &rules.files {
-                    if unread || folder.wrong.contains(&(tenant.clone(), name.clone())) {
+                    if folder.keeps(tenant, name) {
                         files.entry(name.clone()).or_insert_with(|| groups.clone());
                     }
                 }
                 rules.files = files;
-                rules.reload_ok = !unread && !wrong.contains(tenant);
+                rules.reload_ok = folder.is_right(tenant);
                 if rules.reload_ok {
                     rules.reloaded_ms = Some(now);
                 }
