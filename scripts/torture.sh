@@ -14,7 +14,7 @@ failed=()
 echo "== release binary, REBA_SEED=$REBA_SEED"
 cargo build --release --locked --quiet --package reba || exit 1
 echo "== $CRASH_CASES random histories of a store"
-cargo test --release --locked --quiet --package reba-tsdb --test crash --test crash_of_everything || failed+=(crashes)
+cargo test --release --locked --quiet --package reba-tsdb --test crash --test crash_of_everything --test crash_downsampling || failed+=(crashes)
 echo "== $REBA_KILLS kills of each kind, $REBA_CROWD clients"
 ulimit -n "$(ulimit -Hn)"
 tests/e2e/run.sh kills hostile crowds durability || failed+=(end-to-end)

@@ -3,67 +3,18 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "common/crash.rs"]
+mod crash;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use common::*;
+use crash::{History, WRITES, cases, run, steps};
 use proptest::prelude::*;
-use reba_disk::{Fault, FaultFs, FaultKind, FaultOp, LogConfig};
+use reba_disk::FaultFs;
 use reba_model::{Matcher, Rollup, TimeRange};
 use reba_storage::{Budget, MetricAppender, MetricQuerier, SelectHints, SelectRequest};
 use reba_tsdb::{DownsampleLevel, Tsdb, TsdbConfig};
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// A sample, so many minutes after the one before.
-    Write(i64),
-    Maintain,
-    Fail(Fault),
-    Heal,
-    Kill,
-    PowerLoss(u64),
-    Close,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let op = prop_oneof![
-        Just(FaultOp::Write),
-        Just(FaultOp::Sync),
-        Just(FaultOp::Create),
-        Just(FaultOp::Rename),
-        Just(FaultOp::SyncDir),
-    ];
-    let kind = prop_oneof![Just(FaultKind::Eio), Just(FaultKind::Enospc), Just(FaultKind::Torn)];
-    let fault = (op, 0u64..20, kind, any::<bool>())
-        .prop_map(|(op, after, kind, forever)| Step::Fail(Fault { op, after, kind, forever }));
-    prop_oneof![
-        30 => (1i64..40).prop_map(Step::Write),
-        10 => Just(Step::Maintain),
-        2 => fault,
-        2 => Just(Step::Heal),
-        1 => Just(Step::Kill),
-        1 => any::<u64>().prop_map(Step::PowerLoss),
-        1 => Just(Step::Close),
-    ]
-}
-
-/// Samples for eight hours, windows of what is older than three, of five minutes and of an hour.
-fn config() -> TsdbConfig {
-    let level = |resolution_ms| DownsampleLevel {
-        resolution_ms,
-        after_ms: 3 * HOUR,
-        keep_ms: i64::MAX,
-        matchers: Vec::new(),
-    };
-    TsdbConfig {
-        wal: LogConfig { fsync_interval: Duration::ZERO, segment_bytes: 1500 },
-        checkpoint_bytes: 3000,
-        sealed_memory_bytes: 60,
-        retention_ms: Some(8 * HOUR),
-        downsampling: vec![level(5 * MINUTE), level(HOUR)],
-        ..TsdbConfig::unbounded()
-    }
-}
 
 #[derive(Default)]
 struct Model {
@@ -72,8 +23,26 @@ struct Model {
     now: i64,
 }
 
-impl Model {
-    fn write(&mut self, db: &Tsdb, minutes: i64) {
+impl History for Model {
+    /// A sample, so many minutes after the one before.
+    type Act = i64;
+
+    /// Samples for eight hours, windows of what is older than three, of five minutes and of an hour.
+    fn config() -> TsdbConfig {
+        let level = |resolution_ms| DownsampleLevel {
+            resolution_ms,
+            after_ms: 3 * HOUR,
+            keep_ms: i64::MAX,
+            matchers: Vec::new(),
+        };
+        TsdbConfig {
+            retention_ms: Some(8 * HOUR),
+            downsampling: vec![level(5 * MINUTE), level(HOUR)],
+            ..crash::config()
+        }
+    }
+
+    fn act(&mut self, minutes: i64, db: &Tsdb, _: &FaultFs, _: bool) {
         self.now += minutes * MINUTE;
         let t = T0 + self.now;
         if db.series_ref(&series(0)).is_err() {
@@ -116,54 +85,11 @@ fn rollups(db: &Tsdb, hints: &SelectHints) -> Vec<Rollup> {
     out
 }
 
-fn reopen(fs: &FaultFs) -> Tsdb {
-    fs.heal();
-    let db = open(fs, config());
-    let disk = db.metrics().disk;
-    assert_eq!((disk.quarantined, disk.wal_corruptions), (0, 0), "nothing is corrupt after a crash");
-    db
-}
-
-/// `CRASH_CASES` runs more of them than every test run can afford.
-fn cases() -> u32 {
-    std::env::var("CRASH_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
-    fn every_acknowledged_sample_is_counted_once(steps in proptest::collection::vec(step(), 40..200)) {
-        let mut fs = FaultFs::new();
-        let mut db = open(&fs, config());
-        let mut model = Model::default();
-        for step in steps {
-            match step {
-                Step::Write(minutes) => model.write(&db, minutes),
-                Step::Maintain => drop(db.maintain(i64::MAX)),
-                Step::Fail(fault) => fs.inject(fault),
-                Step::Heal => fs.heal(),
-                Step::Kill => {
-                    drop(db);
-                    db = reopen(&fs);
-                    model.check(&db);
-                }
-                Step::PowerLoss(seed) => {
-                    fs = fs.power_loss(seed);
-                    db = reopen(&fs);
-                    model.check(&db);
-                }
-                Step::Close => {
-                    drop(db.close());
-                    drop(db);
-                    db = reopen(&fs);
-                    model.check(&db);
-                }
-            }
-        }
-        drop(db);
-        let db = reopen(&fs);
-        db.maintain(i64::MAX).unwrap();
-        model.check(&db);
+    fn every_acknowledged_sample_is_counted_once(steps in steps(1i64..40, &WRITES, 40..200)) {
+        run(Model::default(), steps);
     }
 }

@@ -3,16 +3,18 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "common/crash.rs"]
+mod crash;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
-use common::{HOUR, MINUTE, T0, env, open, series};
+use common::{HOUR, MINUTE, T0, env, series};
+use crash::{History, cases, run, steps};
 use proptest::prelude::*;
-use reba_disk::{Fault, FaultFs, FaultKind, FaultOp, LogConfig};
+use reba_disk::{FaultFs, FaultOp};
 use reba_model::{Exemplar, Histogram, Labels, MatchOp, Matcher, SampleColumns, TimeRange};
 use reba_storage::{
     AppendMode, Budget, FloatSample, MetricAppender, MetricQuerier, SelectHints, SelectRequest, SeriesRef,
@@ -20,14 +22,11 @@ use reba_storage::{
 };
 use reba_tsdb::{Tsdb, TsdbConfig};
 
-/// Far more than all files together ever need: whoever writes without end finds an end.
-const ROOM: u64 = 4 << 20;
-
 /// Series of floats; as many of histograms follow.
 const N: usize = 4;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Act {
     /// Samples for the series of a mask, so many minutes after the ones before.
     Write(u8, i64),
     /// A late sample for each series of a mask, so many minutes back.
@@ -36,54 +35,22 @@ enum Step {
     /// Samples of the series of a mask from so many minutes back on, for so many.
     Delete(u8, i64, i64),
     Clean,
-    Maintain,
     Snapshot(bool),
-    Fail(Fault),
-    Fill(u64),
-    Heal,
-    Kill,
-    PowerLoss(u64),
-    Close,
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let op = prop_oneof![
-        Just(FaultOp::Write),
-        Just(FaultOp::Sync),
-        Just(FaultOp::Create),
-        Just(FaultOp::Rename),
-        Just(FaultOp::SyncDir),
-        Just(FaultOp::Read),
-    ];
-    let kind = prop_oneof![Just(FaultKind::Eio), Just(FaultKind::Enospc), Just(FaultKind::Torn)];
-    let fault = (op, 0u64..12, kind, any::<bool>())
-        .prop_map(|(op, after, kind, forever)| Step::Fail(Fault { op, after, kind, forever }));
+fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        24 => (any::<u8>(), 1i64..40).prop_map(|(mask, minutes)| Step::Write(mask, minutes)),
-        8 => (any::<u8>(), 1i64..400).prop_map(|(mask, back)| Step::Late(mask, back)),
-        3 => any::<u8>().prop_map(Step::Exemplar),
-        3 => (any::<u8>(), 0i64..600, 1i64..200).prop_map(|(mask, back, len)| Step::Delete(mask, back, len)),
-        1 => Just(Step::Clean),
-        8 => Just(Step::Maintain),
-        1 => any::<bool>().prop_map(Step::Snapshot),
-        2 => fault,
-        1 => (0u64..900).prop_map(Step::Fill),
-        2 => Just(Step::Heal),
-        1 => Just(Step::Kill),
-        1 => any::<u64>().prop_map(Step::PowerLoss),
-        1 => Just(Step::Close),
+        24 => (any::<u8>(), 1i64..40).prop_map(|(mask, minutes)| Act::Write(mask, minutes)),
+        8 => (any::<u8>(), 1i64..400).prop_map(|(mask, back)| Act::Late(mask, back)),
+        3 => any::<u8>().prop_map(Act::Exemplar),
+        3 => (any::<u8>(), 0i64..600, 1i64..200).prop_map(|(mask, back, len)| Act::Delete(mask, back, len)),
+        1 => Just(Act::Clean),
+        1 => any::<bool>().prop_map(Act::Snapshot),
     ]
 }
 
-fn config() -> TsdbConfig {
-    TsdbConfig {
-        wal: LogConfig { fsync_interval: Duration::ZERO, segment_bytes: 1500 },
-        checkpoint_bytes: 3000,
-        sealed_memory_bytes: 60,
-        out_of_order_window_ms: 4 * HOUR,
-        ..TsdbConfig::unbounded()
-    }
-}
+const OPS: [FaultOp; 6] =
+    [FaultOp::Write, FaultOp::Sync, FaultOp::Create, FaultOp::Rename, FaultOp::SyncDir, FaultOp::Read];
 
 /// What is known of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +71,6 @@ struct Model {
     /// Makes every time different from all others.
     odd: i64,
     snapshots: usize,
-    /// No failure is planned.
-    healthy: bool,
 }
 
 /// The value of series `i` at `t`; for a histogram its count.
@@ -195,18 +160,42 @@ impl Model {
         }
     }
 
-    fn snapshot(&mut self, fs: &FaultFs, db: &Tsdb, with_head: bool) {
+    fn snapshot(&mut self, fs: &FaultFs, db: &Tsdb, with_head: bool, healthy: bool) {
         self.snapshots += 1;
         let name = format!("s{}", self.snapshots);
         if db.snapshot(&name, with_head).is_ok() && with_head {
-            let Ok(copy) = Tsdb::open(&env(fs), format!("/data/snapshots/{name}"), config(), &|_, _| {})
+            let Ok(copy) =
+                Tsdb::open(&env(fs), format!("/data/snapshots/{name}"), Model::config(), &|_, _| {})
             else {
                 // The disk fails or is full, as it may.
                 return;
             };
-            if self.healthy {
+            if healthy {
                 self.check(&copy);
             }
+        }
+    }
+
+    fn state(&self, i: usize, t: i64) -> Option<State> {
+        self.samples.get(&i)?.get(&t).copied()
+    }
+}
+
+impl History for Model {
+    type Act = Act;
+
+    fn config() -> TsdbConfig {
+        TsdbConfig { out_of_order_window_ms: 4 * HOUR, ..crash::config() }
+    }
+
+    fn act(&mut self, act: Act, db: &Tsdb, fs: &FaultFs, healthy: bool) {
+        match act {
+            Act::Write(mask, minutes) => self.write(db, mask, minutes),
+            Act::Late(mask, back) => self.late(db, mask, back),
+            Act::Exemplar(mask) => self.exemplar(db, mask),
+            Act::Delete(mask, back, len) => self.delete(db, mask, back, len),
+            Act::Clean => drop(db.clean_tombstones()),
+            Act::Snapshot(with_head) => self.snapshot(fs, db, with_head, healthy),
         }
     }
 
@@ -228,12 +217,8 @@ impl Model {
         }
     }
 
-    fn state(&self, i: usize, t: i64) -> Option<State> {
-        self.samples.get(&i)?.get(&t).copied()
-    }
-
     /// Exemplars live as long as their series is in the head.
-    fn check_exemplars(&self, db: &Tsdb) {
+    fn check_volatile(&self, db: &Tsdb) {
         let found = db.exemplars(&[vec![Matcher::equal("job", "test")]], TimeRange::ALL).unwrap();
         let have: BTreeSet<(String, i64)> =
             found.iter().flat_map(|s| s.exemplars.iter().map(|e| (s.labels.to_string(), e.t))).collect();
@@ -268,78 +253,11 @@ fn everything(db: &Tsdb) -> BTreeMap<String, BTreeMap<i64, f64>> {
     out
 }
 
-fn reopen(fs: &FaultFs) -> Tsdb {
-    fs.heal();
-    fs.set_capacity(ROOM);
-    let db = open(fs, config());
-    let disk = db.metrics().disk;
-    assert_eq!((disk.quarantined, disk.wal_corruptions), (0, 0), "nothing is corrupt after a crash");
-    db
-}
-
-/// `CRASH_CASES` runs more of them than every test run can afford.
-fn cases() -> u32 {
-    std::env::var("CRASH_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(96)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
-    fn nothing_acknowledged_is_lost_and_nothing_deleted_comes_back(steps in proptest::collection::vec(step(), 1..120)) {
-        let mut fs = FaultFs::new();
-        let mut db = open(&fs, config());
-        fs.set_capacity(ROOM);
-        let mut model = Model { healthy: true, ..Model::default() };
-        for step in steps {
-            match step {
-                Step::Write(mask, minutes) => model.write(&db, mask, minutes),
-                Step::Late(mask, back) => model.late(&db, mask, back),
-                Step::Exemplar(mask) => model.exemplar(&db, mask),
-                Step::Delete(mask, back, len) => model.delete(&db, mask, back, len),
-                Step::Clean => drop(db.clean_tombstones()),
-                Step::Maintain => drop(db.maintain(i64::MAX)),
-                Step::Snapshot(with_head) => model.snapshot(&fs, &db, with_head),
-                Step::Fail(fault) => {
-                    fs.inject(fault);
-                    model.healthy = false;
-                }
-                Step::Fill(room) => {
-                    fs.set_capacity(fs.used() + room);
-                    model.healthy = false;
-                }
-                Step::Heal => {
-                    model.healthy = true;
-                    fs.heal();
-                    fs.set_capacity(ROOM);
-                }
-                Step::Kill => {
-                    drop(db);
-                    db = reopen(&fs);
-                    model.healthy = true;
-                    model.check(&db);
-                    model.check_exemplars(&db);
-                }
-                Step::PowerLoss(seed) => {
-                    fs = fs.power_loss(seed);
-                    db = reopen(&fs);
-                    model.healthy = true;
-                    model.check(&db);
-                }
-                Step::Close => {
-                    drop(db.close());
-                    drop(db);
-                    db = reopen(&fs);
-                    model.healthy = true;
-                    model.check(&db);
-                    model.check_exemplars(&db);
-                }
-            }
-            prop_assert!(fs.used() < ROOM / 2, "something writes without end");
-        }
-        fs.heal();
-        model.check(&db);
-        drop(db);
-        model.check(&reopen(&fs));
+    fn nothing_acknowledged_is_lost_and_nothing_deleted_comes_back(steps in steps(act(), &OPS, 1..120)) {
+        run(Model::default(), steps);
     }
 }
