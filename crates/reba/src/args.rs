@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::upstream::UpstreamFlags;
+use crate::{query::logql::LogqlArgs, tail::TailArgs, upstream::UpstreamFlags};
 
 /// Prometheus, Grafana, Loki, Promtail, Tempo, Alertmanager and the exporters in one program.
 #[derive(Debug, Parser)]
@@ -17,6 +17,7 @@ Examples:
   reba test rules monitoring/prometheus/alerts_test.yml
   reba rules backtest monitoring/prometheus/alerts.yml --since 7d
   reba query promql 'sum(rate(http_requests_total[5m])) by (service)'
+  reba tail wallet-service
 
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
 pub struct Cli {
@@ -78,8 +79,22 @@ Examples:
 
 Exit codes: 0 all right; 1 something is wrong (each line names file, line and key).")]
     Check(CheckArgs),
-    /// Ask a running Reba (or Prometheus).
+    /// Ask a running Reba (or Prometheus, or Loki).
     Query(QueryArgs),
+    /// Show the last lines of logs, and new ones as they come.
+    #[command(after_help = "\
+Examples:
+  reba tail                                               everything
+  reba tail wallet-service                                what one service writes
+  reba tail '{service=\"wallet-service\"} | json | status >= 400'
+  reba tail '{level=\"error\"}' --since 10m -n 50 --no-follow -C 3
+  reba tail wallet-service --output jsonl | jq .line
+
+A lost connection is made again; no line is left out or comes twice. Colours are for terminals only, and NO_COLOR
+switches them off. On a terminal, characters that it would obey are shown as \\x1b.
+
+Exit codes: 0 done, interrupted, or nobody reads any more; 1 no answer, or the query was refused; 2 wrong command line.")]
+    Tail(TailArgs),
     /// Write stored samples as OpenMetrics with timestamps.
     #[command(after_help = "\
 Examples:
@@ -91,6 +106,15 @@ output. Native histograms and staleness markers have no form in it: how many wer
     Export(ExportArgs),
     /// Bring samples of any age into a store.
     Import(ImportArgs),
+    /// Collect logs and ship them, without a store: Promtail's program.
+    #[command(after_help = "\
+Examples:
+  reba ship --config monitoring/
+  reba ship --config promtail-config.yml --dry-run
+  tail -n 20 app.log | reba ship --config promtail-config.yml --stdin --dry-run --inspect
+
+Exit codes: 0 stopped, or standard input ended; 1 the configuration is wrong, or nothing can be shipped.")]
+    Ship(ShipArgs),
     /// Work with rules.
     Rules(RulesArgs),
     /// Run the unit tests of rules.
@@ -106,7 +130,7 @@ pub struct RunArgs {
     /// Where data is kept.
     #[arg(long, alias = "storage.tsdb.path", default_value = "data", value_name = "DIR")]
     pub data: PathBuf,
-    /// Start only these roles. This build has one, which starts anyway.
+    /// Start only these roles: an edge agent is `--only promtail`.
     #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
     pub only: Vec<Role>,
     /// Address that every role listens on.
@@ -121,17 +145,26 @@ pub struct RunArgs {
 }
 
 /// The roles that this build has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 pub enum Role {
     /// Scraping, storage, PromQL, rules and Prometheus' API, on port 9090.
     Prometheus,
+    /// Log storage, LogQL, the ruler and Loki's API, on port 3100.
+    Loki,
+    /// Following files, containers and the journal, and shipping their lines; its pages are on port 9080.
+    Promtail,
 }
 
 impl Role {
+    /// All of them, in the order in which people read them.
+    pub const ALL: [Role; 3] = [Role::Prometheus, Role::Loki, Role::Promtail];
+
     /// The upstream's port.
     pub fn port(self) -> u16 {
         match self {
             Role::Prometheus => 9090,
+            Role::Loki => 3100,
+            Role::Promtail => 9080,
         }
     }
 
@@ -139,7 +172,14 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Role::Prometheus => "prometheus",
+            Role::Loki => "loki",
+            Role::Promtail => "promtail",
         }
+    }
+
+    /// Those that `--only` names; all, if it names none.
+    pub fn wanted(only: &[Role]) -> Vec<Role> {
+        Role::ALL.into_iter().filter(|role| only.is_empty() || only.contains(role)).collect()
     }
 }
 
@@ -193,6 +233,29 @@ pub enum IncidentAction {
         /// Its name.
         name: String,
     },
+}
+
+/// Options of `ship`.
+#[derive(Debug, Args)]
+pub struct ShipArgs {
+    /// The configuration, or a folder with promtail/promtail-config.yml.
+    #[arg(long, alias = "config.file", default_value = "monitoring", value_name = "PATH")]
+    pub config: PathBuf,
+    /// Print entries instead of sending them; places in files are not written down.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what each stage does to each entry.
+    #[arg(long)]
+    pub inspect: bool,
+    /// Read lines from standard input instead of the configured sources, through the first job.
+    #[arg(long)]
+    pub stdin: bool,
+    /// Only say whether the configuration is right, and what has no effect.
+    #[arg(long)]
+    pub check_syntax: bool,
+    /// The positions file, instead of the configured one.
+    #[arg(long, alias = "positions.file", value_name = "FILE")]
+    pub positions: Option<PathBuf>,
 }
 
 /// Options of `check`.
@@ -381,6 +444,17 @@ Examples:
   reba query promql 'up == 0' --output json
   reba query promql up --start 2026-01-01T00:00:00Z --end 2026-01-01T01:00:00Z --step 1m --output csv")]
     Promql(PromqlArgs),
+    /// LogQL: lines, or numbers made of them.
+    #[command(after_help = "\
+Examples:
+  reba query logql '{service=\"wallet-service\"} |= \"failed\"' --since 10m
+  reba query logql '{service=\"wallet-service\"} | json | level=\"error\"' --output raw | jq .err.message
+  reba query logql 'sum by (service) (count_over_time({level=\"error\"} [5m]))'
+  reba query logql 'sum by (service) (rate({level=\"error\"} [1m]))' --since 1h
+  reba query logql '{level=\"error\"}' --start 2026-01-01T00:00:00Z --direction forward -n 5000 --output jsonl
+
+Exit codes: 0 answered, also with nothing; 1 no answer, or the query was refused; 2 wrong command line.")]
+    Logql(LogqlArgs),
     /// List the queries that run or wait.
     #[command(after_help = "\
 Examples:

@@ -6,16 +6,16 @@ use anyhow::Result;
 use reba_api::web::Web;
 use reba_config::Variables;
 use reba_http::ProxyEnv;
-use reba_ingest::config::{self, Config, Severity};
+use reba_ingest::{
+    config::{self, Config, Severity},
+    loki::config::LokiConfig,
+};
 use reba_rules::{FileOptions, RuleFile, describe_duplicates};
+use reba_ship::ShipConfig;
 use serde_json::json;
 
 use crate::{
-    alertmanagers,
-    args::CheckFormat,
-    folder::{self, Folder},
-    run::USER_AGENT,
-    settings::Settings,
+    alertmanagers, args::CheckFormat, config::variables, folder::Folder, run::USER_AGENT, settings::Settings,
 };
 
 /// One line of the verdict.
@@ -39,7 +39,7 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     let folder = Folder::at(path)?;
     let mut findings = Vec::new();
     let mut notes = Vec::new();
-    let variables = folder.variables(folder::process()).unwrap_or_else(|e| {
+    let variables = variables(&folder, Path::new("data")).unwrap_or_else(|e| {
         findings.push(Finding::error(format!("{e:#}")));
         Variables::default()
     });
@@ -47,6 +47,12 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
         prometheus(&folder, &variables, &mut findings, &mut notes);
     } else {
         notes.push(format!("{}: not there, nothing will be scraped", folder.prometheus.display()));
+    }
+    if folder.loki.exists() {
+        loki(&folder.loki, &variables, &mut findings, &mut notes);
+    }
+    if folder.promtail.exists() {
+        promtail(&folder.promtail, &variables, &mut findings, &mut notes);
     }
     match Settings::read(&folder.reba, &variables) {
         Err(e) => findings.extend(format!("{e:#}").lines().map(Finding::error)),
@@ -79,6 +85,31 @@ fn prometheus(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding
     notes.push(format!("{}: {} jobs, {} rule files", file.display(), config.jobs().count(), paths.len()));
     for path in paths {
         rules(&path, variables, findings, notes);
+    }
+}
+
+fn loki(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    match LokiConfig::load(path, variables) {
+        Err(e) => findings.push(Finding::error(e)),
+        Ok((_, warnings)) => {
+            findings.extend(warnings.iter().map(Finding::warning));
+            notes.push(format!("{}: read", path.display()));
+        }
+    }
+}
+
+fn promtail(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    match ShipConfig::load(path, variables) {
+        Err(e) => findings.push(Finding::error(e)),
+        Ok(config) => {
+            findings.extend(config.warnings.iter().map(Finding::warning));
+            notes.push(format!(
+                "{}: {} jobs, {} clients",
+                path.display(),
+                config.jobs.len(),
+                config.clients.len()
+            ));
+        }
     }
 }
 

@@ -1,34 +1,78 @@
 //! Reads the configuration folder into what the parts understand.
 
-use std::path::Path;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail};
 use reba_config::Variables;
-use reba_ingest::config::Config;
+use reba_http::ProxyEnv;
+use reba_ingest::{config::Config, loki::config::LokiConfig};
 use reba_rules::{FileOptions, RuleFile};
+use reba_ship::ShipConfig;
 
 use crate::{
+    args::Role,
     folder::{self, Folder},
+    settings::Settings,
     shift,
 };
 
-/// Everything that a reload reads.
+/// Everything that a reload reads. What belongs to a role that does not run is as if there were no file.
 pub struct Loaded {
     /// prometheus.yml.
-    pub config: Config,
+    pub prometheus: Config,
     /// Its rule files.
     pub rules: Vec<RuleFile>,
+    /// loki-config.yml.
+    pub loki: LokiConfig,
+    /// promtail-config.yml, if there is one.
+    pub promtail: Option<ShipConfig>,
     /// The process environment and `.env`.
     pub variables: Variables,
     /// Added to the ports of loopback targets: `reba demo --port-offset` moves the fleet as well as Reba.
     pub port_shift: u16,
 }
 
-/// Reads and checks all files. The error names file, line and key.
-pub fn load(folder: &Folder, port_shift: u16) -> Result<Loaded> {
-    let variables = folder.variables(folder::process())?;
+/// Reads and checks the files of `roles`. The error names file, line and key.
+pub fn load(folder: &Folder, roles: &[Role], data: &Path, port_shift: u16) -> Result<Loaded> {
+    let variables = variables(folder, data)?;
+    let wanted = |role| roles.contains(&role);
+    let (prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), port_shift)?;
+    let loki = match wanted(Role::Loki) && folder.loki.exists() {
+        true => {
+            let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            config
+        }
+        false => LokiConfig::default(),
+    };
+    let promtail = match wanted(Role::Promtail) && folder.promtail.exists() {
+        true => Some(ShipConfig::load(&folder.promtail, &variables)?),
+        false => None,
+    };
+    Ok(Loaded { prometheus, rules, loki, promtail, variables, port_shift })
+}
+
+/// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside
+/// it.
+pub fn variables(folder: &Folder, data: &Path) -> Result<Variables> {
+    let ours = data.to_str().map(|path| ("REBA_DATA".to_owned(), path.to_owned()));
+    folder.variables(ours.into_iter().chain(folder::process()))
+}
+
+fn metrics(
+    folder: &Folder,
+    variables: &Variables,
+    wanted: bool,
+    port_shift: u16,
+) -> Result<(Config, Vec<RuleFile>)> {
+    if !wanted {
+        return Ok((Config::parse("", &folder.prometheus)?, Vec::new()));
+    }
     let mut config = if folder.prometheus.exists() {
-        Config::load_with(&folder.prometheus, &variables)?
+        Config::load_with(&folder.prometheus, variables)?
     } else {
         tracing::info!(file = %folder.prometheus.display(), "no such file: nothing is scraped, no rule is evaluated");
         Config::parse("", &folder.prometheus)?
@@ -37,8 +81,52 @@ pub fn load(folder: &Folder, port_shift: u16) -> Result<Loaded> {
     for file in config.missing_rule_files() {
         tracing::warn!(file = %file.display(), "rule_files names a file that does not exist");
     }
-    let rules = config.rule_paths()?.iter().map(|path| rule_file(path, &variables)).collect::<Result<_>>()?;
-    Ok(Loaded { config, rules, variables, port_shift })
+    let paths: Vec<PathBuf> = config.rule_paths()?;
+    let rules = paths.iter().map(|path| rule_file(path, variables)).collect::<Result<_>>()?;
+    Ok((config, rules))
+}
+
+impl Loaded {
+    /// Where the role's own file wants it to listen.
+    pub fn listen(&self, role: Role) -> (Option<IpAddr>, Option<u16>) {
+        match role {
+            Role::Prometheus => (None, None),
+            Role::Loki => {
+                let server = &self.loki.server;
+                (server.http_listen_address.parse().ok(), Some(server.http_listen_port))
+            }
+            Role::Promtail => match &self.promtail {
+                // Port 0 is any in upstream's file: people want to know where it is.
+                Some(config) => {
+                    (config.server.address.parse().ok(), Some(config.server.port).filter(|port| *port != 0))
+                }
+                None => (None, None),
+            },
+        }
+    }
+
+    /// The path below which a role answers: empty, or with a slash at its start and none at its end.
+    pub fn prefix(&self, role: Role, settings: &Settings) -> String {
+        let path = match role {
+            Role::Prometheus => return settings.prefix(),
+            Role::Loki => self.loki.server.http_path_prefix.trim_matches('/'),
+            Role::Promtail => "",
+        };
+        if path.is_empty() { String::new() } else { format!("/{path}") }
+    }
+
+    /// Proxies of the environment.
+    pub fn proxies(&self) -> ProxyEnv {
+        let get = |upper: &str, lower: &str| {
+            let value = self.variables.get(upper).or_else(|| self.variables.get(lower));
+            value.map(str::to_owned)
+        };
+        ProxyEnv {
+            http: get("HTTP_PROXY", "http_proxy"),
+            https: get("HTTPS_PROXY", "https_proxy"),
+            no_proxy: get("NO_PROXY", "no_proxy"),
+        }
+    }
 }
 
 fn rule_file(path: &Path, variables: &Variables) -> Result<RuleFile> {

@@ -14,6 +14,10 @@ use reba_config::Variables;
 pub struct Folder {
     /// `prometheus/prometheus.yml`.
     pub prometheus: PathBuf,
+    /// `loki/loki-config.yml`.
+    pub loki: PathBuf,
+    /// `promtail/promtail-config.yml`.
+    pub promtail: PathBuf,
     /// `reba.yml`: only what upstream has no place for.
     pub reba: PathBuf,
     /// `.env`: secrets.
@@ -41,6 +45,8 @@ impl Folder {
     fn layout(path: &Path) -> Self {
         Folder {
             prometheus: path.join("prometheus/prometheus.yml"),
+            loki: path.join("loki/loki-config.yml"),
+            promtail: path.join("promtail/promtail-config.yml"),
             reba: path.join("reba.yml"),
             env: path.join(".env"),
         }

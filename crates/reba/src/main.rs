@@ -8,9 +8,16 @@ mod check;
 mod client;
 mod config;
 mod demo;
+mod door;
 mod folder;
+mod log_rules;
+mod log_settings;
 mod logging;
+mod loki;
 mod metrics;
+mod own_logs;
+mod prometheus;
+mod promtail;
 mod push;
 mod query;
 mod reload;
@@ -19,7 +26,9 @@ mod retention;
 mod run;
 mod settings;
 mod shift;
+mod ship_cmd;
 mod store;
+mod tail;
 mod test_rules;
 mod transfer;
 mod upstream;
@@ -29,6 +38,8 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use clap::Parser as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use logging::Spoken;
 
 use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RulesAction, RunArgs, TestSubject};
 
@@ -66,35 +77,35 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 async fn dispatch(cli: Cli) -> Result<ExitCode> {
-    if matches!(cli.command, Command::Run(_) | Command::Demo(DemoArgs { command: None, .. }))
-        && let Err(e) = logging::init(&cli.log, cli.log_format)
-    {
-        eprintln!("reba: {e:#}");
-        return Ok(WRONG_CONFIGURATION.into());
-    }
     match cli.command {
         Command::Run(args) => {
+            let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
             let Some(configured) = configure(&args, 0) else { return Ok(WRONG_CONFIGURATION.into()) };
-            until_stopped(run::start(configured, &args.data).await?, hangup).await
+            until_stopped(run::start(configured, &args.data, own).await?, hangup).await
         }
         Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
             print!("{}", demo::incident(&args).await?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => {
+            let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
             let (data, offset) = (&args.run.data, args.run.port_offset);
             let Some(configured) = configure(&args.run, offset) else {
                 return Ok(WRONG_CONFIGURATION.into());
             };
             let fleet = demo::fleet(&args).await?;
-            let running = run::start(configured, data).await?;
+            let running = run::start(configured, data, own).await?;
             print!("{}", demo::welcome(&running, &fleet, offset));
             let code = until_stopped(running, hangup).await;
             fleet.shutdown().await;
             code
         }
+        Command::Ship(args) => match speak(&cli.log, cli.log_format) {
+            Some(_) => ship_cmd::ship(&args).await,
+            None => Ok(WRONG_CONFIGURATION.into()),
+        },
         Command::Check(args) => {
             let (text, ok) = check::check(&args.config, args.output)?;
             print!("{text}");
@@ -103,13 +114,20 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Query(args) => {
             let (text, remarks) = match args.language {
                 QueryLanguage::Promql(args) => query::promql(&args).await?,
+                QueryLanguage::Logql(args) => query::logql::logql(&args).await?,
                 QueryLanguage::Active(args) => (query::active::list(&args).await?, Vec::new()),
                 QueryLanguage::Kill(args) => (query::active::kill(&args).await?, Vec::new()),
             };
-            print!("{text}");
+            // Whoever has seen enough may leave.
+            tail::write(text.as_bytes())
+                .or_else(|e| if tail::is_broken_pipe(&e) { Ok(()) } else { Err(e) })?;
             for remark in remarks {
                 eprintln!("{remark}");
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tail(args) => {
+            tail::tail(&args).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Export(args) => {
@@ -133,6 +151,12 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// Starts logging; says what is wrong with the filter.
+#[expect(clippy::print_stderr, reason = "a command-line tool")]
+fn speak(filter: &str, format: args::LogFormat) -> Option<Spoken> {
+    logging::init(filter, format).inspect_err(|e| eprintln!("reba: {e:#}")).ok()
 }
 
 /// Reads the configuration; says what is wrong with it.

@@ -1,8 +1,15 @@
 //! The metrics of parts that the API does not know: the store and the process.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use reba_api::prometheus::{MetricsSource, exposition::Page};
+use reba_columnar::{Columnar, ColumnarMetrics};
 use reba_tsdb::{DiskMetrics, HeadMetrics, Tsdb};
 
 /// What `/metrics` adds.
@@ -16,6 +23,70 @@ pub fn sources(store: &Arc<Tsdb>) -> Vec<MetricsSource> {
         }),
         Box::new(process),
     ]
+}
+
+/// What `/metrics` of the logs adds, the process included: Loki is scraped by itself.
+pub fn of_logs(store: &Arc<Columnar>, lost: Arc<AtomicU64>) -> Vec<MetricsSource> {
+    let store = Arc::clone(store);
+    vec![
+        Box::new(move |page: &mut Page| {
+            logs(page, &store.metrics());
+            page.counter(
+                "reba_own_log_lines_lost_total",
+                "Lines of our own that the log store did not take.",
+            )
+            .value(lost.load(Ordering::Relaxed) as f64);
+        }),
+        Box::new(process),
+    ]
+}
+
+fn logs(page: &mut Page, m: &ColumnarMetrics) {
+    for (name, help, value) in [
+        ("loki_ingester_memory_streams", "Streams with entries in memory.", m.memory_streams),
+        ("reba_logs_memory_entries", "Entries that are not in a part yet.", m.memory_rows),
+        ("reba_logs_memory_bytes", "Memory that they take.", m.memory_bytes),
+        ("reba_logs_parts", "Parts in use.", m.parts),
+        ("reba_logs_part_bytes", "Bytes of their files.", m.part_bytes),
+        ("reba_logs_part_entries", "Their entries.", m.part_rows),
+        ("reba_logs_part_text_bytes", "Bytes of lines and metadata that they stand for.", m.part_text_bytes),
+        ("reba_logs_blocks", "Blocks in them.", m.blocks),
+        ("reba_logs_wal_bytes", "Bytes of the write-ahead log.", m.wal_bytes),
+    ] {
+        page.gauge(name, help).value(value as f64);
+    }
+    if m.oldest_ns < i64::MAX {
+        page.gauge("reba_logs_lowest_timestamp_seconds", "Oldest entry in a part.")
+            .value(m.oldest_ns as f64 / 1e9);
+    }
+    page.gauge("reba_logs_replay_duration_seconds", "Time that opening the store took.")
+        .value(m.replay_ms as f64 / 1000.0);
+    for (name, help, value) in [
+        ("reba_logs_entries_appended_total", "Entries written.", m.appended),
+        ("reba_logs_duplicate_entries_total", "Entries that were there already.", m.duplicates),
+        ("reba_logs_flushes_total", "Times that memory was written to parts.", m.flushes),
+        ("reba_logs_flushes_failed_total", "Times that it could not be.", m.flushes_failed),
+        ("reba_logs_merges_total", "Merges of parts.", m.merges),
+        ("reba_logs_merges_failed_total", "Merges that failed.", m.merges_failed),
+        ("reba_logs_merged_bytes_total", "Bytes that merges read.", m.merged_bytes),
+        ("reba_logs_parts_expired_total", "Parts that retention dropped or cut.", m.parts_expired),
+        ("reba_logs_entries_deleted_total", "Entries deleted on request.", m.rows_deleted),
+        (
+            "reba_logs_parts_quarantined_total",
+            "Parts found damaged or missing, and set aside.",
+            m.quarantined_parts,
+        ),
+        ("reba_logs_blocks_damaged_total", "Blocks found damaged.", m.bad_blocks),
+        ("loki_ingester_wal_corruptions_total", "Damaged places found in the log.", m.wal_corruptions),
+        ("loki_ingester_wal_bytes_written_total", "Bytes written to the log.", m.wal.written_bytes),
+        (
+            "loki_ingester_wal_disk_full_failures_total",
+            "Writes and fsyncs of the log that failed.",
+            m.wal.failures,
+        ),
+    ] {
+        page.counter(name, help).value(value as f64);
+    }
 }
 
 fn head(page: &mut Page, h: &HeadMetrics) {

@@ -1,6 +1,9 @@
 //! Reading the configuration again while everything runs.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -8,24 +11,52 @@ use futures::FutureExt as _;
 use parking_lot::Mutex as SyncMutex;
 use reba_api::prometheus::{Reload, Runtime};
 use reba_http::ProxyEnv;
-use reba_ingest::{otlp::metrics::OtlpReceiver, scrape::ScrapeManager};
+use reba_ingest::{config::Config, otlp::metrics::OtlpReceiver, scrape::ScrapeManager};
 use reba_model::Labels;
 use reba_notify::alertmanager::{Alertmanagers, Notifier, NotifierSettings};
 use reba_query::QueryEngine;
 use reba_remote::{RemoteWrite, read::JoinedStore};
-use reba_rules::{RuleManager, RuleSettings};
+use reba_rules::{RuleFile, RuleManager, RuleSettings};
 use reba_tsdb::Tsdb;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
     alertmanagers::{self, Watching},
+    args::Role,
     config::{Loaded, load},
     folder::Folder,
+    loki::LogHandles,
+    promtail::Promtail,
     run::{USER_AGENT, now_ms},
 };
 
-/// The parts that a configuration concerns.
+/// What a reload changes, role by role; absent are the roles that do not run.
 pub struct Handles {
+    /// `prometheus`.
+    pub metrics: Option<MetricHandles>,
+    /// `loki`.
+    pub logs: Option<LogHandles>,
+    /// `promtail`.
+    pub promtail: Option<Arc<Promtail>>,
+    /// Where data is kept.
+    pub data: PathBuf,
+    /// Added to the ports of loopback targets.
+    pub port_shift: u16,
+}
+
+impl Handles {
+    fn roles(&self) -> Vec<Role> {
+        let all = [
+            (Role::Prometheus, self.metrics.is_some()),
+            (Role::Loki, self.logs.is_some()),
+            (Role::Promtail, self.promtail.is_some()),
+        ];
+        all.into_iter().filter_map(|(role, runs)| runs.then_some(role)).collect()
+    }
+}
+
+/// The parts that prometheus.yml concerns.
+pub struct MetricHandles {
     /// Targets.
     pub scrape: ScrapeManager,
     /// Rules.
@@ -52,8 +83,6 @@ pub struct Handles {
     pub external_url: String,
     /// For clients.
     pub proxies: ProxyEnv,
-    /// Added to the ports of loopback targets.
-    pub port_shift: u16,
 }
 
 /// Applies configurations, one at a time.
@@ -75,8 +104,10 @@ impl Reloader {
         // Held while the files are read, too: of two reloads at once, the one that read last must be applied last.
         let _one = self.one_at_a_time.lock().await;
         let result = self.read_and_apply().await;
-        self.handles.runtime.reload_ok.store(result.is_ok(), Ordering::Relaxed);
-        self.handles.runtime.notifications.reloaded(result.is_ok(), now_ms());
+        if let Some(metrics) = &self.handles.metrics {
+            metrics.runtime.reload_ok.store(result.is_ok(), Ordering::Relaxed);
+            metrics.runtime.notifications.reloaded(result.is_ok(), now_ms());
+        }
         match &result {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(error) => {
@@ -90,8 +121,10 @@ impl Reloader {
     }
 
     async fn read_and_apply(&self) -> Result<()> {
-        let (folder, port_shift) = (self.folder.clone(), self.handles.port_shift);
-        self.apply(tokio::task::spawn_blocking(move || load(&folder, port_shift)).await??).await
+        let (folder, roles) = (self.folder.clone(), self.handles.roles());
+        let (data, port_shift) = (self.handles.data.clone(), self.handles.port_shift);
+        let loaded = tokio::task::spawn_blocking(move || load(&folder, &roles, &data, port_shift)).await??;
+        self.apply(loaded).await
     }
 
     /// Applies the configuration with which Reba starts.
@@ -101,8 +134,20 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<()> {
-        let h = &self.handles;
-        let config = &loaded.config;
+        let Loaded { prometheus, rules, loki, promtail, variables, .. } = loaded;
+        if let Some(metrics) = &self.handles.metrics {
+            self.apply_metrics(metrics, prometheus, rules).await?;
+        }
+        if let Some(logs) = &self.handles.logs {
+            logs.apply(loki, &variables).await.context("loki")?;
+        }
+        if let (Some(shipper), Some(config)) = (&self.handles.promtail, promtail) {
+            shipper.apply(config).await.context("promtail")?;
+        }
+        Ok(())
+    }
+
+    async fn apply_metrics(&self, h: &MetricHandles, config: Config, rules: Vec<RuleFile>) -> Result<()> {
         // What can still fail comes first, and changes nothing that runs.
         let alertmanagers =
             alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies).context("alerting")?;
@@ -111,7 +156,7 @@ impl Reloader {
         h.runtime.query_log.reopen(log).with_context(|| format!("query_log_file: {log:?}"))?;
         let readers = h.joined.prepare(&config.remote_read, &external).context("remote_read")?;
         h.remote.prepare(&config.remote_write).context("remote_write")?;
-        h.scrape.apply_config(config).inspect_err(|_| h.remote.abandon())?;
+        h.scrape.apply_config(&config).inspect_err(|_| h.remote.abandon())?;
         h.remote.apply(&config.remote_write, &external).await.context("remote_write")?;
         // The old watch ends before the new one speaks: it must not have the last word.
         drop(self.watching.lock().take());
@@ -126,13 +171,13 @@ impl Reloader {
             external_labels: external.clone(),
             external_url: h.external_url.clone(),
         };
-        h.rules.apply(&loaded.rules, &settings).await;
+        h.rules.apply(&rules, &settings).await;
         h.engines.iter().for_each(|e| e.set_subquery_step(config.global.evaluation_interval.0));
         h.store.set_out_of_order_window(config.storage.tsdb.out_of_order_time_window.0);
         h.otlp.apply(&config.otlp);
         h.joined.apply(readers);
         h.external_labels.store(Arc::new(external));
-        h.runtime.config.store(Some(Arc::new(loaded.config)));
+        h.runtime.config.store(Some(Arc::new(config)));
         h.runtime.reloaded_ms.store(now_ms().unsigned_abs(), Ordering::Relaxed);
         Ok(())
     }

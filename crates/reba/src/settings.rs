@@ -1,6 +1,7 @@
 //! `reba.yml`: what upstream has no place for. Every key has a default; without the file all works.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,7 +15,10 @@ use reba_tsdb::{DownsampleLevel, RetentionRule};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use crate::retention::{self, RawLevel, RawRule};
+use crate::{
+    args::Role,
+    retention::{self, RawLevel, RawRule},
+};
 
 /// A value that remembers where it stands.
 pub type Value<T> = Option<Spanned<T>>;
@@ -24,6 +28,7 @@ pub type Value<T> = Option<Spanned<T>>;
 #[serde(deny_unknown_fields, default)]
 struct Raw {
     metrics: RawMetrics,
+    logs: RawLogs,
     scrape: RawScrape,
     query: RawQuery,
     influx: RawInflux,
@@ -40,6 +45,12 @@ struct RawMetrics {
     downsampling: Vec<RawLevel>,
     fsync_interval: Value<String>,
     max_series: Value<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLogs {
+    retention_size: ByteSize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -87,6 +98,16 @@ impl From<RawInflux> for InfluxConfig {
 #[serde(deny_unknown_fields, default)]
 struct RawListen {
     prometheus: Option<SocketAddr>,
+    loki: Option<SocketAddr>,
+    promtail: Option<SocketAddr>,
+}
+
+impl RawListen {
+    fn addresses(&self) -> BTreeMap<Role, SocketAddr> {
+        let all =
+            [(Role::Prometheus, self.prometheus), (Role::Loki, self.loki), (Role::Promtail, self.promtail)];
+        all.into_iter().filter_map(|(role, address)| Some((role, address?))).collect()
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -114,6 +135,8 @@ pub struct Settings {
     pub fsync_interval_ms: i64,
     /// `metrics.max_series`: active series at most; 0: no limit.
     pub max_series: u64,
+    /// `logs.retention_size`: bytes of log entries at most; 0: no limit. How long they are kept stands in loki-config.yml.
+    pub log_retention_bytes: u64,
     /// `scrape.max_page_bytes` that the pages of all targets may take together (2 GiB).
     pub scrape_max_page_bytes: u64,
     /// `query.timeout`, in milliseconds (2 minutes).
@@ -136,8 +159,8 @@ pub struct Settings {
     pub result_cache_bytes: u64,
     /// `influx`: how lines of InfluxDB's protocol become series.
     pub influx: InfluxConfig,
-    /// `listen.prometheus`: in the place of `--bind` and port 9090; `--port-offset` is added to it, too.
-    pub listen_prometheus: Option<SocketAddr>,
+    /// `listen.prometheus` and so on: in the place of `--bind` and the role's port; `--port-offset` is added to it, too.
+    pub listen: BTreeMap<Role, SocketAddr>,
     /// `web.external_url`: the address by which people reach Reba, for links in alerts.
     pub external_url: Option<String>,
     /// `web.route_prefix`: the path below which Reba answers (that of `web.external_url`).
@@ -188,6 +211,7 @@ impl Settings {
             downsampling: retention::levels(&metrics.downsampling, retention_ms, &mut check),
             fsync_interval_ms: check.ms("metrics.fsync_interval", &metrics.fsync_interval, 1000),
             max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
+            log_retention_bytes: raw.logs.retention_size.0,
             scrape_max_page_bytes: check.positive(
                 "scrape.max_page_bytes",
                 &raw.scrape.max_page_bytes,
@@ -211,7 +235,7 @@ impl Settings {
             lookback_delta_ms: check.positive_ms("query.lookback_delta", &query.lookback_delta, 300_000),
             result_cache_bytes: query.result_cache.map_or(64 << 20, |size| size.0),
             influx: raw.influx.into(),
-            listen_prometheus: raw.listen.prometheus,
+            listen: raw.listen.addresses(),
             external_url: raw.web.external_url,
             route_prefix: raw.web.route_prefix,
             admin_api: raw.web.admin_api,
@@ -223,6 +247,11 @@ impl Settings {
 }
 
 impl Settings {
+    /// Bytes of log entries, if there is a limit.
+    pub fn log_retention_bytes(&self) -> Option<u64> {
+        (self.log_retention_bytes > 0).then_some(self.log_retention_bytes)
+    }
+
     /// The path below which Reba answers: empty, or with a slash at its start and none at its end.
     pub fn prefix(&self) -> String {
         let external: Option<http::Uri> = self.external_url.as_deref().and_then(|url| url.parse().ok());

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use reba_api::prometheus::{Block, Blocks, Readiness};
+use reba_columnar::Columnar;
 use reba_disk::{Env, LogConfig};
 use reba_ingest::config::Config;
 use reba_tsdb::{Tsdb, TsdbConfig};
@@ -81,6 +82,9 @@ fn block(folder: &Path, name: String) -> Option<Block> {
     })
 }
 
+/// How often stores are asked what is due.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How often free memory is given back to the system.
 const GIVE_BACK_SECONDS: u64 = 5;
 
@@ -96,7 +100,7 @@ fn give_memory_back() {
     }
 }
 
-/// The thread that does what is due: fsync, checkpoints, blocks, compaction, retention.
+/// A thread that does what is due in a store: fsync, checkpoints, blocks, compaction, retention.
 pub struct Maintenance {
     /// Dropping it ends the thread.
     stop: SyncSender<()>,
@@ -104,22 +108,41 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts the thread.
-    pub fn start(store: Arc<Tsdb>) -> Result<Self> {
+    /// Starts a thread that calls `tick` every second, and at once again while that says that there is more to do.
+    pub fn start(name: &str, mut tick: impl FnMut() -> bool + Send + 'static) -> Result<Self> {
         let (stop, stopped) = sync_channel::<()>(0);
-        let thread = std::thread::Builder::new().name("maintenance".to_owned()).spawn(move || {
-            let mut seconds = 0u64;
-            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-                if let Err(error) = store.maintain(now_ms()) {
-                    tracing::error!(%error, "maintenance of the metric store failed");
-                }
-                seconds += 1;
-                if seconds.is_multiple_of(GIVE_BACK_SECONDS) {
-                    give_memory_back();
-                }
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let mut pause = PAUSE;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                pause = if tick() { Duration::ZERO } else { PAUSE };
             }
         })?;
         Ok(Maintenance { stop, thread })
+    }
+
+    /// The maintenance of the metric store, and of the memory of the whole process.
+    pub fn of_metrics(store: Arc<Tsdb>) -> Result<Self> {
+        let mut seconds = 0u64;
+        Self::start("maintenance", move || {
+            if let Err(error) = store.maintain(now_ms()) {
+                tracing::error!(%error, "maintenance of the metric store failed");
+            }
+            seconds += 1;
+            if seconds.is_multiple_of(GIVE_BACK_SECONDS) {
+                give_memory_back();
+            }
+            false
+        })
+    }
+
+    /// The maintenance of the log store.
+    pub fn of_logs(store: Arc<Columnar>) -> Result<Self> {
+        Self::start("log-maintenance", move || {
+            store.maintain(now_ms()).unwrap_or_else(|error| {
+                tracing::error!(%error, "maintenance of the log store failed");
+                false
+            })
+        })
     }
 
     /// Ends the thread; waits for what it is doing.

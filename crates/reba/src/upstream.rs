@@ -6,7 +6,7 @@ use clap::Args;
 use reba_ingest::config::ByteSize;
 use reba_model::duration;
 
-use crate::settings::Settings;
+use crate::{args::Role, settings::Settings};
 
 /// Flags that mean the same here. `--config.file` and `--storage.tsdb.path` are other names of `--config` and `--data`.
 #[derive(Clone, Debug, Default, Args)]
@@ -76,12 +76,9 @@ pub struct UpstreamFlags {
 impl UpstreamFlags {
     /// Puts what was said into `settings`, and tells where it belongs.
     pub fn apply(&self, settings: &mut Settings) {
-        put(
-            &mut settings.listen_prometheus,
-            self.listen.map(Some),
-            "web.listen-address",
-            "listen.prometheus",
-        );
+        let mut listen = settings.listen.get(&Role::Prometheus).copied();
+        put(&mut listen, self.listen.map(Some), "web.listen-address", "listen.prometheus");
+        settings.listen.extend(listen.map(|address| (Role::Prometheus, address)));
         put(
             &mut settings.external_url,
             self.external_url.clone().map(Some),

@@ -2,6 +2,8 @@
 
 pub mod active;
 pub mod answer;
+pub mod logql;
+pub mod loki;
 mod render;
 
 use std::io::IsTerminal as _;

@@ -56,15 +56,16 @@ pub struct TailArgs {
     pub output: TailFormat,
 }
 
-/// Where lines go: standard output, a batch at a time.
+/// Where lines go, a batch at a time.
 pub struct Output {
     printer: Printer,
     waiting: String,
+    sink: Box<dyn io::Write + Send>,
 }
 
 impl Output {
-    fn new(printer: Printer) -> Self {
-        Output { waiting: printer.header().to_owned(), printer }
+    fn new(printer: Printer, sink: Box<dyn io::Write + Send>) -> Self {
+        Output { waiting: printer.header().to_owned(), printer, sink }
     }
 
     /// A line, shown by the next [`Output::flush`].
@@ -74,9 +75,9 @@ impl Output {
 
     /// Writes what waits.
     fn flush(&mut self) -> Result<()> {
-        let written = write(self.waiting.as_bytes());
+        self.sink.write_all(self.waiting.as_bytes())?;
         self.waiting.clear();
-        written
+        Ok(self.sink.flush()?)
     }
 
     /// Something that is not a line, to standard error.
@@ -114,10 +115,10 @@ async fn show(args: &TailArgs) -> Result<()> {
     let since_ns = parse_duration("--since", &args.since)?.saturating_mul(1_000_000);
     let terminal = io::stdout().is_terminal();
     let printer = Printer::new(args.output, terminal, terminal && wants_colour(), TimeZone::system());
-    let mut out = Output::new(printer);
+    let mut out = Output::new(printer, Box::new(io::stdout()));
     if !args.no_follow {
-        let follow = Follow { server: &server, query: &query, since_ns, limit: args.limit };
-        return follow.run(now_ns(), &mut out).await;
+        let follow = Follow { server: &server, query: &query, since_ns, limit: args.limit, now_ns };
+        return follow.run(&mut out).await;
     }
     let now = now_ns();
     let span = Span { start: now.saturating_sub(since_ns), end: now };

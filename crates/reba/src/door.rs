@@ -1,0 +1,96 @@
+//! A role's socket: bound before anything else, opened when the role can answer.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use reba_api::{
+    prometheus::{
+        Readiness,
+        starting::{self, Later},
+    },
+    server::{Listener, Router},
+    web::Web,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::args::Role;
+
+/// What all doors have in common.
+pub struct Hall {
+    /// How long a connection may stand still.
+    pub silence: Duration,
+    /// TLS, users and headers.
+    pub web: Option<Arc<Web>>,
+    /// Closes all doors.
+    pub stop: CancellationToken,
+    /// Those who serve.
+    pub serving: TaskTracker,
+}
+
+/// A socket that answers 503 until it is opened.
+pub struct Door {
+    role: Role,
+    address: SocketAddr,
+    readiness: Arc<Readiness>,
+    later: Later,
+    tls: bool,
+    authenticates: bool,
+}
+
+impl Door {
+    /// Binds `address` and serves the waiting page below `prefix`.
+    pub async fn bind(role: Role, address: SocketAddr, prefix: &str, hall: &Hall) -> Result<Self> {
+        let listener = Listener::bind(role.name(), address).await?.with_silence(hall.silence);
+        let listener = listener.with_web(hall.web.clone());
+        let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
+        let door = Door {
+            role,
+            address: listener.address(),
+            readiness: Arc::clone(&readiness),
+            later: Arc::clone(&later),
+            tls: hall.web.as_ref().is_some_and(|web| web.tls().is_some()),
+            authenticates: hall.web.as_ref().is_some_and(|web| web.authenticates()),
+        };
+        let router = starting::gate(readiness, later, prefix);
+        hall.serving.spawn(listener.serve(router, hall.stop.clone()));
+        Ok(door)
+    }
+
+    /// Whose it is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether the role can answer yet.
+    pub fn readiness(&self) -> &Arc<Readiness> {
+        &self.readiness
+    }
+
+    /// Where people reach it if nobody says so: the address it listens on, or the host's name if that is every address.
+    pub fn default_url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        let hostname = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        match hostname().trim() {
+            name if self.address.ip().is_unspecified() && !name.is_empty() => {
+                format!("{scheme}://{name}:{}", self.address.port())
+            }
+            _ => format!("{scheme}://{}", self.address),
+        }
+    }
+
+    /// Lets requests through to `router`.
+    pub fn open(&self, router: Router) {
+        // Nobody else sets it.
+        let _ = self.later.set(router);
+        let (role, address) = (self.role.name(), self.address);
+        tracing::info!(role, %address, "listening");
+        if !address.ip().is_loopback() && !self.authenticates {
+            tracing::warn!(role, %address, "listening beyond this host without authentication");
+        }
+    }
+}
