@@ -22,7 +22,7 @@ export function asNumber(v: unknown): number | undefined {
 }
 
 /** One of the words allowed, else the fallback. */
-export function asOneOf<T extends string>(v: unknown, allowed: readonly T[], fallback: T): T {
+export function asOneOf<const T extends string>(v: unknown, allowed: readonly T[], fallback: NoInfer<T>): T {
   return allowed.find((word) => word === v) ?? fallback;
 }
 

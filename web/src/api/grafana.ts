@@ -1,0 +1,114 @@
+/** Grafana's HTTP API, the part that the app uses. */
+import { asBool, asNumber, asObject, asObjects, asString, asStrings, type Json, type JsonObject } from "../model/json";
+import type { DatasourceInfo } from "../model/dashboard/datasource";
+import { getJson, sendJson } from "./http";
+
+export interface User {
+  id: number;
+  login: string;
+  name: string;
+  email: string;
+  role: "Viewer" | "Editor" | "Admin";
+  theme: string;
+}
+
+export async function currentUser(signal?: AbortSignal): Promise<User> {
+  const o = asObject(await getJson("api/user", {}, signal));
+  const role = asString(o["orgRole"]);
+  return {
+    id: asNumber(o["id"]) ?? 0,
+    login: asString(o["login"]),
+    name: asString(o["name"]) || asString(o["login"]),
+    email: asString(o["email"]),
+    role: role === "Admin" || role === "Editor" ? role : asBool(o["isGrafanaAdmin"]) ? "Admin" : "Viewer",
+    theme: asString(o["theme"]),
+  };
+}
+
+export async function logIn(user: string, password: string): Promise<void> {
+  await sendJson("POST", "login", { user, password });
+}
+
+export async function logOut(): Promise<void> {
+  await getJson("logout").catch(() => null);
+}
+
+export interface SearchHit {
+  uid: string;
+  title: string;
+  url: string;
+  kind: "dashboard" | "folder";
+  tags: readonly string[];
+  isStarred: boolean;
+  folderTitle: string;
+  folderUid: string;
+}
+
+export async function searchDashboards(query: { query?: string; tag?: readonly string[]; type?: string }, signal?: AbortSignal): Promise<readonly SearchHit[]> {
+  return asObjects(await getJson("api/search", { ...query, limit: 1000 }, signal)).map((o) => ({
+    uid: asString(o["uid"]),
+    title: asString(o["title"]),
+    url: asString(o["url"]),
+    kind: o["type"] === "dash-folder" ? "folder" : "dashboard",
+    tags: asStrings(o["tags"]),
+    isStarred: asBool(o["isStarred"]),
+    folderTitle: asString(o["folderTitle"]),
+    folderUid: asString(o["folderUid"]),
+  }));
+}
+
+export interface DashboardAnswer {
+  dashboard: JsonObject;
+  meta: { canSave: boolean; provisioned: boolean; provisionedFile: string; folderTitle: string; url: string; updated: string; version: number };
+}
+
+export async function dashboardByUid(uid: string, signal?: AbortSignal): Promise<DashboardAnswer> {
+  const answer = asObject(await getJson(`api/dashboards/uid/${encodeURIComponent(uid)}`, {}, signal));
+  const meta = asObject(answer["meta"]);
+  return {
+    dashboard: asObject(answer["dashboard"]),
+    meta: {
+      canSave: asBool(meta["canSave"]),
+      provisioned: asBool(meta["provisioned"]),
+      provisionedFile: asString(meta["provisionedExternalId"]),
+      folderTitle: asString(meta["folderTitle"]),
+      url: asString(meta["url"]),
+      updated: asString(meta["updated"]),
+      version: asNumber(meta["version"]) ?? 0,
+    },
+  };
+}
+
+export async function saveDashboard(dashboard: JsonObject, message: string, overwrite: boolean): Promise<{ uid: string; url: string; version: number }> {
+  const o = asObject(await sendJson("POST", "api/dashboards/db", { dashboard, message, overwrite }));
+  return { uid: asString(o["uid"]), url: asString(o["url"]), version: asNumber(o["version"]) ?? 0 };
+}
+
+export async function listDatasources(signal?: AbortSignal): Promise<readonly DatasourceInfo[]> {
+  return asObjects(await getJson("api/datasources", {}, signal)).map((o) => ({
+    uid: asString(o["uid"]),
+    name: asString(o["name"]),
+    type: asString(o["type"]),
+    isDefault: asBool(o["isDefault"]),
+    jsonData: asObject(o["jsonData"]),
+  }));
+}
+
+export interface StoredAnnotation {
+  id: number;
+  timeMs: number;
+  timeEndMs: number;
+  text: string;
+  tags: readonly string[];
+}
+
+export async function storedAnnotations(query: { from: number; to: number; dashboardUID?: string; tags?: readonly string[]; limit?: number }, signal?: AbortSignal): Promise<readonly StoredAnnotation[]> {
+  const list: Json = await getJson("api/annotations", { ...query, from: Math.round(query.from), to: Math.round(query.to) }, signal);
+  return asObjects(list).map((o) => {
+    const time = asNumber(o["time"]) ?? 0;
+    return { id: asNumber(o["id"]) ?? 0, timeMs: time, timeEndMs: asNumber(o["timeEnd"]) ?? time, text: asString(o["text"]), tags: asStrings(o["tags"]) };
+  });
+}
+
+/** Where a data source answers through this server. */
+export const proxyPath = (source: { uid: string }, path: string): string => `api/datasources/proxy/uid/${encodeURIComponent(source.uid)}/${path}`;

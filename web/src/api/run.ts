@@ -1,0 +1,63 @@
+/** Carries out plans: each becomes a request, each answer frames. One failed query does not take the others with it. */
+import type { Frame } from "../model/data/frame";
+import { lokiFrames } from "../model/data/loki";
+import { promFrames } from "../model/data/prometheus";
+import type { Plan } from "../model/query/plan";
+import { isAbort, wordsFor } from "./http";
+import { lokiInstant, lokiRange, nanos } from "./loki";
+import { queryExemplars, queryInstant, queryRange, type Exemplar } from "./prometheus";
+
+export interface QueryResult {
+  plan: Plan;
+  frames: readonly Frame[];
+  exemplars: readonly Exemplar[];
+  error?: string;
+  warnings: readonly string[];
+  tookMs: number;
+}
+
+async function runOne(plan: Plan, signal: AbortSignal): Promise<Pick<QueryResult, "frames" | "exemplars" | "warnings">> {
+  switch (plan.kind) {
+    case "prom-range": {
+      const [answer, exemplars] = await Promise.all([
+        queryRange(plan.source, plan.expr, plan.startMs, plan.endMs, plan.stepMs, signal),
+        // Exemplars are an extra: a store without them still draws its lines.
+        plan.exemplars ? queryExemplars(plan.source, plan.expr, plan.startMs, plan.endMs, signal).catch(() => []) : [],
+      ]);
+      return { frames: promFrames(answer.data, plan, plan), exemplars, warnings: answer.warnings };
+    }
+    case "prom-instant": {
+      const answer = await queryInstant(plan.source, plan.expr, plan.timeMs, signal);
+      return { frames: promFrames(answer.data, plan), exemplars: [], warnings: answer.warnings };
+    }
+    case "loki-range": {
+      const { data } = await lokiRange(
+        plan.source,
+        { query: plan.expr, start: nanos(plan.startMs), end: nanos(plan.endMs), direction: plan.direction, ...(plan.isMetric ? { stepMs: plan.stepMs } : { limit: plan.limit }) },
+        signal,
+      );
+      return { frames: lokiFrames(data, { refId: plan.refId, legendFormat: plan.legendFormat, format: "time_series" }, plan, plan.direction === "backward"), exemplars: [], warnings: [] };
+    }
+    case "loki-instant": {
+      const { data } = await lokiInstant(plan.source, plan.expr, plan.timeMs, signal);
+      return { frames: lokiFrames(data, { refId: plan.refId, legendFormat: plan.legendFormat, format: "time_series" }), exemplars: [], warnings: [] };
+    }
+    case "unsupported":
+      throw new Error(plan.reason);
+  }
+}
+
+export function runPlans(plans: readonly Plan[], signal: AbortSignal): Promise<readonly QueryResult[]> {
+  return Promise.all(
+    plans.map(async (plan): Promise<QueryResult> => {
+      const began = performance.now();
+      const done = () => Math.round(performance.now() - began);
+      try {
+        return { plan, ...(await runOne(plan, signal)), tookMs: done() };
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        return { plan, frames: [], exemplars: [], warnings: [], error: wordsFor(error), tookMs: done() };
+      }
+    }),
+  );
+}

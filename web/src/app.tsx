@@ -1,0 +1,72 @@
+import { lazy, Suspense, useEffect, useState } from "react";
+import { currentUser, listDatasources } from "./api/grafana";
+import { HttpError, isAbort, onLoggedOut, wordsFor } from "./api/http";
+import { Empty, ErrorNote, Loading } from "./components/Notes";
+import { Link } from "./components/Link";
+import { Shell } from "./components/Shell";
+import { DashboardsPage } from "./pages/DashboardsPage";
+import { LoginPage } from "./pages/LoginPage";
+import { navigate, usePlace } from "./state/location";
+import { SessionContext, type Session } from "./state/session";
+
+const DashboardPage = lazy(() => import("./pages/DashboardPage").then((m) => ({ default: m.DashboardPage })));
+const ExplorePage = lazy(() => import("./pages/ExplorePage").then((m) => ({ default: m.ExplorePage })));
+const AlertsPage = lazy(() => import("./pages/AlertsPage").then((m) => ({ default: m.AlertsPage })));
+const StatusPage = lazy(() => import("./pages/StatusPage").then((m) => ({ default: m.StatusPage })));
+
+type Phase = { is: "loading" } | { is: "login" } | { is: "failed"; why: string } | { is: "in"; session: Session };
+
+function Page() {
+  const { path } = usePlace();
+  const uid = /^\/d\/([^/]+)/.exec(path)?.[1];
+  if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
+  if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
+  if (path === "/explore") return <ExplorePage />;
+  if (path.startsWith("/alerting")) return <AlertsPage />;
+  if (path.startsWith("/status")) return <StatusPage />;
+  return (
+    <div className="page">
+      <Empty title="There is no such page">
+        <Link to="/dashboards">To the dashboards</Link>
+      </Empty>
+    </div>
+  );
+}
+
+export function App() {
+  const [phase, setPhase] = useState<Phase>({ is: "loading" });
+  const [round, setRound] = useState(0);
+  const { path } = usePlace();
+  useEffect(() => onLoggedOut(() => setPhase({ is: "login" })), []);
+  useEffect(() => {
+    const abort = new AbortController();
+    Promise.all([currentUser(abort.signal), listDatasources(abort.signal)]).then(
+      ([user, sources]) => setPhase({ is: "in", session: { user, sources } }),
+      (error: unknown) => {
+        if (isAbort(error)) return;
+        if (error instanceof HttpError && error.status === 401) setPhase({ is: "login" });
+        else setPhase({ is: "failed", why: wordsFor(error) });
+      },
+    );
+    return () => abort.abort();
+  }, [round]);
+  const again = () => {
+    setPhase({ is: "loading" });
+    setRound((n) => n + 1);
+  };
+  useEffect(() => {
+    if (phase.is === "in" && path === "/login") navigate("/dashboards", undefined, "replace");
+  }, [phase.is, path]);
+  if (phase.is === "loading") return <Loading what="Reba" />;
+  if (phase.is === "login") return <LoginPage onDone={again} />;
+  if (phase.is === "failed") return <ErrorNote title="Reba cannot be reached" text={phase.why} onRetry={again} />;
+  return (
+    <SessionContext value={phase.session}>
+      <Shell>
+        <Suspense fallback={<Loading what="the page" />}>
+          <Page />
+        </Suspense>
+      </Shell>
+    </SessionContext>
+  );
+}

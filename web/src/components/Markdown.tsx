@@ -1,0 +1,13 @@
+import DOMPurify from "dompurify";
+import { marked } from "marked";
+import { useMemo } from "react";
+
+/** The only place where text becomes HTML: nothing that runs, submits, frames or loads from elsewhere by itself survives. */
+export function sanitize(html: string): string {
+  return DOMPurify.sanitize(html, { USE_PROFILES: { html: true, svg: true }, FORBID_TAGS: ["style", "form", "input", "button", "textarea", "select", "iframe"], FORBID_ATTR: ["style", "srcset"], ALLOW_DATA_ATTR: false });
+}
+
+export function Markdown({ text, html = false }: { text: string; html?: boolean }) {
+  const safe = useMemo(() => sanitize(html ? text : marked.parse(text, { async: false, gfm: true, breaks: true })), [text, html]);
+  return <div className="prose" dangerouslySetInnerHTML={{ __html: safe }} />;
+}

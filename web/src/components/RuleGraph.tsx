@@ -1,0 +1,34 @@
+import { useMemo } from "react";
+import type { Rule } from "../api/prometheus";
+import { runPlans } from "../api/run";
+import { limitOf } from "../model/alerts/list";
+import type { JsonObject } from "../model/json";
+import { alignedGrid, intervalMs, safeStepMs } from "../model/query/interval";
+import type { Plan } from "../model/query/plan";
+import { useSource } from "../state/session";
+import type { TimeState } from "../state/time";
+import { useLoad } from "../state/useLoad";
+import { QueryGraph } from "./QueryGraph";
+
+const options: JsonObject = { legend: { showLegend: true, displayMode: "list", placement: "bottom" }, tooltip: { mode: "multi", sort: "desc" } };
+
+/** What a rule watches, over time, with its limit as a line. */
+export function RuleGraph({ rule, time }: { rule: Rule; time: TimeState }) {
+  const source = useSource("prometheus");
+  const limit = useMemo(() => limitOf(rule.query), [rule.query]);
+  const below = limit?.operator.startsWith("<") === true;
+  const defaults = useMemo((): JsonObject => {
+    if (limit === undefined) return { custom: { fillOpacity: 8 } };
+    const steps = below ? [{ color: "red", value: null }, { color: "transparent", value: limit.limit }] : [{ color: "transparent", value: null }, { color: "red", value: limit.limit }];
+    return { thresholds: { mode: "absolute", steps }, custom: { thresholdsStyle: { mode: "line+area" }, axisSoftMax: limit.limit, axisSoftMin: Math.min(0, limit.limit) } };
+  }, [limit, below]);
+  const plans = useMemo((): readonly Plan[] => {
+    if (source === undefined) return [];
+    const stepMs = safeStepMs(intervalMs({ range: time.range, maxDataPoints: 400, min: "15s" }), time.range);
+    return [{ kind: "prom-range", refId: "A", source, expr: limit?.expr ?? rule.query, legendFormat: "__auto", format: "time_series", exemplars: false, ...alignedGrid(time.range, stepMs) }];
+  }, [source, time.range, limit, rule.query]);
+  const { data } = useLoad(JSON.stringify(plans), (signal) => runPlans(plans, signal));
+  if (data?.[0]?.error !== undefined) return <p className="panel-bad">{data[0].error}</p>;
+  if (data !== undefined && data.every((r) => r.frames.length === 0)) return <p className="muted">The expression has no series in this time range.</p>;
+  return <QueryGraph title={rule.name} results={data ?? []} time={time} height={220} defaults={defaults} options={options} />;
+}

@@ -1,0 +1,9 @@
+/** Hands a file to the reader, made here. */
+export function save(name: string, type: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name.replace(/[/\\:]/g, "-");
+  link.click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,44 @@
+import { Button } from "@mantine/core";
+import { searchDashboards } from "../api/grafana";
+import { Icon } from "../components/Icon";
+import type { DashboardLink } from "../model/dashboard/types";
+import { interpolate, type Scope } from "../model/variables/interpolate";
+import { hrefOf } from "../state/location";
+import { useLoad } from "../state/useLoad";
+import { linkHref, safeHref } from "./links";
+
+interface Props {
+  links: readonly DashboardLink[];
+  scope: Scope;
+  raw: { from: string; to: string };
+}
+
+function Anchor({ href, title, tooltip, blank }: { href: string; title: string; tooltip: string; blank: boolean }) {
+  return (
+    <Button component="a" variant="subtle" size="compact-sm" href={safeHref(href)} target={blank ? "_blank" : undefined} rel="noreferrer" title={tooltip} rightSection={blank ? <Icon name="external" size={13} /> : undefined}>
+      {title}
+    </Button>
+  );
+}
+
+/** Dashboards with the tags of a link, found now. */
+function Tagged({ link, scope, raw }: { link: DashboardLink } & Omit<Props, "links">) {
+  const { data } = useLoad(link.tags.join(), (signal) => searchDashboards({ tag: link.tags, type: "dash-db" }, signal));
+  const hits = (data ?? []).filter((h) => link.tags.every((t) => h.tags.includes(t)) && h.uid !== scope.dashboard.uid);
+  return hits.map((h) => <Anchor key={h.uid} href={linkHref(link, hrefOf(h.url), scope, raw)} title={h.title} tooltip="" blank={link.targetBlank} />);
+}
+
+export function DashboardLinks({ links, scope, raw }: Props) {
+  if (links.length === 0) return null;
+  return (
+    <nav className="dash-links" aria-label="Links of the dashboard">
+      {links.map((link, i) =>
+        link.kind === "dashboards" ? (
+          <Tagged key={i} link={link} scope={scope} raw={raw} />
+        ) : (
+          <Anchor key={i} href={linkHref(link, link.url, scope, raw)} title={interpolate(link.title, scope, "text") || link.url} tooltip={interpolate(link.tooltip, scope, "text")} blank={link.targetBlank} />
+        ),
+      )}
+    </nav>
+  );
+}

@@ -1,0 +1,23 @@
+import { createContext, useContext } from "react";
+import type { Dashboard } from "../model/dashboard/types";
+import type { Scope } from "../model/variables/interpolate";
+import type { Mark } from "../panels/types";
+import type { TimeState } from "../state/time";
+
+/** What the panels of one dashboard share. */
+export interface DashboardView {
+  dashboard: Dashboard;
+  time: TimeState;
+  zone: string;
+  scope: Scope;
+  marks: readonly Mark[];
+  ready: boolean;
+}
+
+export const DashboardContext = createContext<DashboardView | undefined>(undefined);
+
+export function useDashboard(): DashboardView {
+  const view = useContext(DashboardContext);
+  if (view === undefined) throw new Error("Only inside of DashboardContext.");
+  return view;
+}

@@ -1,0 +1,170 @@
+import { Select, TextInput } from "@mantine/core";
+import { useRef, useState } from "react";
+import { ruleGroups, type Alert, type AlertState } from "../api/prometheus";
+import { Icon } from "../components/Icon";
+import { Empty, ErrorNote, Loading } from "../components/Notes";
+import { PageHead } from "../components/Shell";
+import { TimePicker } from "../components/TimePicker";
+import { RuleGraph } from "../components/RuleGraph";
+import { explorePath } from "../dashboard/links";
+import { alertingRules, countStates, filterRules, type Listed } from "../model/alerts/list";
+import { humanDuration } from "../model/time/duration";
+import { formatDateTime, fromNow } from "../model/time/format";
+import { fixedText } from "../model/units/format";
+import { setParams, usePlace } from "../state/location";
+import { useSource } from "../state/session";
+import { useShortcuts } from "../state/shortcuts";
+import { useTime, type TimeState } from "../state/time";
+import { useLoad } from "../state/useLoad";
+
+const defaults = { time: { from: "now-1h", to: "now" }, refresh: "15s", zone: "browser" };
+const states: readonly AlertState[] = ["firing", "pending", "inactive", "unknown"];
+
+export function Chips({ labels, without = [] }: { labels: Readonly<Record<string, string>>; without?: readonly string[] }) {
+  return (
+    <span className="chips">
+      {Object.entries(labels)
+        .filter(([k]) => !without.includes(k))
+        .map(([k, v]) => (
+          <span key={k} className="chip">
+            {k}={v}
+          </span>
+        ))}
+    </span>
+  );
+}
+
+function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string; now: number }) {
+  return (
+    <div className="table-scroll">
+      <table className="data">
+        <thead>
+          <tr>
+            <th>State</th>
+            <th>Labels</th>
+            <th>Since</th>
+            <th className="num">Value</th>
+          </tr>
+        </thead>
+        <tbody>
+          {alerts.map((a, i) => (
+            <tr key={i}>
+              <td>
+                <span className={`state ${a.state}`}>{a.state}</span>
+              </td>
+              <td>
+                <Chips labels={a.labels} without={["alertname"]} />
+                <div className="muted">{a.annotations["summary"] ?? a.annotations["description"] ?? ""}</div>
+              </td>
+              <td title={formatDateTime(Date.parse(a.activeAt), zone)}>{fromNow(Date.parse(a.activeAt), now)}</td>
+              <td className="num">{Number.isFinite(Number(a.value)) ? fixedText(Number(a.value)) : a.value}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: string }) {
+  const { rule, group } = listed;
+  const [open, setOpen] = useState(false);
+  const summary = rule.alerts[0]?.annotations["summary"] ?? rule.annotations["summary"] ?? "";
+  return (
+    <details className="rule" onToggle={(e) => setOpen(e.currentTarget.open)}>
+      <summary>
+        <span className={`state ${rule.state}`}>{rule.state}</span>
+        <span>
+          <strong>{rule.name}</strong> <span className="muted">{summary}</span>
+        </span>
+        <span className="chips wide-only">
+          {rule.alerts.length > 0 && <span className="chip">{rule.alerts.length} active</span>}
+          <Chips labels={rule.labels} />
+        </span>
+      </summary>
+      {open && (
+        <div className="rule-body">
+          {rule.lastError !== "" && <ErrorNote title="The last evaluation failed" text={rule.lastError} />}
+          <pre className="code">{rule.query}</pre>
+          <RuleGraph rule={rule} time={time} />
+          {rule.alerts.length > 0 && <Alerts alerts={rule.alerts} zone={time.zone} now={time.range.to} />}
+          <dl className="pairs">
+            <dt>Held for</dt>
+            <dd>{humanDuration(rule.durationS * 1000)} before it fires</dd>
+            {rule.annotations["description"] !== undefined && (
+              <>
+                <dt>Description</dt>
+                <dd>{rule.annotations["description"]}</dd>
+              </>
+            )}
+            {rule.annotations["runbook_url"] !== undefined && (
+              <>
+                <dt>Runbook</dt>
+                <dd>{rule.annotations["runbook_url"]}</dd>
+              </>
+            )}
+            <dt>Group</dt>
+            <dd>
+              {group.name}, every {humanDuration(group.intervalS * 1000)}, from {group.file}
+            </dd>
+            <dt>Evaluated</dt>
+            <dd>
+              {fromNow(Date.parse(rule.lastEvaluation), time.range.to)}, in {humanDuration(rule.evaluationTimeS * 1000)}
+            </dd>
+          </dl>
+          <a href={explorePath(uid, [{ refId: "A", expr: rule.query }], time.raw)}>Explore this expression</a>
+        </div>
+      )}
+    </details>
+  );
+}
+
+export function AlertsPage() {
+  const source = useSource("prometheus");
+  const time = useTime(defaults);
+  const { params } = usePlace();
+  const input = useRef<HTMLInputElement>(null);
+  const { data, error, loading, reload } = useLoad(source === undefined ? undefined : `${source.uid} ${time.range.to}`, (signal) => (source === undefined ? Promise.resolve([]) : ruleGroups(source, signal)));
+  useShortcuts([{ keys: "/", what: "Search alerts", run: () => input.current?.focus() }]);
+  const state = states.find((s) => s === params.get("state")) ?? "";
+  const filter = { text: params.get("search") ?? "", state, severity: params.get("severity") ?? "" } as const;
+  const groups = data ?? [];
+  const counts = countStates(groups);
+  const all = alertingRules(groups);
+  const shown = filterRules(all, filter);
+  const severities = [...new Set(all.flatMap(({ rule }) => rule.labels["severity"] ?? []))].sort();
+  const set = (key: string, value: string | null) => setParams({ [key]: value === null || value === "" ? undefined : value }, "replace");
+  return (
+    <div className="page">
+      <PageHead title="Alerts">
+        <TimePicker time={time} />
+      </PageHead>
+      {source === undefined && <Empty title="There is no Prometheus data source" />}
+      {error !== undefined && <ErrorNote title="The rules could not be read" text={error} onRetry={reload} />}
+      {data === undefined && loading && <Loading what="the rules" />}
+      {data !== undefined && source !== undefined && (
+        <>
+          <div className="facts">
+            {(["firing", "pending", "inactive"] as const).map((s) => (
+              <button key={s} type="button" className={`fact ${counts[s] > 0 && s === "firing" ? "bad" : counts[s] > 0 && s === "pending" ? "pending" : ""}`} style={{ textAlign: "left", cursor: "pointer", font: "inherit", color: "inherit" }} aria-pressed={state === s} onClick={() => set("state", state === s ? null : s)}>
+                <b>{counts[s]}</b>
+                <span>{s === "inactive" ? "quiet" : s}</span>
+              </button>
+            ))}
+          </div>
+          <div className="variables">
+            <TextInput ref={input} aria-label="Search alerts" placeholder="Search names, labels, expressions  /" leftSection={<Icon name="search" size={16} />} defaultValue={filter.text} onChange={(e) => set("search", e.currentTarget.value)} style={{ flex: "1 1 240px" }} />
+            <Select aria-label="State" placeholder="Any state" data={[...states]} value={filter.state === "" ? null : filter.state} onChange={(v) => set("state", v)} clearable w={140} />
+            <Select aria-label="Severity" placeholder="Any severity" data={severities} value={filter.severity === "" ? null : filter.severity} onChange={(v) => set("severity", v)} clearable w={150} />
+          </div>
+          <div className="block" style={{ padding: 0 }}>
+            {shown.map((l) => (
+              <RuleRow key={`${l.group.file} ${l.group.name} ${l.rule.name} ${l.rule.query}`} listed={l} time={time} uid={source.uid} />
+            ))}
+            {shown.length === 0 && <Empty title={all.length === 0 ? "There are no alerting rules" : "No rule fits the filters"} />}
+          </div>
+        </>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+import { Badge, TextInput } from "@mantine/core";
+import { useMemo, useRef, useState } from "react";
+import { searchDashboards, type SearchHit } from "../api/grafana";
+import { Icon } from "../components/Icon";
+import { Link } from "../components/Link";
+import { Empty, ErrorNote, Loading } from "../components/Notes";
+import { PageHead } from "../components/Shell";
+import { useShortcuts } from "../state/shortcuts";
+import { useLoad } from "../state/useLoad";
+
+function byFolder(hits: readonly SearchHit[]): readonly (readonly [string, readonly SearchHit[]])[] {
+  const folders = new Map<string, SearchHit[]>();
+  for (const hit of hits) {
+    if (hit.kind === "folder") continue;
+    const name = hit.folderTitle === "" ? "General" : hit.folderTitle;
+    folders.set(name, [...(folders.get(name) ?? []), hit]);
+  }
+  return [...folders].sort(([a], [b]) => a.localeCompare(b));
+}
+
+export function DashboardsPage() {
+  const { data, error, loading, reload } = useLoad("all", (signal) => searchDashboards({}, signal));
+  const [filter, setFilter] = useState("");
+  const [tag, setTag] = useState<string>();
+  const input = useRef<HTMLInputElement>(null);
+  useShortcuts([{ keys: "/", what: "Search dashboards", run: () => input.current?.focus() }]);
+  const tags = useMemo(() => [...new Set((data ?? []).flatMap((h) => h.tags))].sort(), [data]);
+  const shown = (data ?? []).filter((h) => h.title.toLowerCase().includes(filter.toLowerCase()) && (tag === undefined || h.tags.includes(tag)));
+  return (
+    <div className="page">
+      <PageHead title="Dashboards">
+        <TextInput ref={input} aria-label="Search dashboards" placeholder="Search  /" leftSection={<Icon name="search" size={16} />} value={filter} onChange={(e) => setFilter(e.currentTarget.value)} />
+      </PageHead>
+      {tags.length > 1 && (
+        <div className="tags" role="group" aria-label="Tags">
+          {tags.map((t) => (
+            <button key={t} type="button" className="tag" aria-pressed={t === tag} onClick={() => setTag(t === tag ? undefined : t)}>
+              {t}
+            </button>
+          ))}
+        </div>
+      )}
+      {error !== undefined && <ErrorNote title="The dashboards could not be listed" text={error} onRetry={reload} />}
+      {data === undefined && loading && <Loading what="dashboards" />}
+      {data !== undefined && shown.length === 0 && <Empty title="No dashboards">{filter === "" ? "Put Grafana JSON files into the provisioned folder." : "Nothing has that name."}</Empty>}
+      {byFolder(shown).map(([folder, hits]) => (
+        <section key={folder} aria-label={folder}>
+          <h2 className="folder">{folder}</h2>
+          <ul className="cards">
+            {hits.map((hit) => (
+              <li key={hit.uid}>
+                <Link to={hit.url} className="card">
+                  <Icon name="dashboard" size={22} />
+                  <span className="card-title">{hit.title}</span>
+                  <span className="card-tags">
+                    {hit.tags.map((t) => (
+                      <Badge key={t} variant="light" size="sm" tt="none">
+                        {t}
+                      </Badge>
+                    ))}
+                  </span>
+                </Link>
+              </li>
+            ))}
+          </ul>
+        </section>
+      ))}
+    </div>
+  );
+}

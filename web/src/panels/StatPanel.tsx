@@ -1,0 +1,108 @@
+import { asBool, asOneOf, asString } from "../model/json";
+import { textOn, withAlpha } from "../model/color/named";
+import { readReduce } from "../model/panels/options";
+import { singleValues, tileGrid, type Single } from "../model/panels/single";
+import { Empty } from "../components/Notes";
+import type { PanelProps } from "./types";
+
+/** The line of the trend, in a box of 100 by 30. */
+function sparkPath(values: readonly (number | null)[]): { line: string; area: string } | undefined {
+  const present = values.filter((v): v is number => v !== null && Number.isFinite(v));
+  if (present.length < 2) return undefined;
+  const min = Math.min(...present);
+  const span = Math.max(...present) - min || 1;
+  const step = 100 / (values.length - 1);
+  let line = "";
+  let first = 0;
+  let last = 0;
+  values.forEach((v, i) => {
+    if (v === null || !Number.isFinite(v)) return;
+    if (line === "") first = i * step;
+    last = i * step;
+    line += `${line === "" ? "M" : "L"}${(i * step).toFixed(2)} ${(29 - ((v - min) / span) * 26).toFixed(2)}`;
+  });
+  return { line, area: `${line}L${last.toFixed(2)} 30L${first.toFixed(2)} 30Z` };
+}
+
+interface Look {
+  mode: "none" | "value" | "background" | "background_solid";
+  graph: boolean;
+  text: string;
+  center: boolean;
+  wideLayout: boolean;
+}
+
+function Tile({ single, look, width, height, href }: { single: Single; look: Look; width: number; height: number; href: string | undefined }) {
+  const { display, color } = single;
+  const filled = look.mode === "background" || look.mode === "background_solid";
+  const spark = look.graph ? sparkPath(single.trend) : undefined;
+  const showName = look.text !== "value" && look.text !== "none" && single.name !== "";
+  const showValue = look.text !== "name" && look.text !== "none";
+  const wide = look.wideLayout && showName && showValue && width > height * 3.4;
+  const room = spark !== undefined ? 0.6 : 0.9;
+  const text = `${display.prefix ?? ""}${display.text}${display.suffix ?? ""}`;
+  const valueSize = Math.max(13, Math.min(64, (width - 18) / Math.max(3, (wide ? text.length + single.name.length * 0.5 : text.length) * 0.58), (height * room) / (showName && !wide ? 2 : 1.25)));
+  const nameSize = Math.max(11, Math.min(20, valueSize * 0.42, wide ? 20 : (width - 12) / Math.max(4, single.name.length * 0.5)));
+  const ink = filled ? textOn(color) : look.mode === "value" ? color : "inherit";
+  const background = filled ? (look.mode === "background" ? `linear-gradient(135deg, ${color}, color-mix(in srgb, ${color} 78%, #000))` : color) : undefined;
+  const body = (
+    <>
+      {spark !== undefined && (
+        <svg className="spark" viewBox="0 0 100 30" preserveAspectRatio="none" style={{ height: "45%" }} aria-hidden="true">
+          <path d={spark.area} fill={filled ? "rgba(255,255,255,0.22)" : withAlpha(color, 0.2)} />
+          <path d={spark.line} fill="none" stroke={filled ? "rgba(255,255,255,0.8)" : color} strokeWidth="1.5" vectorEffect="non-scaling-stroke" />
+        </svg>
+      )}
+      <div className="tile-text" style={{ color: filled ? ink : undefined, ...(spark === undefined ? {} : { justifyContent: wide ? undefined : "flex-start", paddingTop: 6 }) }}>
+        {showName && (
+          <span className="tile-name" style={{ fontSize: nameSize }}>
+            {single.name}
+          </span>
+        )}
+        {showValue && (
+          <span className="tile-value" style={{ fontSize: valueSize, color: ink }}>
+            {display.prefix !== undefined && <small>{display.prefix}</small>}
+            {display.text}
+            {display.suffix !== undefined && <small>{display.suffix}</small>}
+          </span>
+        )}
+      </div>
+    </>
+  );
+  const className = `tile${wide ? " wide" : ""}${look.center ? " center" : ""}`;
+  if (href !== undefined) {
+    return (
+      <a className={className} style={{ background }} href={href} title={single.name}>
+        {body}
+      </a>
+    );
+  }
+  return (
+    <div className={className} style={{ background }} title={showName ? undefined : single.name}>
+      {body}
+    </div>
+  );
+}
+
+export function StatPanel({ panel, frames, isDark, context, width, height, text }: PanelProps) {
+  const o = panel.options;
+  const values = singleValues(frames, readReduce(o), isDark, context);
+  if (values.length === 0) return <Empty title="No data" />;
+  const mode = asString(o["textMode"], "auto");
+  const look: Look = {
+    mode: asOneOf(o["colorMode"], ["none", "value", "background", "background_solid"], "value"),
+    graph: asString(o["graphMode"], "area") === "area",
+    text: mode === "auto" ? (values.length > 1 ? "value_and_name" : "value") : mode,
+    center: asString(o["justifyMode"], "auto") === "center" || (values.length === 1 && mode !== "value_and_name"),
+    wideLayout: asBool(o["wideLayout"], true),
+  };
+  const { columns, rows } = tileGrid(values.length, width, height, asOneOf(o["orientation"], ["auto", "horizontal", "vertical"], "auto"));
+  return (
+    <div className="tiles" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gridTemplateRows: `repeat(${rows}, minmax(0, 1fr))` }}>
+      {values.map((single) => {
+        const link = single.field.config.links[0];
+        return <Tile key={single.key} single={single} look={look} width={width / columns - 6} height={height / rows - 6} href={link === undefined ? undefined : text(link.url, "url")} />;
+      })}
+    </div>
+  );
+}

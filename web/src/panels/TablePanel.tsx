@@ -1,0 +1,49 @@
+import { Select } from "@mantine/core";
+import { useMemo, useState } from "react";
+import { DataTable } from "../components/DataTable";
+import { displayName } from "../model/data/names";
+import type { Frame } from "../model/data/frame";
+import { asBool, asObjects, asString, asStrings, at } from "../model/json";
+import { joinBy } from "../model/transform/rows";
+import { timeField } from "../model/data/frame";
+import type { PanelProps } from "./types";
+
+/** Many series over the same time read best as one table with a column each. */
+function tablesOf(frames: readonly Frame[]): readonly Frame[] {
+  if (frames.length < 2 || !frames.every((f) => f.kind === "series")) return frames;
+  const joined = joinBy(frames, timeField, "outer");
+  return joined === undefined ? frames : [joined];
+}
+
+export function TablePanel({ panel, frames, isDark, context, text }: PanelProps) {
+  const o = panel.options;
+  const tables = useMemo(() => tablesOf(frames), [frames]);
+  const [chosen, setChosen] = useState("0");
+  const frame = tables[Number(chosen)] ?? tables[0];
+  const sort = asObjects(o["sortBy"])[0];
+  if (frame === undefined) return null;
+  const names = tables.map((f, i) => ({ value: String(i), label: f.fields.filter((x) => x.type !== "time").map((x) => displayName(x, f, tables)).join(", ").slice(0, 80) || f.refId }));
+  return (
+    <div style={{ display: "flex", flexDirection: "column", height: "100%", gap: 4 }}>
+      <div style={{ flex: 1, minHeight: 0 }}>
+        <DataTable
+          key={chosen}
+          frame={frame}
+          all={tables}
+          isDark={isDark}
+          context={context}
+          showHeader={asBool(o["showHeader"], true)}
+          footer={asBool(at(o, "footer.show")) ? asStrings(at(o, "footer.reducer")) : []}
+          {...(sort === undefined ? {} : { sortBy: { name: asString(sort["displayName"]), desc: asBool(sort["desc"]) } })}
+          link={(field, row) => {
+            const link = field.config.links[0];
+            if (link === undefined) return undefined;
+            const cell = field.values[row];
+            return text(link.url.replace(/\$\{__value\.(?:raw|text|numeric)\}/g, encodeURIComponent(String(cell ?? ""))).replace(/\$\{__data\.fields(?:\.|\[["']?)([^\]}"']+)["']?\]?\}/g, (_, name: string) => encodeURIComponent(String(frame.fields.find((f) => f.name === name)?.values[row] ?? ""))), "url");
+          }}
+        />
+      </div>
+      {tables.length > 1 && <Select size="xs" aria-label="Which table" data={names} value={chosen} onChange={(v) => setChosen(v ?? "0")} allowDeselect={false} />}
+    </div>
+  );
+}

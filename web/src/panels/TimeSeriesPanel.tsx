@@ -1,0 +1,53 @@
+import { useCallback, useMemo, useState } from "react";
+import { Legend } from "../components/Legend";
+import { useSize } from "../components/useSize";
+import { readLegend, readTooltip } from "../model/panels/options";
+import { buildChart } from "../model/panels/series";
+import { TimeSeriesChart } from "./timeseries/TimeSeriesChart";
+import type { PanelProps } from "./types";
+
+/** The names that stay hidden after a click in the legend. */
+export function toggled(hidden: ReadonlySet<string>, names: readonly string[], name: string, alone: boolean): ReadonlySet<string> {
+  if (!alone) {
+    const next = new Set(hidden);
+    if (!next.delete(name)) next.add(name);
+    return next;
+  }
+  const others = names.filter((n) => n !== name);
+  const isAlone = !hidden.has(name) && others.every((n) => hidden.has(n));
+  return isAlone ? new Set() : new Set(others);
+}
+
+export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, marks, exemplars, syncKey, onZoom }: PanelProps) {
+  const chart = useMemo(() => buildChart(frames, isDark), [frames, isDark]);
+  const legend = useMemo(() => readLegend(panel.options), [panel.options]);
+  const tooltip = useMemo(() => readTooltip(panel.options), [panel.options]);
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const [hovered, setHovered] = useState<string>();
+  const [ref, size] = useSize<HTMLDivElement>();
+  const items = useMemo(() => chart.series.filter((s) => !s.style.hideLegend), [chart]);
+  const onToggle = useCallback((name: string, alone: boolean) => setHidden((h) => toggled(h, chart.series.map((s) => s.name), name, alone)), [chart]);
+  return (
+    <div className={legend.placement === "right" ? "chart right" : "chart"}>
+      <div className="chart-plot" ref={ref} role="img" aria-label={`${panel.title}: chart of ${chart.series.length} series`}>
+        <TimeSeriesChart
+          chart={chart}
+          hidden={hidden}
+          hovered={hovered}
+          width={size.width}
+          height={size.height}
+          range={range}
+          zone={zone}
+          isDark={isDark}
+          context={context}
+          tooltip={tooltip}
+          marks={marks}
+          exemplars={exemplars}
+          {...(syncKey === undefined ? {} : { syncKey })}
+          onZoom={onZoom}
+        />
+      </div>
+      {legend.show && items.length > 0 && <Legend items={items} options={legend} hidden={hidden} onToggle={onToggle} onHover={setHovered} context={context} isDark={isDark} />}
+    </div>
+  );
+}
