@@ -425,7 +425,8 @@ impl PushSink for Intake<'_> {
         let level = if self.limits.discover_log_levels { level_of(line, metadata, &stream) } else { None };
         let attached = stream.attached.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let level = level.map(|level| (DETECTED_LEVEL, level));
-        let sent = metadata.iter().filter(|(n, v)| !n.is_empty() && !v.is_empty());
+        // An empty value is kept, as upstream keeps it: queries tell it from none.
+        let sent = metadata.iter().filter(|(n, _)| !n.is_empty());
         self.batch.push(ns, line, sent.chain(attached).chain(level))?;
         if let Some(taken) = self.taken.last_mut() {
             taken.entries += 1;

@@ -62,7 +62,7 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let token = match rest.chars().next() {
             None => Token::End,
-            Some('"' | '`') => self.text()?,
+            Some('"' | '`' | '\'') => self.text()?,
             Some('[') => self.range()?,
             Some(c) if c == '_' || c.is_alphabetic() => {
                 Token::Ident(self.take(|c| c == '_' || c.is_alphanumeric()).to_owned())
@@ -94,7 +94,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A text in double quotes with Go's escapes, or in back quotes without any.
+    /// A text in double quotes with Go's escapes, or in back quotes without any. Single quotes stand for double ones, as in
+    /// PromQL (upstream refuses them): a shell leaves them alone, and our server puts them where an address has bare double ones.
     fn text(&mut self) -> Result<Token, ParseError> {
         let start = self.pos;
         let body = &self.rest()[1..];
@@ -104,16 +105,17 @@ impl<'a> Lexer<'a> {
             self.pos += end + 2;
             return Ok(Token::Text(body[..end].replace('\r', "")));
         }
+        let quote = self.rest().as_bytes().first().copied().unwrap_or(b'"');
         let mut escaped = false;
         let end = body.bytes().position(|b| match b {
-            b'"' if !escaped => true,
+            b if b == quote && !escaped => true,
             b => {
                 escaped = b == b'\\' && !escaped;
                 b == b'\n'
             }
         });
         match end {
-            Some(end) if body.as_bytes()[end] == b'"' => match unquote(&body[..end]) {
+            Some(end) if body.as_bytes()[end] == quote => match unquote(&body[..end]) {
                 Some(text) => {
                     self.pos += end + 2;
                     Ok(Token::Text(text))
@@ -222,7 +224,7 @@ fn unescape<'a>(rest: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
         b'r' => (b'\r', 1),
         b't' => (b'\t', 1),
         b'v' => (0x0b, 1),
-        b'\\' | b'"' => (first, 1),
+        b'\\' | b'"' | b'\'' => (first, 1),
         b'0'..=b'7' => (u8::from_str_radix(rest.get(..3)?, 8).ok()?, 3),
         b'x' => (u8::from_str_radix(rest.get(1..3)?, 16).ok()?, 3),
         b'u' | b'U' => {

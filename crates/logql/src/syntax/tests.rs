@@ -32,6 +32,12 @@ fn what_is_printed_reads_back_as_the_same_tree() {
 }
 
 #[test]
+fn single_quotes_stand_for_double_ones() {
+    assert_eq!(printed(r#"{app='a"b'} |= 'it\'s' |~ '\\d'"#), printed(r#"{app="a\"b"} |= "it's" |~ "\\d""#));
+    assert!(error("{app='a\"}").contains("literal not terminated"));
+}
+
+#[test]
 fn a_comma_between_filters_takes_in_everything_to_its_right() {
     for (filter, meaning) in [
         (r#"a="1" or b="2", c="3""#, r#"(a="1" or (b="2" and c="3"))"#),
