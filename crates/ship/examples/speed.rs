@@ -1,7 +1,7 @@
 //! How many megabytes a CPU-second the shipper takes: a file of JSON lines, through a pipeline, into memory.
 //!
 //!     cargo run --release -p reba-ship --example speed [MEGABYTES]
-#![expect(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "an example that measures")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "an example that measures")]
 
 use std::{
     fmt::Write as _,

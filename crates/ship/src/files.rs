@@ -181,8 +181,9 @@ impl Files {
         let mut over = Vec::new();
         let mut last = self.turn;
         let Files { config, counters, scratch, followed, turn, .. } = self;
-        let (first, second) = split_at(followed, *turn);
-        for (key, file) in first.into_iter().chain(second) {
+        // Those behind the last one first.
+        let (ahead, behind): (Vec<_>, Vec<_>) = followed.iter_mut().partition(|(key, _)| **key > *turn);
+        for (key, file) in ahead.into_iter().chain(behind) {
             if now_ns >= file.next_ns && bytes < STEP_BYTES {
                 let before = out.len();
                 file.read(config, counters, scratch, now_ns, &mut out);
@@ -434,14 +435,6 @@ impl Files {
             }
         }
     }
-}
-
-/// The files behind `turn` and those up to it, both in their order.
-fn split_at(
-    files: &mut BTreeMap<Key, Followed>,
-    turn: Key,
-) -> (Vec<(&Key, &mut Followed)>, Vec<(&Key, &mut Followed)>) {
-    files.iter_mut().partition(|(key, _)| **key > turn)
 }
 
 /// Where a file was left, under this name or another one.

@@ -163,7 +163,9 @@ impl Counters {
         drop(values);
         for (name, series) in self.durations.lock().iter() {
             let _ = writeln!(out, "# HELP {name} Durations in seconds.\n# TYPE {name} histogram");
-            series.iter().for_each(|(labels, durations)| durations.write(out, name, labels));
+            for (labels, durations) in series {
+                durations.write(out, name, labels);
+            }
         }
     }
 }

@@ -318,7 +318,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("positions.yaml");
         let mut p = Positions::open(&path).unwrap();
-        (p.register("a"), p.register("b"));
+        ["a", "b"].iter().for_each(|job| p.register(job));
         assert_eq!(p.claim("a", "/x"), "/x");
         let other = p.claim("b", "/x");
         p.set_file("/x", 100, FileId::default(), "a");
@@ -326,7 +326,7 @@ mod tests {
         p.set_file(&other, 5, FileId::default(), "b");
         p.write().unwrap();
         let mut p = Positions::open(&path).unwrap();
-        (p.register("a"), p.register("b"));
+        ["a", "b"].iter().for_each(|job| p.register(job));
         // Whoever comes first.
         let key = p.claim("b", "/x");
         assert_eq!(p.file(&key).unwrap().0, 5);

@@ -15,6 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use reba_model::{Labels, LabelsBuilder, Relabel};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::frames::{DockerLine, Frames};
 use crate::{
@@ -32,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A line that is in pieces waits so long for the rest.
 const PIECES: Duration = Duration::from_secs(2);
+
+/// How long the daemon may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer that is no log.
 const MAX_ANSWER: u64 = 64 << 20;
@@ -80,7 +84,7 @@ trait Connection: Read + Send {}
 impl<T: Read + Send> Connection for T {}
 
 /// Asks for a path; returns the answer's body as it comes. Any status but 200 is an error.
-fn get(host: &str, path: &str) -> io::Result<Box<dyn Connection>> {
+fn get(host: &str, path: &str, stop: &CancellationToken) -> io::Result<Box<dyn Connection>> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n");
     let mut connection: Box<dyn Connection> = if let Some(socket) = host.strip_prefix("unix://") {
         let mut stream = UnixStream::connect(socket)?;
@@ -104,7 +108,7 @@ fn get(host: &str, path: &str) -> io::Result<Box<dyn Connection>> {
                 return Err(io::Error::other("the head of the answer is too long"));
             }
             Ok(_) => head.push(byte[0]),
-            Err(e) if super::is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
+            Err(e) if super::is_pause(&e) && begun.elapsed() < ANSWER && !stop.is_cancelled() => {}
             Err(e) => return Err(e),
         }
     }
@@ -112,14 +116,18 @@ fn get(host: &str, path: &str) -> io::Result<Box<dyn Connection>> {
     if status.split(' ').nth(1) == Some("200") { Ok(connection) } else { Err(io::Error::other(status)) }
 }
 
-fn get_json<T: serde::de::DeserializeOwned>(host: &str, path: &str) -> io::Result<T> {
+fn get_json<T: serde::de::DeserializeOwned>(
+    host: &str,
+    path: &str,
+    stop: &CancellationToken,
+) -> io::Result<T> {
     let mut body = Vec::new();
-    let mut connection = get(host, path)?.take(MAX_ANSWER);
+    let mut connection = get(host, path, stop)?.take(MAX_ANSWER);
     let begun = Instant::now();
     loop {
         match connection.read_to_end(&mut body) {
             Ok(_) => return serde_json::from_slice(&body).map_err(io::Error::other),
-            Err(e) if super::is_pause(&e) && begun.elapsed() < Duration::from_secs(30) => {}
+            Err(e) if super::is_pause(&e) && begun.elapsed() < ANSWER && !stop.is_cancelled() => {}
             Err(e) => return Err(e),
         }
     }
@@ -150,7 +158,7 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
     let mut ended: Option<HashSet<String>> = None;
     let mut warned = false;
     while !daemon.job.stop.is_cancelled() {
-        match get_json::<Vec<Container>>(host, &path) {
+        match get_json::<Vec<Container>>(host, &path, &daemon.job.stop) {
             Ok(containers) => {
                 let is_over = |c: &Container| matches!(c.state.as_str(), "exited" | "dead");
                 let known = ended.get_or_insert_with(|| {
@@ -196,7 +204,7 @@ fn changed(daemon: &Daemon) {
     // `{"type":["container"],"event":["start"]}`
     let path = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%5D%7D";
     let mut piece = [0; 4096];
-    if let Ok(mut events) = get(&daemon.config.host, path) {
+    if let Ok(mut events) = get(&daemon.config.host, path, &daemon.job.stop) {
         while Instant::now() < until && !daemon.job.stop.is_cancelled() {
             match events.read(&mut piece) {
                 Err(e) if super::is_pause(&e) => {}
@@ -244,11 +252,14 @@ fn follow(daemon: &Daemon, container: &Container) {
 }
 
 fn read_log(daemon: &Daemon, container: &Container) {
-    let terminal =
-        get_json::<serde_json::Value>(&daemon.config.host, &format!("/containers/{}/json", container.id))
-            .ok()
-            .and_then(|inspect| inspect.pointer("/Config/Tty")?.as_bool())
-            .unwrap_or(false);
+    let terminal = get_json::<serde_json::Value>(
+        &daemon.config.host,
+        &format!("/containers/{}/json", container.id),
+        &daemon.job.stop,
+    )
+    .ok()
+    .and_then(|inspect| inspect.pointer("/Config/Tty")?.as_bool())
+    .unwrap_or(false);
     let key = cursor_key(&container.id);
     let since = cursor(&daemon.positions.lock(), &key);
     let (seconds, ns) = (since / SECOND, since % SECOND);
@@ -256,7 +267,7 @@ fn read_log(daemon: &Daemon, container: &Container) {
         "/containers/{}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={seconds}.{ns:09}",
         container.id
     );
-    let mut connection = match get(&daemon.config.host, &path) {
+    let mut connection = match get(&daemon.config.host, &path, &daemon.job.stop) {
         Ok(connection) => connection,
         Err(error) => {
             let name = name(container);

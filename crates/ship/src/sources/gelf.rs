@@ -75,8 +75,12 @@ impl Chunks {
     /// Gives up messages whose rest does not come, and the oldest when there are too many.
     fn forget(&mut self, now: Instant, more: usize) {
         let old = |p: &Partial| now.saturating_duration_since(p.since) >= PATIENCE;
-        let gone = self.waiting.extract_if(.., |_, p| old(p)).map(|(_, p)| p.bytes()).sum::<usize>();
-        self.bytes -= gone;
+        let bytes = &mut self.bytes;
+        self.waiting.retain(|_, p| {
+            let gone = old(p);
+            *bytes -= if gone { p.bytes() } else { 0 };
+            !gone
+        });
         while self.bytes + more > MAX_WAITING {
             let oldest = self.waiting.iter().min_by_key(|(_, p)| p.since).map(|(id, _)| *id);
             let Some(partial) = oldest.and_then(|id| self.waiting.remove(&id)) else { break };

@@ -64,9 +64,10 @@ impl PushReceiver {
 /// As what decodes pushes sees it: a store whose entries go through a pipeline. Whose they are, the pipeline's clients say.
 impl LogAppender for PushReceiver {
     fn append_logs(&self, _: &Tenant, batch: &LogBatch) -> Result<LogReport, AppendError> {
-        match self.push(batch) {
-            true => Ok(LogReport { appended: batch.len(), duplicates: 0 }),
-            false => Err(AppendError::Closed),
+        if self.push(batch) {
+            Ok(LogReport { appended: batch.len(), duplicates: 0 })
+        } else {
+            Err(AppendError::Closed)
         }
     }
 }

@@ -49,11 +49,14 @@ pub(super) fn changes(path: &str, before: &Seen, flow: &Flow, entry: &Entry) -> 
             let _ = writeln!(out, "  dropped: {reason}");
         }
         Flow::Instead(entries) if entries.is_empty() => {
-            out.push_str("  held back: more lines may belong to it\n")
+            out.push_str("  held back: more lines may belong to it\n");
         }
+
         Flow::Instead(entries) => {
             let _ = writeln!(out, "  handed on: {} entries", entries.len());
-            entries.iter().for_each(|e| difference(&mut out, before, &seen(e)));
+            for entry in entries {
+                difference(&mut out, before, &seen(entry));
+            }
         }
         Flow::Next | Flow::Missed => difference(&mut out, before, &seen(entry)),
     }

@@ -20,7 +20,8 @@ pub fn level_name(text: &str) -> Option<&'static str> {
 
 /// The level that a word of a plain line names: one in brackets or in capitals, or the first word before a colon.
 pub(crate) fn level_in_words(line: &str) -> Option<&'static str> {
-    let head = &line[..line.floor_char_boundary(160)];
+    let end = (0..=line.len().min(160)).rev().find(|i| line.is_char_boundary(*i)).unwrap_or(0);
+    let head = &line[..end];
     for (i, word) in head.split_whitespace().take(8).enumerate() {
         // Python's own format is LEVEL:NAME:TEXT.
         let word = if i == 0 { word.split_inclusive(':').next().unwrap_or(word) } else { word };

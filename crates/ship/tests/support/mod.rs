@@ -110,7 +110,11 @@ pub async fn receiver(status: impl Fn(usize) -> u16 + Send + Sync + 'static) -> 
                 *into.lock().entry(line).or_default() += 1;
             }
         }
-        (StatusCode::from_u16(status).unwrap(), [("retry-after", if status == 429 { "1" } else { "0" })], "said no\nmore")
+        (
+            StatusCode::from_u16(status).unwrap(),
+            [("retry-after", if status == 429 { "1" } else { "0" })],
+            "said no\nmore",
+        )
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/push", listener.local_addr().unwrap());
