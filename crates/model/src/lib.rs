@@ -14,6 +14,7 @@ pub mod float;
 mod goregex;
 pub mod histogram;
 mod labels;
+pub mod logfmt;
 mod logs;
 mod matcher;
 mod metadata;

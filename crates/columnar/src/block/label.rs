@@ -2,7 +2,7 @@
 
 use super::{
     frame::{Frame, Head, ShapeHead},
-    json, logfmt,
+    json,
     shape::{Family, Source},
     values::Values,
 };
@@ -51,7 +51,7 @@ pub(super) fn resolve<'s>(source: Source, raw: &'s str, scratch: &'s mut String)
         }
         Source::LogfmtQuoted if escaped() => {
             scratch.clear();
-            logfmt::unquote(raw, scratch);
+            reba_model::logfmt::unquote(raw, scratch);
             (!scratch.is_empty()).then_some(scratch)
         }
         _ => Some(raw),

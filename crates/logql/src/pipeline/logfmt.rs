@@ -1,5 +1,7 @@
 //! `key=value key2="two words"` in lines.
 
+use reba_model::logfmt::unquote;
+
 use super::json::More;
 
 /// One thing a line of pairs holds.
@@ -106,37 +108,6 @@ fn value<'a>(line: &'a str, pos: &mut usize, start: usize, key_end: usize) -> It
             }
         }
     }
-}
-
-/// Resolves the escapes of a quoted value; what is no escape stays as it is.
-fn unquote(raw: &str, out: &mut String) {
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let mut chars = rest[at + 1..].chars();
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('t') => out.push('\t'),
-            Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
-            Some('u') => {
-                let hex = chars.as_str().get(..4);
-                match hex.and_then(|h| u32::from_str_radix(h, 16).ok()) {
-                    Some(code) => {
-                        out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-                        rest = &chars.as_str()[4..];
-                        continue;
-                    }
-                    None => out.push_str("\\u"),
-                }
-            }
-            Some(c) => out.push(c),
-            None => out.push('\\'),
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
 }
 
 #[cfg(test)]
