@@ -47,46 +47,7 @@ pub enum ExecError {
     Internal(String),
 }
 
-/// The kinds of [`ExecError`], by the names that the API gives them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ErrorKind {
-    /// `bad_data`
-    BadData,
-    /// `execution`
-    Execution,
-    /// `canceled`
-    Canceled,
-    /// `timeout`
-    Timeout,
-    /// `internal`
-    Internal,
-}
-
-impl ErrorKind {
-    /// As it stands in the field `errorType` of an answer.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ErrorKind::BadData => "bad_data",
-            ErrorKind::Execution => "execution",
-            ErrorKind::Canceled => "canceled",
-            ErrorKind::Timeout => "timeout",
-            ErrorKind::Internal => "internal",
-        }
-    }
-}
-
 impl ExecError {
-    /// What kind of error it is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            ExecError::BadData(_) => ErrorKind::BadData,
-            ExecError::Execution(_) => ErrorKind::Execution,
-            ExecError::Canceled(_) => ErrorKind::Canceled,
-            ExecError::Timeout(_) => ErrorKind::Timeout,
-            ExecError::Internal(_) => ErrorKind::Internal,
-        }
-    }
-
     /// The threads are gone.
     pub(crate) fn shut_down() -> Self {
         ExecError::Internal("query engine is shutting down".to_owned())

@@ -25,7 +25,7 @@ pub use active::ActiveQuery;
 pub use cache::CacheTotals;
 pub use config::{EngineConfig, QueryLimits};
 pub use engine::{InstantQuery, QueryEngine, RangeQuery};
-pub use error::{ErrorKind, ExecError, Stage};
+pub use error::{ExecError, Stage};
 pub use output::{QueryData, QueryOutput};
 pub use recent::{QUANTILES, RecentTimings};
 pub use stats::{EngineTotals, QueryStats, QueryTimings};
