@@ -101,7 +101,9 @@ fn a_series_in_a_shard_that_is_not_its_own_is_not_there_twice() {
 fn what_a_checkpoint_says_of_the_newest_sample_does_not_let_older_ones_in() {
     let mut open_chunk = OpenChunk::new();
     let old: Vec<i64> = (180..190).map(|m| T0 + m * MINUTE).collect();
-    old.iter().for_each(|t| assert!(open_chunk.append(*t, 97.0)));
+    for t in &old {
+        assert!(open_chunk.append(*t, 97.0));
+    }
     let open_chunk = open_chunk.snapshot().unwrap().as_bytes().unwrap().to_vec();
     // Slot 0; the newest sample is at 0 and 0.0; no sealed chunks; the open one.
     let chunks = [vec![0; 11], vec![open_chunk.len() as u8], open_chunk].concat();
