@@ -10,12 +10,13 @@ use reba_ingest::{
     config::{self, Config, Severity},
     loki::config::LokiConfig,
 };
-use reba_rules::{FileOptions, RuleFile, describe_duplicates};
+use reba_rules::{FileOptions, RuleFile, describe_duplicates, logs::RuleFolder};
 use reba_ship::ShipConfig;
 use serde_json::json;
 
 use crate::{
-    alertmanagers, args::CheckFormat, config::variables, folder::Folder, run::USER_AGENT, settings::Settings,
+    alertmanagers, args::CheckFormat, config::variables, folder::Folder, log_rules, run::USER_AGENT,
+    settings::Settings,
 };
 
 /// One line of the verdict.
@@ -91,10 +92,23 @@ fn prometheus(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding
 fn loki(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
     match LokiConfig::load(path, variables) {
         Err(e) => findings.push(Finding::error(e)),
-        Ok((_, warnings)) => {
+        Ok((config, warnings)) => {
             findings.extend(warnings.iter().map(Finding::warning));
             notes.push(format!("{}: read", path.display()));
+            if let Some(dir) = log_rules::folder(&config) {
+                rules_about_logs(&dir, variables, findings, notes);
+            }
         }
+    }
+}
+
+fn rules_about_logs(dir: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    let folder = RuleFolder::read(dir, variables);
+    findings.extend(folder.errors.iter().map(Finding::error));
+    findings.extend(folder.warnings.iter().map(Finding::warning));
+    for file in &folder.files {
+        let name = dir.join(file.tenant.as_str()).join(&file.namespace);
+        notes.push(format!("{}: {} rules", name.display(), file.rules.rule_count()));
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -26,9 +25,6 @@ use crate::{
     prometheus,
     run::{USER_AGENT, now_ms},
 };
-
-/// How long an Alertmanager may take, as upstream's ruler has it.
-const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The ruler and its alerts' way out.
 pub struct LogRules {
@@ -167,19 +163,24 @@ fn alertmanagers(config: &LokiConfig, proxies: &ProxyEnv) -> Result<Vec<Alertman
         Ok(AlertmanagerTarget {
             url: url.parse().with_context(|| url.clone())?,
             client: client.clone(),
-            timeout: NOTIFY_TIMEOUT,
+            timeout: ruler.notification_timeout.as_std(),
             alert_relabel: Arc::new([]),
         })
     };
     urls.map(target).collect()
 }
 
+/// The folder of rule files, if the configuration names one.
+pub fn folder(config: &LokiConfig) -> Option<PathBuf> {
+    let named = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    named(&config.ruler.storage.local.directory)
+        .or_else(|| named(&config.common.storage.filesystem.rules_directory))
+}
+
 fn settings(config: &LokiConfig, variables: &Variables) -> LogRulerSettings {
     let ruler = &config.ruler;
-    let named = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
     LogRulerSettings {
-        folder: named(&ruler.storage.local.directory)
-            .or_else(|| named(&config.common.storage.filesystem.rules_directory)),
+        folder: folder(config),
         poll_interval: ruler.poll_interval.as_std(),
         interval: ruler.evaluation_interval.as_ns() / 1_000_000,
         external_labels: Labels::from_pairs(&ruler.external_labels),

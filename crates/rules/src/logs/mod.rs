@@ -6,7 +6,6 @@
 mod definition;
 mod folder;
 mod lines;
-mod no_metrics;
 mod querier;
 mod ruler;
 mod store;
@@ -15,7 +14,6 @@ mod tenant_store;
 
 pub use definition::{GroupDefinition, RuleDefinition};
 pub use folder::{RuleFolder, TenantFile};
-pub use no_metrics::NoMetrics;
 pub use querier::LogRuleQuerier;
 pub use ruler::{
     GroupError, LogRuler, LogRulerOptions, LogRulerParts, LogRulerSettings, RulerLimits, TenantStatus,
