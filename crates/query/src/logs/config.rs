@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use reba_model::GoRegex;
+use reba_storage::DemotedLabels;
 
 /// Limits of queries about logs, as `limits_config` of upstream names them. A duration or number of 0 means no limit.
 #[derive(Clone, Debug)]
@@ -101,6 +102,8 @@ pub struct LogEngineConfig {
     pub cores: usize,
     /// Whether metric queries for a range are moved to multiples of their step, as upstream does when it splits them.
     pub align_to_step: bool,
+    /// Labels that are stored as structured metadata: selectors look for them there.
+    pub demoted: Arc<DemotedLabels>,
 }
 
 impl Default for LogEngineConfig {
@@ -112,6 +115,7 @@ impl Default for LogEngineConfig {
             max_queued: 2048,
             cores: 1,
             align_to_step: true,
+            demoted: Arc::default(),
         }
     }
 }

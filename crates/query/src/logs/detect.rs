@@ -10,7 +10,7 @@ use reba_logql::{
 use reba_model::{Labels, Matcher, NanoRange, Tenant};
 
 use super::{
-    Direction, Line, LogError, LogQueryEngine, LogStats,
+    Direction, Line, LogError, LogQueryEngine, LogStats, demoted,
     info::is_hidden,
     limits,
     rows::{self, Selection},
@@ -148,9 +148,10 @@ impl LogQueryEngine {
 }
 
 fn fields(query: &FieldsQuery, context: Context<'_>) -> Result<DetectedFields, LogError> {
-    let log = parse_log(&query.query)?;
+    let mut log = parse_log(&query.query)?;
     let limits = context.limits;
     limits::check_matchers(limits, &log.matchers)?;
+    demoted::move_in_log(&mut log, &context.demoted());
     limits::check_entries(limits, query.line_limit)?;
     let range = limits::visible(limits, query.range, context.now_ns)?;
     let (limit, direction) = (query.line_limit, Direction::Backward);

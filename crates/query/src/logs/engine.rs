@@ -13,7 +13,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use reba_logql::syntax::{Expr, parse};
+use reba_logql::syntax::{Expr, LogExpr, parse};
 use reba_model::{NanoRange, Tenant};
 use reba_promql::eval::QueryTimes;
 use reba_storage::{Budget, LogQuerier};
@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use super::{
-    LogData, LogEngineConfig, LogError, LogLimits, LogOutput, LogStats, limits, metric, rows, scans::Context,
-    tenants::Joining,
+    LogData, LogEngineConfig, LogError, LogLimits, LogOutput, LogStats, demoted, limits, metric, rows,
+    scans::Context, tenants::Joining,
 };
 use crate::{
     active::{ActiveQueries, ActiveQuery, Registration},
@@ -209,6 +209,11 @@ impl LogQueryEngine {
         self.shared.limits.store(Arc::new(limits));
     }
 
+    /// Makes a log query find labels that are stored as structured metadata, as queries of the engine do: for deletions.
+    pub fn find_demoted(&self, tenant: &Tenant, log: &mut LogExpr) {
+        demoted::move_in_log(log, &demoted::names(&self.shared.config.demoted, tenant));
+    }
+
     /// The queries that run or wait, oldest first. Questions about streams are not among them.
     pub fn active_queries(&self) -> Vec<ActiveQuery> {
         self.active.list()
@@ -358,8 +363,9 @@ impl Shared {
     ) -> Result<LogOutput, LogError> {
         let queue = since.elapsed();
         let start = Instant::now();
-        let expr = parse(&asked.query)?;
+        let mut expr = parse(&asked.query)?;
         limits::check(limits, &asked.query, &expr)?;
+        demoted::move_in(&mut expr, &demoted::names(&self.config.demoted, &asked.tenant));
         let context = self.context(&asked.tenant, limits, budget, asked.now_ns);
         let mut stats = LogStats::default();
         let data = match &expr {

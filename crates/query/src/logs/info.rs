@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reba_model::{Labels, Matcher, NanoRange, Tenant};
 
-use super::{LogData, LogError, LogQueryEngine, MatrixSeries, limits, scans::Context, tenants::TENANT_LABEL};
+use super::{
+    LogData, LogError, LogQueryEngine, MatrixSeries, demoted, limits, scans::Context, tenants::TENANT_LABEL,
+};
 
 /// How much of the log lies in a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +65,13 @@ impl LogQueryEngine {
         now_ns: i64,
     ) -> Result<Vec<Labels>, LogError> {
         let question = move |context: Context<'_>| {
-            let streams = context.streams(&sets, range)?;
+            let names = context.demoted();
+            let bare = demoted::without_demoted(&sets, &names);
+            // No set at all means every stream, but none that is left does not.
+            let streams = match bare.is_empty() && !sets.is_empty() {
+                true => Vec::new(),
+                false => context.streams(&bare, range)?,
+            };
             let shown = |labels: Labels| {
                 if labels.iter().any(|(name, _)| is_hidden(name)) {
                     Labels::from_pairs(labels.iter().filter(|(name, _)| !is_hidden(name)))
@@ -72,6 +80,10 @@ impl LogQueryEngine {
                 }
             };
             let mut series: Vec<Labels> = streams.into_iter().map(|s| shown(s.labels)).collect();
+            if !context.demoted().is_empty() {
+                series.extend(context.demoted_series(&sets, range)?.into_iter().map(shown));
+                series.sort();
+            }
             series.dedup();
             Ok(series)
         };
@@ -88,8 +100,13 @@ impl LogQueryEngine {
     ) -> Result<Vec<String>, LogError> {
         let question = move |context: Context<'_>| {
             let streams = context.streams(&sets, range)?;
-            let names: BTreeSet<&str> =
+            let mut names: BTreeSet<&str> =
                 streams.iter().flat_map(|s| s.labels.iter().map(|(name, _)| name)).collect();
+            let demoted = match context.demoted() {
+                none if none.is_empty() => BTreeMap::new(),
+                some => context.demoted_values(&sets, range, &some, 1)?,
+            };
+            names.extend(demoted.keys().map(String::as_str));
             Ok(names.into_iter().filter(|name| !is_hidden(name)).map(str::to_owned).collect())
         };
         self.ask(tenant, now_ns, question).await
@@ -106,7 +123,12 @@ impl LogQueryEngine {
     ) -> Result<Vec<String>, LogError> {
         let question = move |context: Context<'_>| {
             let streams = context.streams(&sets, range)?;
-            let values: BTreeSet<&str> = streams.iter().filter_map(|s| s.labels.get(&name)).collect();
+            let mut values: BTreeSet<&str> = streams.iter().filter_map(|s| s.labels.get(&name)).collect();
+            let demoted = match context.demoted().contains(&name) {
+                true => context.values_of_demoted(&sets, range, &name)?,
+                false => BTreeSet::new(),
+            };
+            values.extend(demoted.iter().map(String::as_str));
             Ok(values.into_iter().map(str::to_owned).collect())
         };
         self.ask(tenant, now_ns, question).await
@@ -161,6 +183,14 @@ impl Context<'_> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
+        let names = self.demoted();
+        let of_streams;
+        let sets = if names.is_empty() {
+            sets
+        } else {
+            of_streams = demoted::of_streams(sets, &names);
+            &of_streams
+        };
         // An empty set of matchers means every stream, just as no set does.
         let sets = if sets.iter().any(Vec::is_empty) { &[] } else { sets };
         Ok(self.store.streams(self.tenant, sets, range, self.budget)?)

@@ -5,6 +5,7 @@
 //! metrics: the deadline, the queue, the client that leaves. [`LogTails`] hands rows on while they are written.
 
 mod config;
+mod demoted;
 mod detect;
 mod engine;
 mod error;

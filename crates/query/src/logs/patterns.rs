@@ -18,7 +18,7 @@ use reba_model::{LogBlock, NanoRange, Tenant};
 use reba_storage::LogWant;
 
 use super::{
-    LogError, LogQueryEngine, LogStats, limits, plan,
+    LogError, LogQueryEngine, LogStats, demoted, limits, plan,
     scans::{Context, Worker},
 };
 
@@ -71,8 +71,9 @@ impl LogQueryEngine {
 }
 
 fn patterns(query: &PatternsQuery, context: Context<'_>) -> Result<Vec<LinePattern>, LogError> {
-    let log = parse_log(&query.query)?;
+    let mut log = parse_log(&query.query)?;
     limits::check_matchers(context.limits, &log.matchers)?;
+    demoted::move_in_log(&mut log, &context.demoted());
     let range = limits::visible(context.limits, query.range, context.now_ns)?;
     if query.step <= 0 {
         return Err(LogError::bad(

@@ -18,10 +18,10 @@ use reba_logql::{
     syntax::parse_log,
 };
 use reba_model::{Labels, LogBatch, LogStream, Matcher, Tenant};
-use reba_storage::{AppendError, LogAppender, LogReport};
+use reba_storage::{AppendError, DemotedLabels, LogAppender, LogReport};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
-use super::{Line, LogError, rows::line_labels};
+use super::{Line, LogError, demoted, rows::line_labels};
 
 /// Pieces that wait for one follower; a piece is what one write brought it, at most [`PIECE_ROWS`] rows.
 const QUEUED_PIECES: usize = 64;
@@ -42,6 +42,7 @@ const NAMED_DROPS: usize = 1000;
 pub struct LogTails {
     inner: Arc<dyn LogAppender>,
     max_tails: usize,
+    demoted: Arc<DemotedLabels>,
     followers: RwLock<Vec<Arc<Follower>>>,
     next: AtomicU64,
 }
@@ -98,8 +99,17 @@ pub struct TailFrame {
 impl LogTails {
     /// Listens to what goes to `inner`, for at most so many followers.
     pub fn new(inner: Arc<dyn LogAppender>, max_tails: usize) -> Arc<Self> {
+        Self::with_demoted(inner, max_tails, Arc::default())
+    }
+
+    /// The same, where some labels are stored as structured metadata.
+    pub fn with_demoted(
+        inner: Arc<dyn LogAppender>,
+        max_tails: usize,
+        demoted: Arc<DemotedLabels>,
+    ) -> Arc<Self> {
         let followers = RwLock::default();
-        Arc::new(LogTails { inner, max_tails, followers, next: AtomicU64::new(0) })
+        Arc::new(LogTails { inner, max_tails, demoted, followers, next: AtomicU64::new(0) })
     }
 
     /// Follows a log query from now on. For lines from before, ask the engine afterwards, and tell the follower what it gave
@@ -108,7 +118,8 @@ impl LogTails {
     /// # Errors
     /// If the query makes no sense or answers with numbers, and if there are too many followers.
     pub fn follow(self: &Arc<Self>, tenant: Tenant, query: &str, now_ns: i64) -> Result<Tail, LogError> {
-        let log = parse_log(query)?;
+        let mut log = parse_log(query)?;
+        demoted::move_in_log(&mut log, &demoted::names(&self.demoted, &tenant));
         let pipeline = Pipeline::compile(&log.stages, Wanted::All, now_ns)?;
         let (queue, pieces) = channel(QUEUED_PIECES);
         let mut followers = self.followers.write();

@@ -3,5 +3,6 @@
 
 mod columns;
 mod conformance;
+mod demoted;
 mod engine;
 mod store;
