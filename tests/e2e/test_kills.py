@@ -142,9 +142,10 @@ class Kills(unittest.TestCase):
         # Time runs so fast that blocks are written, merged and checkpointed all the while.
         with Scratch() as scratch:
             config = scratch.write("conf/prometheus.yml", "storage: {tsdb: {out_of_order_time_window: 30m}}\n").parent
-            scratch.write("conf/reba.yml", "metrics: {retention: 1y}\n")
+            scratch.write("conf/reba.yml", "metrics: {retention: 5y}\n")
             program = scratch.reba(config=config)
-            lock, at = threading.Lock(), [now_ms() - 200 * 86_400_000]
+            # A day is 4,300 batches; a kill comes after a thousand or so. What is ahead of the clock would be refused.
+            lock, at = threading.Lock(), [now_ms() - (30 + KILLS) * 86_400_000]
 
             def moment():
                 with lock:
