@@ -34,10 +34,11 @@ def wait_until(check, seconds, what):
 
 
 def free_offset():
-    """A port offset at which the prometheus role and the fleet's ports are free."""
+    """A port offset at which the ports of all roles and of the fleet are free."""
     for offset in range(20000 + os.getpid() % 1000 * 20, 56000, 137):
         try:
-            for host, port in [("127.0.0.1", 9090), ("127.0.1.1", 3000), ("127.0.1.5", 3004), ("127.0.1.100", 3999)]:
+            roles = [("127.0.0.1", port) for port in (9090, 3100, 9080)]
+            for host, port in [*roles, ("127.0.1.1", 3000), ("127.0.1.5", 3004), ("127.0.1.100", 3999)]:
                 with socket.socket() as s:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     s.bind((host, port + offset))

@@ -303,10 +303,10 @@ class Hostile(unittest.TestCase):
         good = stream({"app": "m"}, "good")
         for body, words in [
             (b'{"streams":[', "1"),
-            (b"[]", "1"),
-            (push_of({"stream": {"app": "m"}, "values": [[5, "x"]]}), "string"),
-            (push_of({"stream": {"app": "m"}, "values": [["12x", "x"]]}), "0"),
-            (push_of({"stream": {"app": "m"}, "values": [[now, "x", {"a": 1}]]}), "string"),
+            (b"[]", "byte 0"),
+            (push_of({"stream": {"app": "m"}, "values": [[5, "x"]]}), "stream 0, entry 0"),
+            (push_of({"stream": {"app": "m"}, "values": [["12x", "x"]]}), "stream 0, entry 0"),
+            (push_of({"stream": {"app": "m"}, "values": [[now, "x", {"a": 1}]]}), "stream 0, entry 0"),
             (push_of({"stream": {}, "values": [[now, "x"]]}), "at least one label pair is required per stream"),
             (push_of({"stream": {"9bad": "m"}, "values": [[now, "x"]]}), "9bad"),
             (push_of(good, {"stream": {"app": "m"}, "values": [["1000000000", "old"]]}), "has timestamp too old"),
@@ -318,7 +318,8 @@ class Hostile(unittest.TestCase):
         self.assertEqual(self.loki.lines('{app="m"}')[0], ["good"])
         deep = b'{"streams":' + b"[" * 200_000
         self.assertEqual(self.loki.push(deep)[0], 400)
-        for body in (b"\x00", b"\xff" * 100, protobuf("{app=", []), protobuf('{app="a", app="b"}', [(time.time_ns(), "x", {})])):
+        entry = [(time.time_ns(), "x", {})]
+        for body in (b"\x05", b"\xff" * 100, protobuf("{app=", entry), protobuf('{app="a", app="b"}', entry)):
             status, text = self.loki.push(body, "application/x-protobuf")
             self.assertEqual(status, 400, (body, text))
         self.assertEqual(self.loki.push(b"{}", **{"Content-Encoding": "br"})[0], 400)
