@@ -228,6 +228,9 @@ impl Positions {
 impl Rendered {
     /// Writes ours first: it must know every file that Promtail's names.
     pub fn write(&self) -> io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         write_atomic(&suffixed(&self.path, ".reba"), &self.ours)?;
         write_atomic(&self.path, &self.promtails)
     }
@@ -301,6 +304,16 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_of_the_file_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("not/there/yet.yaml");
+        let mut p = Positions::open(&path).unwrap();
+        p.set_file("/a", 7, FileId::default(), "j");
+        p.write().unwrap();
+        assert_eq!(Positions::open(&path).unwrap().file("/a").unwrap().0, 7);
+    }
+
+    #[test]
     fn a_file_without_sense_is_moved_aside_and_ours_gone_on_from() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("positions.yaml");
@@ -318,7 +331,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("positions.yaml");
         let mut p = Positions::open(&path).unwrap();
-        ["a", "b"].iter().for_each(|job| p.register(job));
+        p.register("a");
+        p.register("b");
         assert_eq!(p.claim("a", "/x"), "/x");
         let other = p.claim("b", "/x");
         p.set_file("/x", 100, FileId::default(), "a");
@@ -326,7 +340,8 @@ mod tests {
         p.set_file(&other, 5, FileId::default(), "b");
         p.write().unwrap();
         let mut p = Positions::open(&path).unwrap();
-        ["a", "b"].iter().for_each(|job| p.register(job));
+        p.register("a");
+        p.register("b");
         // Whoever comes first.
         let key = p.claim("b", "/x");
         assert_eq!(p.file(&key).unwrap().0, 5);

@@ -157,9 +157,12 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
     // Containers that had ended when we came are history, unless we know where we left them.
     let mut ended: Option<HashSet<String>> = None;
     let mut warned = false;
+    // A host without containers is told so once, not four times a minute.
+    let mut told = String::new();
     while !daemon.job.stop.is_cancelled() {
         match get_json::<Vec<Container>>(host, &path, &daemon.job.stop) {
             Ok(containers) => {
+                told.clear();
                 let is_over = |c: &Container| matches!(c.state.as_str(), "exited" | "dead");
                 let known = ended.get_or_insert_with(|| {
                     let key = |c: &&Container| daemon.positions.lock().get(&cursor_key(&c.id)).is_none();
@@ -187,7 +190,11 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%host, job = %daemon.job.name, %error, "containers cannot be listed; it is tried again");
+                let reason = error.to_string();
+                if told != reason {
+                    tracing::warn!(%host, job = %daemon.job.name, error = reason, "containers cannot be listed; it is tried again");
+                    told = reason;
+                }
                 daemon.job.outlet.counters.add("promtail_targets_failed_total", &[("reason", "docker")], 1);
             }
         }

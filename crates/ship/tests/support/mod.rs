@@ -96,7 +96,8 @@ pub struct Receiver {
 
 /// A receiver that answers as `status` says of the number of the request.
 pub async fn receiver(status: impl Fn(usize) -> u16 + Send + Sync + 'static) -> Receiver {
-    let (seen, times): (Arc<Mutex<BTreeMap<String, usize>>>, Arc<Mutex<Vec<Instant>>>) = Default::default();
+    let seen: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let (into, when, status) = (Arc::clone(&seen), Arc::clone(&times), Arc::new(status));
     let push = post(move |body: Bytes| async move {
         let number = {
