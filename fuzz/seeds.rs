@@ -120,6 +120,30 @@ fn store(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     save("block", "tombstones", [vec![2], tombstones[8..].to_vec()].concat());
 }
 
+/// Pushes of logs in protobuf.
+fn log_pushes(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let field = |number: u32, bytes: &[u8]| {
+        let mut out = Vec::new();
+        reba_ingest::wire::put_bytes_field(number, bytes, &mut out);
+        out
+    };
+    // 2023-11-14T22:13:19Z
+    let time = field(1, b"\x08\xff\xe1\xcf\xaa\x06");
+    let pair = field(3, &[field(1, b"trace_id"), field(2, b"abc")].concat());
+    let entry = field(2, &[time, field(2, b"level=info a"), pair].concat());
+    let stream = field(1, &[field(1, br#"{app="a", shop="1"}"#), entry].concat());
+    save("log_push", "protobuf", [b"p".to_vec(), stream].concat());
+    let text = |text: &str| field(1, text.as_bytes());
+    let attribute = |number, name, value| field(number, &[text(name), field(2, &text(value))].concat());
+    let mut record = Vec::new();
+    reba_ingest::wire::put_fixed64_field(1, 1_700_000_000_000_000_000, &mut record);
+    reba_ingest::wire::put_varint_field(2, 17, &mut record);
+    record.extend([field(5, &text("failed")), attribute(6, "http.status", "500"), field(9, &[7; 16])].concat());
+    let resource = field(1, &attribute(1, "service.name", "shop"));
+    let scope = field(2, &[field(1, &text("lib")), field(2, &record)].concat());
+    save("log_push", "otlp", [b"o".to_vec(), field(1, &[resource, scope].concat())].concat());
+}
+
 fn remote(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     let mut one = WriteRequest::new();
     one.begin_series(&labels()).sample(Sample { t: T0, v: 1.5 }).exemplar(&exemplar()).end_series();
@@ -228,6 +252,7 @@ fn write_all() {
     }
     store(&mut save);
     remote(&mut save);
+    log_pushes(&mut save);
     remote_queue(&mut save);
     prometheus_block(&mut save);
     dns(&mut save);

@@ -12,7 +12,7 @@ use reba_api::{
 use reba_columnar::{Columnar, ColumnarConfig};
 use reba_config::Variables;
 use reba_disk::{Env, LogConfig};
-use reba_ingest::loki::{LokiReceiver, config::LokiConfig, limits::TenantLimits};
+use reba_ingest::loki::{LokiReceiver, config::LokiConfig, demoted, limits::TenantLimits};
 use reba_model::GoRegex;
 use reba_query::logs::{LogEngineConfig, LogQueryEngine, LogTails};
 use reba_storage::LogAppender;
@@ -84,16 +84,21 @@ impl Built {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let config = &loaded.loki;
         let store = open(data, settings, config).await?;
+        let names = data.join("logs").join("demoted.json");
+        let demoted = demoted::open(names.clone()).with_context(|| format!("read {}", names.display()))?;
         let engine = LogEngineConfig {
+            demoted: Arc::clone(&demoted),
             max_concurrency: config.querier.max_concurrent,
             cores,
             ..LogEngineConfig::default()
         };
         let engine = Arc::new(LogQueryEngine::new(Arc::clone(&store) as _, engine)?);
         let limits = Arc::new(TenantLimits::new(config));
-        let tails = LogTails::new(Arc::clone(&store) as _, config.limits.max_concurrent_tail_requests);
+        let max_tails = config.limits.max_concurrent_tail_requests;
+        let tails = LogTails::with_demoted(Arc::clone(&store) as _, max_tails, Arc::clone(&demoted));
         let receiver =
-            LokiReceiver::new(Arc::clone(&tails) as _, Arc::clone(&limits), Arc::new(now_ns), random());
+            LokiReceiver::new(Arc::clone(&tails) as _, Arc::clone(&limits), Arc::new(now_ns), random())
+                .with_demoted(demoted);
         let deletions =
             Deletions::open(Arc::clone(&store) as _, Some(data.join("logs").join("deletions.json")))?;
         Ok(Built {

@@ -106,9 +106,10 @@ impl<'a> Intake<'a> {
         let now_ns = (receiver.now_ns)();
         let state = receiver.tenant(tenant, now_ns, in_force.idle_ns)?;
         let max_age = limits.reject_old_samples_max_age;
-        let oldest_ns = match limits.reject_old_samples && !max_age.is_zero() {
-            true => now_ns.saturating_sub(max_age.as_ns()),
-            false => i64::MIN,
+        let oldest_ns = if limits.reject_old_samples && !max_age.is_zero() {
+            now_ns.saturating_sub(max_age.as_ns())
+        } else {
+            i64::MIN
         };
         Ok(Intake {
             receiver,
@@ -414,7 +415,7 @@ impl PushSink for Intake<'_> {
         let mut line = line;
         let most = self.limits.max_line_size.bytes();
         if self.limits.max_line_size_truncate && most != 0 && line.len() > most {
-            line = &line[..line.floor_char_boundary(most)];
+            line = cut(line, most);
         }
         if let Err((reason, text)) = self.check(ns, line, metadata, &stream) {
             self.state.counters.discarded(reason, 1, bytes);
@@ -456,6 +457,12 @@ fn level_of(line: &str, metadata: &Pairs, stream: &Stream) -> Option<&'static st
         }
     }
     Some(found.unwrap_or_else(|| level::of_line(line)))
+}
+
+/// At most so many bytes of a line, which end with a whole character.
+fn cut(line: &str, most: usize) -> &str {
+    let end = (0..=most).rev().find(|end| line.is_char_boundary(*end));
+    end.map_or("", |end| &line[..end])
 }
 
 /// A time as upstream prints it here: to the second.

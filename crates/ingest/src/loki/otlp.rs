@@ -303,10 +303,9 @@ impl Parts {
         for attribute in values(resource) {
             let Attribute { key, value } = Attribute::read(attribute?)?;
             let by_default = !config.ignore_defaults && indexed.iter().any(|name| name == key);
-            let action = Rule::action_for(&rules, key).unwrap_or(match by_default {
-                true => AttributeAction::IndexLabel,
-                false => AttributeAction::StructuredMetadata,
-            });
+            let default =
+                if by_default { AttributeAction::IndexLabel } else { AttributeAction::StructuredMetadata };
+            let action = Rule::action_for(&rules, key).unwrap_or(default);
             let mut name = String::new();
             push_name(key, &mut name);
             match action {

@@ -64,9 +64,10 @@ impl Stream {
         let level =
             pairs.iter().filter(|(n, _)| level::is_level_name(n)).find_map(|(_, v)| level::common_name(v));
         let (attached, kept): (Vec<_>, Vec<_>) = pairs.iter().cloned().partition(|(n, v)| is_demoted(n, v));
-        let labels = match attached.is_empty() {
-            true => sent.clone(),
-            false => Labels::from_sorted(kept.iter().map(|(n, v)| (n.as_str(), v.as_str()))),
+        let labels = if attached.is_empty() {
+            sent.clone()
+        } else {
+            Labels::from_sorted(kept.iter().map(|(n, v)| (n.as_str(), v.as_str())))
         };
         Stream { labels, sent, attached, level, active: Mutex::default() }
     }

@@ -206,7 +206,7 @@ impl LokiConfig {
             ConfigView::Whole => value(self),
             ConfigView::Defaults => value(&LokiConfig::default()),
             ConfigView::Diff => difference(value(self), &value(&LokiConfig::default()))
-                .unwrap_or(Value::Object(Default::default())),
+                .unwrap_or(Value::Object(serde_json::Map::default())),
         };
         let yaml = serde_saphyr::to_string(&shown)
             .unwrap_or_else(|e| format!("<error creating config string: {e}>"));

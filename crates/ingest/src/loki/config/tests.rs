@@ -12,7 +12,7 @@ fn error(text: &str) -> String {
 }
 
 /// The shape of the owner's file: a store and a cluster of 2.9's time.
-const OWNERS: &str = r#"
+const OWNERS: &str = "
 auth_enabled: false
 server:
   http_listen_port: 3100
@@ -51,7 +51,7 @@ limits_config:
   per_stream_rate_limit: 5MB
   retention_period: 30d
 compactor: {working_directory: /loki/compactor, retention_enabled: true}
-"#;
+";
 
 #[test]
 fn a_file_of_the_usual_shape_loads_with_a_line_for_each_key_without_effect() {

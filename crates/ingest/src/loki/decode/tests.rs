@@ -92,7 +92,7 @@ fn a_fault_in_json_names_stream_entry_and_byte() {
         (r#"{"a":"\x"}"#.to_owned(), "byte 6: an unknown escape in a text"),
         (r#"{"a":"b"#.to_owned(), "byte 5: a text without an end"),
         (r#"{"a":nan}"#.to_owned(), "byte 5: \"nan\" is no value"),
-        ("".to_owned(), "byte 0: expected an object with streams, found the end"),
+        (String::new(), "byte 0: expected an object with streams, found the end"),
     ] {
         assert_eq!(json(&text), Err(want.to_owned()), "{text}");
     }
