@@ -5,7 +5,6 @@
 //! printed with the figures, since speed bought with durability is no speed.
 
 mod churn;
-mod client;
 mod curves;
 mod data;
 mod farm;
@@ -13,7 +12,6 @@ mod growth;
 mod guard;
 mod idle;
 mod lifecycle;
-mod machine;
 mod measure;
 mod paths;
 mod queries;
@@ -30,6 +28,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use bench_common::{client, machine};
 use clap::Parser;
 
 use report::{Outcome, Report};

@@ -36,6 +36,12 @@ pub struct Setup<'a> {
 /// Samples of one request.
 const SAMPLES_PER_REQUEST: usize = 2000;
 
+const REMOTE_WRITE: [(&str, &str); 3] = [
+    ("content-type", "application/x-protobuf"),
+    ("content-encoding", "snappy"),
+    ("x-prometheus-remote-write-version", "0.1.0"),
+];
+
 /// The value that ends a series: a NaN with these bits.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
@@ -114,7 +120,7 @@ pub async fn send_all(port: u16, requests: Vec<Bytes>) -> Result<()> {
         let (client, requests) = (client.clone(), Arc::clone(&requests));
         async move {
             for body in requests.iter().skip(lane).step_by(2) {
-                let status = client.write(body.clone()).await?;
+                let (status, _) = client.post("/api/v1/write", &REMOTE_WRITE, body.clone()).await?;
                 if status / 100 != 2 {
                     bail!("a write was answered with {status}");
                 }

@@ -29,14 +29,11 @@ impl Client {
         self.send(Request::builder().method(Method::GET), path, Bytes::new()).await
     }
 
-    /// Posts a compressed write request; the status.
-    pub async fn write(&self, body: Bytes) -> Result<u16> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .header("content-type", "application/x-protobuf")
-            .header("content-encoding", "snappy")
-            .header("x-prometheus-remote-write-version", "0.1.0");
-        Ok(self.send(request, "/api/v1/write", body).await?.0)
+    /// Status and body of a POST.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<(u16, Bytes)> {
+        let request = Request::builder().method(Method::POST);
+        let request = headers.iter().fold(request, |r, (name, value)| r.header(*name, *value));
+        self.send(request, path, body).await
     }
 
     async fn send(
