@@ -1,5 +1,5 @@
 //! What a shipper must stand: rotations under load, stores that are away, limits, very many files.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_collect)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! A shipper that is killed again and again, in the middle of everything.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_collect)]
 
 mod support;
 
