@@ -21,7 +21,7 @@ function Page() {
   const uid = /^\/d\/([^/]+)/.exec(path)?.[1];
   if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
   if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
-  if (path === "/explore") return <ExplorePage />;
+  if (path === "/explore" || path === "/graph") return <ExplorePage />;
   if (path.startsWith("/alerting")) return <AlertsPage />;
   if (path.startsWith("/status")) return <StatusPage />;
   return (

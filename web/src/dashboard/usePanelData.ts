@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import { runPlans, type QueryResult } from "../api/run";
 import type { Exemplar } from "../api/prometheus";
 import type { Panel } from "../model/dashboard/types";
-import { applyFieldConfig } from "../model/data/fieldConfig";
+import { applyFieldConfig, defaultColorOf } from "../model/data/fieldConfig";
 import type { Frame } from "../model/data/frame";
 import { planQueries } from "../model/query/plan";
 import { panelRange, type Range } from "../model/time/range";
@@ -57,9 +57,9 @@ export function usePanelData(panel: Panel, width: number, visible: boolean): Pan
   const { data, loading } = useLoad(key, (signal) => runPlans(plans, signal));
   const prepared = useMemo(() => {
     const raw = (data ?? []).flatMap((r) => r.frames);
-    const { frames, notices: skipped } = runTransformations(applyFieldConfig(raw, panel.fieldConfig), panel.transformations);
-    return { frames: panel.transformations.length === 0 ? frames : applyFieldConfig(frames, panel.fieldConfig), skipped };
-  }, [data, panel.fieldConfig, panel.transformations]);
+    const { frames, notices: skipped } = runTransformations(applyFieldConfig(raw, panel.fieldConfig, defaultColorOf(panel.type)), panel.transformations);
+    return { frames: panel.transformations.length === 0 ? frames : applyFieldConfig(frames, panel.fieldConfig, defaultColorOf(panel.type)), skipped };
+  }, [data, panel.fieldConfig, panel.transformations, panel.type]);
   return {
     frames: prepared.frames,
     exemplars: useMemo(() => (data ?? []).flatMap((r) => r.exemplars), [data]),

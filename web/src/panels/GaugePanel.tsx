@@ -1,5 +1,4 @@
-import { boundsOf } from "../model/data/display";
-import { plainText } from "../model/data/display";
+import { boundsOf, plainText } from "../model/data/display";
 import { cssColor } from "../model/color/named";
 import { numberOf } from "../model/data/frame";
 import { asBool } from "../model/json";
@@ -21,14 +20,14 @@ function arc(from: number, to: number, radius: number): string {
   return `M${point(a, radius)}A${radius} ${radius} 0 ${b - a > 180 ? 1 : 0} 1 ${point(b, radius)}`;
 }
 
-function Gauge({ single, width, height, isDark, markers, labelled }: { single: Single; width: number; height: number; isDark: boolean; markers: boolean; labelled: boolean }) {
+function Gauge({ single, width, height, isDark, markers, labelled, named }: { single: Single; width: number; height: number; isDark: boolean; markers: boolean; labelled: boolean; named: boolean }) {
   const { config } = single.field;
   const [min, max] = single.field.config.min === undefined && single.field.config.max === undefined ? [0, config.unit === "percentunit" ? 1 : 100] : boundsOf(single.field);
   const number = numberOf(single.value);
   const share = number === null ? 0 : Math.min(1, Math.max(0, (number - min) / (max - min || 1)));
   const at = (v: number | null) => (v === null ? 0 : Math.min(1, Math.max(0, config.thresholdsMode === "percentage" ? v / 100 : (v - min) / (max - min || 1))));
   const text = plainText(single.display);
-  const size = Math.min(width, (height - 22) * 1.2);
+  const size = Math.min(width, (height - (named ? 22 : 0)) * 1.2);
   return (
     <figure style={{ margin: 0, width: Math.max(90, size), textAlign: "center" }}>
       <svg viewBox="0 0 200 160" width="100%" role="img" aria-label={`${single.name}: ${text}`}>
@@ -45,7 +44,7 @@ function Gauge({ single, width, height, isDark, markers, labelled }: { single: S
           {text}
         </text>
       </svg>
-      <figcaption className="tile-name">{single.name}</figcaption>
+      {named && <figcaption className="tile-name">{single.name}</figcaption>}
     </figure>
   );
 }
@@ -57,7 +56,7 @@ export function GaugePanel({ panel, frames, isDark, context, width, height }: Pa
   return (
     <div className="gauges">
       {values.map((v) => (
-        <Gauge key={v.key} single={v} width={width / columns - 10} height={height / rows - 10} isDark={isDark} markers={asBool(panel.options["showThresholdMarkers"], true)} labelled={asBool(panel.options["showThresholdLabels"])} />
+        <Gauge key={v.key} single={v} width={width / columns - 10} height={height / rows - 10} isDark={isDark} named={values.length > 1} markers={asBool(panel.options["showThresholdMarkers"], true)} labelled={asBool(panel.options["showThresholdLabels"])} />
       ))}
     </div>
   );

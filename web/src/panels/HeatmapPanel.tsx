@@ -19,7 +19,7 @@ export function HeatmapPanel({ panel, frames, isDark, zone, width, height, range
   const map = useMemo(() => buildHeatmap(frames, asBool(panel.options["calculate"])), [frames, panel.options]);
   const o = panel.options;
   const unit = asString(at(o, "yAxis.unit")) || frames[0]?.fields[1]?.config.unit || "";
-  const plot = { left: LEFT, top: 4, width: Math.max(1, width - LEFT - 6), height: Math.max(1, height - BOTTOM - 4) };
+  const plot = useMemo(() => ({ left: LEFT, top: 4, width: Math.max(1, width - LEFT - 18), height: Math.max(1, height - BOTTOM - 4) }), [width, height]);
   const color = useMemo(() => {
     const exponent = asNumber(at(o, "color.exponent")) ?? 0.5;
     const stops = schemeStops(asString(at(o, "color.scheme"), "Oranges"));
@@ -54,14 +54,15 @@ export function HeatmapPanel({ panel, frames, isDark, zone, width, height, range
     map.counts.forEach((counts, row) =>
       counts.forEach((v, column) => {
         if (v === null || v <= 0) return;
-        const x = plot.left + ((map.times[column] ?? 0) - step - range.from) * perMs;
+        const x = Math.round(plot.left + ((map.times[column] ?? 0) - step - range.from) * perMs);
+        const next = Math.round(plot.left + ((map.times[column] ?? 0) - range.from) * perMs);
         context.fillStyle = color(v);
-        context.fillRect(x, plot.top + plot.height - (row + 1) * h, Math.max(1, step * perMs - (step * perMs > 4 ? gap : 0)), Math.max(1, h - (h > 4 ? gap : 0)));
+        context.fillRect(x, plot.top + plot.height - (row + 1) * h, Math.max(1, next - x - (next - x > 6 ? gap : 0)), Math.max(1, h - (h > 4 ? gap : 0)));
       }),
     );
     context.restore();
     drawAxes(context, map, plot, isDark, zone, range, unit);
-  }, [map, color, width, height, isDark, zone, range, unit, o, plot.left, plot.top, plot.width, plot.height]);
+  }, [map, color, width, height, isDark, zone, range, unit, o, plot]);
 
   const locate = (clientX: number, clientY: number) => {
     const box = canvas.current?.getBoundingClientRect();

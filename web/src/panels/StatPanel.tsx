@@ -41,7 +41,7 @@ function Tile({ single, look, width, height, href }: { single: Single; look: Loo
   const wide = look.wideLayout && showName && showValue && width > height * 3.4;
   const room = spark !== undefined ? 0.6 : 0.9;
   const text = `${display.prefix ?? ""}${display.text}${display.suffix ?? ""}`;
-  const valueSize = Math.max(13, Math.min(64, (width - 18) / Math.max(3, (wide ? text.length + single.name.length * 0.5 : text.length) * 0.58), (height * room) / (showName && !wide ? 2 : 1.25)));
+  const valueSize = Math.max(13, Math.min(54, (width - 18) / Math.max(3, (wide ? text.length + single.name.length * 0.5 : text.length) * 0.58), (height * room) / (showName && !wide ? 2 : 1.25)));
   const nameSize = Math.max(11, Math.min(20, valueSize * 0.42, wide ? 20 : (width - 12) / Math.max(4, single.name.length * 0.5)));
   const ink = filled ? textOn(color) : look.mode === "value" ? color : "inherit";
   const background = filled ? (look.mode === "background" ? `linear-gradient(135deg, ${color}, color-mix(in srgb, ${color} 78%, #000))` : color) : undefined;

@@ -36,15 +36,19 @@ function windowed(params: URLSearchParams): RawRange | undefined {
   return { from: String(middle - width / 2), to: String(middle + width / 2) };
 }
 
-export function useTime(defaults: TimeDefaults): TimeState {
-  const { params } = usePlace();
-  const from = params.get("from");
-  const to = params.get("to");
-  const both = from === null && to === null ? windowed(params) : undefined;
-  const rawFrom = both?.from ?? from ?? defaults.time.from;
-  const rawTo = both?.to ?? to ?? defaults.time.to;
-  const zone = params.get("timezone") ?? params.get("tz") ?? defaults.zone;
-  const refresh = params.get("refresh") ?? defaults.refresh;
+interface Kept {
+  raw: RawRange;
+  zone: string;
+  refresh: string;
+  nowDelay?: string;
+  setRaw: (raw: RawRange) => void;
+  setRefresh: (refresh: string) => void;
+  setZone: (zone: string) => void;
+}
+
+/** A range that lives wherever its owner keeps it, with the clock that moves it on. The owner's setters must be stable. */
+export function useTimeOf({ raw, zone, refresh, nowDelay, setRaw: keep, setRefresh, setZone }: Kept): TimeState {
+  const { from: rawFrom, to: rawTo } = raw;
   const [now, setNow] = useState(() => Date.now());
   const refreshNow = useCallback(() => setNow(Date.now()), []);
 
@@ -65,23 +69,40 @@ export function useTime(defaults: TimeDefaults): TimeState {
     };
   }, [refresh]);
 
-  const delay = parseDuration(defaults.nowDelay ?? "") ?? 0;
+  const delay = parseDuration(nowDelay ?? "") ?? 0;
   const range = useMemo(() => resolveRange({ from: rawFrom, to: rawTo }, now - delay, zone), [rawFrom, rawTo, now, delay, zone]);
-  const setRaw = useCallback((raw: RawRange) => {
-    setNow(Date.now());
-    setParams({ from: raw.from, to: raw.to, time: undefined, "time.window": undefined });
-  }, []);
-  return {
-    raw: { from: rawFrom, to: rawTo },
-    range,
-    zone,
-    refresh,
-    setRaw,
-    setRefresh: useCallback((value: string) => setParams({ refresh: value }, "replace"), []),
-    setZone: useCallback((value: string) => setParams({ timezone: value }), []),
-    refreshNow,
-    zoomOut: useCallback(() => setRaw(zoomOut(range)), [range, setRaw]),
-    shift: useCallback((direction: -1 | 1) => setRaw(shift(range, direction)), [range, setRaw]),
-    zoomTo: useCallback((r: Range) => setRaw({ from: String(Math.round(r.from)), to: String(Math.round(r.to)) }), [setRaw]),
-  };
+  const setRaw = useCallback(
+    (next: RawRange) => {
+      setNow(Date.now());
+      keep(next);
+    },
+    [keep],
+  );
+  const back = useCallback(() => setRaw(zoomOut(range)), [range, setRaw]);
+  const move = useCallback((direction: -1 | 1) => setRaw(shift(range, direction)), [range, setRaw]);
+  const zoomTo = useCallback((r: Range) => setRaw({ from: String(Math.round(r.from)), to: String(Math.round(r.to)) }), [setRaw]);
+  return useMemo(
+    () => ({ raw: { from: rawFrom, to: rawTo }, range, zone, refresh, setRaw, setRefresh, setZone, refreshNow, zoomOut: back, shift: move, zoomTo }),
+    [rawFrom, rawTo, range, zone, refresh, setRaw, setRefresh, setZone, refreshNow, back, move, zoomTo],
+  );
+}
+
+const toUrl = (raw: RawRange) => setParams({ from: raw.from, to: raw.to, time: undefined, "time.window": undefined });
+const refreshToUrl = (refresh: string) => setParams({ refresh }, "replace");
+const zoneToUrl = (timezone: string) => setParams({ timezone });
+
+export function useTime(defaults: TimeDefaults): TimeState {
+  const { params } = usePlace();
+  const from = params.get("from");
+  const to = params.get("to");
+  const both = from === null && to === null ? windowed(params) : undefined;
+  return useTimeOf({
+    raw: { from: both?.from ?? from ?? defaults.time.from, to: both?.to ?? to ?? defaults.time.to },
+    zone: params.get("timezone") ?? params.get("tz") ?? defaults.zone,
+    refresh: params.get("refresh") ?? defaults.refresh,
+    ...(defaults.nowDelay === undefined ? {} : { nowDelay: defaults.nowDelay }),
+    setRaw: toUrl,
+    setRefresh: refreshToUrl,
+    setZone: zoneToUrl,
+  });
 }

@@ -47,7 +47,7 @@ const readLinks = (v: unknown): readonly DataLink[] =>
   asObjects(v).map((l) => ({ title: asString(l["title"]), url: asString(l["url"]), targetBlank: asBool(l["targetBlank"]) }));
 
 /** The typed form of one merged object of defaults and overrides. */
-export function readFieldConfig(o: JsonObject): FieldConfig {
+export function readFieldConfig(o: JsonObject, defaultColor = "palette-classic"): FieldConfig {
   const optional = (key: string) => (typeof o[key] === "string" && o[key] !== "" ? { [key]: o[key] } : {});
   const numeric = (key: string) => {
     const n = asNumber(o[key]);
@@ -63,7 +63,7 @@ export function readFieldConfig(o: JsonObject): FieldConfig {
     ...optional("displayName"),
     ...optional("description"),
     ...optional("noValue"),
-    colorMode: asString(at(o, "color.mode"), "palette-classic"),
+    colorMode: asString(at(o, "color.mode"), defaultColor),
     ...(typeof fixedColor === "string" ? { fixedColor } : {}),
     seriesBy: asOneOf(at(o, "color.seriesBy"), ["last", "min", "max"], "last"),
     thresholdsMode: asOneOf(at(o, "thresholds.mode"), ["absolute", "percentage"], "absolute"),
@@ -139,9 +139,13 @@ function applyProperties(config: JsonObject, properties: readonly JsonObject[]):
   }, config);
 }
 
+/** Panels that show values rather than lines colour by limits unless told otherwise. */
+export const defaultColorOf = (panelType: string): string =>
+  ["stat", "gauge", "bargauge", "table", "state-timeline", "status-history"].includes(panelType) ? "thresholds" : "palette-classic";
+
 /** Defaults, then the overrides in their order, on every field of every frame. */
-export function applyFieldConfig(frames: readonly Frame[], source: FieldConfigSource): readonly Frame[] {
-  const base = readFieldConfig(source.defaults);
+export function applyFieldConfig(frames: readonly Frame[], source: FieldConfigSource, defaultColor?: string): readonly Frame[] {
+  const base = readFieldConfig(source.defaults, defaultColor);
   if (source.overrides.length === 0) {
     return frames.map((frame) => ({ ...frame, fields: frame.fields.map((f) => ({ ...f, config: keepOwn(f, base) })) }));
   }
@@ -153,7 +157,7 @@ export function applyFieldConfig(frames: readonly Frame[], source: FieldConfigSo
       const hits = source.overrides.filter((o) => matches(asObject(o["matcher"]), f, name, frame));
       if (hits.length === 0) return withBase;
       const merged = hits.reduce((c, o) => applyProperties(c, asObjects(asArray(o["properties"]).filter(isObject))), source.defaults);
-      return { ...f, config: keepOwn(f, readFieldConfig(merged)) };
+      return { ...f, config: keepOwn(f, readFieldConfig(merged, defaultColor)) };
     }),
   }));
 }

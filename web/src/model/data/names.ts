@@ -42,7 +42,7 @@ export function displayName(field: Field, frame: Frame, all: readonly Frame[]): 
   if (Object.keys(labels).length > 0) {
     const others = all.flatMap((f) => f.fields.filter((x) => x.type === field.type && x.labels !== undefined));
     const key = onlyLabelKey(others);
-    if (key !== undefined && others.length > 0) return key === "__name__" ? (labels[key] ?? "") : (labels[key] ?? "");
+    if (key !== undefined && others.length > 0) return labels[key] ?? "";
     return labelText(labels);
   }
   if (frame.name !== undefined && frame.name !== "" && (field.name === "Value" || all.length > 1)) return frame.name;

@@ -26,12 +26,14 @@ export interface PromShape {
   refId: string;
   legendFormat: string;
   format: "time_series" | "table" | "heatmap";
+  /** Names a result without labels. */
+  expr?: string;
 }
 
 /** The legend of a series: `__auto` leaves the name to the display rules, empty means the full metric text. */
 function sourceName(shape: PromShape, labels: Labels): string | undefined {
   if (shape.legendFormat === "__auto") return undefined;
-  if (shape.legendFormat === "") return labelText(labels);
+  if (shape.legendFormat === "") return Object.keys(labels).length === 0 ? shape.expr : labelText(labels);
   return legendName(shape.legendFormat, labels);
 }
 

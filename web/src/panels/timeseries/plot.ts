@@ -90,7 +90,7 @@ export function plotOptions({ chart, hidden, width, height, isDark, zone, range,
   return {
     width,
     height,
-    padding: [8, right ? 0 : 10, 0, 0],
+    padding: [8, right ? 4 : 18, 0, 0],
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zone),
     legend: { show: false },
     scales: { x: { time: true, range: () => [range.from / 1000, range.to / 1000] }, ...makeScales(chart) },

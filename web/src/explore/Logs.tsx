@@ -1,0 +1,111 @@
+import { Button, Menu, Modal, Select, Switch } from "@mantine/core";
+import { useCallback, useMemo, useState } from "react";
+import { lokiRange, nanos } from "../api/loki";
+import { Icon } from "../components/Icon";
+import { LogLines, type LogActions } from "../components/LogLines";
+import { Empty, ErrorNote, Loading } from "../components/Notes";
+import { save } from "../components/save";
+import type { DatasourceInfo } from "../model/dashboard/datasource";
+import { logRows, type LogRow } from "../model/data/loki";
+import { fieldStatistics, logsAsJson, logsAsText, type Dedup } from "../model/logs/view";
+import { addFilter, isMetricQuery } from "../model/query/logql";
+import { formatValue } from "../model/units/format";
+import { useIsDark } from "../state/scheme";
+import { useStored } from "../state/stored";
+import type { TimeState } from "../state/time";
+import { useLoad } from "../state/useLoad";
+import { LogContext } from "./LogContext";
+import { useTail } from "./useTail";
+import { Volume } from "./Volume";
+
+const dedups: readonly { value: Dedup; label: string }[] = [
+  { value: "none", label: "All lines" },
+  { value: "exact", label: "Fold equal lines" },
+  { value: "numbers", label: "… but for numbers" },
+  { value: "signature", label: "… but for words" },
+];
+
+function Statistics({ rows, name, onPick, onClose }: { rows: readonly LogRow[]; name: string; onPick: (value: string) => void; onClose: () => void }) {
+  const s = fieldStatistics(rows, name);
+  return (
+    <Modal opened onClose={onClose} title={`Values of ${name}`}>
+      <p className="muted">In {s.present} of the {rows.length} lines shown; {s.distinct} different values.</p>
+      {s.top.map((v) => (
+        <button key={v.value} type="button" className="range-option" onClick={() => onPick(v.value)} title="Only lines with this value">
+          <span style={{ display: "flex", gap: 10 }}><span style={{ flex: 1, overflowWrap: "anywhere" }}>{v.value}</span><b>{v.count}</b><span className="muted">{Math.round(v.share * 100)}%</span></span>
+          <span className="bar-track" style={{ height: 5 }}><span className="bar-fill" style={{ width: `${v.share * 100}%`, background: "var(--accent)" }} /></span>
+        </button>
+      ))}
+    </Modal>
+  );
+}
+
+export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo; query: string; time: TimeState; onQuery: (query: string) => void }) {
+  const isDark = useIsDark();
+  const [wrap, setWrap] = useStored("logs.wrap", "no");
+  const [pretty, setPretty] = useStored("logs.pretty", "no");
+  const [labels, setLabels] = useStored("logs.labels", "no");
+  const [dedup, setDedup] = useStored("logs.dedup", "none");
+  const [order, setOrder] = useStored("logs.order", "newest");
+  const [live, setLive] = useState(false);
+  const [paused, setPaused] = useState(false);
+  const [limit, setLimit] = useState(500);
+  const [counting, setCounting] = useState<string>();
+  const [around, setAround] = useState<LogRow>();
+  const newest = order === "newest";
+  const key = live || query.trim() === "" ? undefined : JSON.stringify([source.uid, query, time.range, limit, newest]);
+  const { data, error, loading, reload } = useLoad(key, async (signal) => {
+    const answer = await lokiRange(source, { query, start: nanos(time.range.from), end: nanos(time.range.to), limit, direction: newest ? "backward" : "forward" }, signal);
+    return { ...answer, rows: answer.data.resultType === "streams" ? logRows(answer.data.result, newest) : [] };
+  });
+  const stop = useCallback(() => setLive(false), []);
+  const tail = useTail(source, query, live, paused, stop);
+  const rows = useMemo(() => (live ? tail.rows : (data?.rows ?? [])), [live, tail.rows, data]);
+  const streamLabels = useMemo(() => new Set(rows.flatMap((r) => Object.keys(r.labels))), [rows]);
+  const filter = useCallback((name: string, operator: "=" | "!=", value: string) => onQuery(addFilter(query, name, operator, value, streamLabels)), [onQuery, query, streamLabels]);
+  const actions = useMemo((): LogActions => ({ filter, statistics: setCounting, context: setAround }), [filter]);
+  if (query.trim() === "") return <Empty title="Write a query">A selector such as {'{service="wallet-service"}'}, then |= "text" to search.</Empty>;
+  const name = `logs-${new Date(time.range.to).toISOString().slice(0, 19)}`;
+  const toggle = (label: string, value: string, set: (v: string) => void) => <Switch size="xs" label={label} checked={value === "yes"} onChange={(e) => set(e.currentTarget.checked ? "yes" : "no")} />;
+  return (
+    <>
+      {!live && !isMetricQuery(query) && <div className="block"><Volume source={source} query={query} time={time} /></div>}
+      <div className="block">
+        <div className="block-head">
+          <h2>
+            {live ? (paused ? "Live, held" : "Live") : "Lines"} <span className="muted">{rows.length}{!live && data?.bytesRead !== undefined ? `, ${formatValue(data.bytesRead, "bytes")} read` : ""}</span>
+          </h2>
+          {toggle("Wrap", wrap, setWrap)}
+          {toggle("Pretty JSON", pretty, setPretty)}
+          {toggle("Labels", labels, setLabels)}
+          <Select size="xs" w={170} aria-label="Repeated lines" data={[...dedups]} value={dedup} onChange={(v) => setDedup(v ?? "none")} allowDeselect={false} />
+          {!live && <Select size="xs" w={130} aria-label="Order" data={[{ value: "newest", label: "Newest first" }, { value: "oldest", label: "Oldest first" }]} value={order} onChange={(v) => setOrder(v ?? "newest")} allowDeselect={false} />}
+          <Menu>
+            <Menu.Target><Button size="compact-sm" variant="default" leftSection={<Icon name="download" size={14} />}>Save</Button></Menu.Target>
+            <Menu.Dropdown>
+              <Menu.Item onClick={() => save(`${name}.txt`, "text/plain", logsAsText(rows))}>Text</Menu.Item>
+              <Menu.Item onClick={() => save(`${name}.json`, "application/json", logsAsJson(rows))}>JSON</Menu.Item>
+            </Menu.Dropdown>
+          </Menu>
+          {live && <Button size="compact-sm" variant="default" onClick={() => setPaused(!paused)}>{paused ? "Go on" : "Hold"}</Button>}
+          <Button size="compact-sm" variant={live ? "filled" : "default"} leftSection={<Icon name={live ? "pause" : "play"} size={14} />} onClick={() => { setPaused(false); setLive(!live); }}>
+            {live ? "Stop" : "Live"}
+          </Button>
+        </div>
+        {tail.why !== undefined && <ErrorNote title="The live tail has stopped" text={tail.why} />}
+        {error !== undefined && !live && <ErrorNote title="The query failed" text={error} onRetry={reload} />}
+        {!live && data === undefined && loading && <Loading what="lines" />}
+        {live && rows.length === 0 && <Empty title="Waiting for lines" />}
+        {!live && data !== undefined && rows.length === 0 && error === undefined && <Empty title="No lines">Nothing fits the query in this time range.</Empty>}
+        {rows.length > 0 && (
+          <div style={{ height: "60vh" }}>
+            <LogLines rows={rows} zone={time.zone} isDark={isDark} wrap={wrap === "yes"} pretty={pretty === "yes"} showLabels={labels === "yes"} dedup={dedups.find((d) => d.value === dedup)?.value ?? "none"} actions={actions} />
+          </div>
+        )}
+        {!live && rows.length >= limit && <div className="table-foot"><Button size="compact-sm" variant="default" loading={loading} onClick={() => setLimit(Math.min(5000, limit * 2))} disabled={limit >= 5000}>{limit >= 5000 ? "5,000 lines: narrow the time range for more" : "More lines"}</Button></div>}
+      </div>
+      {counting !== undefined && <Statistics rows={rows} name={counting} onPick={(v) => { filter(counting, "=", v); setCounting(undefined); }} onClose={() => setCounting(undefined)} />}
+      {around !== undefined && <LogContext source={source} row={around} zone={time.zone} onClose={() => setAround(undefined)} />}
+    </>
+  );
+}
