@@ -7,7 +7,7 @@ use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, Incident, LogFil
 use serde::Deserialize;
 
 use crate::{
-    args::{DemoArgs, IncidentAction, IncidentArgs},
+    args::{DemoArgs, IncidentAction, IncidentArgs, Role},
     client, run,
 };
 
@@ -37,17 +37,22 @@ pub fn welcome(running: &run::Running, fleet: &FleetHandle, offset: u16) -> Stri
     for endpoint in fleet.endpoints() {
         let _ = writeln!(out, "  {:<21} http://{}{}", endpoint.service, endpoint.addr, endpoint.metrics_path);
     }
-    let (flag, url) = match (offset, running.addresses.first()) {
-        (0, _) | (_, None) => (String::new(), String::new()),
-        (n, Some((_, address))) => (format!(" --port-offset {n}"), format!(" --url http://{address}")),
+    let flag = if offset == 0 { String::new() } else { format!(" --port-offset {offset}") };
+    let address = |role| running.addresses.iter().find(|(r, _)| *r == role).map(|(_, address)| address);
+    let url = |role| match address(role) {
+        Some(address) if offset != 0 => format!(" --url http://{address}"),
+        _ => String::new(),
     };
+    let (metrics, logs) = (url(Role::Prometheus), url(Role::Loki));
     let _ = write!(
         out,
         "\nTry in another terminal:\n\
-         \x20 reba query promql 'sum by (service) (rate(http_requests_total[1m]))'{url}\n\
-         \x20 reba query promql 'sum(rate(ride_requests_total[1m]))' --since 15m{url}\n\
+         \x20 reba query promql 'sum by (service) (rate(http_requests_total[1m]))'{metrics}\n\
+         \x20 reba query promql 'sum(rate(ride_requests_total[1m]))' --since 15m{metrics}\n\
+         \x20 reba tail wallet-service{logs}\n\
+         \x20 reba query logql 'sum by (service) (count_over_time({{level=\"error\"}}[5m]))'{logs}\n\
          \x20 reba demo incident start payments-down{flag}\n\
-         \x20 reba query promql 'ALERTS'{url}\n\n\
+         \x20 reba query promql 'ALERTS'{metrics}\n\n\
          Ctrl-C stops everything.\n"
     );
     out
