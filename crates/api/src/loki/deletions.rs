@@ -1,7 +1,7 @@
 //! Requests to delete, and a file of them: what was asked for happens even if the process dies meanwhile.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fmt, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -86,8 +86,8 @@ pub struct Deletions {
 #[derive(Debug, Default)]
 struct List {
     all: Vec<Deletion>,
-    /// Those that run, by their place in time.
-    running: BTreeMap<String, ()>,
+    /// The names of those that run.
+    running: BTreeSet<String>,
 }
 
 impl Deletions {
@@ -97,7 +97,7 @@ impl Deletions {
             Some(path) => read(path).map_err(|source| DeletionError::File { path: path.clone(), source })?,
             None => Vec::new(),
         };
-        let list = Mutex::new(List { all, running: BTreeMap::new() });
+        let list = Mutex::new(List { all, running: BTreeSet::new() });
         Ok(Deletions { store, file, list, turn: Mutex::default() })
     }
 
@@ -134,7 +134,7 @@ impl Deletions {
                 // Taken back while it waited.
                 return Ok(());
             }
-            list.running.insert(deletion.id.clone(), ());
+            list.running.insert(deletion.id.clone());
         }
         let result = self.delete(deletion);
         let mut list = self.list.lock();
@@ -173,7 +173,7 @@ impl Deletions {
         let Some(at) = list.all.iter().position(|d| d.tenant == tenant.as_str() && d.id == id) else {
             return Ok(Cancelled::Unknown);
         };
-        if list.all[at].done || list.running.contains_key(id) {
+        if list.all[at].done || list.running.contains(id) {
             return Ok(Cancelled::TooLate);
         }
         list.all.remove(at);

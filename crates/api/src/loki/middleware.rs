@@ -20,7 +20,7 @@ pub async fn around(State(api): State<Arc<LokiApi>>, request: Request, next: Nex
     let origin = request.headers().get(header::ORIGIN).cloned();
     let trusted = origin.as_ref().is_none_or(|o| api.cors_origin.is_match(o.to_str().unwrap_or("")));
     let path = request.uri().path();
-    let mut response = if request.method() == Method::OPTIONS && !path.ends_with("/push") {
+    let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else if !trusted && is_closed(request.method(), path) {
         // A page from elsewhere in the browser of somebody who may reach this server must not fill it, delete from it, or
@@ -68,7 +68,7 @@ pub async fn count(State(api): State<Arc<LokiApi>>, request: Request, next: Next
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, OPTIONS"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID, X-Loki-Response-Encoding-Flags, X-Query-Tags",

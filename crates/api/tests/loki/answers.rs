@@ -3,7 +3,7 @@
 use axum::body::Body;
 use serde_json::{Value, json};
 
-use crate::harness::{Api, NOW, SECOND, config, form};
+use crate::harness::{Api, NOW, SECOND, config, form, request};
 
 fn ns(seconds_ago: i64) -> String {
     (NOW - seconds_ago * SECOND).to_string()
@@ -35,7 +35,7 @@ async fn pushed_lines_come_back_newest_first_by_their_stream() {
     assert_eq!((reply.status, without_levels(reply.json())), (200, want.clone()));
     assert_eq!(reply.header("content-type"), "application/json");
     // The same as a form.
-    let request = api.request("POST", "", "/loki/api/v1/query_range", &[]);
+    let request = request("POST", "", "/loki/api/v1/query_range", &[]);
     let request = request.header("Content-Type", "application/x-www-form-urlencoded");
     let reply = api.send(request.body(Body::from(form(&params))).unwrap()).await;
     assert_eq!(without_levels(reply.json()), want);
@@ -100,7 +100,7 @@ async fn metadata_stands_behind_the_line_and_is_told_apart_for_those_who_ask() {
             {"stream": {"app": "a", "level": "info", "pod": "p1"}, "values": [[ns(1), "level=info x", {"pod": "p1"}]]},
         ])
     );
-    let request = api.request("GET", "", "/loki/api/v1/query_range", &query);
+    let request = request("GET", "", "/loki/api/v1/query_range", &query);
     let request = request.header("X-Loki-Response-Encoding-Flags", "categorize-labels");
     let reply = api.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(
@@ -236,41 +236,44 @@ async fn a_query_is_formatted_or_refused_with_the_place_of_the_mistake() {
     assert!(reply.json()["error"].as_str().unwrap().contains("parse error at line 1"), "{}", reply.text());
 }
 
+/// A path, parameters, and what is answered.
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
 #[tokio::test]
 async fn refusals_are_plain_text_in_upstreams_words() {
     let api = some_logs().await;
-    let range = "/loki/api/v1/query_range";
-    let good = ("query", r#"{a="b"}"#);
-    let cases: [(&str, &[(&str, &str)], &str); 10] = [
-        (range, &[good, ("limit", "0")], "limit must be a positive value\n"),
+    const RANGE: &str = "/loki/api/v1/query_range";
+    const GOOD: (&str, &str) = ("query", r#"{a="b"}"#);
+    let cases: [Case; 10] = [
+        (RANGE, &[GOOD, ("limit", "0")], "limit must be a positive value\n"),
         (
-            range,
-            &[good, ("limit", "5001")],
+            RANGE,
+            &[GOOD, ("limit", "5001")],
             "max entries limit per query exceeded, limit > max_entries_limit (5001 > 5000)\n",
         ),
         (
-            range,
-            &[good, ("start", "10"), ("end", "10")],
+            RANGE,
+            &[GOOD, ("start", "10"), ("end", "10")],
             "end timestamp must not be before or equal to start time\n",
         ),
         (
-            range,
-            &[good, ("since", "x")],
+            RANGE,
+            &[GOOD, ("since", "x")],
             "could not parse 'since' parameter: not a valid duration string: \"x\"\n",
         ),
-        (range, &[good, ("direction", "up")], "invalid direction 'UP'\n"),
-        (range, &[good, ("interval", "-1")], "interval must be >= 0\n"),
+        (RANGE, &[GOOD, ("direction", "up")], "invalid direction 'UP'\n"),
+        (RANGE, &[GOOD, ("interval", "-1")], "interval must be >= 0\n"),
         (
-            range,
+            RANGE,
             &[("query", r#"rate({a="b"}[1m])"#), ("step", "0")],
             "zero or negative query resolution step widths are not accepted. Try a positive integer\n",
         ),
         (
-            range,
+            RANGE,
             &[("query", r#"rate({a="b"}[1m])"#), ("step", "1ms")],
             "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter\n",
         ),
-        ("/loki/api/v1/query", &[good, ("time", "x")], "strconv.ParseInt: parsing \"x\": invalid syntax\n"),
+        ("/loki/api/v1/query", &[GOOD, ("time", "x")], "strconv.ParseInt: parsing \"x\": invalid syntax\n"),
         (
             "/loki/api/v1/patterns",
             &[("query", r#"rate({a="b"}[1m])"#)],
@@ -285,7 +288,7 @@ async fn refusals_are_plain_text_in_upstreams_words() {
     }
     let query = r#"sum by (level) (count_over_time({service="billing"} | json [1m]))"#;
     let params = [("query", query), ("start", "1699999990"), ("step", "1m")];
-    let reply = api.get(range, &params).await;
+    let reply = api.get(RANGE, &params).await;
     assert!(
         reply.status == 400 && reply.text().starts_with("pipeline error: 'JSONParserErr'"),
         "{}",
@@ -317,7 +320,7 @@ async fn the_first_versions_of_the_api_are_answered_in_their_shapes() {
     );
     let entry = json!({"ts": "2023-11-14T22:13:18.5Z", "line": "old"});
     let body = json!({"streams": [{"labels": "{app=\"legacy\"}", "entries": [entry]}]}).to_string();
-    let request = api.request("POST", "", "/api/prom/push", &[]).header("Content-Type", "application/json");
+    let request = request("POST", "", "/api/prom/push", &[]).header("Content-Type", "application/json");
     assert_eq!(api.send(request.body(Body::from(body)).unwrap()).await.status, 204);
     let reply = api.get("/loki/api/v1/query_range", &[("query", r#"{app="legacy"}"#)]).await;
     assert_eq!(reply.json()["data"]["result"][0]["values"][0][0], "1699999998500000000");
@@ -360,7 +363,7 @@ async fn answers_are_compressed_for_those_who_take_it() {
     for limit in ["5", "500"] {
         let params = [("query", r#"{app="a"}"#), ("limit", limit)];
         let request =
-            api.request("GET", "", "/loki/api/v1/query_range", &params).header("Accept-Encoding", "gzip");
+            request("GET", "", "/loki/api/v1/query_range", &params).header("Accept-Encoding", "gzip");
         let reply = api.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(reply.header("content-encoding"), "gzip");
         let mut text = String::new();

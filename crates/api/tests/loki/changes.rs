@@ -3,10 +3,10 @@
 use axum::body::Body;
 use serde_json::json;
 
-use crate::harness::{Api, NOW, Reply, SECOND, config};
+use crate::harness::{Api, NOW, Reply, SECOND, config, request};
 
 async fn send(api: &Api, method: &str, path: &str, params: &[(&str, &str)]) -> Reply {
-    api.send(api.request(method, "", path, params).body(Body::empty()).unwrap()).await
+    api.send(request(method, "", path, params).body(Body::empty()).unwrap()).await
 }
 
 async fn lines(api: &Api) -> usize {
@@ -59,7 +59,7 @@ async fn nothing_is_deleted_where_the_limits_say_so() {
 async fn a_malformed_push_is_refused_and_says_where() {
     let api = Api::new(config());
     let push = async |kind: &str, body: &[u8]| {
-        let request = api.request("POST", "", "/loki/api/v1/push", &[]).header("Content-Type", kind);
+        let request = request("POST", "", "/loki/api/v1/push", &[]).header("Content-Type", kind);
         api.send(request.body(Body::from(body.to_vec())).unwrap()).await
     };
     for (kind, body) in [
@@ -98,8 +98,7 @@ async fn too_much_is_refused_with_its_own_status() {
         reply.text()
     );
     assert!(!reply.header("retry-after").is_empty());
-    let request =
-        api.request("POST", "", "/loki/api/v1/push", &[]).header("Content-Type", "application/json");
+    let request = request("POST", "", "/loki/api/v1/push", &[]).header("Content-Type", "application/json");
     let reply = api.send(request.body(Body::from(vec![b' '; (100 << 20) + 1])).unwrap()).await;
     assert_eq!(reply.status, 413, "{}", reply.text());
 }
@@ -108,7 +107,7 @@ async fn too_much_is_refused_with_its_own_status() {
 async fn a_page_from_elsewhere_may_neither_write_nor_delete_nor_read_answers() {
     let api = Api::new(config());
     let ask = async |method: &str, path: &str, origin: &str| {
-        let request = api.request(method, "", path, &[]).header("Origin", origin);
+        let request = request(method, "", path, &[]).header("Origin", origin);
         api.send(request.body(Body::empty()).unwrap()).await
     };
     for (method, path) in [

@@ -8,7 +8,8 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use axum::{Router, body::Body, http::Request};
 use reba_api::{
-    loki::{Deletions, LokiApi, router},
+    answers::Answers,
+    loki::{Deletions, Intake, LokiApi, RequestMetrics, router},
     prometheus::Readiness,
 };
 use reba_ingest::loki::{LokiReceiver, config::LokiConfig, limits::TenantLimits};
@@ -49,12 +50,9 @@ impl Reply {
     pub fn json(&self) -> Value {
         let mut value: Value =
             serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()));
-        for object in [Some(&mut value)].into_iter().flatten() {
-            if let Some(map) = object.as_object_mut() {
-                map.remove("stats");
-                if let Some(data) = map.get_mut("data").and_then(Value::as_object_mut) {
-                    data.remove("stats");
-                }
+        for at in ["", "/data"] {
+            if let Some(object) = value.pointer_mut(at).and_then(Value::as_object_mut) {
+                object.remove("stats");
             }
         }
         value
@@ -112,9 +110,9 @@ impl Api {
             log_level: None,
             clock_ns,
             stop: stop.clone(),
-            http: Default::default(),
-            answers: Default::default(),
-            intake: Default::default(),
+            http: RequestMetrics::default(),
+            answers: Answers::default(),
+            intake: Intake::default(),
         };
         Api { router: router(Arc::new(api)), readiness, now, stop }
     }
@@ -132,24 +130,11 @@ impl Api {
 
     /// The same for a tenant.
     pub async fn get_as(&self, tenant: &str, path: &str, params: &[(&str, &str)]) -> Reply {
-        self.send(self.request("GET", tenant, path, params).body(Body::empty()).unwrap()).await
-    }
-
-    pub fn request(
-        &self,
-        method: &str,
-        tenant: &str,
-        path: &str,
-        params: &[(&str, &str)],
-    ) -> axum::http::request::Builder {
-        let query = form(params);
-        let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-        let request = Request::builder().method(method).uri(uri);
-        if tenant.is_empty() { request } else { request.header("X-Scope-OrgID", tenant) }
+        self.send(request("GET", tenant, path, params).body(Body::empty()).unwrap()).await
     }
 
     pub async fn push_json(&self, tenant: &str, body: &Value) -> Reply {
-        let request = self.request("POST", tenant, "/loki/api/v1/push", &[]);
+        let request = request("POST", tenant, "/loki/api/v1/push", &[]);
         let request = request.header("Content-Type", "application/json; charset=UTF-8");
         self.send(request.body(Body::from(format!("{body}\n"))).unwrap()).await
     }
@@ -169,4 +154,16 @@ impl Api {
 
 pub fn form(params: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish()
+}
+
+pub fn request(
+    method: &str,
+    tenant: &str,
+    path: &str,
+    params: &[(&str, &str)],
+) -> axum::http::request::Builder {
+    let query = form(params);
+    let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    let request = Request::builder().method(method).uri(uri);
+    if tenant.is_empty() { request } else { request.header("X-Scope-OrgID", tenant) }
 }

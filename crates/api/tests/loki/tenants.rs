@@ -3,7 +3,7 @@
 use axum::body::Body;
 use serde_json::json;
 
-use crate::harness::{Api, with_tenants};
+use crate::harness::{Api, request, with_tenants};
 
 async fn two_tenants(joined: bool) -> Api {
     let mut config = with_tenants(true);
@@ -27,7 +27,7 @@ async fn a_tenant_sees_its_own_logs_only() {
         assert_eq!(api.get_as(name, path, &[]).await.status, 400, "{name}");
     }
     let delete = [("query", r#"{app=~".+"}"#), ("start", "1")];
-    let request = api.request("POST", "one", "/loki/api/v1/delete", &delete);
+    let request = request("POST", "one", "/loki/api/v1/delete", &delete);
     assert_eq!(api.send(request.body(Body::empty()).unwrap()).await.status, 204);
     assert_eq!(api.get_as("one", path, &[]).await.json()["data"], json!([]));
     assert_eq!(api.get_as("two", path, &[]).await.json()["data"], json!(["b"]));
