@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,11 +12,24 @@ use std::{
 use anyhow::{Context as _, Result};
 use http::Uri;
 use parking_lot::Mutex;
-use reba_api::promtail::{self, PromtailApi, Target};
+use reba_api::{
+    promtail::{self, PromtailApi, PushApi, Target},
+    server::Listener,
+};
 use reba_disk::Env;
-use reba_ship::{IsOurs, ShipConfig, Shipper, Surroundings, TargetStatus, system_now_ns};
+use reba_ingest::loki::{LokiReceiver, PushHead, config::LokiConfig, limits::TenantLimits};
+use reba_model::Tenant;
+use reba_ship::{IsOurs, PushReceiver, ShipConfig, Shipper, Surroundings, TargetStatus, system_now_ns};
 
-use crate::{config::Loaded, door::Door, loki, reload::Reloader, run::USER_AGENT};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Loaded,
+    door::Door,
+    loki,
+    reload::Reloader,
+    run::{USER_AGENT, now_ns, random},
+};
 
 /// The name of Loki's container in the owner's compose file, and thus in client URLs.
 const CONTAINER: &str = "loki";
@@ -24,12 +38,15 @@ const CONTAINER: &str = "loki";
 pub struct Promtail {
     around: Surroundings,
     shipper: Mutex<Option<Shipper>>,
+    /// Ends the receivers of pushed entries that are open.
+    receiving: Mutex<CancellationToken>,
     enable_reload: AtomicBool,
+    port_offset: u16,
 }
 
 impl Promtail {
     /// The role beside `logs`, our own store, if that is here.
-    pub fn new(logs: Option<&loki::Built>, loaded: &Loaded) -> Self {
+    pub fn new(logs: Option<&loki::Built>, loaded: &Loaded, port_offset: u16) -> Self {
         let store = logs.map(|logs| (logs.appender(), ours(logs.port())));
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let around = Surroundings {
@@ -40,7 +57,13 @@ impl Promtail {
             user_agent: USER_AGENT.to_owned(),
             proxies: loaded.proxies(),
         };
-        Promtail { around, shipper: Mutex::new(None), enable_reload: AtomicBool::new(false) }
+        Promtail {
+            around,
+            shipper: Mutex::new(None),
+            receiving: Mutex::default(),
+            enable_reload: AtomicBool::new(false),
+            port_offset,
+        }
     }
 
     /// Ships as `config` says from now on. The places in files are handed over through the positions file.
@@ -48,12 +71,39 @@ impl Promtail {
         self.stop().await;
         self.enable_reload.store(config.server.enable_reload, Ordering::Relaxed);
         let shipper = Shipper::start(config, &self.around).context("start the shipper")?;
+        let receivers = shipper.push_receivers().to_vec();
         *self.shipper.lock() = Some(shipper);
+        for receiver in receivers {
+            self.receive(receiver).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the listener of a `loki_push_api`: on this host, unless its configuration names an address.
+    async fn receive(&self, receiver: PushReceiver) -> Result<()> {
+        let ip = receiver.config.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = receiver.config.port.checked_add(self.port_offset);
+        let port = port.context("loki_push_api: --port-offset leads beyond port 65535")?;
+        let listener = Listener::bind("loki_push_api", SocketAddr::new(ip, port)).await?;
+        let lines = receiver.clone();
+        // The pipeline behind it decides what is taken; only what cannot be read is refused here.
+        let decoder =
+            LokiReceiver::new(Arc::new(receiver), Arc::new(unlimited()), Arc::new(now_ns), random());
+        let api = PushApi {
+            push: Arc::new(move |content_type, content_encoding, body| {
+                let head = PushHead { content_type, content_encoding };
+                decoder.push(&Tenant::single(), head, body).map_err(|e| (e.status, e.message))
+            }),
+            lines: Arc::new(move |text| lines.push_lines(text)),
+        };
+        let stop = self.receiving.lock().clone();
+        tokio::spawn(listener.serve(promtail::push_router(api), stop));
         Ok(())
     }
 
     /// Stops reading, and lets what was read arrive.
     pub async fn stop(&self) {
+        std::mem::take(&mut *self.receiving.lock()).cancel();
         let shipper = self.shipper.lock().take();
         if let Some(shipper) = shipper {
             shipper.stop().await;
@@ -113,6 +163,19 @@ fn reload(reloader: &Arc<Reloader>) -> Arc<dyn Fn() -> promtail::Work + Send + S
         let reloader = Arc::clone(&reloader);
         Box::pin(async move { reloader.reload().await.map_err(|e| format!("{e:#}")) })
     })
+}
+
+/// Limits of a receiver whose entries go through pipelines first.
+fn unlimited() -> TenantLimits {
+    let mut config = LokiConfig::default();
+    let limits = &mut config.limits;
+    (limits.ingestion_rate_mb, limits.ingestion_burst_size_mb) = (f64::from(u32::MAX), f64::from(u32::MAX));
+    (limits.per_stream_rate_limit.0, limits.per_stream_rate_limit_burst.0) = (u64::MAX >> 1, u64::MAX >> 1);
+    (limits.max_streams_per_user, limits.max_global_streams_per_user) = (0, 0);
+    (limits.reject_old_samples, limits.discover_log_levels) = (false, false);
+    limits.high_cardinality_labels.clear();
+    limits.high_cardinality_values_per_hour = 0;
+    TenantLimits::new(&config)
 }
 
 /// Whether a client's URL means the store in this process: this host, or Loki's container, with Loki's port or ours.

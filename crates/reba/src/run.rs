@@ -67,6 +67,7 @@ pub struct Configured {
     loaded: Loaded,
     /// The roles that are wanted, and where they listen.
     roles: Vec<(Role, SocketAddr)>,
+    port_offset: u16,
     web: Option<Arc<Web>>,
 }
 
@@ -85,7 +86,7 @@ pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
         .map(|file| Web::load(file, &loaded.variables))
         .transpose()?
         .map(Arc::new);
-    Ok(Configured { folder, settings, loaded, roles, web })
+    Ok(Configured { folder, settings, loaded, roles, port_offset: args.port_offset, web })
 }
 
 /// Starts everything; data is kept below `data`, and what we say ourselves in the log store.
@@ -94,7 +95,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     // Sockets first: a port that is taken should be said before minutes of replay, not after.
     let doors = bind(&configured, &stop, &serving).await?;
     let door = |role| doors.iter().find(|door| door.role() == role);
-    let Configured { folder, settings, loaded, .. } = configured;
+    let Configured { folder, settings, loaded, port_offset, .. } = configured;
 
     let metrics = async {
         match door(Role::Prometheus) {
@@ -112,7 +113,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
     }
-    let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded)));
+    let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
     let reloader = Arc::new(Reloader::new(
         folder,
         Handles {
