@@ -76,7 +76,7 @@ impl Event {
 
     fn read_text(&mut self, line: &str) {
         let mut lines = line.trim_end().lines();
-        self.message = lines.next().unwrap_or_default().to_owned();
+        lines.next().unwrap_or_default().clone_into(&mut self.message);
         let rest: Vec<&str> = lines.collect();
         if !rest.is_empty() {
             self.blocks.push(rest.join("\n"));
