@@ -68,10 +68,8 @@ impl LogQueryEngine {
             let names = context.demoted();
             let bare = demoted::without_demoted(&sets, &names);
             // No set at all means every stream, but none that is left does not.
-            let streams = match bare.is_empty() && !sets.is_empty() {
-                true => Vec::new(),
-                false => context.streams(&bare, range)?,
-            };
+            let none = bare.is_empty() && !sets.is_empty();
+            let streams = if none { Vec::new() } else { context.streams(&bare, range)? };
             let shown = |labels: Labels| {
                 if labels.iter().any(|(name, _)| is_hidden(name)) {
                     Labels::from_pairs(labels.iter().filter(|(name, _)| !is_hidden(name)))
@@ -124,9 +122,10 @@ impl LogQueryEngine {
         let question = move |context: Context<'_>| {
             let streams = context.streams(&sets, range)?;
             let mut values: BTreeSet<&str> = streams.iter().filter_map(|s| s.labels.get(&name)).collect();
-            let demoted = match context.demoted().contains(&name) {
-                true => context.values_of_demoted(&sets, range, &name)?,
-                false => BTreeSet::new(),
+            let demoted = if context.demoted().contains(&name) {
+                context.values_of_demoted(&sets, range, &name)?
+            } else {
+                BTreeSet::new()
             };
             values.extend(demoted.iter().map(String::as_str));
             Ok(values.into_iter().map(str::to_owned).collect())
