@@ -8,7 +8,7 @@ use std::{
 use reba_model::{GoRegex, Labels};
 
 use super::{EvalError, Grid, GridSeries, samples};
-use crate::syntax::{Grouping, LabelReplace, ParseError, VectorAggregation, VectorOp};
+use crate::syntax::{Grouping, LabelReplace, MetricExpr, ParseError, VectorAggregation, VectorOp};
 
 /// The labels of the group a series belongs to.
 pub(super) fn group_labels(labels: &Labels, grouping: Option<&Grouping>) -> Labels {
@@ -48,6 +48,10 @@ pub(super) fn aggregate(
     if matches!(aggregation.op, VectorOp::Sort | VectorOp::SortDesc) {
         return series;
     }
+    let is_itself = matches!(aggregation.op, VectorOp::Sum | VectorOp::Avg | VectorOp::Min | VectorOp::Max);
+    if is_itself && is_grouped(aggregation, &series) {
+        return series;
+    }
     let groups = grouped(aggregation, series).into_iter();
     match aggregation.op {
         VectorOp::TopK | VectorOp::ApproxTopK => {
@@ -58,7 +62,6 @@ pub(super) fn aggregate(
         }
         op => groups
             .map(|(labels, mut series)| {
-                let is_itself = matches!(op, VectorOp::Sum | VectorOp::Avg | VectorOp::Min | VectorOp::Max);
                 let values = match series.as_mut_slice() {
                     [only] if is_itself => std::mem::take(&mut only.values),
                     _ => (0..grid.count).map(|step| combined(op, &series, step)).collect(),
@@ -67,6 +70,15 @@ pub(super) fn aggregate(
             })
             .collect(),
     }
+}
+
+/// Whether each series is a group of its own already: those of a range aggregation, which all differ, have no other labels than the
+/// wanted ones when they are read with only those.
+fn is_grouped(aggregation: &VectorAggregation, series: &[GridSeries]) -> bool {
+    let Some(Grouping { without: false, labels: names }) = &aggregation.grouping else { return false };
+    let is_wanted = |(name, _): (&str, &str)| names.iter().any(|n| n == name);
+    matches!(&*aggregation.inner, MetricExpr::Range(_))
+        && series.iter().all(|s| s.labels.iter().all(is_wanted))
 }
 
 /// The series of each group, groups in the order in which their first series come.
