@@ -7,7 +7,7 @@ const teal: MantineColorsTuple = ["#e6fbf7", "#ccf3ec", "#99e6d9", "#5fd6c3", "#
 export const theme = createTheme({
   colors: { dark, teal },
   primaryColor: "teal",
-  primaryShade: { light: 7, dark: 6 },
+  primaryShade: { light: 7, dark: 7 },
   defaultRadius: "md",
   fontFamily: 'Inter, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif',
   fontFamilyMonospace: '"JetBrains Mono", ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace',

@@ -1,4 +1,5 @@
 /** PromQL for the editor: upstream's own package, fed through this app's fetch layer. */
+import { autocompletion } from "@codemirror/autocomplete";
 import type { Extension } from "@codemirror/state";
 import { PromQLExtension, type PrometheusClient } from "@prometheus-io/codemirror-promql";
 import { labelNames, labelValues, metadata, seriesOf, type Source } from "../api/prometheus";
@@ -36,5 +37,5 @@ function client(source: Source): PrometheusClient {
 }
 
 export function promql(source: Source): Extension {
-  return new PromQLExtension().setComplete({ remote: client(source), maxMetricsMetadata: 10_000 }).asExtension();
+  return [new PromQLExtension().setComplete({ remote: client(source), maxMetricsMetadata: 10_000 }).asExtension(), autocompletion()];
 }

@@ -43,7 +43,7 @@ export function Metrics({ source, queries, time, scope }: { source: DatasourceIn
   const plans = useMemo(
     () =>
       planQueries({
-        targets: queries.map((q) => ({ refId: q.refId, datasource: { uid: source.uid }, hide: q.rest["hide"] === true, raw: { ...q.rest, expr: q.expr, legendFormat: asString(q.rest["legendFormat"], "__auto"), exemplar: true, range: true, instant: false } })),
+        targets: queries.map((q) => ({ refId: q.refId, datasource: { uid: source.uid }, hide: q.rest["hide"] === true, raw: { ...q.rest, expr: q.expr, legendFormat: asString(q.rest["legendFormat"], "__auto"), exemplar: /histogram_quantile|_bucket/.test(q.expr), range: true, instant: false } })),
         panelDatasource: { uid: source.uid },
         sources,
         range: time.range,

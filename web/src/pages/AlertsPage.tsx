@@ -7,7 +7,7 @@ import { PageHead } from "../components/Shell";
 import { TimePicker } from "../components/TimePicker";
 import { RuleGraph } from "../components/RuleGraph";
 import { explorePath } from "../dashboard/links";
-import { alertingRules, countStates, filterRules, type Listed } from "../model/alerts/list";
+import { alertingRules, countStates, filterRules, readableTemplate, type Listed } from "../model/alerts/list";
 import { humanDuration } from "../model/time/duration";
 import { formatDateTime, fromNow } from "../model/time/format";
 import { fixedText } from "../model/units/format";
@@ -69,7 +69,7 @@ function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string;
 function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: string }) {
   const { rule, group } = listed;
   const [open, setOpen] = useState(false);
-  const summary = rule.alerts[0]?.annotations["summary"] ?? rule.annotations["summary"] ?? "";
+  const summary = rule.alerts[0]?.annotations["summary"] ?? readableTemplate(rule.annotations["summary"] ?? "");
   return (
     <details className="rule" onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>
@@ -94,7 +94,7 @@ function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: 
             {rule.annotations["description"] !== undefined && (
               <>
                 <dt>Description</dt>
-                <dd>{rule.annotations["description"]}</dd>
+                <dd>{readableTemplate(rule.annotations["description"])}</dd>
               </>
             )}
             {rule.annotations["runbook_url"] !== undefined && (

@@ -28,7 +28,6 @@ function Targets({ source }: { source: DatasourceInfo }) {
       {({ active, dropped }) => {
         const up = active.filter((t) => t.health === "up").length;
         const shown = active.filter((t) => (health === null || t.health === health) && `${t.pool} ${t.url} ${Object.values(t.labels).join(" ")}`.toLowerCase().includes(text.toLowerCase()));
-        const pools = [...new Set(shown.map((t) => t.pool))];
         return (
           <>
             <div className="facts">
@@ -40,7 +39,7 @@ function Targets({ source }: { source: DatasourceInfo }) {
               <TextInput aria-label="Search targets" placeholder="Search targets" value={text} onChange={(e) => setText(e.currentTarget.value)} style={{ flex: 1 }} />
               <Select aria-label="Health" placeholder="Any health" data={["up", "down", "unknown"]} value={health} onChange={setHealth} clearable w={140} />
             </div>
-            {pools.map((pool) => <Pool key={pool} name={pool} list={shown.filter((t) => t.pool === pool)} />)}
+            {shown.length > 0 && <TargetTable list={shown} />}
             {shown.length === 0 && <Empty title="No targets" />}
           </>
         );
@@ -49,30 +48,28 @@ function Targets({ source }: { source: DatasourceInfo }) {
   );
 }
 
-function Pool({ name, list }: { name: string; list: readonly Target[] }) {
+/** What is not up stands first: that is what a person comes for. */
+function TargetTable({ list }: { list: readonly Target[] }) {
   const now = Date.now();
+  const sorted = [...list].sort((a, b) => Number(a.health === "up") - Number(b.health === "up") || a.pool.localeCompare(b.pool) || a.url.localeCompare(b.url));
   return (
-    <div className="block">
-      <div className="block-head">
-        <h2>{name}</h2>
-        <span className="muted">{list.filter((t) => t.health === "up").length} of {list.length} up</span>
-      </div>
-      <div className="table-scroll">
-        <table className="data">
-          <tbody>
-            {list.map((t) => (
-              <tr key={t.url + JSON.stringify(t.labels)}>
-                <td style={{ width: 90 }}><span className={`state ${t.health}`}>{t.health}</span></td>
-                <td>
-                  <span className="mono">{t.url}</span> <Chips labels={t.labels} without={["instance", "job"]} />
-                  {t.lastError !== "" && <div className="panel-bad">{t.lastError}</div>}
-                </td>
-                <td className="num muted">{t.lastScrape.startsWith("0001") ? "not yet" : fromNow(Date.parse(t.lastScrape), now)}, {humanDuration(t.lastScrapeS * 1000)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+    <div className="block table-scroll" tabIndex={0} role="region" aria-label="Targets">
+      <table className="data">
+        <thead><tr><th>Health</th><th>Job</th><th>Endpoint</th><th className="num">Last scrape</th></tr></thead>
+        <tbody>
+          {sorted.map((t) => (
+            <tr key={t.url + JSON.stringify(t.labels)}>
+              <td><span className={`state ${t.health}`}>{t.health}</span></td>
+              <td><strong>{t.pool}</strong></td>
+              <td>
+                <span className="mono">{t.url}</span> <Chips labels={t.labels} without={["instance", "job"]} />
+                {t.lastError !== "" && <div className="panel-bad">{t.lastError}</div>}
+              </td>
+              <td className="num muted">{t.lastScrape.startsWith("0001") ? "not yet" : `${fromNow(Date.parse(t.lastScrape), now)}, ${humanDuration(t.lastScrapeS * 1000)}`}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </div>
   );
 }

@@ -43,6 +43,14 @@ export function activeAlerts(groups: readonly RuleGroup[]): readonly { alert: Al
     .sort((a, b) => rank[a.alert.state] - rank[b.alert.state] || a.alert.activeAt.localeCompare(b.alert.activeAt));
 }
 
+/** An annotation of a rule that no alert has filled in yet: `{{ $labels.service }}` reads ⟨service⟩. */
+export function readableTemplate(text: string): string {
+  return text.replace(/\{\{-?\s*(.*?)\s*-?\}\}/gs, (_, inner: string) => {
+    const label = /\$labels\.(\w+)/.exec(inner)?.[1];
+    return `⟨${label ?? (inner.includes("$value") ? "value" : "…")}⟩`;
+  });
+}
+
 /** The limit in a rule's expression, for drawing it over the graph: the number compared with at the outermost end. */
 export function limitOf(query: string): { expr: string; operator: string; limit: number } | undefined {
   const hit = /^(.*?)\s*(>=|<=|>|<|==|!=)\s*(?:bool\s+)?([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*$/is.exec(query.trim());

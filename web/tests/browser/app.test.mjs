@@ -1,0 +1,199 @@
+// The built app in a real browser: `npm run build && npm run test:browser`.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { readFileSync } from "node:fs";
+import { openBrowser, serve } from "./browser.mjs";
+import { startUpstream } from "./upstream.mjs";
+
+const axe = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const explore = (uid, expr) => `/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify({ a: { datasource: uid, queries: [{ refId: "A", expr }], range: { from: "now-30m", to: "now" } } }))}`;
+let upstream, app, browser;
+const faults = [];
+
+before(async () => {
+  upstream = await startUpstream();
+  process.env.REBA_PROMETHEUS = upstream.url;
+  process.env.REBA_LOKI = upstream.url;
+  process.env.REBA_DASHBOARDS = new URL("dashboards", import.meta.url).pathname;
+  app = await serve();
+  browser = await openBrowser();
+});
+after(async () => {
+  await browser?.close();
+  upstream?.close();
+  await app?.close();
+});
+
+async function open(path, { phone = false, scheme = "dark" } = {}) {
+  const context = await browser.newContext({ viewport: phone ? { width: 390, height: 844 } : { width: 1400, height: 900 }, colorScheme: scheme, reducedMotion: "reduce" });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  page.on("pageerror", (error) => faults.push(`${path}: ${error.message}`));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (!["data:", "blob:"].includes(url.protocol) && url.host !== new URL(app.url).host) faults.push(`${path}: asked ${request.url()}`);
+  });
+  await page.goto(app.url + path);
+  return { page, close: () => context.close() };
+}
+
+/** Every panel in turn is scrolled to, since unseen ones ask nothing. */
+async function panelStates(page) {
+  await page.waitForSelector("[data-panel]");
+  for (const panel of await page.$$("[data-panel]")) await panel.scrollIntoViewIfNeeded();
+  await page.waitForFunction(() => [...document.querySelectorAll("[data-panel]")].every((p) => p.dataset.state !== "loading"));
+  await page.waitForTimeout(300);
+  return page.$$eval("[data-panel]", (list) => list.map((p) => ({ name: p.getAttribute("aria-label"), state: p.dataset.state, text: p.innerText })));
+}
+
+test("the system overview opens from the list and every panel has data", async () => {
+  const { page, close } = await open("/");
+  await page.getByRole("link", { name: /System Overview/ }).click();
+  const panels = await panelStates(page);
+  assert.equal(panels.length, 9);
+  for (const p of panels) {
+    assert.equal(p.state, "done", p.name);
+    assert.doesNotMatch(p.text, /No data|could not be drawn/, p.name);
+  }
+  await close();
+});
+
+test("every kind of panel draws, and hostile text stays text", async () => {
+  const { page, close } = await open("/d/every-panel");
+  for (const p of await panelStates(page)) {
+    assert.equal(p.state, "done", p.name);
+    assert.doesNotMatch(p.text, /could not be drawn/, p.name);
+  }
+  await page.getByRole("button", { name: /Repeated for/ }).click();
+  await page.getByRole("region", { name: "wallet-service" }).or(page.locator('[data-panel][aria-label="wallet-service"]')).first().waitFor();
+  assert.match(await page.title(), /Every panel/);
+  assert.equal(await page.locator('a[href^="javascript"]').count(), 0);
+  await close();
+});
+
+test("a variable changes the URL and the questions", async () => {
+  const { page, close } = await open("/d/every-panel");
+  await panelStates(page);
+  await page.getByRole("button", { name: /^Service:/ }).click();
+  await page.getByRole("option", { name: "wallet-service" }).click();
+  await page.waitForURL(/var-service=wallet-service/);
+  await page.waitForTimeout(300);
+  assert.ok(upstream.asked.some((a) => a.query.includes('service=~"wallet-service"')));
+  await close();
+});
+
+test("dragging over a chart zooms, keys zoom out, and the browser's back undoes", async () => {
+  const { page, close } = await open("/d/easymo-system-overview");
+  const chart = page.locator('[data-panel="6"] .u-over');
+  await chart.waitFor();
+  const box = await chart.boundingBox();
+  await page.mouse.move(box.x + 40, box.y + 30);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 140, box.y + 40, { steps: 4 });
+  await page.mouse.up();
+  await page.waitForURL(/from=\d+/);
+  const width = () => Number(new URL(page.url()).searchParams.get("to")) - Number(new URL(page.url()).searchParams.get("from"));
+  const zoomed = width();
+  assert.ok(zoomed < 3_000_000, String(zoomed));
+  await page.keyboard.press("t");
+  await page.keyboard.press("z");
+  await page.waitForFunction((before) => { const p = new URLSearchParams(location.search); return Number(p.get("to")) - Number(p.get("from")) > before; }, zoomed);
+  await page.goBack();
+  await page.goBack();
+  assert.doesNotMatch(page.url(), /from=\d/);
+  await close();
+});
+
+test("a panel is viewed alone, inspected, and left by Escape", async () => {
+  const { page, close } = await open("/d/easymo-system-overview");
+  await page.locator('[data-panel="6"]').hover();
+  await page.getByRole("button", { name: "Menu of HTTP requests per second" }).click();
+  await page.getByRole("menuitem", { name: "Inspect" }).click();
+  await page.getByRole("button", { name: "Download CSV" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.goto(`${app.url}/d/easymo-system-overview?viewPanel=6`);
+  await page.waitForFunction(() => document.querySelectorAll("[data-panel]").length === 1);
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.querySelectorAll("[data-panel]").length === 9);
+  await close();
+});
+
+test("Explore completes names, runs on Enter, and shows what failed", async () => {
+  const { page, close } = await open("/dashboards");
+  await page.locator("h1").waitFor();
+  await page.keyboard.press("g");
+  await page.keyboard.press("e");
+  const editor = page.locator(".cm-content");
+  await editor.click();
+  await page.keyboard.type("http_req");
+  await page.locator(".cm-tooltip-autocomplete").getByText("http_requests_total").first().waitFor();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Control+Enter");
+  await page.waitForURL(/http_requests_total/);
+  await page.getByRole("region", { name: "Table" }).getByText("wallet-service").waitFor();
+  await page.goto(app.url + explore("prometheus", "broken("));
+  await page.getByRole("alert").getByText("unknown function").waitFor();
+  await close();
+});
+
+test("Explore reads logs: levels, fields, filters, statistics, context and the live tail", async () => {
+  const { page, close } = await open(explore("loki", '{service="wallet-service"}'));
+  const lines = page.getByRole("region", { name: "Log lines" });
+  await lines.getByText("line 1\"").first().waitFor();
+  await lines.getByText("onerror").first().waitFor();
+  await page.getByRole("img", { name: /Lines by level/ }).waitFor();
+  await lines.getByText("line 1\"").first().click();
+  await page.getByRole("button", { name: "Count the values of user" }).click();
+  await page.getByRole("dialog").getByText("2 different values").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Show the lines around it" }).click();
+  await page.getByRole("dialog").getByText("line 20").first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Only lines with this user" }).click();
+  await page.waitForURL(/user%3D/);
+  await page.getByRole("button", { name: "Live" }).click();
+  await lines.getByText(/live \d/).first().waitFor();
+  assert.doesNotMatch(await page.title(), /hacked/);
+  await close();
+});
+
+test("alerts and status show what the server says", async () => {
+  const { page, close } = await open("/alerting/list");
+  await page.getByText("ServiceDown").first().click();
+  await page.getByRole("img", { name: /ServiceDown: chart/ }).waitFor();
+  await page.goto(`${app.url}/status`);
+  await page.getByText("http://wallet-service/metrics").waitFor();
+  for (const tab of ["Rules", "Runtime", "Store", "Configuration", "Flags"]) {
+    await page.getByRole("tab", { name: tab }).click();
+    await page.getByRole("tabpanel").locator("table, dl, pre").first().waitFor();
+  }
+  assert.doesNotMatch(await page.title(), /hacked/);
+  await close();
+});
+
+test("nothing serious stands in the way of assistive technology, in either scheme", async () => {
+  const pages = ["/d/easymo-system-overview", explore("loki", '{a="b"}'), "/alerting/list", "/dashboards", explore("prometheus", "up"), "/status"];
+  for (const [scheme, paths] of [["dark", pages], ["light", pages.slice(0, 3)]]) {
+    const { page, close } = await open("/dashboards", { scheme });
+    for (const path of paths) {
+      await page.goto(app.url + path, { waitUntil: "networkidle" });
+      await page.evaluate(axe);
+      const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21aa"] }));
+      const serious = result.violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | ")}`);
+      assert.deepEqual(serious, [], `${path} (${scheme})`);
+    }
+    await close();
+  }
+});
+
+test("a phone needs no scrolling sideways", async () => {
+  const { page, close } = await open("/dashboards", { phone: true });
+  for (const path of ["/dashboards", "/d/easymo-system-overview", "/d/every-panel", explore("prometheus", "up"), "/alerting/list", "/status"]) {
+    await page.goto(app.url + path, { waitUntil: "networkidle" });
+    const over = await page.evaluate(() => { const m = document.querySelector("main"); return m.scrollWidth - m.clientWidth; });
+    assert.ok(over <= 0, `${path}: ${over}px too wide`);
+  }
+  await close();
+});
+
+test("nothing failed on the way and no other host was asked", () => assert.deepEqual(faults, []));

@@ -1,0 +1,103 @@
+// A Prometheus and a Loki that always say the same, for the browser test: every query has data, and log lines are hostile.
+import { createHash } from "node:crypto";
+import { createServer } from "node:http";
+
+const services = ["agent-core", "wallet-service", "voice-bridge"];
+const hostile = `<img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`;
+const traceId = "0123456789abcdef0123456789abcdef";
+
+const body = (req) =>
+  new Promise((done) => {
+    let text = "";
+    req.on("data", (part) => (text += part));
+    req.on("end", () => done(text));
+  });
+
+const seriesFor = (query) => {
+  if (/by \(le\)/.test(query)) return ["0.1", "0.5", "1", "+Inf"].map((le) => ({ le }));
+  if (/ALERTS/.test(query)) return [];
+  return services.map((service) => ({ service }));
+};
+const valueAt = (labels, t) => {
+  const n = labels.le ? ["0.1", "0.5", "1", "+Inf"].indexOf(labels.le) + 1 : services.indexOf(labels.service) + 1;
+  return (n + Math.abs(Math.sin(t / 300 + n))).toFixed(4);
+};
+
+function prometheus(path, query) {
+  const q = query.get("query") ?? "";
+  if (q.includes("broken(")) return [400, { status: "error", errorType: "bad_data", error: "parse error: unknown function" }];
+  const ok = (data) => [200, { status: "success", data }];
+  if (path === "/api/v1/query") {
+    const time = Number(query.get("time"));
+    return ok({ resultType: "vector", result: seriesFor(q).map((metric) => ({ metric, value: [time, valueAt(metric, time)] })) });
+  }
+  if (path === "/api/v1/query_range") {
+    const [start, end, step] = ["start", "end", "step"].map((k) => Number(query.get(k)));
+    const values = (metric) => Array.from({ length: Math.floor((end - start) / step) + 1 }, (_, i) => [start + i * step, valueAt(metric, start + i * step)]);
+    return ok({ resultType: "matrix", result: seriesFor(q).map((metric) => ({ metric, values: values(metric) })) });
+  }
+  if (path === "/api/v1/query_exemplars") return ok([]);
+  if (path === "/api/v1/labels") return ok(["__name__", "service"]);
+  if (path === "/api/v1/label/__name__/values") return ok(["http_requests_total", "up"]);
+  if (/^\/api\/v1\/label\//.test(path)) return ok(services);
+  if (path === "/api/v1/series") return ok(services.map((service) => ({ __name__: "up", service })));
+  if (path === "/api/v1/metadata") return ok({ http_requests_total: [{ type: "counter", help: "Requests.", unit: "" }] });
+  if (path === "/api/v1/rules") {
+    const alert = { labels: { alertname: "ServiceDown", service: hostile }, annotations: { summary: `${hostile} is down` }, state: "firing", activeAt: new Date(0).toISOString(), value: "0" };
+    const rule = { name: "ServiceDown", query: "up == 0", type: "alerting", state: "firing", health: "ok", duration: 60, labels: { severity: "critical" }, annotations: { summary: "{{ $labels.service }} is down" }, alerts: [alert], evaluationTime: 0.001, lastEvaluation: new Date().toISOString() };
+    return ok({ groups: [{ name: "availability", file: "alerts.yml", interval: 15, evaluationTime: 0.001, rules: [rule] }] });
+  }
+  if (path === "/api/v1/targets") {
+    return ok({ activeTargets: services.map((service) => ({ scrapePool: service, scrapeUrl: `http://${service}/metrics`, health: "up", labels: { service }, discoveredLabels: {}, lastError: "", lastScrape: new Date().toISOString(), lastScrapeDuration: 0.002 })), droppedTargetCounts: {} });
+  }
+  if (path === "/api/v1/status/tsdb") return ok({ headStats: { numSeries: 10, chunkCount: 5, minTime: 0, maxTime: 1000, numLabelPairs: 7 }, seriesCountByMetricName: [{ name: "up", value: 3 }] });
+  if (path === "/api/v1/status/config") return ok({ yaml: "global: {}\n" });
+  if (/^\/api\/v1\/status\//.test(path)) return ok({ version: "test" });
+  return [404, { status: "error", error: "not found" }];
+}
+
+const line = (i) => (i === 3 ? `level=error msg="${hostile}"` : JSON.stringify({ level: [10, 20, 30, 40, 50][i % 5], msg: `line ${i}`, user: `u${i % 2}`, trace_id: traceId }));
+
+function loki(path, query) {
+  if (path.endsWith("/labels")) return [200, { status: "success", data: ["service", "level"] }];
+  if (/\/label\//.test(path)) return [200, { status: "success", data: services }];
+  const end = BigInt(query.get("end") ?? `${Date.now()}000000`) - 1_000_000n;
+  if (/count_over_time/.test(query.get("query") ?? "")) {
+    const [start, stop] = [Number(BigInt(query.get("start")) / 1_000_000_000n), Number(end / 1_000_000_000n)];
+    const step = parseFloat(query.get("step"));
+    const values = Array.from({ length: Math.floor((stop - start) / step) + 1 }, (_, i) => [start + i * step, String(i % 7)]);
+    return [200, { status: "success", data: { resultType: "matrix", result: ["info", "50"].map((level) => ({ metric: { level }, values })) } }];
+  }
+  const values = Array.from({ length: 40 }, (_, i) => [String(end - BigInt(i) * 1_000_000_000n), line(i)]);
+  return [200, { status: "success", data: { resultType: "streams", result: [{ stream: { service: "wallet-service" }, values }], stats: { summary: { totalBytesProcessed: 4096, totalLinesProcessed: 40 } } } }];
+}
+
+/** One text frame of the WebSocket protocol (RFC 6455), from server to client. */
+function frame(text) {
+  const data = Buffer.from(text);
+  const head = data.length < 126 ? Buffer.from([0x81, data.length]) : Buffer.from([0x81, 126, data.length >> 8, data.length & 255]);
+  return Buffer.concat([head, data]);
+}
+
+export async function startUpstream() {
+  const asked = [];
+  const server = createServer(async (req, res) => {
+    const url = new URL(req.url, "http://x");
+    const query = req.method === "POST" ? new URLSearchParams(await body(req)) : url.searchParams;
+    asked.push({ path: url.pathname, query: query.get("query") ?? "" });
+    const [status, answer] = url.pathname.startsWith("/loki/") ? loki(url.pathname, query) : prometheus(url.pathname, query);
+    res.writeHead(status, { "content-type": "application/json" });
+    res.end(JSON.stringify(answer));
+  });
+  server.on("upgrade", (req, socket) => {
+    const accept = createHash("sha1").update(`${req.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    let n = 0;
+    const timer = setInterval(() => socket.write(frame(JSON.stringify({ streams: [{ stream: { service: "wallet-service" }, values: [[`${Date.now()}000000`, `live ${n++}`]] }] }))), 50);
+    socket.on("close", () => clearInterval(timer));
+    socket.on("error", () => clearInterval(timer));
+    socket.on("data", () => {});
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return { url: `http://127.0.0.1:${server.address().port}`, asked, hostile, close: () => { server.closeAllConnections(); server.close(); } };
+}
