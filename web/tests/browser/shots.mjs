@@ -11,6 +11,7 @@ const pages = {
   overview: "/d/easymo-system-overview?from=now-30m&to=now",
   panels: "/d/every-panel",
   explore: explore("sum by (service) (rate(http_requests_total[1m]))"),
+  logs: explore("{service=\"wallet-service\"}", "loki"),
   alerts: "/alerting/list",
   status: "/status",
   store: "/status?tab=tsdb",

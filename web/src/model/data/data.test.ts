@@ -72,6 +72,11 @@ describe("field config", () => {
     const percent = { ...f, config: { ...f.config, thresholdsMode: "percentage" as const, min: 0, max: 10 } };
     expect([7, 8].map((v) => colorOf(percent, v, 0, "", true))).toEqual(["#00f", "#f00"]);
   });
+  it("gives all series of a panel the same bounds, so that their colours compare", () => {
+    const series = (v: number): Frame => ({ refId: "A", kind: "series", fields: [field("Time", "time", [0]), field("Value", "number", [v])] });
+    const [low, high] = applyFieldConfig([series(0), series(10)], { defaults: { color: { mode: "continuous-GrYlRd" } }, overrides: [] }).map((f) => f.fields[1]);
+    expect([low, high].map((f) => f?.extent)).toEqual([[0, 10], [0, 10]]);
+  });
   it("shows the text for no value", () => {
     const f = { ...field("x", "number", []), config: { ...emptyConfig, noValue: "n/a" } };
     expect(plainText(displayCell(f, null, true, { zone: "utc", now: 0 }))).toBe("n/a");

@@ -71,15 +71,23 @@ export function thresholdFor(config: FieldConfig, value: number, range: readonly
   return config.thresholds.findLast((step) => step.value === null || at >= step.value) ?? config.thresholds[0];
 }
 
-/** The bounds a gauge or percentage uses: configured, else of the data. */
-export function boundsOf(field: Field): readonly [number, number] {
+/** From infinity to minus infinity when there is no number. */
+export function extentOf(fields: readonly Field[]): readonly [number, number] {
   let low = Infinity;
   let high = -Infinity;
-  for (const v of field.values) {
-    if (typeof v !== "number" || !Number.isFinite(v)) continue;
-    if (v < low) low = v;
-    if (v > high) high = v;
+  for (const field of fields) {
+    for (const v of field.values) {
+      if (typeof v !== "number" || !Number.isFinite(v)) continue;
+      if (v < low) low = v;
+      if (v > high) high = v;
+    }
   }
+  return [low, high];
+}
+
+/** The bounds a gauge or percentage uses: configured, else of the data. */
+export function boundsOf(field: Field): readonly [number, number] {
+  const [low, high] = field.extent ?? extentOf([field]);
   const min = field.config.min ?? (Number.isFinite(low) ? low : 0);
   const max = field.config.max ?? (Number.isFinite(high) ? high : 100);
   return [min, max > min ? max : min + 1];

@@ -1,6 +1,7 @@
 /** `fieldConfig` of a panel: read, and laid over the frames. */
 import { asArray, asBool, asNumber, asObject, asObjects, asOneOf, asString, asStrings, at, isObject, withPath, type Json, type JsonObject } from "../json";
 import { emptyConfig, type Cell, type DataLink, type Field, type FieldConfig, type Frame, type Mapping, type MappingResult, type Threshold } from "./frame";
+import { extentOf } from "./display";
 import { displayName } from "./names";
 import { reduceValues } from "./reducers";
 
@@ -144,7 +145,8 @@ export const defaultColorOf = (panelType: string): string =>
   ["stat", "gauge", "bargauge", "table", "state-timeline", "status-history"].includes(panelType) ? "thresholds" : "palette-classic";
 
 /** Defaults, then the overrides in their order, on every field of every frame. */
-export function applyFieldConfig(frames: readonly Frame[], source: FieldConfigSource, defaultColor?: string): readonly Frame[] {
+export function applyFieldConfig(given: readonly Frame[], source: FieldConfigSource, defaultColor?: string): readonly Frame[] {
+  const frames = withExtent(given, source.defaults);
   const base = readFieldConfig(source.defaults, defaultColor);
   if (source.overrides.length === 0) {
     return frames.map((frame) => ({ ...frame, fields: frame.fields.map((f) => ({ ...f, config: keepOwn(f, base) })) }));
@@ -160,6 +162,14 @@ export function applyFieldConfig(frames: readonly Frame[], source: FieldConfigSo
       return { ...f, config: keepOwn(f, readFieldConfig(merged, defaultColor)) };
     }),
   }));
+}
+
+/** Series of one panel are compared with each other: they share the bounds of their data, unless each is to have its own. */
+function withExtent(frames: readonly Frame[], defaults: JsonObject): readonly Frame[] {
+  const series = frames.filter((f) => f.kind === "series").flatMap((f) => f.fields.filter((x) => x.type === "number"));
+  if (series.length < 2 || asBool(defaults["fieldMinMax"])) return frames;
+  const extent = extentOf(series);
+  return frames.map((f) => (f.kind === "series" ? { ...f, fields: f.fields.map((x) => (x.type === "number" ? { ...x, extent } : x)) } : f));
 }
 
 /** A field that brought its own settings (a query told the unit) keeps them unless the panel says otherwise. */

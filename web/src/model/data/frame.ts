@@ -56,6 +56,8 @@ export interface Field {
   labels?: Labels;
   /** The name from `legendFormat`. */
   sourceName?: string;
+  /** The least and greatest value of all series beside it, for colours and gauges without limits of their own. */
+  extent?: readonly [number, number];
   config: FieldConfig;
 }
 

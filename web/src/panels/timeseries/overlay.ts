@@ -55,7 +55,7 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
     const from = u.valToPos(mark.from / 1000, "x", true);
     const to = u.valToPos(mark.to / 1000, "x", true);
     if (to > from + 1) {
-      u.ctx.fillStyle = withAlpha(mark.color, 0.07);
+      u.ctx.fillStyle = withAlpha(mark.color, 0.03);
       u.ctx.fillRect(from, top, to - from, height);
     }
     u.ctx.strokeStyle = mark.color;
