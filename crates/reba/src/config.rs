@@ -46,7 +46,12 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, port_shift: u16) -> Re
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             config
         }
-        false => LokiConfig::default(),
+        false => {
+            // Upstream's default is to ask for a tenant, which is nothing for whoever has not even written a file.
+            let mut config = LokiConfig::default();
+            config.auth_enabled = false;
+            config
+        }
     };
     let promtail = match wanted(Role::Promtail) && folder.promtail.exists() {
         true => Some(ShipConfig::load(&folder.promtail, &variables)?),

@@ -1,6 +1,6 @@
 //! The role `loki`: the log store, LogQL, pushes, and Loki's API.
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use reba_api::{
 use reba_columnar::{Columnar, ColumnarConfig};
 use reba_config::Variables;
 use reba_disk::{Env, LogConfig};
-use reba_ingest::loki::{LokiReceiver, config::LokiConfig, demoted, limits::TenantLimits};
+use reba_ingest::loki::{LocalAppender, LokiReceiver, config::LokiConfig, demoted, limits::TenantLimits};
 use reba_model::GoRegex;
 use reba_query::logs::{LogEngineConfig, LogQueryEngine, LogTails};
 use reba_storage::LogAppender;
@@ -30,6 +30,9 @@ use crate::{
     store::Maintenance,
 };
 
+/// How often the file of `runtime_config` is read at most.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+
 /// The role, built but without work.
 pub struct Built {
     store: Arc<Columnar>,
@@ -38,6 +41,7 @@ pub struct Built {
     receiver: Arc<LokiReceiver>,
     limits: Arc<TenantLimits>,
     config: Arc<ArcSwap<LokiConfig>>,
+    variables: Arc<ArcSwap<Variables>>,
     readiness: Arc<Readiness>,
     deletions: Arc<Deletions>,
     rules: Option<Arc<LogRules>>,
@@ -55,12 +59,14 @@ pub struct Loki {
 }
 
 /// What a reload changes.
+#[derive(Clone)]
 pub struct LogHandles {
     store: Arc<Columnar>,
     engine: Arc<LogQueryEngine>,
     limits: Arc<TenantLimits>,
     config: Arc<ArcSwap<LokiConfig>>,
     rules: Option<Arc<LogRules>>,
+    variables: Arc<ArcSwap<Variables>>,
     max_bytes: Option<u64>,
 }
 
@@ -70,11 +76,48 @@ impl LogHandles {
         if let Some(rules) = &self.rules {
             rules.apply(&config, variables).await?;
         }
-        self.store.set_retention(log_settings::retention(&config, self.max_bytes));
-        self.limits.apply(&config);
-        self.engine.set_limits(log_settings::query_limits(&config, &self.limits));
+        self.put_limits(&config);
         self.config.store(Arc::new(config));
+        self.variables.store(Arc::new(variables.clone()));
         Ok(())
+    }
+
+    fn put_limits(&self, config: &LokiConfig) {
+        self.store.set_retention(log_settings::retention(config, self.max_bytes));
+        self.limits.apply(config);
+        self.engine.set_limits(log_settings::query_limits(config, &self.limits));
+    }
+
+    /// Reads the file that `runtime_config` names again and again: limits of tenants change without a reload.
+    async fn follow_overrides(self, until: CancellationToken) {
+        loop {
+            let before = self.config.load_full();
+            let pause = before.runtime_config.period.as_std().max(SHORTEST_PERIOD);
+            tokio::select! {
+                () = until.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if before.runtime_config.file.as_os_str().is_empty() {
+                continue;
+            }
+            let (mut config, variables) = (LokiConfig::clone(&before), self.variables.load_full());
+            let read = tokio::task::spawn_blocking(move || config.read_overrides(&variables).map(|_| config));
+            match read.await {
+                Ok(Ok(config)) if config.overrides != before.overrides => {
+                    let config = Arc::new(config);
+                    // A reload in the meantime has read the file, too, and more than that.
+                    let replaced = self.config.compare_and_swap(&before, Arc::clone(&config));
+                    if Arc::ptr_eq(&replaced, &before) {
+                        self.put_limits(&config);
+                        tracing::info!("limits of tenants changed");
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "limits of tenants cannot be read, the old ones stay")
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -100,7 +143,8 @@ impl Built {
             LokiReceiver::new(Arc::clone(&tails) as _, Arc::clone(&limits), Arc::new(now_ns), random())
                 .with_demoted(demoted);
         let deletions =
-            Deletions::open(Arc::clone(&store) as _, Some(data.join("logs").join("deletions.json")))?;
+            Deletions::open(Arc::clone(&store) as _, Some(data.join("logs").join("deletions.json")))?
+                .with_engine(Arc::clone(&engine));
         Ok(Built {
             deletions: Arc::new(deletions),
             rules: None,
@@ -111,6 +155,7 @@ impl Built {
             receiver: Arc::new(receiver),
             limits,
             config: Arc::default(),
+            variables: Arc::default(),
             readiness: Arc::clone(door.readiness()),
             port: door.address().port(),
         })
@@ -124,6 +169,7 @@ impl Built {
             limits: Arc::clone(&self.limits),
             config: Arc::clone(&self.config),
             rules: self.rules.clone(),
+            variables: Arc::clone(&self.variables),
             max_bytes: self.max_bytes,
         }
     }
@@ -137,7 +183,7 @@ impl Built {
 
     /// Where roles of this process write log entries.
     pub fn appender(&self) -> Arc<dyn LogAppender> {
-        self.receiver.appender()
+        Arc::new(LocalAppender::new(Arc::clone(&self.receiver)))
     }
 
     /// The port that the role listens on.
@@ -153,6 +199,7 @@ impl Built {
         spoken: Spoken,
         stop: &CancellationToken,
     ) -> Result<Loki> {
+        let handles = self.handles();
         let lost = spoken.own.lost();
         spoken.own.store(self.appender())?;
         let deletions = Arc::clone(&self.deletions);
@@ -177,6 +224,7 @@ impl Built {
             intake: Intake::default(),
         };
         let (evaluation, evaluating) = (CancellationToken::new(), TaskTracker::new());
+        evaluating.spawn(handles.follow_overrides(evaluation.clone()));
         if let Some(rules) = &self.rules {
             rules.start(&evaluation, &evaluating);
         }
@@ -210,7 +258,7 @@ impl Loki {
 /// Opens the store below `data`; replays the write-ahead log.
 async fn open(data: &Path, settings: &Settings, config: &LokiConfig) -> Result<Arc<Columnar>> {
     let path = data.join("logs");
-    let fsync_interval = std::time::Duration::from_millis(settings.fsync_interval_ms.unsigned_abs());
+    let fsync_interval = Duration::from_millis(settings.fsync_interval_ms.unsigned_abs());
     let columnar = ColumnarConfig {
         wal: LogConfig { fsync_interval, ..LogConfig::default() },
         retention: log_settings::retention(config, settings.log_retention_bytes()),

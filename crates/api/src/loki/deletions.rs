@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use reba_logql::syntax::parse_log;
 use reba_model::{NanoRange, Tenant};
-use reba_query::logs::deletion_filter;
+use reba_query::logs::{LogQueryEngine, deletion_filter};
 use reba_storage::LogAdmin;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -76,6 +76,7 @@ pub enum Cancelled {
 /// All requests.
 pub struct Deletions {
     store: Arc<dyn LogAdmin>,
+    engine: Option<Arc<LogQueryEngine>>,
     /// Where the list is kept; without, it ends with the process.
     file: Option<PathBuf>,
     list: Mutex<List>,
@@ -98,7 +99,13 @@ impl Deletions {
             None => Vec::new(),
         };
         let list = Mutex::new(List { all, running: BTreeSet::new() });
-        Ok(Deletions { store, file, list, turn: Mutex::default() })
+        Ok(Deletions { store, engine: None, file, list, turn: Mutex::default() })
+    }
+
+    /// The same, where selectors find labels that are stored as structured metadata, as queries of `engine` do.
+    #[must_use]
+    pub fn with_engine(self, engine: Arc<LogQueryEngine>) -> Self {
+        Deletions { engine: Some(engine), ..self }
     }
 
     /// Does what a former process was asked for and did not finish. It may take long.
@@ -156,7 +163,10 @@ impl Deletions {
     fn delete(&self, deletion: &Deletion) -> Result<u64, DeletionError> {
         let failed = |e: &dyn fmt::Display| DeletionError::Store(e.to_string());
         let tenant = Tenant::new(&deletion.tenant).map_err(|e| failed(&e))?;
-        let log = parse_log(&deletion.query).map_err(|e| failed(&e))?;
+        let mut log = parse_log(&deletion.query).map_err(|e| failed(&e))?;
+        if let Some(engine) = &self.engine {
+            engine.find_demoted(&tenant, &mut log);
+        }
         let (matchers, doomed) = deletion_filter(&log).map_err(|e| failed(&e))?;
         let range = NanoRange::new(deletion.start_ns, deletion.end_ns.saturating_add(1_000_000));
         self.store.delete_logs(&tenant, &matchers, range, doomed.as_deref()).map_err(|e| failed(&e))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use reba_model::{LogBatch, LogBatchFull, Tenant};
+use reba_storage::{AppendError, LogReport};
 
 use super::{
     LokiReceiver, PushError,
@@ -42,6 +43,8 @@ pub(super) struct Intake<'a> {
     /// The time of the entry before, as it was sent.
     last_sent_ns: Option<i64>,
     faults: Faults,
+    /// From this process: nothing is refused.
+    local: bool,
 }
 
 /// One stream of the batch.
@@ -125,9 +128,19 @@ impl<'a> Intake<'a> {
             received: (0, 0),
             last_sent_ns: None,
             faults: Faults { most: in_force.max_returned_errors, ..Faults::default() },
+            local: false,
             limits,
             in_force,
         })
+    }
+
+    /// For entries of this process, of which none is refused.
+    pub(super) fn local(
+        receiver: &'a LokiReceiver,
+        tenant: &'a Tenant,
+        batch: &'a mut LogBatch,
+    ) -> Result<Self, PushError> {
+        Ok(Intake { local: true, ..Self::new(receiver, tenant, batch)? })
     }
 
     pub(super) fn limits(&self) -> &Arc<Limits> {
@@ -252,6 +265,15 @@ impl<'a> Intake<'a> {
             }
             Err(e) => (total as u64, Err(e)),
         }
+    }
+
+    /// Writes what was gathered from this process.
+    pub(super) fn finish_local(self) -> Result<LogReport, AppendError> {
+        self.state.counters.received(self.received.0, self.received.1);
+        if self.batch.is_empty() {
+            return Ok(LogReport::default());
+        }
+        self.receiver.appender.append_logs(self.tenant, self.batch)
     }
 
     /// Writes the batch; what was held back, in upstream's words.
@@ -417,7 +439,9 @@ impl PushSink for Intake<'_> {
         if self.limits.max_line_size_truncate && most != 0 && line.len() > most {
             line = cut(line, most);
         }
-        if let Err((reason, text)) = self.check(ns, line, metadata, &stream) {
+        if !self.local
+            && let Err((reason, text)) = self.check(ns, line, metadata, &stream)
+        {
             self.state.counters.discarded(reason, 1, bytes);
             self.faults.add(text);
             return Ok(());

@@ -12,6 +12,7 @@ mod error;
 mod intake;
 mod level;
 pub mod limits;
+mod local;
 mod metrics;
 mod otlp;
 mod rate;
@@ -31,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 use reba_model::{LogBatch, Tenant};
 use reba_storage::{DemotedLabels, LogAppender};
 
-pub use self::error::PushError;
+pub use self::{error::PushError, local::LocalAppender};
 use self::{
     body::Form, config::Limits, decode::PushFault, intake::Intake, limits::TenantLimits, stream::Known,
     tenant::TenantState,
@@ -114,11 +115,6 @@ impl LokiReceiver {
         LokiReceiver { demoted, ..self }
     }
 
-    /// Where entries are written to: for those in the same process, who push without limits.
-    pub fn appender(&self) -> Arc<dyn LogAppender> {
-        Arc::clone(&self.appender)
-    }
-
     /// Takes a request to `/loki/api/v1/push`. Blocks for decoding and for the store's log.
     pub fn push(&self, tenant: &Tenant, head: PushHead<'_>, body: &[u8]) -> Result<(), PushError> {
         self.push_as(tenant, head, body, Form::Json)
@@ -127,6 +123,16 @@ impl LokiReceiver {
     /// Takes a request to `/api/prom/push`: the same protobuf, and another form of JSON.
     pub fn push_legacy(&self, tenant: &Tenant, head: PushHead<'_>, body: &[u8]) -> Result<(), PushError> {
         self.push_as(tenant, head, body, Form::LegacyJson)
+    }
+
+    /// Takes a `logproto.PushRequest` as gRPC carries it: protobuf, compressed no more. Blocks like [`LokiReceiver::push`].
+    pub fn push_message(&self, tenant: &Tenant, message: &[u8]) -> Result<(), PushError> {
+        self.with_scratch(|scratch| {
+            let mut intake = Intake::new(self, tenant, &mut scratch.batch)?;
+            let walked = decode::push_protobuf(message, &mut intake);
+            walked.map_err(|e: PushFault| PushError::bad(e.to_string()))?;
+            intake.finish().1
+        })
     }
 
     /// Takes a request to `/otlp/v1/logs`. What cannot be taken is told of in the answer; if nothing can, it is an error.

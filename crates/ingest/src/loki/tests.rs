@@ -426,3 +426,26 @@ mod otlp {
         assert_eq!(push(&bench, r#"{"resourceLogs":[{"resource":5}]}"#).unwrap_err().status, 400);
     }
 }
+
+#[test]
+fn entries_of_this_process_are_never_refused_but_their_labels_are_looked_at() {
+    let Bench { store, receiver, tenant, .. } = Bench::new(
+        "limits_config: {ingestion_rate_mb: 0.000001, per_stream_rate_limit: 1, max_global_streams_per_user: 1}\n",
+    );
+    let local = LocalAppender::new(Arc::new(receiver));
+    let mut batch = LogBatch::default();
+    for stream in ["a", "b"] {
+        let labels = [("app", stream), ("trace_id", "0af7651916cd43dd8448eb211c80319c")];
+        batch.begin_stream(reba_model::Labels::from_pairs(labels));
+        // As old as can be, and in the far future.
+        batch.push(1, "level=error msg=old", [("k", "v")]).unwrap();
+        batch.push(NOW * 2, "new", []).unwrap();
+    }
+    let report = local.append_logs(&tenant, &batch).unwrap();
+    assert_eq!(report.appended, 4);
+    let rows = log_rows(&*store, &tenant, &[], NanoRange::ALL).unwrap();
+    let streams: Vec<String> = rows.keys().map(ToString::to_string).collect();
+    assert_eq!(streams, [r#"{app="a"}"#, r#"{app="b"}"#]);
+    let text = format!("{rows:?}");
+    assert!(text.contains("0af7651916cd43dd8448eb211c80319c") && text.contains("detected_level"), "{text}");
+}
