@@ -8,6 +8,7 @@ mod compress;
 pub mod exposition;
 mod json;
 pub mod loki;
+pub mod otlp;
 pub mod prometheus;
 pub mod promtail;
 pub mod server;

@@ -24,8 +24,8 @@ const DECODED_AT_ONCE: usize = 64;
 /// When one that found no room may come again, in seconds.
 const RETRY_AFTER_S: u32 = 1;
 
-/// The way in for bodies.
-#[derive(Debug)]
+/// The way in for bodies. Copies share the bounds.
+#[derive(Clone, Debug)]
 pub struct Intake {
     held: Arc<AtomicUsize>,
     decoding: Arc<Semaphore>,

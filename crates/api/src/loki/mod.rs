@@ -42,6 +42,7 @@ pub use self::{
     refusal::{Answer, Refusal},
     tenant::{Asks, Owns},
 };
+pub(crate) use self::tenant::owner;
 use crate::{
     answers::Answers,
     compress,

@@ -42,15 +42,20 @@ impl FromRequestParts<Arc<LokiApi>> for Owns {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<LokiApi>) -> Result<Self, Refusal> {
-        if !api.config.load().auth_enabled {
-            return Ok(Owns(Tenant::single()));
-        }
-        let name = name(&parts.headers)?;
-        if name.contains('|') {
-            return Err(Refusal::bad("multiple org IDs present"));
-        }
-        one(name).map(Owns)
+        owner(&parts.headers, api.config.load().auth_enabled).map(Owns)
     }
+}
+
+/// Whose a write with these headers is.
+pub(crate) fn owner(headers: &HeaderMap, auth_enabled: bool) -> Result<Tenant, Refusal> {
+    if !auth_enabled {
+        return Ok(Tenant::single());
+    }
+    let name = name(headers)?;
+    if name.contains('|') {
+        return Err(Refusal::bad("multiple org IDs present"));
+    }
+    one(name)
 }
 
 fn name(headers: &HeaderMap) -> Result<&str, Refusal> {

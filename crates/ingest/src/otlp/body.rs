@@ -80,10 +80,10 @@ impl Encoding {
     }
 }
 
-/// Decompresses a body whose `Content-Encoding` is empty, `identity`, `gzip` or `zstd`.
+/// Decompresses a body whose `Content-Encoding` is empty, `identity`, `gzip`, `deflate` or `zstd`.
 pub fn decompress<'a>(body: &'a [u8], encoding: &str, limit: usize) -> Result<Cow<'a, [u8]>, OtlpError> {
     match Compression::named(encoding) {
-        Some(known @ (Compression::None | Compression::Gzip | Compression::Zstd)) => {
+        Some(known @ (Compression::None | Compression::Gzip | Compression::Deflate | Compression::Zstd)) => {
             known.undo(body, limit).map_err(|e| match e {
                 Corrupt::TooLarge => OtlpError::TooLarge { limit },
                 Corrupt::Malformed(reason) => {
@@ -110,8 +110,14 @@ mod tests {
     #[test]
     fn bodies_are_bounded_after_decompression() {
         let data = vec![b'a'; 1000];
-        let bodies =
-            [("", data.clone()), ("gzip", gzip(&data)), ("zstd", zstd::encode_all(&data[..], 1).unwrap())];
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(&data).unwrap();
+        let bodies = [
+            ("", data.clone()),
+            ("gzip", gzip(&data)),
+            ("deflate", zlib.finish().unwrap()),
+            ("zstd", zstd::encode_all(&data[..], 1).unwrap()),
+        ];
         for (encoding, body) in bodies {
             assert_eq!(decompress(&body, encoding, 1000).unwrap(), data);
             assert!(matches!(decompress(&body, encoding, 999), Err(OtlpError::TooLarge { limit: 999 })));

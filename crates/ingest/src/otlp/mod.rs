@@ -27,7 +27,7 @@ pub enum OtlpError {
     #[error("unsupported content type: {0}, supported: [application/json, application/x-protobuf]")]
     ContentType(String),
     /// Compressed in a way that is not known here.
-    #[error("unsupported compression: {0}. Only \"gzip\", \"zstd\" or no compression supported")]
+    #[error("unsupported compression: {0}. Only \"gzip\", \"deflate\", \"zstd\" or no compression supported")]
     ContentEncoding(String),
     /// Not what `Content-Encoding` says.
     #[error("{encoding}: {reason}")]

@@ -39,7 +39,7 @@ use crate::{
 const MAX_AHEAD_MS: i64 = 600_000;
 
 /// Most bytes of a request after decompression, as upstream.
-const MAX_BYTES: usize = 32 << 20;
+pub const MAX_BYTES: usize = 32 << 20;
 
 /// Most samples, buckets of native histograms and exemplars of a request. A data point takes two bytes at least, and some
 /// hundred here.
