@@ -101,13 +101,13 @@ impl Report {
         for promise in PROMISES {
             let rows = self.rows.iter().filter(|r| r.what.starts_with(promise.rows));
             for row in rows.filter(|r| r.what.contains(promise.part)) {
-                let (times, figure) = match promise.relative {
-                    true => (" × best peer", row.ratio()),
-                    false => ("", row.values.get(Kind::Reba.name()).copied()),
+                let (times, figure) = if promise.relative {
+                    (" × best peer", row.ratio())
+                } else {
+                    ("", row.values.get(Kind::Reba.name()).copied())
                 };
-                let keeps = |figure: f64, bound: f64| match row.more_is_better {
-                    true => figure >= bound,
-                    false => figure <= bound,
+                let keeps = |figure: f64, bound: f64| {
+                    if row.more_is_better { figure >= bound } else { figure <= bound }
                 };
                 let verdict = match figure {
                     None => "not measured",

@@ -173,7 +173,7 @@ fn is_hex(word: &[u8]) -> bool {
     const LEAST: usize = 6;
     let all = |allowed: fn(&u8) -> bool| word.iter().all(|b| b.is_ascii_digit() || allowed(b));
     word.len() >= LEAST
-        && word.len() % 2 == 0
+        && word.len().is_multiple_of(2)
         && word.iter().any(u8::is_ascii_alphabetic)
         && (all(|b| (b'a'..=b'f').contains(b)) || all(|b| (b'A'..=b'F').contains(b)))
 }

@@ -351,6 +351,9 @@ pub(super) struct Mined<'a> {
     pub(super) holes: Vec<Vec<Values<'a>>>,
 }
 
+/// For each value its pattern, and which of the pattern's values it is; and how many values each pattern has.
+type Order = (Vec<u32>, Vec<u32>, Vec<u32>);
+
 /// A column of patterns of which no values have been read.
 pub(super) struct Patterns<'a> {
     pub(super) literals: Vec<Vec<&'a [u8]>>,
@@ -374,12 +377,8 @@ impl<'a> Patterns<'a> {
         Ok(Patterns { holes: holes.collect::<Result<_, _>>()?, codes, literals })
     }
 
-    /// For each value its pattern, and which of the pattern's values it is; and how many values each pattern has.
-    pub(super) fn order(
-        &self,
-        len: usize,
-        unpacker: &mut Unpacker,
-    ) -> Result<(Vec<u32>, Vec<u32>, Vec<u32>), BlockError> {
+    /// Reads which value is of which pattern.
+    pub(super) fn order(&self, len: usize, unpacker: &mut Unpacker) -> Result<Order, BlockError> {
         let codes = read_codes(&mut self.codes.clone(), self.literals.len(), len, unpacker)?;
         let mut counts = vec![0u32; self.literals.len()];
         let rank = |code: &u32| {
@@ -414,9 +413,11 @@ impl<'a> Patterns<'a> {
         }
         let mut holes = Vec::with_capacity(patterns);
         for (i, nodes) in self.holes.iter().enumerate() {
-            let of_pattern = |node: &Node<'a>| match wanted_of[i].is_empty() {
-                true => Ok(Values::Const(&[])),
-                false => node.pick(counts[i] as usize, &wanted_of[i], &times_of[i], unpacker),
+            let of_pattern = |node: &Node<'a>| {
+                if wanted_of[i].is_empty() {
+                    return Ok(Values::Const(&[]));
+                }
+                node.pick(counts[i] as usize, &wanted_of[i], &times_of[i], unpacker)
             };
             holes.push(nodes.iter().map(of_pattern).collect::<Result<_, BlockError>>()?);
         }
