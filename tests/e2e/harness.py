@@ -162,13 +162,13 @@ class Scratch:
         path.write_text(text)
         return path
 
-    def reba(self, *arguments, command="run", config=None, offset=None, name="reba"):
-        """Starts Reba; without a configuration folder it gets an empty one."""
+    def reba(self, *arguments, command="run", config=None, offset=None, name="reba", port=9090, ready="/-/ready"):
+        """Starts Reba, seen through `port`; without a configuration folder it gets an empty one."""
         offset = free_offset() if offset is None else offset
         config = config or self.sub(f"{name}-config")
         line = [str(REBA), command, "--config", str(config), "--data", str(self.sub(f"{name}-data"))]
         line += ["--port-offset", str(offset), *arguments]
-        program = Program(line, f"http://127.0.0.1:{9090 + offset}", self.sub(name))
+        program = Program(line, f"http://127.0.0.1:{port + offset}", self.sub(name), ready)
         program.offset = offset
         self.programs.append(program)
         return program
