@@ -26,7 +26,7 @@ use hyper_util::{
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
@@ -37,6 +37,11 @@ use crate::web::Web;
 
 /// Connections that one listener serves at once (upstream's `--web.max-connections`); the next ones wait.
 pub const MAX_CONNECTIONS: usize = 512;
+
+/// Connections that wait for one of those places. The system takes the smaller of this and its own limit (Linux:
+/// `net.core.somaxconn`, 4,096), as with Go's listeners. Behind a short queue a crowd fares badly: who finds it full tries again
+/// after ever longer pauses, and may be reset after two minutes although nobody has waited for long.
+const BACKLOG: u32 = 65_535;
 
 /// How long a client may take to send its request head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,10 +77,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address` for `role`.
-    pub async fn bind(role: &'static str, address: SocketAddr) -> Result<Self, BindError> {
+    /// Binds `address` for `role`; called within a runtime.
+    pub fn bind(role: &'static str, address: SocketAddr) -> Result<Self, BindError> {
         let fail = |source| BindError { role, address, source };
-        let socket = TcpListener::bind(address).await.map_err(fail)?;
+        let socket = listen(address).map_err(fail)?;
         let address = socket.local_addr().map_err(fail)?;
         Ok(Listener { role, socket, address, stall: STALL, web: None })
     }
@@ -141,6 +146,16 @@ impl Listener {
         drop(self.socket);
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
+}
+
+/// A socket that listens on `address`, with as long a queue as the system allows.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Or a restart would have to wait until the last connections of the process before are forgotten.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The router for the requests of one client.
@@ -317,6 +332,21 @@ mod tests {
         ] {
             assert_eq!(turned(sent), seen);
         }
+    }
+
+    #[tokio::test]
+    async fn a_crowd_waits_in_a_queue_as_long_as_the_system_allows() {
+        let listener = Listener::bind("test", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+        let room = limit.map_or(128, |text| text.trim().parse().unwrap()).min(400);
+        let all = async {
+            // Nobody accepts them.
+            let mut crowd = Vec::new();
+            for _ in 0..room {
+                crowd.push(TcpStream::connect(listener.address()).await.unwrap());
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
     }
 
     #[tokio::test]

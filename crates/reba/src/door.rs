@@ -39,8 +39,8 @@ pub struct Door {
 
 impl Door {
     /// Binds `address` and serves the waiting page below `prefix`.
-    pub async fn bind(role: Role, address: SocketAddr, prefix: &str, hall: &Hall) -> Result<Self> {
-        let listener = Listener::bind(role.name(), address).await?.with_silence(hall.silence);
+    pub fn bind(role: Role, address: SocketAddr, prefix: &str, hall: &Hall) -> Result<Self> {
+        let listener = Listener::bind(role.name(), address)?.with_silence(hall.silence);
         let listener = listener.with_web(hall.web.clone());
         let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
         let door = Door {

@@ -74,17 +74,17 @@ impl Promtail {
         let receivers = shipper.push_receivers().to_vec();
         *self.shipper.lock() = Some(shipper);
         for receiver in receivers {
-            self.receive(receiver).await?;
+            self.receive(receiver)?;
         }
         Ok(())
     }
 
     /// Opens the listener of a `loki_push_api`: on this host, unless its configuration names an address.
-    async fn receive(&self, receiver: PushReceiver) -> Result<()> {
+    fn receive(&self, receiver: PushReceiver) -> Result<()> {
         let ip = receiver.config.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = receiver.config.port.checked_add(self.port_offset);
         let port = port.context("loki_push_api: --port-offset leads beyond port 65535")?;
-        let listener = Listener::bind("loki_push_api", SocketAddr::new(ip, port)).await?;
+        let listener = Listener::bind("loki_push_api", SocketAddr::new(ip, port))?;
         let lines = receiver.clone();
         // The pipeline behind it decides what is taken; only what cannot be read is refused here.
         let decoder =

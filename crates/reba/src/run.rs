@@ -93,7 +93,7 @@ pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
 pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Result<Running> {
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     // Sockets first: a port that is taken should be said before minutes of replay, not after.
-    let doors = bind(&configured, &stop, &serving).await?;
+    let doors = bind(&configured, &stop, &serving)?;
     let door = |role| doors.iter().find(|door| door.role() == role);
     let Configured { folder, settings, loaded, port_offset, .. } = configured;
 
@@ -148,7 +148,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
 }
 
 /// Binds the sockets of all roles.
-async fn bind(configured: &Configured, stop: &CancellationToken, serving: &TaskTracker) -> Result<Vec<Door>> {
+fn bind(configured: &Configured, stop: &CancellationToken, serving: &TaskTracker) -> Result<Vec<Door>> {
     let settings = &configured.settings;
     let hall = Hall {
         silence: Duration::from_millis(settings.query_timeout_ms.unsigned_abs()) + SILENCE_BEYOND_QUERIES,
@@ -159,7 +159,7 @@ async fn bind(configured: &Configured, stop: &CancellationToken, serving: &TaskT
     let mut doors = Vec::new();
     for (role, address) in &configured.roles {
         let prefix = configured.loaded.prefix(*role, settings);
-        doors.push(Door::bind(*role, *address, &prefix, &hall).await?);
+        doors.push(Door::bind(*role, *address, &prefix, &hall)?);
     }
     Ok(doors)
 }

@@ -22,7 +22,7 @@ struct Served {
 impl Served {
     async fn new(config: LokiConfig) -> Self {
         let api = Api::new(config);
-        let listener = Listener::bind("loki", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = Listener::bind("loki", "127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
         tokio::spawn(listener.serve(api.router.clone(), api.stop.clone()));
         Served { api, address }
