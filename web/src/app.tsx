@@ -16,14 +16,17 @@ const StatusPage = lazy(() => import("./pages/StatusPage").then((m) => ({ defaul
 
 type Phase = { is: "loading" } | { is: "login" } | { is: "failed"; why: string } | { is: "in"; session: Session };
 
+const statusPaths = new Set(["/targets", "/rules", "/config", "/flags", "/tsdb-status", "/runtime"]);
+
 function Page() {
   const { path } = usePlace();
   const uid = /^\/d\/([^/]+)/.exec(path)?.[1];
   if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
   if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
   if (path === "/explore" || path === "/graph") return <ExplorePage />;
-  if (path.startsWith("/alerting")) return <AlertsPage />;
-  if (path.startsWith("/status")) return <StatusPage />;
+  if (path === "/alerts" || path.startsWith("/alerting")) return <AlertsPage />;
+  // The addresses of Prometheus' own pages, which people have in their notes.
+  if (path.startsWith("/status") || statusPaths.has(path)) return <StatusPage />;
   return (
     <div className="page">
       <Empty title="There is no such page">

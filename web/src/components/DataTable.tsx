@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMemo, useState, type ReactNode } from "react";
+import { safeHref } from "../dashboard/links";
 import { boundsOf, colorOf, displayCell, plainText } from "../model/data/display";
 import { rowCount, type Cell, type Field, type Frame } from "../model/data/frame";
 import { displayName } from "../model/data/names";
@@ -25,7 +26,7 @@ function CellView({ field, cell, isDark, context, row, href }: { field: Field; c
   const type = asString(at(field.config.custom, "cellOptions.type"), "auto");
   const shown = displayCell(field, cell, isDark, context, row);
   const text = plainText(shown);
-  const inner: ReactNode = href === undefined ? text : <a href={href}>{text}</a>;
+  const inner: ReactNode = href === undefined ? text : <a href={safeHref(href)}>{text}</a>;
   if (type === "color-text") return <span style={{ color: shown.color }}>{inner}</span>;
   if (type === "color-background" && shown.color !== undefined && shown.color !== "transparent") {
     return <span style={{ background: shown.color, color: textOn(shown.color), borderRadius: 4, padding: "1px 8px", display: "inline-block" }}>{text}</span>;

@@ -19,9 +19,9 @@ interface Entry {
 
 const entries: readonly Entry[] = [
   { to: "/dashboards", label: "Dashboards", icon: "dashboards", key: "g d", here: /^\/($|d\/|dashboards?)/ },
-  { to: "/explore", label: "Explore", icon: "explore", key: "g e", here: /^\/explore/ },
+  { to: "/explore", label: "Explore", icon: "explore", key: "g e", here: /^\/(explore|graph)/ },
   { to: "/alerting/list", label: "Alerts", icon: "alerts", key: "g a", here: /^\/alert/ },
-  { to: "/status", label: "Status", icon: "status", key: "g s", here: /^\/status/ },
+  { to: "/status", label: "Status", icon: "status", key: "g s", here: /^\/(status|targets|rules|config|flags|tsdb-status)/ },
 ];
 
 function Help({ opened, onClose }: { opened: boolean; onClose: () => void }) {

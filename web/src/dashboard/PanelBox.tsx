@@ -9,10 +9,11 @@ import { interpolate } from "../model/variables/interpolate";
 import { kindOf, tablePanel } from "../panels/registry";
 import { setParams } from "../state/location";
 import { useIsDark } from "../state/scheme";
-import { exploreHref } from "./links";
+import { exploreHref, safeHref } from "./links";
 import { useDashboard } from "./context";
 import { usePanelData, type PanelData } from "./usePanelData";
 
+const NoData = lazy(() => import("./NoData").then((m) => ({ default: m.NoData })));
 const Inspect = lazy(() => import("./Inspect").then((m) => ({ default: m.Inspect })));
 const Markdown = lazy(() => import("../components/Markdown").then((m) => ({ default: m.Markdown })));
 
@@ -57,7 +58,12 @@ function Body({ panel, data, width, height }: { panel: Panel; data: PanelData; w
   if (failed !== undefined && rows === 0) return <div className="panel-message panel-bad" role="alert">{failed}</div>;
   if (panel.type === "row") return null;
   if (rows === 0 && kind?.standsAlone !== true) {
-    return <div className="panel-message">{panel.targets.length === 0 ? (kind === undefined ? `Panels of the type "${panel.type}" are not drawn yet.` : "This panel asks nothing.") : "No data"}</div>;
+    if (panel.targets.length === 0) return <div className="panel-message">{kind === undefined ? `Panels of the type "${panel.type}" are not drawn yet.` : "This panel asks nothing."}</div>;
+    return (
+      <Suspense fallback={<div className="panel-message">No data</div>}>
+        <NoData results={data.results} />
+      </Suspense>
+    );
   }
   return (
     <Guard resetKey={data.frames}>
@@ -151,7 +157,7 @@ export const PanelBox = memo(function PanelBox({ panel, viewed }: { panel: Panel
             </Tooltip>
           )}
           {panel.links.map((l) => (
-            <a key={l.url} className="panel-tool" href={interpolate(l.url, data.scope, "url")} target={l.targetBlank ? "_blank" : undefined} rel="noreferrer" title={interpolate(l.title, data.scope, "text")}>
+            <a key={l.url} className="panel-tool" href={safeHref(interpolate(l.url, data.scope, "url"))} target={l.targetBlank ? "_blank" : undefined} rel="noreferrer" title={interpolate(l.title, data.scope, "text")}>
               <Icon name="link" size={14} />
             </a>
           ))}

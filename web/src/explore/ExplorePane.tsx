@@ -16,6 +16,7 @@ import { useTimeOf } from "../state/time";
 import { Logs } from "./Logs";
 import { Metrics } from "./Metrics";
 
+const MetricBrowser = lazy(() => import("./MetricBrowser").then((m) => ({ default: m.MetricBrowser })));
 const Editor = lazy(() => import("../editor/Editor").then((m) => ({ default: m.Editor })));
 
 const refreshToUrl = (refresh: string) => setParams({ refresh }, "replace");
@@ -46,6 +47,7 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
   const setRaw = useCallback((range: RawRange) => onChange({ ...pane, range }), [onChange, pane]);
   const time = useTimeOf({ raw: pane.range, zone: params.get("timezone") ?? "browser", refresh: params.get("refresh") ?? "", setRaw, setRefresh: refreshToUrl, setZone: zoneToUrl });
   const [drafts, setDrafts] = useState<Readonly<Record<string, string>>>({});
+  const [browsing, setBrowsing] = useState(false);
   const [stored, store] = useStored(`history.${source?.type ?? ""}`, "[]");
   const history = readHistory(stored);
   const queries: readonly ExploreQuery[] = pane.queries.length > 0 ? pane.queries : [{ refId: "A", expr: "", rest: {} }];
@@ -98,6 +100,7 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
       ))}
       <div className="page-actions" style={{ marginBottom: 12 }}>
         <Button size="compact-sm" variant="default" leftSection={<Icon name="plus" size={14} />} onClick={() => put([...queries, { refId: nextRefId(queries), expr: "", rest: {} }])}>Add a query</Button>
+        {source.type === "prometheus" && <Button size="compact-sm" variant="default" leftSection={<Icon name="list" size={14} />} onClick={() => setBrowsing(true)}>Metrics</Button>}
         <Menu position="bottom-start" width={520} disabled={history.length === 0}>
           <Menu.Target><Button size="compact-sm" variant="default" leftSection={<Icon name="clock" size={14} />} disabled={history.length === 0}>History</Button></Menu.Target>
           <Menu.Dropdown mah={320} style={{ overflowY: "auto", maxWidth: "92vw" }}>
@@ -105,6 +108,19 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
           </Menu.Dropdown>
         </Menu>
       </div>
+      {browsing && (
+        <Suspense fallback={null}>
+          <MetricBrowser source={source} range={time.range} onClose={() => setBrowsing(false)}
+            onPick={(query) => {
+              setBrowsing(false);
+              // The first query that is still empty, else a new one.
+              const free = queries.find((q) => (drafts[q.refId] ?? q.expr).trim() === "");
+              if (free === undefined) put([...queries, { refId: nextRefId(queries), expr: query, rest: {} }]);
+              else run(free.refId, query);
+            }}
+          />
+        </Suspense>
+      )}
       <Suspense fallback={<Loading what="the answer" />}>
         {numbers.some((q) => q.expr.trim() !== "") || lines.length === 0 ? <Metrics source={source} queries={numbers} time={time} scope={scope} /> : null}
         {lines.map((q) => <Logs key={q.refId} source={source} query={q.expr} time={time} onQuery={(expr) => run(q.refId, expr)} />)}

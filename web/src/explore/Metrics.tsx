@@ -1,6 +1,7 @@
 import { SegmentedControl } from "@mantine/core";
 import { useMemo } from "react";
 import { runPlans } from "../api/run";
+import { NoData } from "../dashboard/NoData";
 import { DataTable } from "../components/DataTable";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { QueryGraph } from "../components/QueryGraph";
@@ -82,7 +83,7 @@ export function Metrics({ source, queries, time, scope }: { source: DatasourceIn
           </div>
         </>
       )}
-      {series === 0 && errors.length === 0 && <Empty title="No data">The query has no series in this time range.</Empty>}
+      {series === 0 && errors.length === 0 && <div className="block" style={{ position: "relative", height: 120 }}><NoData results={data} /></div>}
     </div>
   );
 }

@@ -5,6 +5,7 @@ import { Icon } from "../components/Icon";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
 import { TimePicker } from "../components/TimePicker";
+import { AlertHistory } from "../components/AlertHistory";
 import { RuleGraph } from "../components/RuleGraph";
 import { explorePath } from "../dashboard/links";
 import { alertingRules, countStates, filterRules, readableTemplate, type Listed } from "../model/alerts/list";
@@ -87,6 +88,7 @@ function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: 
           {rule.lastError !== "" && <ErrorNote title="The last evaluation failed" text={rule.lastError} />}
           <pre className="code">{rule.query}</pre>
           <RuleGraph rule={rule} time={time} />
+          <AlertHistory rule={rule} time={time} />
           {rule.alerts.length > 0 && <Alerts alerts={rule.alerts} zone={time.zone} now={time.range.to} />}
           <dl className="pairs">
             <dt>Held for</dt>

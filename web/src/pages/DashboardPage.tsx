@@ -50,7 +50,7 @@ function Sections({ sections, scope }: { sections: readonly Section[]; scope: Sc
   const phone = useMediaQuery("(max-width: 720px)") === true;
   const [folded, setFolded] = useState<Readonly<Record<string, boolean>>>({});
   const one = viewed === null ? undefined : sections.flatMap((s) => s.panels).find((p) => p.key === viewed || `panel-${p.key}` === viewed || String(p.id) === viewed);
-  useShortcuts([{ keys: "Esc", what: "Back from the panel to the dashboard", run: () => viewed !== null && setParams({ viewPanel: undefined }) }]);
+  useShortcuts(viewed === null ? [] : [{ keys: "Esc", what: "Back from the panel to the dashboard", run: () => setParams({ viewPanel: undefined }) }]);
   if (one !== undefined) return <div className="grid"><PanelBox key={one.key} panel={one} viewed /></div>;
   return sections.map((section) => {
     const closed = folded[section.key] ?? section.collapsed;

@@ -170,7 +170,7 @@ export function StatusPage() {
   const { path } = usePlace();
   const source = useSource("prometheus");
   const { params } = usePlace();
-  const tab = params.get("tab") ?? (path.replace(/^\/status\/?/, "") || "targets");
+  const tab = params.get("tab") ?? (path.replace(/^\/status\/?/, "").replace(/^\/|-status$/g, "") || "targets");
   return (
     <div className="page">
       <PageHead title="Status" />

@@ -2,6 +2,7 @@ import { asBool, asOneOf, asString } from "../model/json";
 import { textOn, withAlpha } from "../model/color/named";
 import { readReduce } from "../model/panels/options";
 import { singleValues, tileGrid, type Single } from "../model/panels/single";
+import { safeHref } from "../dashboard/links";
 import { Empty } from "../components/Notes";
 import type { PanelProps } from "./types";
 
@@ -101,7 +102,7 @@ export function StatPanel({ panel, frames, isDark, context, width, height, text 
     <div className="tiles" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gridTemplateRows: `repeat(${rows}, minmax(0, 1fr))` }}>
       {values.map((single) => {
         const link = single.field.config.links[0];
-        return <Tile key={single.key} single={single} look={look} width={width / columns - 6} height={height / rows - 6} href={link === undefined ? undefined : text(link.url, "url")} />;
+        return <Tile key={single.key} single={single} look={look} width={width / columns - 6} height={height / rows - 6} href={link === undefined ? undefined : safeHref(text(link.url, "url"))} />;
       })}
     </div>
   );

@@ -133,6 +133,13 @@ test("Explore completes names, runs on Enter, and shows what failed", async () =
   await page.getByRole("region", { name: "Table" }).getByText("wallet-service").waitFor();
   await page.goto(app.url + explore("prometheus", "broken("));
   await page.getByRole("alert").getByText("unknown function").waitFor();
+  await page.goto(app.url + explore("prometheus", "rate(wallet_http_requests_total[5m])"));
+  await page.getByText("Did you mean http_requests_total").waitFor();
+  await page.goto(`${app.url}/explore`);
+  await page.getByRole("button", { name: "Metrics" }).click();
+  await page.getByRole("textbox", { name: "Search metrics" }).fill("requests");
+  await page.getByRole("dialog").getByText("http_requests_total").click();
+  await page.waitForURL(/sum%28rate%28http_requests_total/);
   await close();
 });
 

@@ -15,7 +15,7 @@ const body = (req) =>
 
 const seriesFor = (query) => {
   if (/by \(le\)/.test(query)) return ["0.1", "0.5", "1", "+Inf"].map((le) => ({ le }));
-  if (/ALERTS/.test(query)) return [];
+  if (/ALERTS|wallet_http/.test(query)) return [];
   return services.map((service) => ({ service }));
 };
 const valueAt = (labels, t) => {

@@ -46,9 +46,9 @@ function planPrometheus(target: Target, source: DatasourceInfo, input: PlanInput
   const { raw, refId } = target;
   const { range, scope } = input;
   const scrape = asString(source.jsonData["timeInterval"], "15s") || "15s";
-  const scrapeMs = parseDuration(interpolate(asString(raw["interval"]) || input.minInterval || scrape, scope, "text")) ?? 15_000;
+  const scrapeMs = parseDuration(interpolate(asString(raw["interval"]) || input.minInterval || scrape, scope, "labels")) ?? 15_000;
   const ofTarget = asString(raw["interval"]);
-  const min = interpolate(ofTarget || input.minInterval || scrape, scope, "text");
+  const min = interpolate(ofTarget || input.minInterval || scrape, scope, "labels");
   const interval = intervalMs({ range, maxDataPoints: input.maxDataPoints, min });
   const stepMs = safeStepMs(interval, range, asNumber(raw["intervalFactor"]) ?? 1);
   const inner = { ...scope, extra: { ...scope.extra, ...intervalVariables(stepMs, scrapeMs) } };
