@@ -75,7 +75,7 @@ export function Legend(props: Props) {
     );
   }
   return (
-    <div className="legend" style={style}>
+    <div className="legend tabular" style={style === undefined ? undefined : { ...style, flexBasis: style.width }}>
       <table>
         <thead>
           <tr>

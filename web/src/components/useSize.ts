@@ -1,11 +1,9 @@
-import { useLayoutEffect, useRef, useState } from "react";
+import { useCallback, useState } from "react";
 
-/** The inner size of an element, kept up to date. */
+/** The inner size of an element, kept up to date. The ref is a function, so that an element that comes later is measured too. */
 export function useSize<T extends HTMLElement>() {
-  const ref = useRef<T>(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
-  useLayoutEffect(() => {
-    const element = ref.current;
+  const ref = useCallback((element: T | null) => {
     if (element === null) return;
     const measure = () => {
       const width = Math.floor(element.clientWidth);

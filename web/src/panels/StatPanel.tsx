@@ -33,16 +33,36 @@ interface Look {
   wideLayout: boolean;
 }
 
-function Tile({ single, look, width, height, href }: { single: Single; look: Look; width: number; height: number; href: string | undefined }) {
+const wholeText = ({ display }: Single) => `${display.prefix ?? ""}${display.text}${display.suffix ?? ""}`;
+const isNamed = (look: Look, single: Single) => look.text !== "value" && look.text !== "none" && single.name !== "";
+const isWide = (look: Look, single: Single, width: number, height: number) => look.wideLayout && isNamed(look, single) && look.text !== "name" && width > height * 3.4;
+
+/** The largest size at which the value of a tile fits. */
+function valueSizeOf(single: Single, look: Look, width: number, height: number): number {
+  const wide = isWide(look, single, width, height);
+  const text = wholeText(single);
+  const room = look.graph && single.trend.length > 1 ? 0.6 : 0.9;
+  const letters = Math.max(3, wide ? text.length + single.name.length * 0.5 : text.length);
+  return Math.max(13, Math.min(54, (width - 18) / (letters * 0.58), (height * room) / (isNamed(look, single) && !wide ? 2 : 1.25)));
+}
+
+interface TileProps {
+  single: Single;
+  look: Look;
+  width: number;
+  height: number;
+  /** The same for all tiles of a panel: different sizes would say something that is not so. */
+  valueSize: number;
+  href: string | undefined;
+}
+
+function Tile({ single, look, width, height, valueSize, href }: TileProps) {
   const { display, color } = single;
   const filled = look.mode === "background" || look.mode === "background_solid";
   const spark = look.graph ? sparkPath(single.trend) : undefined;
-  const showName = look.text !== "value" && look.text !== "none" && single.name !== "";
+  const showName = isNamed(look, single);
   const showValue = look.text !== "name" && look.text !== "none";
-  const wide = look.wideLayout && showName && showValue && width > height * 3.4;
-  const room = spark !== undefined ? 0.6 : 0.9;
-  const text = `${display.prefix ?? ""}${display.text}${display.suffix ?? ""}`;
-  const valueSize = Math.max(13, Math.min(54, (width - 18) / Math.max(3, (wide ? text.length + single.name.length * 0.5 : text.length) * 0.58), (height * room) / (showName && !wide ? 2 : 1.25)));
+  const wide = isWide(look, single, width, height);
   const nameSize = Math.max(11, Math.min(20, valueSize * 0.42, wide ? 20 : (width - 12) / Math.max(4, single.name.length * 0.5)));
   const ink = filled ? textOn(color) : look.mode === "value" ? color : "inherit";
   const background = filled ? (look.mode === "background" ? `linear-gradient(135deg, ${color}, color-mix(in srgb, ${color} 78%, #000))` : color) : undefined;
@@ -98,11 +118,13 @@ export function StatPanel({ panel, frames, isDark, context, width, height, text 
     wideLayout: asBool(o["wideLayout"], true),
   };
   const { columns, rows } = tileGrid(values.length, width, height, asOneOf(o["orientation"], ["auto", "horizontal", "vertical"], "auto"));
+  const [tileWidth, tileHeight] = [width / columns - 6, height / rows - 6];
+  const valueSize = Math.min(...values.map((v) => valueSizeOf(v, look, tileWidth, tileHeight)));
   return (
     <div className="tiles" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gridTemplateRows: `repeat(${rows}, minmax(0, 1fr))` }}>
       {values.map((single) => {
         const link = single.field.config.links[0];
-        return <Tile key={single.key} single={single} look={look} width={width / columns - 6} height={height / rows - 6} href={link === undefined ? undefined : safeHref(text(link.url, "url"))} />;
+        return <Tile key={single.key} single={single} look={look} width={tileWidth} height={tileHeight} valueSize={valueSize} href={link === undefined ? undefined : safeHref(text(link.url, "url"))} />;
       })}
     </div>
   );

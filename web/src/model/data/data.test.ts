@@ -72,6 +72,11 @@ describe("field config", () => {
     const percent = { ...f, config: { ...f.config, thresholdsMode: "percentage" as const, min: 0, max: 10 } };
     expect([7, 8].map((v) => colorOf(percent, v, 0, "", true))).toEqual(["#00f", "#f00"]);
   });
+  it("gives times no unit but one of their own", () => {
+    const source = { defaults: { unit: "reqps" }, overrides: [{ matcher: { id: "byType", options: "time" }, properties: [{ id: "unit", value: "time:YYYY" }] }] };
+    expect(applyFieldConfig(frames, { ...source, overrides: [] })[0]?.fields.map((f) => f.config.unit)).toEqual(["", "reqps"]);
+    expect(applyFieldConfig(frames, source)[0]?.fields[0]?.config.unit).toBe("time:YYYY");
+  });
   it("gives all series of a panel the same bounds, so that their colours compare", () => {
     const series = (v: number): Frame => ({ refId: "A", kind: "series", fields: [field("Time", "time", [0]), field("Value", "number", [v])] });
     const [low, high] = applyFieldConfig([series(0), series(10)], { defaults: { color: { mode: "continuous-GrYlRd" } }, overrides: [] }).map((f) => f.fields[1]);

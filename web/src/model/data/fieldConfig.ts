@@ -148,17 +148,20 @@ export const defaultColorOf = (panelType: string): string =>
 export function applyFieldConfig(given: readonly Frame[], source: FieldConfigSource, defaultColor?: string): readonly Frame[] {
   const frames = withExtent(given, source.defaults);
   const base = readFieldConfig(source.defaults, defaultColor);
+  // The defaults are for values: a time in requests per second would be nonsense.
+  const timeDefaults: JsonObject = source.defaults["custom"] === undefined ? {} : { custom: source.defaults["custom"] };
+  const timeBase = readFieldConfig(timeDefaults, defaultColor);
   if (source.overrides.length === 0) {
-    return frames.map((frame) => ({ ...frame, fields: frame.fields.map((f) => ({ ...f, config: keepOwn(f, base) })) }));
+    return frames.map((frame) => ({ ...frame, fields: frame.fields.map((f) => ({ ...f, config: keepOwn(f, f.type === "time" ? timeBase : base) })) }));
   }
   return frames.map((frame) => ({
     ...frame,
     fields: frame.fields.map((f) => {
-      const withBase = { ...f, config: keepOwn(f, base) };
+      const withBase = { ...f, config: keepOwn(f, f.type === "time" ? timeBase : base) };
       const name = displayName(withBase, frame, frames);
       const hits = source.overrides.filter((o) => matches(asObject(o["matcher"]), f, name, frame));
       if (hits.length === 0) return withBase;
-      const merged = hits.reduce((c, o) => applyProperties(c, asObjects(asArray(o["properties"]).filter(isObject))), source.defaults);
+      const merged = hits.reduce((c, o) => applyProperties(c, asObjects(asArray(o["properties"]).filter(isObject))), f.type === "time" ? timeDefaults : source.defaults);
       return { ...f, config: keepOwn(f, readFieldConfig(merged, defaultColor)) };
     }),
   }));

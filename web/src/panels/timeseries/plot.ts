@@ -98,6 +98,7 @@ export function plotOptions({ chart, hidden, width, height, isDark, zone, range,
     series: [{}, ...chart.series.map((s) => seriesOptions(s, hidden.has(s.name)))],
     bands,
     cursor: {
+      y: false,
       points: { size: 7 },
       focus: { prox: 24 },
       drag: { x: true, y: false, setScale: false },
