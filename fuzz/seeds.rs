@@ -120,6 +120,40 @@ fn store(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     save("block", "tombstones", [vec![2], tombstones[8..].to_vec()].concat());
 }
 
+/// Blocks of log rows, a log of them, and a part with one block.
+fn log_store(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
+    let line = |i: usize| {
+        let (id, ms) = (i * 7_654_321, i * 37 % 1000);
+        format!(r#"{{"level":"info","trace_id":"{id:032x}","msg":"order_id={id} took {ms}.5 ms","user":"u{i:05}","ip":"10.0.0.{ms}"}}"#)
+    };
+    let lines: Vec<String> = (0..90).map(line).chain(["a=1 b=\"x y\" c".to_owned(), "plain".to_owned()]).collect();
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let times: Vec<i64> = (0..texts.len() as i64).map(|i| T0 * 1_000_000 + i * 1_234_567).collect();
+    let pairs = [("pod", "p-1")];
+    let metadata: Vec<reba_columnar::block::Pairs<'_>> = vec![&pairs; texts.len()];
+    let mut block = Vec::new();
+    let rows = reba_columnar::block::Rows { times: &times, lines: &texts, metadata: &metadata };
+    reba_columnar::block::encode(&rows, &mut block);
+    save("log_block", "bytes", [vec![0], block.clone()].concat());
+    save("log_block", "lines", [vec![1], texts.join("\n").into_bytes()].concat());
+    // One stream without labels, one block: length, checksum, times, rows, bytes of text.
+    let mut page = vec![0, 1];
+    let mut number = |mut n: u64| {
+        while n >= 0x80 {
+            page.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        page.push(n as u8);
+    };
+    number(block.len() as u64);
+    page.extend(reba_disk::checksum(&block).to_le_bytes());
+    page.extend([0, 0xe8, 7, 0xb8, 1, 0x90, 0x4e]);
+    save("log_store", "part", [vec![1], parts(&[&page, b"\x01a\x01b\x01\0"]), block].concat());
+    // Kind, number, tenant, one entry of a stream without labels: time, length of the line, no metadata; no more streams; the line.
+    let record = [&[1, 1, 0, 0, 0, 0, 0, 0, 0, 4][..], b"fake", &[1, 0, 2, 4, 0, 0], b"text"].concat();
+    save("log_store", "log", [vec![0], parts(&[&record])].concat());
+}
+
 /// Pushes of logs in protobuf.
 fn log_pushes(save: &mut impl FnMut(&str, &str, Vec<u8>)) {
     let field = |number: u32, bytes: &[u8]| {
@@ -253,6 +287,7 @@ fn write_all() {
     store(&mut save);
     remote(&mut save);
     log_pushes(&mut save);
+    log_store(&mut save);
     remote_queue(&mut save);
     prometheus_block(&mut save);
     dns(&mut save);

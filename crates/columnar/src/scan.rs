@@ -105,9 +105,8 @@ impl From<ColumnarError> for ReadError {
     }
 }
 
-fn packed_labels(packed: &str) -> Result<Labels, ReadError> {
-    let malformed = || ReadError::Query(QueryError::Storage("labels of a stream are malformed".into()));
-    Labels::from_packed(packed).ok_or_else(malformed)
+fn packed_labels(part: &Part, packed: &str) -> Result<Labels, ReadError> {
+    Ok(Labels::from_packed(packed).ok_or_else(|| part.damaged("labels of a stream are malformed"))?)
 }
 
 fn part_scans(
@@ -120,12 +119,12 @@ fn part_scans(
     let mut blocks: Vec<(u32, BlockRef)> = Vec::new();
     let collected = part.matching(request.matchers).map_err(ReadError::Store).and_then(|wanted| {
         part.each_stream(wanted.as_ref(), request.range, &mut |entry| {
-            let before = blocks.len();
             let stream = streams.len() as u32;
-            let near = entry.blocks.iter().filter(|b| b.overlaps(request.range));
-            blocks.extend(near.map(|b| (stream, *b)));
-            if blocks.len() > before {
-                streams.push(packed_labels(entry.packed)?);
+            let mut near = entry.blocks.iter().filter(|b| b.overlaps(request.range)).peekable();
+            if near.peek().is_some() {
+                // First the labels: without them the blocks are nobody's.
+                streams.push(packed_labels(part, entry.packed)?);
+                blocks.extend(near.map(|b| (stream, *b)));
             }
             Ok(())
         })
@@ -439,7 +438,7 @@ fn streams_of_part(
             blocks += 1;
         }
         if blocks > 0 {
-            add(found, &packed_labels(entry.packed)?, entries, bytes, blocks);
+            add(found, &packed_labels(part, entry.packed)?, entries, bytes, blocks);
         }
         Ok(())
     })

@@ -73,7 +73,7 @@ impl Part {
     }
 
     /// Notes damage of the index, says it once, and makes an error of it.
-    pub(super) fn damaged(&self, what: &'static str) -> ColumnarError {
+    pub(crate) fn damaged(&self, what: &'static str) -> ColumnarError {
         if self.damage.set(what).is_ok() {
             tracing::error!(part = self.path, what, "index of a part is damaged; the part will be set aside");
         }
