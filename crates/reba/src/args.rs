@@ -153,11 +153,17 @@ pub enum Role {
     Loki,
     /// Following files, containers and the journal, and shipping their lines; its pages are on port 9080.
     Promtail,
+    /// Taking in OpenTelemetry's logs and metrics for the roles that store them: gRPC on port 4317, HTTP on port 4318.
+    #[value(name = "otlp")]
+    OtlpGrpc,
+    /// The second port of `otlp`.
+    #[value(skip)]
+    OtlpHttp,
 }
 
 impl Role {
     /// All of them, in the order in which people read them.
-    pub const ALL: [Role; 3] = [Role::Prometheus, Role::Loki, Role::Promtail];
+    pub const ALL: [Role; 5] = [Role::Prometheus, Role::Loki, Role::Promtail, Role::OtlpGrpc, Role::OtlpHttp];
 
     /// The upstream's port.
     pub fn port(self) -> u16 {
@@ -165,21 +171,29 @@ impl Role {
             Role::Prometheus => 9090,
             Role::Loki => 3100,
             Role::Promtail => 9080,
+            Role::OtlpGrpc => 4317,
+            Role::OtlpHttp => 4318,
         }
     }
 
-    /// The role's name, as it stands in `--only`.
+    /// The role's name, as it stands in the log.
     pub fn name(self) -> &'static str {
         match self {
             Role::Prometheus => "prometheus",
             Role::Loki => "loki",
             Role::Promtail => "promtail",
+            Role::OtlpGrpc => "otlp-grpc",
+            Role::OtlpHttp => "otlp-http",
         }
     }
 
     /// Those that `--only` names; all, if it names none.
     pub fn wanted(only: &[Role]) -> Vec<Role> {
-        Role::ALL.into_iter().filter(|role| only.is_empty() || only.contains(role)).collect()
+        let is_named = |role: Role| match role {
+            Role::OtlpHttp => only.contains(&Role::OtlpGrpc),
+            role => only.contains(&role),
+        };
+        Role::ALL.into_iter().filter(|role| only.is_empty() || is_named(*role)).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use reba_api::{
     answers::Answers,
     loki::{self as api, Deletions, Intake, LokiApi, RequestMetrics},
+    otlp,
     prometheus::Readiness,
 };
 use reba_columnar::{Columnar, ColumnarConfig};
@@ -45,6 +46,7 @@ pub struct Built {
     readiness: Arc<Readiness>,
     deletions: Arc<Deletions>,
     rules: Option<Arc<LogRules>>,
+    intake: Intake,
     max_bytes: Option<u64>,
     port: u16,
 }
@@ -148,6 +150,7 @@ impl Built {
         Ok(Built {
             deletions: Arc::new(deletions),
             rules: None,
+            intake: Intake::default(),
             max_bytes: settings.log_retention_bytes(),
             store,
             engine,
@@ -186,6 +189,20 @@ impl Built {
         Arc::new(LocalAppender::new(Arc::clone(&self.receiver)))
     }
 
+    /// What takes logs of OTLP, for other roles.
+    pub fn otlp(&self) -> otlp::Logs {
+        otlp::Logs {
+            receiver: Arc::clone(&self.receiver),
+            limits: Arc::clone(&self.limits),
+            config: Arc::clone(&self.config),
+        }
+    }
+
+    /// Memory for bodies on their way, whatever port they come by.
+    pub fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
     /// The port that the role listens on.
     pub fn port(&self) -> u16 {
         self.port
@@ -221,7 +238,7 @@ impl Built {
             stop: stop.clone(),
             http: RequestMetrics::default(),
             answers: Answers::default(),
-            intake: Intake::default(),
+            intake: self.intake,
         };
         let (evaluation, evaluating) = (CancellationToken::new(), TaskTracker::new());
         evaluating.spawn(handles.follow_overrides(evaluation.clone()));

@@ -15,6 +15,7 @@ mod log_settings;
 mod logging;
 mod loki;
 mod metrics;
+mod otlp;
 mod own_logs;
 mod prometheus;
 mod promtail;

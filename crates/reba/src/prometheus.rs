@@ -87,6 +87,11 @@ impl Built {
         Arc::clone(&self.parts.appender)
     }
 
+    /// What takes metrics of OTLP, for other roles.
+    pub fn otlp(&self) -> Arc<OtlpReceiver> {
+        Arc::clone(&self.parts.otlp)
+    }
+
     /// Where alerts go, for other roles.
     pub fn alerts(&self) -> mpsc::Sender<reba_model::AlertBatch> {
         self.parts.alerts.clone()

@@ -20,6 +20,7 @@ use crate::{
     folder::Folder,
     logging::Spoken,
     loki::{self, Loki},
+    otlp::{self, Otlp},
     prometheus::{self, Prometheus},
     promtail::Promtail,
     reload::{Handles, Reloader},
@@ -75,6 +76,7 @@ pub struct Configured {
 pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
     let roles = Role::wanted(&args.only);
+    otlp::check(&roles)?;
     let loaded = load(&folder, &roles, &args.data, port_shift)?;
     let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
     args.upstream.apply(&mut settings);
@@ -114,6 +116,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
     }
     let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
+    let otlp = Otlp::new(metrics.as_ref(), logs.as_ref(), &settings)?;
     let reloader = Arc::new(Reloader::new(
         folder,
         Handles {
@@ -144,6 +147,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     if let (Some(promtail), Some(door)) = (promtail, door(Role::Promtail)) {
         promtail.open(door, &reloader);
     }
+    otlp.open(door(Role::OtlpGrpc), door(Role::OtlpHttp));
     Ok(running)
 }
 

@@ -100,12 +100,19 @@ struct RawListen {
     prometheus: Option<SocketAddr>,
     loki: Option<SocketAddr>,
     promtail: Option<SocketAddr>,
+    otlp_grpc: Option<SocketAddr>,
+    otlp_http: Option<SocketAddr>,
 }
 
 impl RawListen {
     fn addresses(&self) -> BTreeMap<Role, SocketAddr> {
-        let all =
-            [(Role::Prometheus, self.prometheus), (Role::Loki, self.loki), (Role::Promtail, self.promtail)];
+        let all = [
+            (Role::Prometheus, self.prometheus),
+            (Role::Loki, self.loki),
+            (Role::Promtail, self.promtail),
+            (Role::OtlpGrpc, self.otlp_grpc),
+            (Role::OtlpHttp, self.otlp_http),
+        ];
         all.into_iter().filter_map(|(role, address)| Some((role, address?))).collect()
     }
 }
