@@ -20,6 +20,8 @@ from test_logs_kills import SEED, entries, metric, number
 from test_loki import PUSH, protobuf
 
 KILLS = int(os.environ.get("REBA_LOG_KILLS", "3"))
+# Lines of 350 bytes.
+BULK = 20_000 if KILLS < 10 else 1_000_000
 
 # A line begins with its time, so that one that is read twice is the same entry twice. What was copied away and cut is read
 # under both its names: it must not matter which one a line was found in.
@@ -195,10 +197,10 @@ class Ship(unittest.TestCase):
         writers = self.writers(first)
         time.sleep(1)
         store.kill()
-        # 30 MB for which there is nobody.
+        # Megabytes for which there is nobody.
         bulk = Writer(self.logs, "bulk")
         with open(bulk.path, "ab") as file:
-            for n in range(100_000):
+            for n in range(BULK):
                 ns = first + n * 10_000
                 line = f"{ns} bulk {n} {'x' * 300}"
                 bulk.written[n] = (ns, line)
