@@ -9,7 +9,9 @@ import { useEffect, useMemo, useRef } from "react";
 import { lokiLabels, lokiLabelValues } from "../api/loki";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
 import { logql } from "./logql";
+import { traceTags } from "../api/tempo";
 import { promql } from "./promql";
+import { traceql } from "./traceql";
 
 const colors = HighlightStyle.define([
   { tag: [t.keyword, t.modifier, t.operatorKeyword], color: "var(--syntax-keyword)" },
@@ -48,6 +50,7 @@ export function Editor({ value, source, label, onRun, onChange }: Props) {
     latest.current = { onRun, onChange, value };
   });
   const language = useMemo(() => {
+    if (source.type === "tempo") return traceql(() => traceTags(source));
     if (source.type !== "loki") return promql(source);
     const lately = () => ({ from: Date.now() - 6 * 3_600_000, to: Date.now() });
     return logql({ names: () => lokiLabels(source, lately()), values: (l) => lokiLabelValues(source, l, lately()) });
@@ -74,7 +77,7 @@ export function Editor({ value, source, label, onRun, onChange }: Props) {
           tooltips({ parent: document.body }),
           EditorView.lineWrapping,
           EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", autocapitalize: "off" }),
-          placeholder(source.type === "loki" ? '{service="…"} |= "text"' : "rate(metric[5m])"),
+          placeholder(source.type === "loki" ? '{service="…"} |= "text"' : source.type === "tempo" ? '{ status = error && duration > 500ms }, or a trace id' : "rate(metric[5m])"),
           Prec.highest(keymap.of([{ key: "Tab", run: acceptCompletion }, { key: "Ctrl-Enter", run }, { key: "Shift-Enter", run: insertNewlineAndIndent }])),
           // Below completion, which takes Enter for its own while it is open.
           keymap.of([...closeBracketsKeymap, ...completionKeymap, { key: "Enter", run }, ...defaultKeymap, ...historyKeymap, ...lintKeymap]),

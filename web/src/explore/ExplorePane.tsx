@@ -15,13 +15,14 @@ import { useStored } from "../state/stored";
 import { useTimeOf } from "../state/time";
 import { Logs } from "./Logs";
 import { Metrics } from "./Metrics";
+import { Traces } from "./Traces";
 
 const MetricBrowser = lazy(() => import("./MetricBrowser").then((m) => ({ default: m.MetricBrowser })));
 const Editor = lazy(() => import("../editor/Editor").then((m) => ({ default: m.Editor })));
 
 const refreshToUrl = (refresh: string) => setParams({ refresh }, "replace");
 const zoneToUrl = (timezone: string) => setParams({ timezone });
-const usable = new Set(["prometheus", "loki"]);
+const usable = new Set(["prometheus", "loki", "tempo"]);
 
 interface Props {
   pane: Pane;
@@ -64,8 +65,9 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
   const scope = useMemo((): Scope => ({ variables: [], own: {}, range: time.range, zone: time.zone, dashboard: { uid: "", title: "Explore" }, user: { login: user.login, id: String(user.id), email: user.email }, extra: {} }), [time.range, time.zone, user]);
   if (source === undefined) return <Empty title="There is no data source to explore">Metrics need one of the type prometheus, logs one of the type loki.</Empty>;
   const shown = queries.filter((q) => !isHidden(q));
+  const traces = source.type === "tempo" ? shown.slice(0, 1) : [];
   const lines = source.type === "loki" ? shown.filter((q) => !isMetricQuery(q.expr)) : [];
-  const numbers = source.type === "loki" ? shown.filter((q) => isMetricQuery(q.expr)) : shown;
+  const numbers = source.type === "loki" ? shown.filter((q) => isMetricQuery(q.expr)) : source.type === "tempo" ? [] : shown;
   return (
     <section aria-label={`Explore ${source.name}`}>
       <div className="block-head">
@@ -122,7 +124,8 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
         </Suspense>
       )}
       <Suspense fallback={<Loading what="the answer" />}>
-        {numbers.some((q) => q.expr.trim() !== "") || lines.length === 0 ? <Metrics source={source} queries={numbers} time={time} scope={scope} /> : null}
+        {traces.map((q) => <Traces key={q.refId} source={source} query={q.expr} time={time} onQuery={(expr) => run(q.refId, expr)} />)}
+        {numbers.some((q) => q.expr.trim() !== "") || (lines.length === 0 && traces.length === 0) ? <Metrics source={source} queries={numbers} time={time} scope={scope} /> : null}
         {lines.map((q) => <Logs key={q.refId} source={source} query={q.expr} time={time} onQuery={(expr) => run(q.refId, expr)} />)}
       </Suspense>
     </section>

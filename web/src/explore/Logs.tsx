@@ -5,12 +5,14 @@ import { Icon } from "../components/Icon";
 import { LogLines, type LogActions } from "../components/LogLines";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { save } from "../components/save";
+import { explorePath } from "../dashboard/links";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
 import { logRows, type LogRow } from "../model/data/loki";
 import { fieldStatistics, logsAsJson, logsAsText, type Dedup } from "../model/logs/view";
 import { addFilter, isMetricQuery } from "../model/query/logql";
 import { formatValue } from "../model/units/format";
 import { useIsDark } from "../state/scheme";
+import { useSource } from "../state/session";
 import { useStored } from "../state/stored";
 import type { TimeState } from "../state/time";
 import { useLoad } from "../state/useLoad";
@@ -63,7 +65,16 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
   const rows = useMemo(() => (live ? tail.rows : (data?.rows ?? [])), [live, tail.rows, data]);
   const streamLabels = useMemo(() => new Set(rows.flatMap((r) => Object.keys(r.labels))), [rows]);
   const filter = useCallback((name: string, operator: "=" | "!=", value: string) => onQuery(addFilter(query, name, operator, value, streamLabels)), [onQuery, query, streamLabels]);
-  const actions = useMemo((): LogActions => ({ filter, statistics: setCounting, context: setAround }), [filter]);
+  const tempo = useSource("tempo");
+  const actions = useMemo(
+    (): LogActions => ({
+      filter,
+      statistics: setCounting,
+      context: setAround,
+      ...(tempo === undefined ? {} : { openTrace: (id) => window.location.assign(explorePath(tempo.uid, [{ refId: "A", expr: id }], time.raw)) }),
+    }),
+    [filter, tempo, time.raw],
+  );
   if (query.trim() === "") return <Empty title="Write a query">A selector such as {'{service="wallet-service"}'}, then |= "text" to search.</Empty>;
   const name = `logs-${new Date(time.range.to).toISOString().slice(0, 19)}`;
   const toggle = (label: string, value: string, set: (v: string) => void) => <Switch size="xs" label={label} checked={value === "yes"} onChange={(e) => set(e.currentTarget.checked ? "yes" : "no")} />;

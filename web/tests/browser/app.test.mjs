@@ -14,6 +14,7 @@ before(async () => {
   upstream = await startUpstream();
   process.env.REBA_PROMETHEUS = upstream.url;
   process.env.REBA_LOKI = upstream.url;
+  process.env.REBA_TEMPO = upstream.url;
   process.env.REBA_DASHBOARDS = new URL("dashboards", import.meta.url).pathname;
   app = await serve();
   browser = await openBrowser();
@@ -127,6 +128,8 @@ test("Explore completes names, runs on Enter, and shows what failed", async () =
   await editor.click();
   await page.keyboard.type("http_req");
   await page.locator(".cm-tooltip-autocomplete").getByText("http_requests_total").first().waitFor();
+  // The editor takes no key for the list in the first moments after it has appeared.
+  await page.waitForTimeout(300);
   await page.keyboard.press("Tab");
   await page.keyboard.press("Control+Enter");
   await page.waitForURL(/http_requests_total/);
@@ -161,6 +164,22 @@ test("Explore reads logs: levels, fields, filters, statistics, context and the l
   await page.getByRole("button", { name: "Live" }).click();
   await lines.getByText(/live \d/).first().waitFor();
   assert.doesNotMatch(await page.title(), /hacked/);
+  await close();
+});
+
+test("a line leads to its trace, and the trace back to its lines", async () => {
+  const { page, close } = await open(explore("loki", '{service="wallet-service"}'));
+  await page.getByRole("region", { name: "Log lines" }).getByText('line 1"').first().click();
+  await page.getByRole("button", { name: /^Trace 01234567/ }).click();
+  const spans = page.getByRole("region", { name: "Spans" });
+  await spans.getByText("SELECT drivers").waitFor();
+  await spans.getByText("charge").click();
+  await spans.getByText("declined").waitFor();
+  await page.getByRole("button", { name: "Logs of this trace" }).click();
+  await page.getByRole("region", { name: "Log lines" }).getByText('line 1"').first().waitFor();
+  await page.goto(app.url + explore("tempo", "{ status = error }"));
+  await page.getByRole("button", { name: /^123456789abc/ }).click();
+  await spans.getByText("SELECT drivers").waitFor();
   await close();
 });
 

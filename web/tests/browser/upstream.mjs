@@ -72,6 +72,18 @@ function loki(path, query) {
   return [200, { status: "success", data: { resultType: "streams", result: [{ stream: { service: "wallet-service" }, values }], stats: { summary: { totalBytesProcessed: 4096, totalLinesProcessed: 40 } } } }];
 }
 
+const b64 = (hex) => Buffer.from(hex, "hex").toString("base64");
+
+function tempo(path) {
+  if (path === "/api/v2/search/tags") return [200, { scopes: [{ name: "span", tags: ["http.method"] }] }];
+  if (path === "/api/search") return [200, { traces: [{ traceID: traceId.replace(/^0+/, ""), rootServiceName: "agent-core", rootTraceName: "POST /rides", startTimeUnixNano: `${Date.now()}000000`, durationMs: 120 }] }];
+  if (path !== `/api/traces/${traceId}`) return [404, ""];
+  const at = (ms) => String(BigInt(Date.now() - 60_000) * 1_000_000n + BigInt(ms) * 1_000_000n);
+  const span = (id, parent, name, from, to, more = {}) => ({ traceId: b64(traceId), spanId: b64(id.repeat(16)), parentSpanId: parent && b64(parent.repeat(16)), name, kind: "SPAN_KIND_SERVER", startTimeUnixNano: at(from), endTimeUnixNano: at(to), attributes: [{ key: "http.url", value: { stringValue: hostile } }], ...more });
+  const batch = (service, ...spans) => ({ resource: { attributes: [{ key: "service.name", value: { stringValue: service } }] }, scopeSpans: [{ spans }] });
+  return [200, { batches: [batch("agent-core", span("a", "", "POST /rides", 0, 120), span("b", "a", "SELECT drivers", 5, 40)), batch("wallet-service", span("c", "a", "charge", 45, 118, { status: { code: "STATUS_CODE_ERROR", message: "declined" } }))] }];
+}
+
 /** One text frame of the WebSocket protocol (RFC 6455), from server to client. */
 function frame(text) {
   const data = Buffer.from(text);
@@ -85,7 +97,7 @@ export async function startUpstream() {
     const url = new URL(req.url, "http://x");
     const query = req.method === "POST" ? new URLSearchParams(await body(req)) : url.searchParams;
     asked.push({ path: url.pathname, query: query.get("query") ?? "" });
-    const [status, answer] = url.pathname.startsWith("/loki/") ? loki(url.pathname, query) : prometheus(url.pathname, query);
+    const [status, answer] = /^\/api\/(traces|search|v2)/.test(url.pathname) ? tempo(url.pathname) : url.pathname.startsWith("/loki/") ? loki(url.pathname, query) : prometheus(url.pathname, query);
     res.writeHead(status, { "content-type": "application/json" });
     res.end(JSON.stringify(answer));
   });
