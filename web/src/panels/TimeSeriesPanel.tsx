@@ -1,8 +1,12 @@
 import { useCallback, useMemo, useState } from "react";
+import type { Exemplar } from "../api/prometheus";
 import { Legend } from "../components/Legend";
 import { useSize } from "../components/useSize";
 import { readLegend, readTooltip } from "../model/panels/options";
 import { buildChart } from "../model/panels/series";
+import { traceIdOfLabels } from "../model/traces/trace";
+import { explorePath } from "../dashboard/links";
+import { useSource } from "../state/session";
 import { TimeSeriesChart } from "./timeseries/TimeSeriesChart";
 import type { PanelProps } from "./types";
 
@@ -25,6 +29,11 @@ export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, m
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [hovered, setHovered] = useState<string>();
   const [ref, size] = useSize<HTMLDivElement>();
+  const tempo = useSource("tempo");
+  const openTrace = (exemplar: Exemplar) => {
+    const id = traceIdOfLabels(exemplar.labels);
+    if (id !== undefined && tempo !== undefined) window.location.assign(explorePath(tempo.uid, [{ refId: "A", expr: id }], { from: String(Math.round(range.from)), to: String(Math.round(range.to)) }));
+  };
   const items = useMemo(() => chart.series.filter((s) => !s.style.hideLegend), [chart]);
   const onToggle = useCallback((name: string, alone: boolean) => setHidden((h) => toggled(h, chart.series.map((s) => s.name), name, alone)), [chart]);
   return (
@@ -45,6 +54,7 @@ export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, m
           exemplars={exemplars}
           {...(syncKey === undefined ? {} : { syncKey })}
           onZoom={onZoom}
+          {...(tempo === undefined ? {} : { onExemplar: openTrace })}
         />
       </div>
       {legend.show && items.length > 0 && <Legend items={items} options={legend} hidden={hidden} onToggle={onToggle} onHover={setHovered} context={context} isDark={isDark} />}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hexId, readHits, readTrace, traceIdFrom } from "./trace";
+import { hexId, readHits, readTrace, traceIdFrom, traceIdOfLabels } from "./trace";
 
 const base = 1_700_000_000_000_000_000n;
 const span = (spanId: string, parentSpanId: string, start: number, end: number, more = {}) => ({ spanId, parentSpanId, name: spanId, startTimeUnixNano: String(base + BigInt(start)), endTimeUnixNano: String(base + BigInt(end)), ...more });
@@ -21,6 +21,8 @@ describe("traces", () => {
     expect(hexId("ABCDEF0123456789")).toBe("abcdef0123456789");
     expect(traceIdFrom("01234567-89ab-cdef-0123-456789ABCDEF")).toBe("0123456789abcdef0123456789abcdef");
     expect(traceIdFrom("{ .a = 1 }")).toBeUndefined();
+    expect(traceIdOfLabels({ a: "1", traceID: "ABCDEF0123456789" })).toBe("abcdef0123456789");
+    expect(traceIdOfLabels({ span_id: "1" })).toBeUndefined();
   });
   it("are found by search, missing zeros and all", () => {
     expect(readHits({ traces: [{ traceID: "1", rootServiceName: "s", rootTraceName: "n", startTimeUnixNano: "1700000000000000000", spanSets: [{ matched: 2 }] }] })).toEqual([{ id: "1", service: "s", name: "n", startMs: 1_700_000_000_000, durationMs: 0, matched: 2 }]);

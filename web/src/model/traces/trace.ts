@@ -180,6 +180,12 @@ export function readHits(answer: JsonObject): readonly TraceHit[] {
   }));
 }
 
+/** The trace that an exemplar names, under any of the usual labels. */
+export function traceIdOfLabels(labels: Attributes): string | undefined {
+  const key = Object.keys(labels).find((k) => /^(trace_?id|trace\.id)$/i.test(k));
+  return key === undefined ? undefined : traceIdFrom(labels[key] ?? "");
+}
+
 /** Whether what was typed is an id rather than a query; dashes of UUIDs are allowed. */
 export function traceIdFrom(text: string): string | undefined {
   const plain = text.trim().replaceAll("-", "").toLowerCase();

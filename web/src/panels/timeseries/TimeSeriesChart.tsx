@@ -10,6 +10,7 @@ import { stacked, type Chart } from "../../model/panels/series";
 import { formatDateTime, formatDateTimeMs } from "../../model/time/format";
 import type { Range } from "../../model/time/range";
 import { resolveZone } from "../../model/time/zone";
+import { traceIdOfLabels } from "../../model/traces/trace";
 import type { FormatContext } from "../../model/units/format";
 import type { Mark } from "../types";
 import { drawExemplars, drawMarks, drawThresholds, type Dot } from "./overlay";
@@ -30,6 +31,8 @@ interface Props {
   exemplars: readonly Exemplar[];
   syncKey?: string;
   onZoom: (range: Range) => void;
+  /** A click on an exemplar; without it there is nowhere to go. */
+  onExemplar?: (exemplar: Exemplar) => void;
 }
 
 interface Pointer {
@@ -119,7 +122,7 @@ export function TimeSeriesChart(props: Props) {
 
   return (
     <>
-      <div ref={host} onMouseLeave={() => setPointer(undefined)} />
+      <div ref={host} onMouseLeave={() => setPointer(undefined)} onClick={() => pointer?.dot !== undefined && props.onExemplar?.(pointer.dot.exemplar)} style={pointer?.dot !== undefined && props.onExemplar !== undefined ? { cursor: "pointer" } : undefined} />
       {pointer !== undefined && <Box pointer={pointer} {...props} />}
     </>
   );
@@ -150,7 +153,7 @@ function nearest(u: uPlot, index: number, top: number): number | null {
 
 const ROWS = 20;
 
-function Box({ pointer, chart, hidden, tooltip, zone, isDark, context }: Props & { pointer: Pointer }) {
+function Box({ pointer, chart, hidden, tooltip, zone, isDark, context, onExemplar }: Props & { pointer: Pointer }) {
   if (pointer.dot !== undefined) {
     const { exemplar } = pointer.dot;
     return (
@@ -169,6 +172,7 @@ function Box({ pointer, chart, hidden, tooltip, zone, isDark, context }: Props &
           </div>
         ))}
         <div className="muted">{labelText(exemplar.series)}</div>
+        {onExemplar !== undefined && traceIdOfLabels(exemplar.labels) !== undefined && <div>A click opens the trace.</div>}
       </HoverBox>
     );
   }
