@@ -22,6 +22,7 @@ pub mod notation;
 mod relabel;
 mod rollup;
 mod series;
+pub mod spans;
 
 pub use alert::{Alert, AlertBatch};
 pub use chunk::{
