@@ -71,9 +71,9 @@ async function send(path: string, init: RequestInit): Promise<Response> {
   }
 }
 
-export async function getJson(path: string, query: Query = {}, signal?: AbortSignal): Promise<Json> {
+export async function getJson(path: string, query: Query = {}, signal?: AbortSignal, headers: Readonly<Record<string, string>> = {}): Promise<Json> {
   const params = searchParams(query).toString();
-  return read(await send(params === "" ? path : `${path}?${params}`, signal === undefined ? {} : { signal }));
+  return read(await send(params === "" ? path : `${path}?${params}`, { headers, ...(signal === undefined ? {} : { signal }) }));
 }
 
 /** Long queries travel in the body, as forms. */

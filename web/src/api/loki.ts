@@ -41,6 +41,9 @@ function decode(body: Json): LokiAnswer {
 /** Nanoseconds as text, since a number would round them. */
 export const nanos = (ms: number): string => `${Math.round(ms)}000000`;
 
+/** Asks for the labels of streams apart from metadata and parsed fields: only those select a stream again. */
+const categorized = { "X-Loki-Response-Encoding-Flags": "categorize-labels" };
+
 export interface LokiRange {
   query: string;
   start: string;
@@ -52,7 +55,7 @@ export interface LokiRange {
 
 export async function lokiRange(source: Source, { stepMs, ...query }: LokiRange, signal?: AbortSignal): Promise<LokiAnswer> {
   const step: Query = stepMs === undefined ? {} : { step: `${stepMs / 1000}s` };
-  return decode(await getJson(proxyPath(source, "loki/api/v1/query_range"), { ...query, ...step }, signal));
+  return decode(await getJson(proxyPath(source, "loki/api/v1/query_range"), { ...query, ...step }, signal, categorized));
 }
 
 export async function lokiInstant(source: Source, query: string, timeMs: number, signal?: AbortSignal): Promise<LokiAnswer> {

@@ -8,8 +8,8 @@ import { save } from "../components/save";
 import { explorePath } from "../dashboard/links";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
 import { logRows, type LogRow } from "../model/data/loki";
-import { fieldStatistics, logsAsJson, logsAsText, type Dedup } from "../model/logs/view";
-import { addFilter, isMetricQuery } from "../model/query/logql";
+import { allFields, fieldStatistics, logsAsJson, logsAsText, type Dedup } from "../model/logs/view";
+import { addFilter, isMetricQuery, parserFor } from "../model/query/logql";
 import { formatValue } from "../model/units/format";
 import { useIsDark } from "../state/scheme";
 import { useSource } from "../state/session";
@@ -64,16 +64,24 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
   const tail = useTail(source, query, live, paused, stop);
   const rows = useMemo(() => (live ? tail.rows : (data?.rows ?? [])), [live, tail.rows, data]);
   const streamLabels = useMemo(() => new Set(rows.flatMap((r) => Object.keys(r.labels))), [rows]);
-  const filter = useCallback((name: string, operator: "=" | "!=", value: string) => onQuery(addFilter(query, name, operator, value, streamLabels)), [onQuery, query, streamLabels]);
+  const filter = useCallback(
+    (name: string, operator: "=" | "!=", value: string, row: LogRow | undefined) => {
+      // A field that the server has not seen yet is one that this app read out of the line.
+      const ofLine = row !== undefined && row.labels[name] === undefined && row.fields[name] === undefined;
+      onQuery(addFilter(query, name, operator, value, streamLabels, ofLine ? parserFor(row.line) : undefined));
+    },
+    [onQuery, query, streamLabels],
+  );
   const tempo = useSource("tempo");
   const actions = useMemo(
     (): LogActions => ({
       filter,
       statistics: setCounting,
-      context: setAround,
+      // What the live tail sends does not tell the labels of the stream from the rest, so its stream cannot be asked for.
+      ...(live ? {} : { context: setAround }),
       ...(tempo === undefined ? {} : { openTrace: (id) => window.location.assign(explorePath(tempo.uid, [{ refId: "A", expr: id }], time.raw)) }),
     }),
-    [filter, tempo, time.raw],
+    [filter, live, tempo, time.raw],
   );
   if (query.trim() === "") return <Empty title="Write a query">A selector such as {'{service="wallet-service"}'}, then |= "text" to search.</Empty>;
   const name = `logs-${new Date(time.range.to).toISOString().slice(0, 19)}`;
@@ -115,7 +123,7 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
         )}
         {!live && rows.length >= limit && <div className="table-foot"><Button size="compact-sm" variant="default" loading={loading} onClick={() => setLimit(Math.min(5000, limit * 2))} disabled={limit >= 5000}>{limit >= 5000 ? "5,000 lines: narrow the time range for more" : "More lines"}</Button></div>}
       </div>
-      {counting !== undefined && <Statistics rows={rows} name={counting} onPick={(v) => { filter(counting, "=", v); setCounting(undefined); }} onClose={() => setCounting(undefined)} />}
+      {counting !== undefined && <Statistics rows={rows} name={counting} onPick={(v) => { filter(counting, "=", v, rows.find((r) => allFields(r)[counting] === v)); setCounting(undefined); }} onClose={() => setCounting(undefined)} />}
       {around !== undefined && <LogContext source={source} row={around} zone={time.zone} onClose={() => setAround(undefined)} />}
     </>
   );

@@ -33,8 +33,11 @@ export function streamSelector(labels: Readonly<Record<string, string>>): string
     .join(", ")}}`;
 }
 
-/** Adds a condition on a label of the stream or on a field of the line behind the query's other stages. */
-export function addFilter(query: string, key: string, operator: "=" | "!=", value: string, streamLabels: ReadonlySet<string>): string {
+/** The stage that makes fields of a line, when only this app has read them so far. */
+export const parserFor = (line: string): "json" | "logfmt" => (line.trimStart().startsWith("{") ? "json" : "logfmt");
+
+/** Adds a condition on a label of the stream, or on a field behind the query's other stages, with the parser that it needs. */
+export function addFilter(query: string, key: string, operator: "=" | "!=", value: string, streamLabels: ReadonlySet<string>, parser?: "json" | "logfmt"): string {
   const selector = selectorOf(query);
   if (selector === undefined) return query;
   const at = query.indexOf(selector);
@@ -43,7 +46,8 @@ export function addFilter(query: string, key: string, operator: "=" | "!=", valu
     const matcher = `${key}${operator}${JSON.stringify(value)}`;
     return `${query.slice(0, at)}{${inner === "" ? matcher : `${inner}, ${matcher}`}}${query.slice(at + selector.length)}`;
   }
-  return `${query.trimEnd()} | ${key}${operator}${JSON.stringify(value)}`;
+  const stage = parser === undefined || new RegExp(`\\|\\s*${parser}\\b`).test(query) ? "" : ` | ${parser}`;
+  return `${query.trimEnd()}${stage} | ${key}${operator}${JSON.stringify(value)}`;
 }
 
 export const addLineFilter = (query: string, operator: "|=" | "!=", text: string): string => `${query.trimEnd()} ${operator} ${JSON.stringify(text)}`;

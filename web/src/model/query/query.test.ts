@@ -48,6 +48,8 @@ describe("LogQL", () => {
     const labels = new Set(["app"]);
     expect(addFilter('{app="x"} | json', "app", "!=", "y", labels)).toBe('{app="x", app!="y"} | json');
     expect(addFilter('{app="x"} | json', "user", "=", "y", labels)).toBe('{app="x"} | json | user="y"');
+    expect(addFilter('{app="x"}', "user", "=", "y", labels, "logfmt")).toBe('{app="x"} | logfmt | user="y"');
+    expect(addFilter('{app="x"} | json', "user", "=", "y", labels, "json")).toBe('{app="x"} | json | user="y"');
     expect(streamSelector({ b: '"', a: "1" })).toBe('{a="1", b="\\""}');
     expect(volumeQuery('{a="b"}', 30)).toContain("[30s]");
   });
