@@ -67,8 +67,11 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
   const filter = useCallback(
     (name: string, operator: "=" | "!=", value: string, row: LogRow | undefined) => {
       // A field that the server has not seen yet is one that this app read out of the line.
-      const ofLine = row !== undefined && row.labels[name] === undefined && row.fields[name] === undefined;
-      onQuery(addFilter(query, name, operator, value, streamLabels, ofLine ? parserFor(row.line) : undefined));
+      const ofLine = row !== undefined && row.labels[name] !== value && row.fields[name] !== value;
+      if (!ofLine) return onQuery(addFilter(query, name, operator, value, streamLabels));
+      // A parsed field that is called like a label gets this ending from the server.
+      const key = row.labels[name] === undefined ? name : `${name}_extracted`;
+      onQuery(addFilter(query, key, operator, value, new Set(), parserFor(row.line)));
     },
     [onQuery, query, streamLabels],
   );
