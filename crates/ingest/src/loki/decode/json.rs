@@ -20,7 +20,13 @@ pub(super) struct Buffers {
 /// Hands over a push in JSON.
 pub fn push_json(body: &str, sink: &mut impl PushSink) -> Result<(), PushFault> {
     let mut buffers = Buffers::default();
-    each_stream(body, |cursor| stream(cursor, &mut buffers, sink))
+    let form = Form {
+        object: "an object with stream and values",
+        labels: "stream",
+        entries: "values",
+        none: LabelsText::Object("{}"),
+    };
+    each_stream(body, |cursor| stream(form, cursor, &mut buffers, sink, begin, entry))
 }
 
 /// Walks over the outer object and its list of streams, each of which `each` passes.
@@ -48,40 +54,86 @@ pub(super) fn each_stream<'a>(
     cursor.end()
 }
 
-/// One stream, whose labels may stand behind its entries: these are gone back to then.
-fn stream(cursor: &mut Cursor<'_>, buffers: &mut Buffers, sink: &mut impl PushSink) -> Result<(), PushFault> {
+/// How one age of the format writes a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// What must stand there.
+    pub(super) object: &'static str,
+    /// The key of its labels.
+    pub(super) labels: &'static str,
+    /// The key of its entries.
+    pub(super) entries: &'static str,
+    /// The labels of a stream without any.
+    pub(super) none: LabelsText<'static>,
+}
+
+/// One stream, whose labels may stand behind its entries: these are gone back to then. `begin` reads the labels, `entry` an entry.
+pub(super) fn stream<S: PushSink>(
+    form: Form,
+    cursor: &mut Cursor<'_>,
+    buffers: &mut Buffers,
+    sink: &mut S,
+    begin: impl Fn(&mut Cursor<'_>, &mut Buffers, &mut S) -> Result<(), PushFault>,
+    entry: impl Fn(&mut Cursor<'_>, &mut Buffers, &mut S) -> Result<(), PushFault>,
+) -> Result<(), PushFault> {
     let mut begun = false;
     let mut waiting = None;
-    cursor.expect(b'{', "an object with stream and values")?;
+    cursor.expect(b'{', form.object)?;
     let mut first = true;
     while cursor.another(first, b'}')? {
         first = false;
-        match cursor.key(&mut buffers.texts.name)?.get(&buffers.texts.name) {
-            "stream" if begun => return Err(cursor.fault("\"stream\" twice")),
-            "stream" => {
-                sink.stream(LabelsText::Object(labels(cursor, buffers)?));
-                begun = true;
+        let key = cursor.key(&mut buffers.texts.name)?;
+        let key = key.get(&buffers.texts.name);
+        if key == form.labels {
+            if begun {
+                return Err(cursor.fault(format!("{:?} twice", form.labels)));
             }
-            "values" if begun => values(cursor, buffers, sink)?,
-            "values" => {
-                cursor.peek();
-                if waiting.replace(cursor.at()).is_some() {
-                    return Err(cursor.fault("\"values\" twice"));
-                }
-                cursor.skip(&mut buffers.texts.text)?;
+            begin(cursor, buffers, sink)?;
+            begun = true;
+        } else if key != form.entries {
+            cursor.skip(&mut buffers.texts.text)?;
+        } else if begun {
+            entries(cursor, buffers, sink, &entry)?;
+        } else {
+            cursor.peek();
+            if waiting.replace(cursor.at()).is_some() {
+                return Err(cursor.fault(format!("{:?} twice", form.entries)));
             }
-            _ => cursor.skip(&mut buffers.texts.text)?,
+            cursor.skip(&mut buffers.texts.text)?;
         }
     }
     let end = cursor.at();
     if let Some(start) = waiting {
         if !begun {
-            sink.stream(LabelsText::Object("{}"));
+            sink.stream(form.none);
         }
         cursor.go_to(start);
-        values(cursor, buffers, sink)?;
+        entries(cursor, buffers, sink, &entry)?;
         cursor.go_to(end);
     }
+    Ok(())
+}
+
+fn entries<S: PushSink>(
+    cursor: &mut Cursor<'_>,
+    buffers: &mut Buffers,
+    sink: &mut S,
+    entry: &impl Fn(&mut Cursor<'_>, &mut Buffers, &mut S) -> Result<(), PushFault>,
+) -> Result<(), PushFault> {
+    if cursor.null() {
+        return Ok(());
+    }
+    cursor.expect(b'[', "a list of entries")?;
+    let mut number = 0;
+    while cursor.another(number == 0, b']').map_err(|e| e.in_entry(number))? {
+        entry(cursor, buffers, sink).map_err(|e| e.in_entry(number))?;
+        number += 1;
+    }
+    Ok(())
+}
+
+fn begin(cursor: &mut Cursor<'_>, buffers: &mut Buffers, sink: &mut impl PushSink) -> Result<(), PushFault> {
+    sink.stream(LabelsText::Object(labels(cursor, buffers)?));
     Ok(())
 }
 
@@ -100,19 +152,6 @@ fn labels<'a>(cursor: &mut Cursor<'a>, buffers: &mut Buffers) -> Result<&'a str,
         cursor.string(&mut buffers.texts.text, "the value of a label, in quotes")?;
     }
     Ok(cursor.since(start))
-}
-
-fn values(cursor: &mut Cursor<'_>, buffers: &mut Buffers, sink: &mut impl PushSink) -> Result<(), PushFault> {
-    if cursor.null() {
-        return Ok(());
-    }
-    cursor.expect(b'[', "a list of entries")?;
-    let mut number = 0;
-    while cursor.another(number == 0, b']').map_err(|e| e.in_entry(number))? {
-        entry(cursor, buffers, sink).map_err(|e| e.in_entry(number))?;
-        number += 1;
-    }
-    Ok(())
 }
 
 fn entry(cursor: &mut Cursor<'_>, buffers: &mut Buffers, sink: &mut impl PushSink) -> Result<(), PushFault> {

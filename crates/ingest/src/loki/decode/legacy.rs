@@ -5,66 +5,24 @@ use jiff::Timestamp;
 use super::{
     LabelsText, PushFault, PushSink,
     cursor::Cursor,
-    json::{Buffers, each_stream},
+    json::{Buffers, Form, each_stream, stream},
 };
 
 /// Hands over a push in the older JSON.
 pub fn push_legacy_json(body: &str, sink: &mut impl PushSink) -> Result<(), PushFault> {
     let mut buffers = Buffers::default();
-    each_stream(body, |cursor| stream(cursor, &mut buffers, sink))
+    let form = Form {
+        object: "an object with labels and entries",
+        labels: "labels",
+        entries: "entries",
+        none: LabelsText::Selector("{}"),
+    };
+    each_stream(body, |cursor| stream(form, cursor, &mut buffers, sink, begin, entry))
 }
 
-fn stream(cursor: &mut Cursor<'_>, buffers: &mut Buffers, sink: &mut impl PushSink) -> Result<(), PushFault> {
-    let mut begun = false;
-    let mut waiting = None;
-    cursor.expect(b'{', "an object with labels and entries")?;
-    let mut first = true;
-    while cursor.another(first, b'}')? {
-        first = false;
-        match cursor.key(&mut buffers.texts.name)?.get(&buffers.texts.name) {
-            "labels" if begun => return Err(cursor.fault("\"labels\" twice")),
-            "labels" => {
-                let labels = cursor.string(&mut buffers.texts.text, "labels in quotes")?;
-                sink.stream(LabelsText::Selector(labels.get(&buffers.texts.text)));
-                begun = true;
-            }
-            "entries" if begun => entries(cursor, buffers, sink)?,
-            "entries" => {
-                cursor.peek();
-                if waiting.replace(cursor.at()).is_some() {
-                    return Err(cursor.fault("\"entries\" twice"));
-                }
-                cursor.skip(&mut buffers.texts.text)?;
-            }
-            _ => cursor.skip(&mut buffers.texts.text)?,
-        }
-    }
-    let end = cursor.at();
-    if let Some(start) = waiting {
-        if !begun {
-            sink.stream(LabelsText::Selector("{}"));
-        }
-        cursor.go_to(start);
-        entries(cursor, buffers, sink)?;
-        cursor.go_to(end);
-    }
-    Ok(())
-}
-
-fn entries(
-    cursor: &mut Cursor<'_>,
-    buffers: &mut Buffers,
-    sink: &mut impl PushSink,
-) -> Result<(), PushFault> {
-    if cursor.null() {
-        return Ok(());
-    }
-    cursor.expect(b'[', "a list of entries")?;
-    let mut number = 0;
-    while cursor.another(number == 0, b']').map_err(|e| e.in_entry(number))? {
-        entry(cursor, buffers, sink).map_err(|e| e.in_entry(number))?;
-        number += 1;
-    }
+fn begin(cursor: &mut Cursor<'_>, buffers: &mut Buffers, sink: &mut impl PushSink) -> Result<(), PushFault> {
+    let labels = cursor.string(&mut buffers.texts.text, "labels in quotes")?;
+    sink.stream(LabelsText::Selector(labels.get(&buffers.texts.text)));
     Ok(())
 }
 
