@@ -4,6 +4,7 @@
 //! This crate knows no engine, no SQL and no evaluation.
 
 pub mod answers;
+mod build;
 mod compress;
 pub mod exposition;
 mod json;

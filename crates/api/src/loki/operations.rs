@@ -16,7 +16,7 @@ use super::{
     refusal::{Answer, Refusal, blocking},
     tenant::Asks,
 };
-use crate::{exposition::Page, prometheus::envelope::json_response};
+use crate::{build, exposition::Page, prometheus::envelope::json_response};
 
 /// `/ready`
 pub async fn ready(State(api): State<Arc<LokiApi>>) -> Answer {
@@ -28,15 +28,7 @@ pub async fn ready(State(api): State<Arc<LokiApi>>) -> Answer {
 
 /// `/loki/api/v1/status/buildinfo`: a bare object.
 pub async fn buildinfo() -> Response {
-    let info = json!({
-        "version": COMPATIBLE_VERSION,
-        "revision": concat!("reba-", env!("CARGO_PKG_VERSION")),
-        "branch": "main",
-        "buildUser": "reba",
-        "buildDate": "",
-        "goVersion": "none: this is Reba, in Rust",
-    });
-    json_response(StatusCode::OK, info.to_string().into_bytes())
+    json_response(StatusCode::OK, build::info(COMPATIBLE_VERSION).to_string().into_bytes())
 }
 
 /// `/metrics`
@@ -49,13 +41,7 @@ pub async fn metrics(State(api): State<Arc<LokiApi>>) -> Answer {
 
 fn write_metrics(api: &LokiApi) -> String {
     let mut page = Page::new();
-    let build: [(&str, &dyn std::fmt::Display); 5] = [
-        ("version", &COMPATIBLE_VERSION),
-        ("revision", &concat!("reba-", env!("CARGO_PKG_VERSION"))),
-        ("branch", &"main"),
-        ("goversion", &"none"),
-        ("reba", &env!("CARGO_PKG_VERSION")),
-    ];
+    let build = build::labels(&COMPATIBLE_VERSION);
     page.gauge("loki_build_info", "Always 1; the labels say what runs.").with(&build, 1.0);
     page.gauge("loki_querier_tail_active", "Followers.").value(api.tails.following() as f64);
     let queries = api.engine.active_queries();

@@ -15,6 +15,7 @@ use reba_query::QueryEngine;
 use reba_rules::RuleManager;
 
 use super::{COMPATIBLE_VERSION, PrometheusApi, QueryLog, Runtime, exposition::Page};
+use crate::build;
 
 /// `/metrics`
 pub async fn page(State(api): State<Arc<PrometheusApi>>) -> Response {
@@ -49,13 +50,7 @@ fn get(counter: &AtomicU64) -> f64 {
 }
 
 fn general(page: &mut Page, runtime: &Runtime, ready: bool) {
-    let build: [(&str, &dyn std::fmt::Display); 5] = [
-        ("version", &COMPATIBLE_VERSION),
-        ("revision", &concat!("reba-", env!("CARGO_PKG_VERSION"))),
-        ("branch", &"main"),
-        ("goversion", &"none"),
-        ("reba", &env!("CARGO_PKG_VERSION")),
-    ];
+    let build = build::labels(&COMPATIBLE_VERSION);
     page.gauge("prometheus_build_info", "Always 1; the labels say what runs.").with(&build, 1.0);
     page.gauge("prometheus_ready", "Whether the store is open and queries are answered.")
         .value(f64::from(u8::from(ready)));

@@ -29,6 +29,7 @@ use super::{
     query_log::QueryLog,
     targets::rfc3339,
 };
+use crate::build;
 
 /// The upstream version that Reba's answers are compatible with: clients switch features by it.
 pub const COMPATIBLE_VERSION: &str = "2.48.0";
@@ -127,23 +128,12 @@ pub async fn ready() -> &'static str {
 
 /// `/version`
 pub async fn version() -> Response {
-    axum::Json(build_info()).into_response()
-}
-
-fn build_info() -> serde_json::Value {
-    json!({
-        "version": COMPATIBLE_VERSION,
-        "revision": concat!("reba-", env!("CARGO_PKG_VERSION")),
-        "branch": "main",
-        "buildUser": "reba",
-        "buildDate": "",
-        "goVersion": "none: this is Reba, in Rust",
-    })
+    axum::Json(build::info(COMPATIBLE_VERSION)).into_response()
 }
 
 /// `/api/v1/status/buildinfo`
 pub async fn buildinfo() -> ApiResult {
-    success(&build_info())
+    success(&build::info(COMPATIBLE_VERSION))
 }
 
 /// `/api/v1/status/runtimeinfo`
