@@ -4,11 +4,7 @@
 //! pipeline: "the stream's label of that name, else the metadata". So entries from before the label was moved match as well, and
 //! the store prunes by the columns of the metadata. Names, values and series are read from these columns.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use reba_logql::syntax::{Expr, LabelFilter, LogExpr, MetricExpr, Stage};
 use reba_model::{Labels, LogBlock, Matcher, NanoRange, Tenant};
@@ -73,24 +69,34 @@ impl Context<'_> {
         names(&self.config.demoted, self.tenant)
     }
 
-    /// Values of labels that are stored as metadata, of entries that match any of `sets`: of these names, at most `most` a name.
-    pub(super) fn demoted_values(
+    /// Whether any entry that matches any of `sets` has this label as metadata. Asked name by name, since blocks without the name
+    /// are passed over: all names at once would be a walk through the rows of one to the first row of the other.
+    pub(super) fn has_demoted(
         &self,
         sets: &[Vec<Matcher>],
         range: NanoRange,
-        wanted: &BTreeSet<String>,
+        name: &str,
+    ) -> Result<bool, LogError> {
+        Ok(!self.values_up_to(sets, range, name, 1)?.is_empty())
+    }
+
+    /// At most `most` values of a label that is stored as metadata, of entries that match any of `sets`.
+    fn values_up_to(
+        &self,
+        sets: &[Vec<Matcher>],
+        range: NanoRange,
+        name: &str,
         most: usize,
-    ) -> Result<BTreeMap<String, BTreeSet<String>>, LogError> {
-        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        self.each_demoted(sets, range, wanted, &mut |_, _, pairs| {
-            for (name, value) in pairs {
-                let values = found.entry((*name).to_owned()).or_default();
-                if values.len() < most && !values.contains(*value) {
-                    values.insert((*value).to_owned());
+    ) -> Result<BTreeSet<String>, LogError> {
+        let wanted = BTreeSet::from([name.to_owned()]);
+        let mut found = BTreeSet::new();
+        self.each_demoted(sets, range, &wanted, &mut |_, _, pairs| {
+            for (_, value) in pairs {
+                if !found.contains(*value) {
+                    found.insert((*value).to_owned());
                 }
             }
-            let full = |name: &String| found.get(name).is_some_and(|values| values.len() >= most);
-            if wanted.iter().all(full) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if found.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         Ok(found)
     }
@@ -116,9 +122,7 @@ impl Context<'_> {
         range: NanoRange,
         name: &str,
     ) -> Result<BTreeSet<String>, LogError> {
-        let wanted = BTreeSet::from([name.to_owned()]);
-        let mut found = self.demoted_values(sets, range, &wanted, MAX_LISTED)?;
-        Ok(found.remove(name).unwrap_or_default())
+        self.values_up_to(sets, range, name, MAX_LISTED)
     }
 
     /// Calls `each` with the pairs of every entry in `range` that matches any of `sets` and has some of the labels `wanted` as

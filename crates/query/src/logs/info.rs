@@ -100,11 +100,12 @@ impl LogQueryEngine {
             let streams = context.streams(&sets, range)?;
             let mut names: BTreeSet<&str> =
                 streams.iter().flat_map(|s| s.labels.iter().map(|(name, _)| name)).collect();
-            let demoted = match context.demoted() {
-                none if none.is_empty() => BTreeMap::new(),
-                some => context.demoted_values(&sets, range, &some, 1)?,
-            };
-            names.extend(demoted.keys().map(String::as_str));
+            let demoted = context.demoted();
+            for name in demoted.iter() {
+                if context.has_demoted(&sets, range, name)? {
+                    names.insert(name);
+                }
+            }
             Ok(names.into_iter().filter(|name| !is_hidden(name)).map(str::to_owned).collect())
         };
         self.ask(tenant, now_ns, question).await
