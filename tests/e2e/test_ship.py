@@ -83,7 +83,11 @@ class Writer(threading.Thread):
             if n % 2000 == 0:
                 file = self.rotate(file)
                 self.rotations += 1
+        self.finish(file)
         file.close()
+
+    def finish(self, file):
+        """What it does at the end."""
 
     def rotate(self, file):
         """By renaming; the service goes on in the old file for a moment."""
@@ -102,6 +106,11 @@ class CopyTruncate(Writer):
         beside.rename(f"{self.path}.{self.rotations}")
         os.truncate(self.path, 0)
         return file
+
+    def finish(self, file):
+        # Who did not look while the file was cut and grew beyond where it was read to, cannot know; every line is in a copy.
+        self.rotate(file)
+        self.rotations += 1
 
 
 class Traces(Writer):
