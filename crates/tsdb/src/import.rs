@@ -42,19 +42,9 @@ impl Tsdb {
 
     /// One block for each span; returns how many samples were written.
     fn write_imported(&self, series: &mut [Pending], spans: &BTreeSet<i64>) -> Result<u64, TsdbError> {
-        let range = self.config.block_range_ms;
         let mut written = 0;
         for start in spans {
-            let start = *start;
-            let meta = BlockMeta {
-                version: 1,
-                number: self.blocks.next_number(),
-                min_time: start,
-                max_time: start + range,
-                level: 1,
-                out_of_order: true,
-                ..BlockMeta::default()
-            };
+            let meta = self.block_from(*start, true);
             let number = meta.number;
             let block =
                 self.write_imported_span(series, meta).inspect_err(|_| self.blocks.give_up(number))?;

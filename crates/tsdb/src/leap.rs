@@ -3,12 +3,9 @@
 
 use std::time::Duration;
 
-use reba_model::TimeRange;
-
 use crate::{
     Tsdb, TsdbError,
-    block::{BlockMeta, Packing, SeriesSource},
-    head::{Part, ShardSource, span_start},
+    head::{Part, span_start},
 };
 
 /// The wall clock leaps when it moves so much more or less than time passes.
@@ -67,21 +64,7 @@ impl Tsdb {
         }
         let ahead = self.head.series_ahead(border);
         for start in &ahead.spans {
-            let span = TimeRange::new(*start, start.saturating_add(range - 1));
-            let meta = BlockMeta {
-                version: 1,
-                number: self.blocks.next_number(),
-                min_time: *start,
-                max_time: start.saturating_add(range),
-                level: 1,
-                out_of_order: true,
-                ..BlockMeta::default()
-            };
-            let sources = (0..self.head.shards.len()).map(|i| {
-                Box::new(ShardSource::new(&self.head, i, span, Part::All, Some(&ahead)))
-                    as Box<dyn SeriesSource>
-            });
-            self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
+            self.write_span(*start, Part::All, Some(&ahead), true)?;
         }
         let mut seq = None;
         self.head.forget_ahead(&ahead, border, |records| seq = Some(self.log.push(records.frame())));

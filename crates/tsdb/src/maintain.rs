@@ -14,7 +14,7 @@ use crate::{
     Tsdb, TsdbError,
     block::{Block, BlockMeta, BlockWriter, Packing, SeriesSource, Windows, WriteError, merge},
     checkpoint, compact,
-    head::{Part, ShardSource, span_start},
+    head::{IdleSeries, Part, ShardSource, span_start},
     leap::Watch,
 };
 
@@ -219,28 +219,44 @@ impl Tsdb {
     }
 
     fn write_blocks_of_head(&self, from: i64, mut spans: BTreeSet<i64>) -> Result<(), TsdbError> {
-        let range = self.config.block_range_ms;
         spans.insert(from);
         for start in spans {
             // `from` is the oldest in-order sample's span: what is before is late. Where blocks cover the span already,
             // the new one overlaps them until they are compacted.
-            let span = TimeRange::new(start, start + range - 1);
             let part = if start < from { Part::Late } else { Part::All };
-            let meta = BlockMeta {
-                version: 1,
-                number: self.blocks.next_number(),
-                min_time: start,
-                max_time: start + range,
-                level: 1,
-                out_of_order: part == Part::Late || self.blocks.end().is_some_and(|e| e > start),
-                ..BlockMeta::default()
-            };
-            let sources = (0..self.head.shards.len()).map(|i| {
-                Box::new(ShardSource::new(&self.head, i, span, part, None)) as Box<dyn SeriesSource>
-            });
-            self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
+            let overlaps = part == Part::Late || self.blocks.end().is_some_and(|e| e > start);
+            self.write_span(start, part, None, overlaps)?;
         }
         Ok(())
+    }
+
+    /// Writes `part` of the head's samples in the span from `start` on to a block: those of all series, or `among` some.
+    pub(crate) fn write_span(
+        &self,
+        start: i64,
+        part: Part,
+        among: Option<&IdleSeries>,
+        overlaps: bool,
+    ) -> Result<(), TsdbError> {
+        let span = TimeRange::new(start, start.saturating_add(self.config.block_range_ms - 1));
+        let sources = (0..self.head.shards.len())
+            .map(|i| Box::new(ShardSource::new(&self.head, i, span, part, among)) as Box<dyn SeriesSource>);
+        let meta = self.block_from(start, overlaps);
+        self.write_block(meta, Packing::Copy, sources.collect(), &[])
+    }
+
+    /// What a block that is to be written says of itself: it covers the span from `start` on, of which there may be other
+    /// blocks if it `overlaps`.
+    pub(crate) fn block_from(&self, start: i64, overlaps: bool) -> BlockMeta {
+        BlockMeta {
+            version: 1,
+            number: self.blocks.next_number(),
+            min_time: start,
+            max_time: start.saturating_add(self.config.block_range_ms),
+            level: 1,
+            out_of_order: overlaps,
+            ..BlockMeta::default()
+        }
     }
 
     /// Moves series that get no more samples to blocks early; whether there were enough of them.
@@ -257,24 +273,8 @@ impl Tsdb {
         if idle.len() < MIN_IDLE || (idle.len() as u64) < self.head.series_count() / IDLE_SHARE {
             return Ok(false);
         }
-        let range = self.config.block_range_ms;
         for start in &idle.spans {
-            let start = *start;
-            let span = TimeRange::new(start, start + range - 1);
-            let meta = BlockMeta {
-                version: 1,
-                number: self.blocks.next_number(),
-                min_time: start,
-                max_time: start + range,
-                level: 1,
-                out_of_order: true,
-                ..BlockMeta::default()
-            };
-            let sources = (0..self.head.shards.len()).map(|i| {
-                Box::new(ShardSource::new(&self.head, i, span, Part::All, Some(&idle)))
-                    as Box<dyn SeriesSource>
-            });
-            self.write_block(meta, Packing::Copy, sources.collect(), &[])?;
+            self.write_span(*start, Part::All, Some(&idle), true)?;
         }
         self.head.remove_idle(&idle);
         Ok(true)
