@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use reba_model::{Labels, LogBatch, LogBlock, Matcher, NanoRange, Tenant, TextColumn};
 use reba_storage::{
-    Budget, LogQuerier, LogRequest, LogScan, LogWant, MetadataWant, QueryError, ScanStats, StreamInfo,
+    Budget, LogCounter, LogHead, LogQuerier, LogRequest, LogScan, LogWant, MetadataWant, QueryError,
+    ScanStats, StreamInfo,
 };
 
 use crate::{
@@ -182,51 +183,98 @@ impl LogScan for PartScan {
         self: Box<Self>,
         visit: &mut dyn FnMut(LogBlock) -> ControlFlow<()>,
     ) -> Result<ScanStats, QueryError> {
-        let mut stats = ScanStats::default();
-        let mut reading = Reading::default();
+        let (mut stats, mut reading) = (ScanStats::default(), Reading::default());
         for (stream, block) in &self.blocks {
             self.budget.check()?;
-            stats.blocks += 1;
-            let labels = &self.streams[*stream as usize];
-            let Some(bytes) = self.part.block(block) else {
-                self.warn();
-                continue;
-            };
-            reading.cost = ReadCost::default();
-            let read = if block.is_small {
-                stats.rows += u64::from(block.rows);
-                reading.cost = ReadCost { bytes_read: bytes.len() as u64, bytes_decoded: block.text_bytes };
-                let damaged = BlockError("rows contradict themselves");
-                let rows = small::rows(bytes, block.rows, block.first_ns).ok_or(damaged);
-                rows.map(|rows| block_of_small(labels, rows, self.range, &self.want))
-            } else {
-                Block::open(bytes).and_then(|opened| {
-                    if !opened.may_match(labels, &self.want.conditions, &mut reading) {
-                        stats.blocks_skipped += 1;
-                        return Ok(None);
-                    }
-                    stats.rows += u64::from(block.rows);
-                    opened.read(labels, self.range, &self.want, &mut reading)
-                })
-            };
-            let cost = reading.cost;
-            stats.bytes_read += cost.bytes_read;
-            stats.bytes_decoded += cost.bytes_decoded;
-            self.budget.spend(0, cost.bytes_read)?;
-            match read {
-                Ok(Some(rows)) => {
-                    if visit(rows).is_break() {
-                        break;
-                    }
-                }
-                Ok(None) => {}
-                Err(e) => {
-                    self.part.mark_bad(block, e.0);
-                    self.warn();
-                }
+            if self.visit_block(*stream, block, &mut stats, &mut reading, visit)?.is_break() {
+                break;
             }
         }
         Ok(stats)
+    }
+
+    fn run_counting(self: Box<Self>, counter: &mut dyn LogCounter) -> Result<ScanStats, QueryError> {
+        let (mut stats, mut reading) = (ScanStats::default(), Reading::default());
+        for (stream, block) in &self.blocks {
+            self.budget.check()?;
+            if let Some(head) = self.head(*stream, block, counter.wants_line_bytes())
+                && counter.count(&head)
+            {
+                stats.blocks += 1;
+                stats.blocks_skipped += 1;
+                continue;
+            }
+            let visit = &mut |rows| counter.visit(rows);
+            if self.visit_block(*stream, block, &mut stats, &mut reading, visit)?.is_break() {
+                break;
+            }
+        }
+        Ok(stats)
+    }
+}
+
+impl PartScan {
+    /// What the index tells of a block of which every row is wanted.
+    fn head(&self, stream: u32, block: &BlockRef, line_bytes: bool) -> Option<LogHead<'_>> {
+        let is_inside = self.range.contains(block.first_ns) && self.range.contains(block.last_ns);
+        if !is_inside || block.rows == 0 || self.part.is_bad(block) {
+            return None;
+        }
+        let measured = || Block::open(self.part.block(block)?).ok()?.line_bytes();
+        Some(LogHead {
+            stream: &self.streams[stream as usize],
+            rows: u64::from(block.rows),
+            line_bytes: if line_bytes && !block.is_small { measured() } else { None },
+            first_ns: block.first_ns,
+            last_ns: block.last_ns,
+        })
+    }
+
+    /// Hands over the rows of a block, if any matters.
+    fn visit_block(
+        &self,
+        stream: u32,
+        block: &BlockRef,
+        stats: &mut ScanStats,
+        reading: &mut Reading,
+        visit: &mut dyn FnMut(LogBlock) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, QueryError> {
+        stats.blocks += 1;
+        let labels = &self.streams[stream as usize];
+        let Some(bytes) = self.part.block(block) else {
+            self.warn();
+            return Ok(ControlFlow::Continue(()));
+        };
+        reading.cost = ReadCost::default();
+        let read = if block.is_small {
+            stats.rows += u64::from(block.rows);
+            reading.cost = ReadCost { bytes_read: bytes.len() as u64, bytes_decoded: block.text_bytes };
+            let damaged = BlockError("rows contradict themselves");
+            let rows = small::rows(bytes, block.rows, block.first_ns).ok_or(damaged);
+            rows.map(|rows| block_of_small(labels, rows, self.range, &self.want))
+        } else {
+            Block::open(bytes).and_then(|opened| {
+                if !opened.may_match(labels, &self.want.conditions, reading) {
+                    stats.blocks_skipped += 1;
+                    return Ok(None);
+                }
+                stats.rows += u64::from(block.rows);
+                opened.read(labels, self.range, &self.want, reading)
+            })
+        };
+        let cost = reading.cost;
+        stats.bytes_read += cost.bytes_read;
+        stats.bytes_decoded += cost.bytes_decoded;
+        self.budget.spend(0, cost.bytes_read)?;
+        Ok(match read {
+            Ok(Some(rows)) => visit(rows),
+            Ok(None) => ControlFlow::Continue(()),
+            Err(e) => {
+                self.part.mark_bad(block, e.0);
+                self.warn();
+                ControlFlow::Continue(())
+            }
+        })
     }
 }
 

@@ -9,5 +9,5 @@ pub mod units;
 
 pub use eval::{
     Answer, EvalError, ExtractNeeds, Grid, GridSeries, Parsed, RangeEval, RangeOptions, RowNeeds, evaluate,
-    leaves, pushed_grouping, range_aggregations, wanted_labels,
+    extremes_wanted, leaves, pushed_grouping, range_aggregations, wanted_labels,
 };

@@ -23,8 +23,9 @@ pub use append::{
 pub use changes::{ChangeLog, Generation, NoteAtEnd};
 pub use demoted::{DemotedLabels, NamesByTenant, SaveNames};
 pub use logs::{
-    Comparison, Condition, Extract, LineParser, LogAdmin, LogAppender, LogQuerier, LogReport, LogRequest,
-    LogRow, LogScan, LogWant, MetadataWant, RowFilter, ScanStats, StreamInfo, TextTest, ValueForm,
+    Comparison, Condition, Extract, LineParser, LogAdmin, LogAppender, LogCounter, LogHead, LogQuerier,
+    LogReport, LogRequest, LogRow, LogScan, LogWant, MetadataWant, RowFilter, ScanStats, StreamInfo,
+    TextTest, ValueForm,
 };
 pub use query::{
     Budget, BudgetError, ExemplarSeries, MetricQuerier, QueryError, SelectHints, SelectRequest, StoreStats,

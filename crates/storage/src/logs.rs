@@ -196,6 +196,33 @@ impl ScanStats {
     }
 }
 
+/// What an engine knows of rows of one stream without reading them. All of them lie in the requested range.
+#[derive(Clone, Copy, Debug)]
+pub struct LogHead<'a> {
+    /// The stream.
+    pub stream: &'a Labels,
+    /// How many rows there are, at least one.
+    pub rows: u64,
+    /// Bytes of their lines, where the reader asked for that and the engine knows it.
+    pub line_bytes: Option<u64>,
+    /// Time of the first row, Unix nanoseconds.
+    pub first_ns: i64,
+    /// Time of the last row.
+    pub last_ns: i64,
+}
+
+/// A reader that counts, and need not see rows of which it knows enough.
+pub trait LogCounter {
+    /// Whether it needs the bytes of lines.
+    fn wants_line_bytes(&self) -> bool;
+
+    /// Whether the rows have been counted. Otherwise they are to be handed over.
+    fn count(&mut self, head: &LogHead<'_>) -> bool;
+
+    /// Takes rows, until it breaks off.
+    fn visit(&mut self, block: LogBlock) -> ControlFlow<()>;
+}
+
 /// One independent piece of a request.
 pub trait LogScan: Send {
     /// Where its rows may lie in time: a reader who wants the newest hundred starts with the scan that ends last, and leaves
@@ -207,6 +234,12 @@ pub trait LogScan: Send {
         self: Box<Self>,
         visit: &mut dyn FnMut(LogBlock) -> ControlFlow<()>,
     ) -> Result<ScanStats, QueryError>;
+
+    /// As [`LogScan::run`], for a reader to whom no condition on lines or metadata matters: of some blocks it may be told how
+    /// many rows they have, instead of being given them. Every row is counted or handed over, not both.
+    fn run_counting(self: Box<Self>, counter: &mut dyn LogCounter) -> Result<ScanStats, QueryError> {
+        self.run(&mut |block| counter.visit(block))
+    }
 }
 
 /// One stream and how much of it lies in a range.

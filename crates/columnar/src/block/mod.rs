@@ -154,6 +154,16 @@ impl<'a> Block<'a> {
         all
     }
 
+    /// Bytes of the lines, metadata not counted; `None` if only the rows could tell.
+    pub fn line_bytes(&self) -> Option<u64> {
+        let [columns] = self.frame.metadata_shapes.as_slice() else { return None };
+        let metadata = columns.iter().map(|column| {
+            let head = &self.frame.columns[*column as usize];
+            head.text_bytes.checked_add(head.name.len() as u64 * self.frame.rows as u64)
+        });
+        self.frame.text_bytes.checked_sub(metadata.sum::<Option<u64>>()?)
+    }
+
     /// The rows in `range` that may meet the conditions, with the columns that are wanted; none if there is no such row.
     ///
     /// # Errors

@@ -98,6 +98,11 @@ impl Part {
         }
     }
 
+    /// Whether a block is known to be damaged.
+    pub(crate) fn is_bad(&self, block: &BlockRef) -> bool {
+        self.bad.lock().contains(block.number)
+    }
+
     /// The bytes of a block; `None` if they are not what was written, which is said once.
     pub(crate) fn block(&self, block: &BlockRef) -> Option<&[u8]> {
         let bytes = self.slice(block.offset, block.len);

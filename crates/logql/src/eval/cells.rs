@@ -13,12 +13,16 @@ pub(super) enum Cells {
 }
 
 /// How sums change from one step to the next. Only the steps between the first and the last change are held: a series that lives
-/// for a moment costs as little in a query for a month.
+/// for a moment costs as little in a query for a month. The first of them needs no memory of its own: a query for one time may have
+/// millions of series.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
-    first: usize,
-    /// Change of the sum, and of the number of rows.
-    steps: Vec<(i64, i64)>,
+    /// Which step is the first; `None` without any.
+    first: Option<usize>,
+    /// Change of the sum, and of the number of rows, at the first step.
+    one: (i64, i64),
+    /// And at those behind it.
+    more: Vec<(i64, i64)>,
 }
 
 impl Changes {
@@ -29,19 +33,34 @@ impl Changes {
     }
 
     fn place(&mut self, step: usize) -> &mut (i64, i64) {
-        if self.steps.is_empty() {
-            self.first = step;
+        let mut first = *self.first.get_or_insert(step);
+        if step < first {
+            let between = std::iter::repeat_n((0, 0), first - step - 1);
+            self.more.splice(0..0, between.chain([self.one]));
+            self.one = (0, 0);
+            first = step;
+            self.first = Some(step);
         }
-        if step < self.first {
-            let more = self.first - step;
-            self.steps.splice(0..0, std::iter::repeat_n((0, 0), more));
-            self.first = step;
+        let Some(at) = (step - first).checked_sub(1) else { return &mut self.one };
+        if at >= self.more.len() {
+            self.more.resize(at + 1, (0, 0));
         }
-        let at = step - self.first;
-        if at >= self.steps.len() {
-            self.steps.resize(at + 1, (0, 0));
+        &mut self.more[at]
+    }
+
+    /// The steps that may bring a change.
+    fn steps(&self) -> impl Iterator<Item = (usize, (i64, i64))> {
+        let all = std::iter::once(&self.one).chain(&self.more);
+        let numbered = self.first.map(|first| (first..).zip(all.copied()));
+        numbered.into_iter().flatten()
+    }
+
+    fn at(&self, step: usize) -> (i64, i64) {
+        match self.first.and_then(|first| step.checked_sub(first)) {
+            None => (0, 0),
+            Some(0) => self.one,
+            Some(at) => self.more.get(at - 1).copied().unwrap_or_default(),
         }
-        &mut self.steps[at]
     }
 }
 
@@ -75,13 +94,26 @@ impl Cells {
         }
     }
 
+    /// Adds so many rows that are in the same windows, and what they count for together. Only for sums.
+    pub(super) fn add_rows(
+        &mut self,
+        steps: usize,
+        (rows, amount): (i64, i64),
+        (first, end): (usize, usize),
+    ) {
+        if let Cells::Changes(changes) = self {
+            changes.add(first, amount, rows);
+            if end < steps {
+                changes.add(end, -amount, -rows);
+            }
+        }
+    }
+
     pub(super) fn merge(&mut self, other: Cells) {
         match (self, other) {
             (Cells::Changes(mine), Cells::Changes(theirs)) => {
-                for (i, (sum, rows)) in theirs.steps.into_iter().enumerate() {
-                    if (sum, rows) != (0, 0) {
-                        mine.add(theirs.first + i, sum, rows);
-                    }
+                for (step, (sum, rows)) in theirs.steps().filter(|(_, change)| *change != (0, 0)) {
+                    mine.add(step, sum, rows);
                 }
             }
             (Cells::Samples(samples), Cells::Samples(theirs)) => samples.extend(theirs),
@@ -90,10 +122,17 @@ impl Cells {
         }
     }
 
+    /// The value at the first step, as [`Cells::finish`] has it, if there is one and nothing has to be put together for it.
+    pub(super) fn first_sum(&self, aggregation: &RangeAggregation) -> Option<f64> {
+        let Cells::Changes(changes) = self else { return None };
+        let (sum, rows) = changes.at(0);
+        (rows > 0).then(|| sum as f64 / divisor(aggregation))
+    }
+
     /// Bytes held besides the value itself.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Cells::Changes(changes) => changes.steps.capacity() * size_of::<(i64, i64)>(),
+            Cells::Changes(changes) => changes.more.capacity() * size_of::<(i64, i64)>(),
             Cells::Samples(samples) => samples.capacity() * size_of::<(i64, f64)>(),
         }
     }
@@ -101,13 +140,11 @@ impl Cells {
     pub(super) fn finish(self, aggregation: &RangeAggregation, grid: Grid) -> Vec<Option<f64>> {
         match self {
             Cells::Changes(changes) => {
-                let per_second = matches!(aggregation.op, RangeOp::Rate | RangeOp::BytesRate);
-                let divisor = if per_second { aggregation.range as f64 / 1e9 } else { 1.0 };
+                let divisor = divisor(aggregation);
                 let (mut sum, mut count) = (0, 0);
                 (0..grid.count)
                     .map(|k| {
-                        let change = k.checked_sub(changes.first).and_then(|at| changes.steps.get(at));
-                        let (change, rows) = change.copied().unwrap_or_default();
+                        let (change, rows) = changes.at(k);
                         sum += change;
                         count += rows;
                         (count > 0).then(|| sum as f64 / divisor)
@@ -120,6 +157,12 @@ impl Cells {
             }
         }
     }
+}
+
+/// What sums are divided by.
+fn divisor(aggregation: &RangeAggregation) -> f64 {
+    let per_second = matches!(aggregation.op, RangeOp::Rate | RangeOp::BytesRate);
+    if per_second { aggregation.range as f64 / 1e9 } else { 1.0 }
 }
 
 /// Evaluates every window over samples sorted by time.

@@ -150,6 +150,13 @@ impl WindowCursor {
         self.windows
     }
 
+    /// The windows that hold all rows from the first to the last time, if those are the same for each of them.
+    pub(crate) fn shared(&mut self, first_ns: i64, last_ns: i64) -> Option<(usize, usize)> {
+        // Both numbers only rise with time.
+        let windows = self.windows(first_ns);
+        (self.windows(last_ns) == windows).then_some(windows)
+    }
+
     fn seek(&mut self, ns: i64) {
         let (first, end) = self.grid.windows(ns, self.range, self.offset);
         let time = |k: usize| i128::from(self.grid.start) + i128::from(self.grid.step) * k as i128;
@@ -269,6 +276,38 @@ pub fn leaves(expr: &MetricExpr) -> Vec<(&RangeAggregation, Option<&VectorAggreg
     let mut all = Vec::new();
     collect(expr, None, &mut all);
     all
+}
+
+/// How many of the largest (`true`) or smallest series of a range aggregation matter at each step, if all others are dropped by an
+/// aggregation around: directly, or where one between them makes the very same series ([`pushed_grouping`]).
+pub fn extremes_wanted(expr: &MetricExpr, aggregation: &RangeAggregation) -> Option<(usize, bool)> {
+    match expr {
+        MetricExpr::Vector(outer) => {
+            let largest = match outer.op {
+                VectorOp::TopK => Some(true),
+                VectorOp::BottomK => Some(false),
+                _ => None,
+            };
+            let k = outer.k.and_then(|k| usize::try_from(k).ok());
+            let chosen = k.zip(largest).filter(|_| outer.grouping.is_none());
+            let is_meant = |inner: &RangeAggregation| std::ptr::eq(inner, aggregation);
+            match (&*outer.inner, chosen) {
+                (MetricExpr::Range(inner), Some(chosen)) => is_meant(inner).then_some(chosen),
+                (MetricExpr::Vector(between), Some(chosen)) => match &*between.inner {
+                    MetricExpr::Range(inner) => {
+                        (is_meant(inner) && pushed_grouping(Some(between), inner).is_some()).then_some(chosen)
+                    }
+                    _ => extremes_wanted(&outer.inner, aggregation),
+                },
+                (inner, _) => extremes_wanted(inner, aggregation),
+            }
+        }
+        MetricExpr::Binary(binary) => {
+            extremes_wanted(&binary.left, aggregation).or_else(|| extremes_wanted(&binary.right, aggregation))
+        }
+        MetricExpr::LabelReplace(call) => extremes_wanted(&call.inner, aggregation),
+        MetricExpr::Range(_) | MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => None,
+    }
 }
 
 fn collect<'e>(

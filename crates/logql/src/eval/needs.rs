@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::cells::counts;
 use crate::{
     pipeline::{ERROR, ERROR_DETAILS, Wanted},
     syntax::{
@@ -31,6 +32,8 @@ pub struct RowNeeds {
     pub extract: Option<ExtractNeeds>,
     /// Whether labels are made of lines.
     parses: bool,
+    /// Whether nothing but the length of lines is looked at, and of rows nothing but their time.
+    pub(super) countable: bool,
 }
 
 /// Values of a parser.
@@ -63,6 +66,8 @@ impl RowNeeds {
         );
         let parser_needs_lines = by_stages.parser.is_some() && extract.is_none();
         RowNeeds {
+            countable: counts(aggregation.op, aggregation.unwrap.is_some())
+                && !(by_stages.filters || by_stages.otherwise || by_stages.parser.is_some()),
             lines: by_stages.filters || by_stages.otherwise || sizes || parser_needs_lines,
             metadata: names(wanted).map(|names| {
                 let bases = names.iter().filter_map(|n| n.strip_suffix(EXTRACTED).map(str::to_owned));

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     EvalError, Grid, GridSeries, RowNeeds, Shown, WindowCursor,
-    cells::Cells,
+    cells::{Cells, counts},
     columns::{ColumnScratch, found_in_row},
     pushed_grouping, wanted_labels,
 };
@@ -190,6 +190,59 @@ impl RangeEval {
         self.feed_rows(block)
     }
 
+    /// Whether rows can be counted without being seen ([`RangeEval::count`]), and then whether the bytes of their lines matter.
+    pub fn counts(&self) -> Option<bool> {
+        self.needs.countable.then_some(matches!(self.aggregation.op, RangeOp::Bytes | RangeOp::BytesRate))
+    }
+
+    /// Takes so many rows of a stream, in lines of so many bytes, of which the first and the last time are known; false if that
+    /// is not enough to know what they count for, and nothing has been taken.
+    ///
+    /// # Errors
+    /// A lack of memory.
+    pub fn count(
+        &mut self,
+        stream: &Labels,
+        (rows, line_bytes): (u64, Option<u64>),
+        (first_ns, last_ns): (i64, i64),
+    ) -> Result<bool, EvalError> {
+        // What a stream has is not to be found in the metadata of a row.
+        let of_stream = |names: &Vec<String>| names.iter().all(|name| stream.get(name).is_some());
+        let (Some(sizes), Some(true)) = (self.counts(), self.needs.metadata.as_ref().map(of_stream)) else {
+            return Ok(false);
+        };
+        let amount = if sizes { line_bytes } else { Some(rows) };
+        let Some((amount, windows)) = amount.zip(self.cursor().shared(first_ns, last_ns)) else {
+            return Ok(false);
+        };
+        if windows.0 >= windows.1 {
+            return Ok(true);
+        }
+        self.rows_seen += rows;
+        if !self.pipeline.run(&mut self.state, stream, (first_ns, ""), std::iter::empty()) {
+            return Ok(true);
+        }
+        if self.state.error().is_some() {
+            self.rows_seen -= rows;
+            return Ok(false);
+        }
+        self.rows_passed += rows;
+        let hash = self.line_hash();
+        let index = match self.by_hash.get(&hash) {
+            Some(index) => *index,
+            None => {
+                let labels = self.line_labels();
+                self.series_of(hash, || labels)?
+            }
+        };
+        let cells = &mut self.series[index].cells;
+        let before = cells.bytes();
+        cells.add_rows(self.grid.count, (rows as i64, amount as i64), windows);
+        self.memory += cells.bytes() - before;
+        self.check_memory()?;
+        Ok(true)
+    }
+
     /// Takes the rows of a block one by one, each through the whole pipeline: what [`RangeEval::feed`] may do in a shorter way.
     ///
     /// # Errors
@@ -360,6 +413,26 @@ impl RangeEval {
             }
         }
         Ok(())
+    }
+
+    /// Leaves only series of which `k` may be the largest, or smallest, if there is but one step: those that are certainly not need
+    /// not be put together. Of equal ones all stay.
+    pub fn keep_extremes(&mut self, k: usize, largest: bool) {
+        let aggregation = &self.aggregation;
+        let sums = counts(aggregation.op, self.unwrapper.is_some()) && aggregation.op != RangeOp::Absent;
+        if k == 0 || k >= self.series.len() || self.grid.count != 1 || !sums {
+            return;
+        }
+        let value = |s: &RangeSeries| s.cells.first_sum(aggregation).map(|v| if largest { v } else { -v });
+        let mut values: Vec<f64> = self.series.iter().filter_map(value).collect();
+        if values.len() <= k {
+            return;
+        }
+        let (_, least, _) = values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+        let least = *least;
+        self.series.retain(|s| value(s).is_some_and(|v| v >= least));
+        // The places have changed; nothing is added any more.
+        self.by_hash = HashMap::default();
     }
 
     /// The series of the answer, those without a value left out.

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use reba_logql::{
-    Answer, Grid, GridSeries, Parsed, RangeEval, RangeOptions, RowNeeds, evaluate, leaves,
+    Answer, Grid, GridSeries, Parsed, RangeEval, RangeOptions, RowNeeds, evaluate, extremes_wanted, leaves,
     syntax::{MetricExpr, RangeAggregation, VectorAggregation},
 };
 use reba_model::{LogBlock, NanoRange};
-use reba_storage::{Extract, LineParser, LogWant, MetadataWant, ValueForm};
+use reba_storage::{Extract, LineParser, LogHead, LogWant, MetadataWant, ValueForm};
 
 use super::{
     LogData, LogError, LogStats, MatrixSeries,
@@ -33,7 +33,7 @@ pub(super) fn answer(
     let mut done: Vec<(Leaf<'_>, Vec<GridSeries>)> = Vec::new();
     let answer = evaluate(expr, grid, &mut |aggregation| {
         let parent = around.iter().find(|(a, _)| std::ptr::eq(*a, aggregation)).and_then(|(_, p)| *p);
-        let leaf = Leaf { aggregation, around: parent };
+        let leaf = Leaf { aggregation, around: parent, extremes: extremes_wanted(expr, aggregation) };
         if let Some((_, series)) = done.iter().find(|(other, _)| leaf.is_same(other)) {
             return Ok(series.clone());
         }
@@ -41,7 +41,10 @@ pub(super) fn answer(
         if around.len() > 1 {
             // An expression can name one aggregation twice, above and below a line.
             if let Some(here) = around.iter().find(|(a, _)| std::ptr::eq(*a, aggregation)) {
-                done.push((Leaf { aggregation: here.0, around: here.1 }, series.clone()));
+                done.push((
+                    Leaf { aggregation: here.0, around: here.1, extremes: leaf.extremes },
+                    series.clone(),
+                ));
             }
         }
         Ok::<_, LogError>(series)
@@ -114,13 +117,17 @@ fn matrix(series: GridSeries, grid: Grid) -> MatrixSeries {
 struct Leaf<'e> {
     aggregation: &'e RangeAggregation,
     around: Option<&'e VectorAggregation>,
+    /// See [`extremes_wanted`].
+    extremes: Option<(usize, bool)>,
 }
 
 impl Leaf<'_> {
     /// Whether the other has the same series.
     fn is_same(&self, other: &Leaf<'_>) -> bool {
         let pushed = |leaf: &Leaf<'_>| leaf.options(0, 0, 1).grouping;
-        self.aggregation == other.aggregation && pushed(self) == pushed(other)
+        self.aggregation == other.aggregation
+            && self.extremes == other.extremes
+            && pushed(self) == pushed(other)
     }
 
     fn options(&self, now_ns: i64, max_memory: usize, threads: usize) -> RangeOptions {
@@ -152,6 +159,9 @@ impl Leaf<'_> {
             let (seen, passed) = worker.eval.rows_seen();
             stats.add(&LogStats { lines: seen, lines_passed: passed, ..worker.stats });
             all.merge(worker.eval)?;
+        }
+        if let Some((k, largest)) = self.extremes {
+            all.keep_extremes(k, largest);
         }
         Ok(all.finish()?)
     }
@@ -186,6 +196,14 @@ impl Worker for MetricWorker {
     fn block(&mut self, _: usize, block: &LogBlock) -> Result<ControlFlow<()>, LogError> {
         self.eval.feed(block)?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn counts(&self) -> Option<bool> {
+        self.eval.counts()
+    }
+
+    fn count(&mut self, head: &LogHead<'_>) -> Result<bool, LogError> {
+        Ok(self.eval.count(head.stream, (head.rows, head.line_bytes), (head.first_ns, head.last_ns))?)
     }
 
     fn stats(&mut self) -> &mut LogStats {

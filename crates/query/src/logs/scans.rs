@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use reba_model::{LogBlock, Matcher, NanoRange, Tenant};
 use reba_promql::eval::Executor as _;
-use reba_storage::{Budget, LogQuerier, LogRequest, LogScan, LogWant};
+use reba_storage::{Budget, LogCounter, LogHead, LogQuerier, LogRequest, LogScan, LogWant};
 
 use super::{LogEngineConfig, LogError, LogLimits, LogStats};
 use crate::helpers::Helpers;
@@ -40,6 +40,17 @@ pub(super) trait Worker: Send {
 
     /// Takes the rows of a block of the scan with this number; whether it wants more of this scan.
     fn block(&mut self, scan: usize, block: &LogBlock) -> Result<ControlFlow<()>, LogError>;
+
+    /// Whether it may be told of rows instead of being given them, and then whether the bytes of lines matter.
+    fn counts(&self) -> Option<bool> {
+        None
+    }
+
+    /// Counts rows that it does not see; whether it could.
+    fn count(&mut self, head: &LogHead<'_>) -> Result<bool, LogError> {
+        let _ = head;
+        Ok(false)
+    }
 
     /// Where it counts what it does.
     fn stats(&mut self) -> &mut LogStats;
@@ -110,20 +121,63 @@ impl Context<'_> {
         if !worker.wants(scan.range()) {
             return Ok(());
         }
-        let mut failed = None;
-        let did = scan.run(&mut |block| {
-            let result = match self.budget.check() {
-                Ok(()) => worker.block(number, &block),
-                Err(e) => Err(e.into()),
-            };
-            result.unwrap_or_else(|e| {
-                failed = Some(e);
-                ControlFlow::Break(())
-            })
-        })?;
+        let line_bytes = worker.counts();
+        let mut feed =
+            Feed { worker, number, budget: self.budget, line_bytes: line_bytes == Some(true), failed: None };
+        let did = match line_bytes {
+            Some(_) => scan.run_counting(&mut feed),
+            None => scan.run(&mut |block| feed.visit(block)),
+        };
+        let failed = feed.failed;
+        // What the reader found is the cause where both say that something failed.
+        let did = match failed {
+            Some(e) => return Err(e),
+            None => did?,
+        };
         let stats = worker.stats();
         stats.scans += 1;
         stats.store.add(did);
-        failed.map_or(Ok(()), Err)
+        Ok(())
+    }
+}
+
+/// Leads what a scan finds to a worker.
+struct Feed<'a, W> {
+    worker: &'a mut W,
+    number: usize,
+    budget: &'a Budget,
+    line_bytes: bool,
+    /// Why the scan was broken off.
+    failed: Option<LogError>,
+}
+
+impl<W: Worker> LogCounter for Feed<'_, W> {
+    fn wants_line_bytes(&self) -> bool {
+        self.line_bytes
+    }
+
+    fn count(&mut self, head: &LogHead<'_>) -> bool {
+        // After a failure nothing is looked at any more; the next block ends the scan.
+        if self.failed.is_some() {
+            return false;
+        }
+        self.worker.count(head).unwrap_or_else(|e| {
+            self.failed = Some(e);
+            false
+        })
+    }
+
+    fn visit(&mut self, block: LogBlock) -> ControlFlow<()> {
+        if self.failed.is_some() {
+            return ControlFlow::Break(());
+        }
+        let result = match self.budget.check() {
+            Ok(()) => self.worker.block(self.number, &block),
+            Err(e) => Err(e.into()),
+        };
+        result.unwrap_or_else(|e| {
+            self.failed = Some(e);
+            ControlFlow::Break(())
+        })
     }
 }

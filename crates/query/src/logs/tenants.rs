@@ -5,7 +5,9 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use reba_model::{Labels, LogBlock, Matcher, NanoRange, Tenant};
-use reba_storage::{Budget, LogQuerier, LogRequest, LogScan, QueryError, ScanStats, StreamInfo};
+use reba_storage::{
+    Budget, LogCounter, LogHead, LogQuerier, LogRequest, LogScan, QueryError, ScanStats, StreamInfo,
+};
 
 /// The label that tells whose a stream is, if several tenants are asked.
 pub(super) const TENANT_LABEL: &str = "__tenant_id__";
@@ -106,19 +108,57 @@ impl LogScan for Named {
         visit: &mut dyn FnMut(LogBlock) -> ControlFlow<()>,
     ) -> Result<ScanStats, QueryError> {
         let Named { tenant, scan } = *self;
-        // Blocks of one stream follow each other.
-        let mut last: Option<(Labels, Labels)> = None;
+        let mut names = Names { tenant, last: None };
         scan.run(&mut |mut block| {
-            let stream = match &last {
-                Some((own, named)) if *own == block.stream => named.clone(),
-                _ => {
-                    let named = named(&block.stream, &tenant);
-                    last = Some((block.stream.clone(), named.clone()));
-                    named
-                }
-            };
-            block.stream = stream;
+            block.stream = names.of(&block.stream);
             visit(block)
         })
+    }
+
+    fn run_counting(self: Box<Self>, counter: &mut dyn LogCounter) -> Result<ScanStats, QueryError> {
+        let Named { tenant, scan } = *self;
+        scan.run_counting(&mut NamedCounter { counter, names: Names { tenant, last: None } })
+    }
+}
+
+/// The names of streams, as the reader knows them.
+struct Names {
+    tenant: Tenant,
+    /// The stream before: blocks of one stream follow each other.
+    last: Option<(Labels, Labels)>,
+}
+
+impl Names {
+    fn of(&mut self, stream: &Labels) -> Labels {
+        match &self.last {
+            Some((own, named)) if own == stream => named.clone(),
+            _ => {
+                let named = named(stream, &self.tenant);
+                self.last = Some((stream.clone(), named.clone()));
+                named
+            }
+        }
+    }
+}
+
+/// A reader that is told whose the streams are.
+struct NamedCounter<'c> {
+    counter: &'c mut dyn LogCounter,
+    names: Names,
+}
+
+impl LogCounter for NamedCounter<'_> {
+    fn wants_line_bytes(&self) -> bool {
+        self.counter.wants_line_bytes()
+    }
+
+    fn count(&mut self, head: &LogHead<'_>) -> bool {
+        let stream = self.names.of(head.stream);
+        self.counter.count(&LogHead { stream: &stream, ..*head })
+    }
+
+    fn visit(&mut self, mut block: LogBlock) -> ControlFlow<()> {
+        block.stream = self.names.of(&block.stream);
+        self.counter.visit(block)
     }
 }

@@ -3,6 +3,7 @@
 
 mod columns;
 mod conformance;
+mod counting;
 mod demoted;
 mod engine;
 mod store;

@@ -9,8 +9,8 @@ use reba_logql::{
 };
 use reba_model::{Column, Labels, LogBlock, Matcher, NanoRange, Tenant, TextColumn, float};
 use reba_storage::{
-    Budget, Comparison, Condition, Extract, LineParser, LogQuerier, LogRequest, LogScan, LogWant,
-    MetadataWant, QueryError, ScanStats, StreamInfo, TextTest, ValueForm,
+    Budget, Comparison, Condition, Extract, LineParser, LogCounter, LogHead, LogQuerier, LogRequest, LogScan,
+    LogWant, MetadataWant, QueryError, ScanStats, StreamInfo, TextTest, ValueForm,
 };
 use reba_testkit::MemLogStore;
 
@@ -69,6 +69,31 @@ impl LogScan for ColumnScan {
             }
             ControlFlow::Continue(())
         })
+    }
+
+    fn run_counting(self: Box<Self>, counter: &mut dyn LogCounter) -> Result<ScanStats, QueryError> {
+        let want = self.want;
+        self.inner.run(&mut |block| {
+            let rows: Vec<usize> = (0..block.times.len()).collect();
+            for rows in rows.chunks(ROWS) {
+                if !counter.count(&head(&block, rows, counter.wants_line_bytes())) {
+                    counter.visit(served(&block, rows, &want))?;
+                }
+            }
+            ControlFlow::Continue(())
+        })
+    }
+}
+
+/// Three rows, as far as a store knows them without reading them.
+fn head<'b>(block: &'b LogBlock, rows: &[usize], line_bytes: bool) -> LogHead<'b> {
+    let sizes = || rows.iter().map(|row| line(block, *row).len() as u64);
+    LogHead {
+        stream: &block.stream,
+        rows: rows.len() as u64,
+        line_bytes: line_bytes.then(|| sizes().sum()),
+        first_ns: block.times[rows[0]],
+        last_ns: block.times[rows[rows.len() - 1]],
     }
 }
 
