@@ -38,6 +38,21 @@ read -r e2e_passed _ e2e_failed _ <<<"${closing/,/ }"
 passed=$((passed + ${e2e_passed:-0}))
 failed=$((failed + ${e2e_failed:-1}))
 
+echo "== the web app: types, style, build, unit tests (in a real browser: web/test.sh)"
+if command -v npm >/dev/null; then
+  (cd web && npm ci --no-fund --no-audit --silent && npm run --silent lint && npm run --silent build >/dev/null && npm test --silent) 2>&1 | tee "$log"
+  web_status=${PIPESTATUS[0]}
+  # vitest's last lines: `Tests  189 passed (189)`, coloured only on a terminal.
+  web_passed=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '/^ *Tests / {for (i = 2; i < NF; i++) if ($(i + 1) == "passed") n += $i} END {print n + 0}')
+  passed=$((passed + web_passed))
+  if [ "$web_status" -ne 0 ]; then
+    failed=$((failed + 1))
+    status=1
+  fi
+else
+  echo "skipped: there is no npm"
+fi
+
 if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
 echo "$passed passed, $failed failed"
 [ "$status" -eq 0 ] && [ "$failed" -eq 0 ]
