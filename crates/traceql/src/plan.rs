@@ -174,7 +174,9 @@ impl Walk {
                 }
                 Stage::By(keys) => {
                     self.needs_everything();
-                    keys.iter().for_each(|key| self.uses(key));
+                    for key in keys {
+                        self.uses(key);
+                    }
                 }
                 Stage::Coalesce => {}
                 Stage::Select(fields) => {
@@ -332,9 +334,10 @@ fn either(left: SpanNeed, right: SpanNeed) -> SpanNeed {
     for need in [left, right] {
         // Of conditions that must all hold any one stands for all; an equality says the most.
         let strongest = need.conditions.iter().position(|c| c.op == Op::Eq).unwrap_or(0);
-        match need.all {
-            true => conditions.extend(need.conditions.into_iter().nth(strongest)),
-            false => conditions.extend(need.conditions),
+        if need.all {
+            conditions.extend(need.conditions.into_iter().nth(strongest));
+        } else {
+            conditions.extend(need.conditions);
         }
     }
     SpanNeed { conditions, all: false, exact }

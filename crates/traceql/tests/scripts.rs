@@ -91,7 +91,7 @@ impl Store {
             match key.split_once('.').unwrap_or((key, "")) {
                 ("kind", _) => span.kind = SpanKind::ALL.into_iter().find(|k| k.as_str() == plain).unwrap(),
                 ("status", _) => {
-                    span.status = SpanStatus::ALL.into_iter().find(|s| s.as_str() == plain).unwrap()
+                    span.status = SpanStatus::ALL.into_iter().find(|s| s.as_str() == plain).unwrap();
                 }
                 ("message", _) => span.status_message = plain,
                 ("library", _) => scope.name = plain,
@@ -111,7 +111,7 @@ impl Store {
                     span.links.push(SpanLink { trace_id, span_id, ..SpanLink::default() });
                 }
                 ("link", key) => {
-                    span.links.last_mut().unwrap().attributes.0.push((key.to_owned(), value(text)))
+                    span.links.last_mut().unwrap().attributes.0.push((key.to_owned(), value(text)));
                 }
                 ("resource", key) => resource.0.push((key.to_owned(), value(text))),
                 ("library_attribute", key) => scope.attributes.0.push((key.to_owned(), value(text))),
@@ -173,7 +173,7 @@ impl Store {
         let query = parse_valid(query).map_err(|e| e.to_string())?;
         let [start, end, step] = times else { panic!("no range: {times:?}") };
         let grid = Grid::range(time(start), time(end), time(step)).map_err(|e| e.to_string())?;
-        let limits = MetricsLimits { max_series: 100, exemplars: 2 };
+        let limits = MetricsLimits { max_series: 100, max_points: 0, exemplars: 2 };
         let new = || MetricsEval::new(&query, grid, options, limits).map_err(|e| e.to_string());
         let (mut whole, mut parts) = (new()?, [new()?, new()?]);
         for (i, trace) in self.traces().enumerate() {
@@ -296,4 +296,26 @@ fn a_trace_without_its_root_says_so_and_counts_by_service() {
         (found.services["shop"].spans, found.services["shop"].errors, found.services["bank"].errors),
         (1, 1, 0)
     );
+}
+
+#[test]
+fn spans_of_series_beyond_the_limit_are_left_out_and_that_is_said() {
+    let mut store = Store::default();
+    for id in ["a", "b", "c"] {
+        store.load(&format!("1 {id} - shop {id} 1s 2s"));
+    }
+    let grid = Grid::range(0, 20_000_000_000, 10_000_000_000).unwrap();
+    for (query, limits, series) in [
+        ("{} | rate() by (name)", (2, 0), 2),
+        ("{} | rate() by (name)", (0, 4), 2),
+        ("{} | rate() by (name)", (3, 6), 3),
+        ("{} | compare({})", (2, 0), 2),
+    ] {
+        let limits = MetricsLimits { max_series: limits.0, max_points: limits.1, exemplars: 0 };
+        let query = parse_valid(query).unwrap();
+        let mut eval = MetricsEval::new(&query, grid, &EvalOptions::default(), limits).unwrap();
+        store.traces().for_each(|trace| eval.feed(&trace).unwrap());
+        assert_eq!(eval.is_truncated(), series < 3, "{query}");
+        assert_eq!(eval.finish().len(), series, "{query}");
+    }
 }

@@ -94,9 +94,10 @@ impl Sketch {
         }
         let (min, max) = self.extremes.unwrap_or((value, value));
         self.extremes = Some((min.min(value), max.max(value)));
-        match value > 0.0 {
-            true => *self.buckets.entry((value.log2() * FINE).ceil() as i32).or_default() += 1,
-            false => self.low += 1,
+        if value > 0.0 {
+            *self.buckets.entry((value.log2() * FINE).ceil() as i32).or_default() += 1;
+        } else {
+            self.low += 1;
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Comparison {
     top: usize,
     window: Option<(i64, i64)>,
     grid: Grid,
-    /// Values of all attributes together; 0 for no limit.
+    /// Attributes and values together.
     max_values: usize,
     values: usize,
     groups: [BTreeMap<String, Attribute>; 2],
@@ -92,16 +92,23 @@ impl Comparison {
             one => vec![one],
         };
         let steps = self.grid.steps();
-        let known = self.groups[group].entry(attribute).or_default();
-        if known.totals.is_empty() {
-            known.totals = vec![0; steps];
-        }
+        let known = match self.groups[group].entry(attribute) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if self.values >= self.max_values => {
+                self.truncated = true;
+                return;
+            }
+            Entry::Vacant(new) => {
+                self.values += 1;
+                new.insert(Attribute { values: BTreeMap::new(), totals: vec![0; steps] })
+            }
+        };
         known.totals[step] += 1;
         for value in values {
             let value = value.to_static();
             let counted = match known.values.entry(key(std::slice::from_ref(&value))) {
                 Entry::Occupied(counted) => counted.into_mut(),
-                Entry::Vacant(_) if self.max_values > 0 && self.values >= self.max_values => {
+                Entry::Vacant(_) if self.values >= self.max_values => {
                     self.truncated = true;
                     continue;
                 }
@@ -127,7 +134,7 @@ impl Comparison {
                 for (key, counted) in attribute.values {
                     match known.values.entry(key) {
                         Entry::Occupied(mut mine) => add(&mut mine.get_mut().counts, &counted.counts),
-                        Entry::Vacant(_) if self.max_values > 0 && self.values >= self.max_values => {
+                        Entry::Vacant(_) if self.values >= self.max_values => {
                             self.truncated = true;
                         }
                         Entry::Vacant(new) => {

@@ -25,6 +25,8 @@ use crate::{
 pub struct MetricsLimits {
     /// Series of one aggregate; 0 for no limit. Spans of further ones are left out, and [`MetricsEval::is_truncated`] says so.
     pub max_series: usize,
+    /// Points of all series of one aggregate together, series times steps; 0 for no limit.
+    pub max_points: usize,
     /// Exemplars of one series.
     pub exemplars: usize,
 }
@@ -58,6 +60,14 @@ pub struct MetricsEval {
     expr: MetricsExpr,
     grid: Grid,
     aggregates: Vec<Aggregation>,
+}
+
+impl MetricsLimits {
+    /// How many series there is room for on a grid.
+    fn series_on(&self, grid: Grid) -> usize {
+        let limit = |n: usize| if n == 0 { usize::MAX } else { n };
+        limit(self.max_series).min((limit(self.max_points) / grid.steps().max(1)).max(1))
+    }
 }
 
 impl MetricsEval {
@@ -131,10 +141,11 @@ fn collect<'a>(
 struct Aggregation {
     plan: Plan,
     function: MetricsFunction,
-    by: Vec<Field>,
+    by: Vec<(Field, String)>,
     comparison: Option<Comparison>,
     grid: Grid,
-    limits: MetricsLimits,
+    max_series: usize,
+    max_exemplars: usize,
     series: BTreeMap<String, Collected>,
     truncated: bool,
 }
@@ -155,17 +166,18 @@ impl Aggregation {
     ) -> Result<Aggregation, EvalError> {
         let comparison = match &aggregate.function {
             MetricsFunction::Compare(compare) => {
-                Some(Comparison::new(compare, grid, options, limits.max_series)?)
+                Some(Comparison::new(compare, grid, options, limits.series_on(grid))?)
             }
             _ => None,
         };
         Ok(Aggregation {
             plan: Plan::new(&aggregate.pipeline, options)?,
             function: aggregate.function.clone(),
-            by: aggregate.by.clone(),
+            by: aggregate.by.iter().map(|field| (field.clone(), field.to_string())).collect(),
             comparison,
             grid,
-            limits,
+            max_series: limits.series_on(grid),
+            max_exemplars: limits.exemplars,
             series: BTreeMap::new(),
             truncated: false,
         })
@@ -187,11 +199,8 @@ impl Aggregation {
     }
 
     fn add(&mut self, place: Place<'_>, step: usize) {
-        let mut labels: Vec<(String, Static)> = self
-            .by
-            .iter()
-            .map(|field| (field.to_string(), place.field(field).single().to_static()))
-            .collect();
+        let mut values: Vec<Static> =
+            self.by.iter().map(|(field, _)| place.field(field).single().to_static()).collect();
         let mut measured = None;
         if let Some(field) = self.function.field() {
             let value = place.field(field).single();
@@ -203,15 +212,11 @@ impl Aggregation {
                 if number <= 0.0 {
                     return;
                 }
-                labels.push(("__bucket".to_owned(), Static::Float(number.log2().ceil().exp2() / unit)));
+                values.push(Static::Float(number.log2().ceil().exp2() / unit));
             }
             measured = Some(number / unit);
         }
-        if labels.is_empty() && !matches!(self.function, MetricsFunction::QuantileOverTime(..)) {
-            labels.push((reba_model::METRIC_NAME.to_owned(), Static::Str(self.function.name().to_owned())));
-        }
-        let values: Vec<Static> = labels.iter().map(|(_, value)| value.clone()).collect();
-        let full = self.limits.max_series > 0 && self.series.len() >= self.limits.max_series;
+        let full = self.series.len() >= self.max_series;
         let series = match self.series.entry(key(&values)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(_) if full => {
@@ -219,7 +224,7 @@ impl Aggregation {
                 return;
             }
             Entry::Vacant(new) => new.insert(Collected {
-                labels,
+                labels: labelled(&self.function, &self.by, values),
                 cells: self.function.cells(self.grid.steps()),
                 exemplars: BTreeMap::new(),
             }),
@@ -231,7 +236,7 @@ impl Aggregation {
             ns: place.span.start_ns,
             value: measured.unwrap_or(f64::NAN),
         };
-        series.keep(step, exemplar, self.limits.exemplars);
+        series.keep(step, exemplar, self.max_exemplars);
     }
 
     fn merge(&mut self, other: Aggregation) {
@@ -240,13 +245,13 @@ impl Aggregation {
             mine.merge(others);
         }
         for (key, others) in other.series {
-            let full = self.limits.max_series > 0 && self.series.len() >= self.limits.max_series;
+            let full = self.series.len() >= self.max_series;
             match self.series.entry(key) {
                 Entry::Occupied(mine) => {
                     let mine = mine.into_mut();
                     mine.cells.merge(others.cells);
                     for (step, exemplar) in others.exemplars {
-                        mine.keep(step, exemplar, self.limits.exemplars);
+                        mine.keep(step, exemplar, self.max_exemplars);
                     }
                 }
                 Entry::Vacant(new) if !full => {
@@ -264,6 +269,20 @@ impl Aggregation {
         let seconds = self.grid.step_ns() as f64 / 1e9;
         self.series.into_values().flat_map(|series| series.finish(&self.function, seconds)).collect()
     }
+}
+
+/// The labels of a series, out of the values of its fields and, of a histogram, its bucket.
+fn labelled(
+    function: &MetricsFunction,
+    by: &[(Field, String)],
+    values: Vec<Static>,
+) -> Vec<(String, Static)> {
+    let names = by.iter().map(|(_, name)| name.as_str()).chain(["__bucket"]);
+    let mut labels: Vec<(String, Static)> = names.map(str::to_owned).zip(values).collect();
+    if labels.is_empty() && !matches!(function, MetricsFunction::QuantileOverTime(..)) {
+        labels.push((reba_model::METRIC_NAME.to_owned(), Static::Str(function.name().to_owned())));
+    }
+    labels
 }
 
 impl MetricsFunction {

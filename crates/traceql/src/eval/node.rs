@@ -52,11 +52,8 @@ impl Node {
                 let FieldExpr::Static(Static::Str(pattern)) = right.as_ref() else {
                     return Err(EvalError::Unsupported("regular expression that is no literal".to_owned()));
                 };
-                let regex = match options.anchored_regex {
-                    true => GoRegex::anchored(pattern),
-                    false => GoRegex::search(pattern),
-                };
-                let regex = regex.map_err(|e| EvalError::Regex(e.to_string()))?;
+                let compile = if options.anchored_regex { GoRegex::anchored } else { GoRegex::search };
+                let regex = compile(pattern).map_err(|e| EvalError::Regex(e.to_string()))?;
                 Node::Regex(inner(left)?, regex, *op == Op::Match)
             }
             FieldExpr::Binary { op: op @ (Op::Eq | Op::Ne), left, right }

@@ -183,23 +183,38 @@ pub enum UnaryOp {
 
 /// Operators between two expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Op {
+    /// `&&`.
     And,
+    /// `||`.
     Or,
+    /// `=`.
     Eq,
+    /// `!=`.
     Ne,
+    /// `=~`.
     Match,
+    /// `!~`.
     NotMatch,
+    /// `<`.
     Lt,
+    /// `<=`.
     Le,
+    /// `>`.
     Gt,
+    /// `>=`.
     Ge,
+    /// `+`.
     Add,
+    /// `-`.
     Sub,
+    /// `*`.
     Mul,
+    /// `/`.
     Div,
+    /// `%`.
     Mod,
+    /// `^`.
     Pow,
 }
 
@@ -291,7 +306,7 @@ impl Field {
             Field::Intrinsic { intrinsic, .. } => {
                 Field::Intrinsic { intrinsic, scoped: intrinsic.bare_name().is_none() }
             }
-            other => other,
+            attribute @ Field::Attribute { .. } => attribute,
         }
     }
 }
@@ -329,30 +344,50 @@ impl Scope {
 
 /// Fields that every span has by the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum Intrinsic {
+    /// From its start to its end.
     Duration,
+    /// What was done.
     Name,
+    /// How it ended.
     Status,
+    /// Why it failed.
     StatusMessage,
+    /// The part it plays.
     Kind,
+    /// How many spans it is the parent of.
     ChildCount,
+    /// Its id, in hex.
     SpanId,
+    /// Its parent's id, in hex.
     ParentId,
     /// The parent span itself; parses, and is refused.
     Parent,
+    /// From the first start to the last end of its trace.
     TraceDuration,
+    /// The name of the root.
     TraceRootName,
+    /// The service of the root.
     TraceRootService,
+    /// Its trace, in hex.
     TraceId,
+    /// What happened meanwhile.
     EventName,
+    /// When it happened, from the start of the span.
     EventTimeSinceStart,
+    /// The traces it has to do with, in hex.
     LinkTraceId,
+    /// The spans it has to do with, in hex.
     LinkSpanId,
+    /// The library that made it.
     InstrumentationName,
+    /// That library's version.
     InstrumentationVersion,
+    /// Counted when a walk of the trace enters the span.
     NestedSetLeft,
+    /// Counted when the walk leaves it.
     NestedSetRight,
+    /// `NestedSetLeft` of the parent; -1 for a root, 0 if the parent is not there.
     NestedSetParent,
 }
 

@@ -83,7 +83,10 @@ impl Display for SpansetExpr {
             SpansetExpr::Filter(expr) => write!(f, "{{ {expr} }}"),
             SpansetExpr::Pipeline(pipeline) => write!(f, "({pipeline})"),
             SpansetExpr::Binary { op, left, right } => {
-                operand(f, left)?;
+                match left.as_ref() {
+                    SpansetExpr::Binary { op: same, .. } if same == op => write!(f, "{left}")?,
+                    _ => operand(f, left)?,
+                }
                 write!(f, " {op} ")?;
                 operand(f, right)
             }
@@ -131,7 +134,12 @@ impl Display for ScalarExpr {
             ScalarExpr::Aggregate(aggregate, Some(of)) => write!(f, "{aggregate}({of})"),
             ScalarExpr::Aggregate(aggregate, None) => write!(f, "{aggregate}()"),
             ScalarExpr::Binary { op, left, right } => {
-                operand(f, left)?;
+                match left.as_ref() {
+                    ScalarExpr::Binary { op: same, .. } if same == op && *op != Op::Pow => {
+                        write!(f, "{left}")?;
+                    }
+                    _ => operand(f, left)?,
+                }
                 write!(f, " {op} ")?;
                 operand(f, right)
             }
@@ -168,7 +176,13 @@ impl Display for FieldExpr {
                 }
             }
             FieldExpr::Binary { op, left, right } => {
-                field_operand(f, *op, left)?;
+                match left.as_ref() {
+                    // Operators bind to the left, but for powers.
+                    FieldExpr::Binary { op: same, .. } if same == op && *op != Op::Pow => {
+                        write!(f, "{left}")?;
+                    }
+                    _ => field_operand(f, *op, left)?,
+                }
                 write!(f, " {op} ")?;
                 field_operand(f, *op, right)
             }
@@ -281,7 +295,10 @@ impl Display for MetricsExpr {
             MetricsExpr::Second(of, SecondStage::Filter(op, value)) => write!(f, "{of} {op} {value}"),
             MetricsExpr::Number(value) => write!(f, "{value}"),
             MetricsExpr::Binary { op, left, right } => {
-                operand(f, left)?;
+                match left.as_ref() {
+                    MetricsExpr::Binary { op: same, .. } if same == op => write!(f, "{left}")?,
+                    _ => operand(f, left)?,
+                }
                 write!(f, " {op} ")?;
                 operand(f, right)
             }

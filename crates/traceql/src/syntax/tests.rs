@@ -95,6 +95,21 @@ fn nesting_and_length_have_limits() {
     assert!(refusal(&" ".repeat(MAX_QUERY_BYTES + 1)).contains("too long"));
 }
 
+#[test]
+fn a_query_as_long_as_the_limit_allows_is_read_and_printed_whole() {
+    for query in [
+        format!("{{ .a{} }}", " && .a".repeat(490)),
+        format!("{{}}{}", " >> {}".repeat(490)),
+        format!("({{}} | rate()){}", " + ({} | rate())".repeat(490)),
+        format!("{{}} | rate(){}", " > 1".repeat(490)),
+        format!("sum(.a){} > 1", " + sum(.a)".repeat(490)),
+    ] {
+        let tree = parse(&query).unwrap();
+        assert_eq!(parse(&tree.to_string()), Ok(tree.clone()));
+        let _ = validate(&tree);
+    }
+}
+
 fn statics() -> impl Strategy<Value = Static> {
     prop_oneof![
         Just(Static::Nil),

@@ -65,7 +65,9 @@ impl Check {
             Stage::Scalar(filter) => self.scalar_filter(filter),
             Stage::Coalesce => Ok(()),
             Stage::Select(fields) => {
-                fields.iter().for_each(|field| self.field_is_supported(field));
+                for field in fields {
+                    self.field_is_supported(field);
+                }
                 Ok(())
             }
             Stage::By(keys) => keys.iter().try_for_each(|key| {
