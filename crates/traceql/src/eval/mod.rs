@@ -44,3 +44,6 @@ pub enum EvalError {
     #[error("{0}")]
     Grid(&'static str),
 }
+
+#[cfg(test)]
+mod tests;
