@@ -58,7 +58,9 @@ fn fill(db: &Columnar, clock: &ManualClock, megabytes: u64) -> (Truth, i64) {
         batch.clear();
         for (stream, lines) in by_stream {
             batch.begin_stream(labels[stream].clone());
-            lines.iter().for_each(|(ns, line)| batch.push(*ns, line, []).unwrap());
+            for (ns, line) in &lines {
+                batch.push(*ns, line, []).unwrap();
+            }
         }
         clock.advance(50);
         let before = cpu();

@@ -301,7 +301,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(r#"{"a-b": {"c d": 1}, "1x": 2}"#).unwrap();
         let mut seen = Vec::new();
         walk(value.as_object().unwrap(), &mut Vec::new(), &mut |path| {
-            seen.push((label_of(path), path.join("/")))
+            seen.push((label_of(path), path.join("/")));
         });
         assert_eq!(seen, [("_1x".into(), "1x".into()), ("a_b_c_d".to_owned(), "a-b/c d".to_owned())]);
     }
