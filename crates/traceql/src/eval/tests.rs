@@ -5,6 +5,7 @@ use reba_model::spans::{AttributeValue, Attributes, Span, SpanEvent, SpanId};
 
 use super::{EvalOptions, Grid, MetricsEval, MetricsLimits, Search, structural::related};
 use crate::{
+    plan::FetchPlan,
     syntax::{Relation, RelationMode, Root, parse_valid},
     trace::Trace,
 };
@@ -71,6 +72,18 @@ const AFTER: [&str; 12] = [
     "| max_over_time(.a) by (.b, .a)",
 ];
 
+const CONDITIONS: [&str; 9] = [
+    "true",
+    "false",
+    ".a > 3",
+    "5 >= .a",
+    "name = `n1`",
+    ".a = nil",
+    "!(.a = 7)",
+    ".b != nil",
+    ".a + 1 < duration",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
@@ -90,6 +103,36 @@ proptest! {
             prop_assert_eq!(run(RelationMode::Plain), plain, "{:?}", relation);
             prop_assert_eq!(run(RelationMode::Negated), negated, "{:?}", relation);
             prop_assert_eq!(run(RelationMode::Union), union, "{:?}", relation);
+        }
+    }
+
+    #[test]
+    fn spans_that_match_meet_the_conditions_that_stores_are_told(
+        trace in traces(),
+        terms in prop::collection::vec(prop::sample::select(CONDITIONS.to_vec()), 1..5),
+        joints in prop::collection::vec(prop::sample::select(vec!["&&", "||", ") &&", ") ||"]), 4),
+    ) {
+        let mut filter = terms[0].to_owned();
+        for (term, joint) in terms[1..].iter().zip(joints) {
+            filter = match joint.strip_prefix(')') {
+                Some(joint) => format!("({filter}){joint} {term}"),
+                None => format!("{term} {joint} ({filter})"),
+            };
+        }
+        let need = FetchPlan::of(&parse_valid(&format!("{{ {filter} }}")).unwrap())[0].spans[0].clone();
+        let conditions: Vec<String> =
+            need.conditions.iter().map(|c| format!("{} {} {}", c.field, c.op, c.value)).collect();
+        let joint = if need.all { " && " } else { " || " };
+        let told = if conditions.is_empty() { "true".to_owned() } else { conditions.join(joint) };
+        let found = |filter: &str| -> Vec<SpanId> {
+            let search = Search::new(&parse_valid(&format!("{{ {filter} }}")).unwrap(), &EvalOptions::default());
+            let sets = search.unwrap().run(&trace).unwrap().map_or(Vec::new(), |found| found.spansets);
+            sets.into_iter().flat_map(|set| set.spans).map(|span| span.span_id).collect()
+        };
+        let (matching, fetched) = (found(&filter), found(&told));
+        prop_assert!(matching.iter().all(|id| fetched.contains(id)), "{} is told as {}", filter, told);
+        if need.exact {
+            prop_assert_eq!(matching, fetched, "{} is told as {}", filter, told);
         }
     }
 
