@@ -100,7 +100,8 @@ pub fn questions(truth: &Truth, span: Span) -> Vec<Question> {
             "L7 last 100 errors of a service",
             "{service=\"svc-03\"} | json | level=`error`".to_owned(),
             "{service=\"svc-03\"} level:=error | sort by (_time desc) limit 100",
-            Some(100),
+            // Of fewer lines there may be fewer errors.
+            (truth.lines >= 200_000).then_some(100),
         ),
         q(
             "L8 top 10 values of a field",
