@@ -194,7 +194,10 @@ mod tests {
         let mut settings = Settings::read(Path::new("/nonexistent"), &Variables::default()).unwrap();
         args.upstream.apply(&mut settings);
         assert_eq!((settings.retention_ms, settings.retention_bytes), (7 * 86_400_000, 1 << 30));
-        assert_eq!(settings.listen.get(&crate::args::Role::Prometheus), Some(&"0.0.0.0:9091".parse().unwrap()));
+        assert_eq!(
+            settings.listen.get(&crate::args::Role::Prometheus),
+            Some(&"0.0.0.0:9091".parse().unwrap())
+        );
         assert!(settings.admin_api && settings.query_timeout_ms == 60_000);
         assert_eq!((settings.prefix().as_str(), settings.cors_origin.as_str()), ("/mon", ".*"));
         assert!(Cli::try_parse_from(["reba", "run", "--query.timeout=0s"]).is_err());

@@ -35,6 +35,7 @@ use reba_storage::LogAdmin;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
+pub(crate) use self::tenant::owner;
 pub use self::{
     deletions::{Deletion, DeletionError, Deletions},
     http_metrics::RequestMetrics,
@@ -42,7 +43,6 @@ pub use self::{
     refusal::{Answer, Refusal},
     tenant::{Asks, Owns},
 };
-pub(crate) use self::tenant::owner;
 use crate::{
     answers::Answers,
     compress,

@@ -32,11 +32,11 @@ use parking_lot::{Mutex, RwLock};
 use reba_model::{LogBatch, Tenant};
 use reba_storage::{DemotedLabels, LogAppender};
 
-pub use self::{error::PushError, local::LocalAppender};
 use self::{
     body::Form, config::Limits, decode::PushFault, intake::Intake, limits::TenantLimits, stream::Known,
     tenant::TenantState,
 };
+pub use self::{error::PushError, local::LocalAppender};
 use crate::series_cache::SeriesCache;
 
 /// Ways of writing labels that are remembered, a kilobyte each.
