@@ -66,11 +66,10 @@ pub fn router(api: PromtailApi) -> Router {
 }
 
 async fn ready(State(api): State<PromtailApi>) -> Response {
-    match (api.ready)() {
-        true => "Ready".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "Not ready: the configuration is not at work yet")
-            .into_response(),
+    if (api.ready)() {
+        return "Ready".into_response();
     }
+    (StatusCode::SERVICE_UNAVAILABLE, "Not ready: the configuration is not at work yet").into_response()
 }
 
 async fn metrics(State(api): State<PromtailApi>) -> Response {
@@ -123,7 +122,9 @@ async fn targets(State(api): State<PromtailApi>, headers: HeaderMap) -> Response
         body.push_str("<h2>Lines dropped lately</h2>");
         body.push_str(&table(&["Reason", "Line"]));
         for (reason, lines) in &dropped {
-            lines.iter().for_each(|line| row(&mut body, &[reason, line]));
+            for line in lines {
+                row(&mut body, &[reason, line]);
+            }
         }
         body.push_str("</table>");
     }

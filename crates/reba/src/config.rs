@@ -40,23 +40,20 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, port_shift: u16) -> Re
     let variables = variables(folder, data)?;
     let wanted = |role| roles.contains(&role);
     let (prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), port_shift)?;
-    let loki = match wanted(Role::Loki) && folder.loki.exists() {
-        true => {
-            let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
-            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            config
+    let loki = if wanted(Role::Loki) && folder.loki.exists() {
+        let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
         }
-        false => {
-            // Upstream's default is to ask for a tenant, which is nothing for whoever has not even written a file.
-            let mut config = LokiConfig::default();
-            config.auth_enabled = false;
-            config
-        }
+        config
+    } else {
+        // Upstream's default is to ask for a tenant, which is nothing for whoever has not even written a file.
+        let mut config = LokiConfig::default();
+        config.auth_enabled = false;
+        config
     };
-    let promtail = match wanted(Role::Promtail) && folder.promtail.exists() {
-        true => Some(ShipConfig::load(&folder.promtail, &variables)?),
-        false => None,
-    };
+    let ships = wanted(Role::Promtail) && folder.promtail.exists();
+    let promtail = ships.then(|| ShipConfig::load(&folder.promtail, &variables)).transpose()?;
     Ok(Loaded { prometheus, rules, loki, promtail, variables, port_shift })
 }
 

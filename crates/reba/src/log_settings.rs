@@ -34,10 +34,9 @@ pub fn query_limits(config: &LokiConfig, limits: &TenantLimits) -> LimitsByTenan
 }
 
 fn of_queries(config: &LokiConfig, limits: &Limits) -> LogLimits {
-    let look_back = match limits.max_query_lookback.is_zero() {
-        true => config.chunk_store_config.max_look_back_period,
-        false => limits.max_query_lookback,
-    };
+    let unset = limits.max_query_lookback.is_zero();
+    let look_back =
+        if unset { config.chunk_store_config.max_look_back_period } else { limits.max_query_lookback };
     LogLimits {
         max_query_series: limits.max_query_series,
         max_query_length: limits.max_query_length.as_std(),

@@ -115,7 +115,7 @@ impl LogHandles {
                     }
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "limits of tenants cannot be read, the old ones stay")
+                    tracing::error!(%error, "limits of tenants cannot be read, the old ones stay");
                 }
                 _ => {}
             }

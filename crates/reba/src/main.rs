@@ -83,7 +83,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
             let Some(configured) = configure(&args, 0) else { return Ok(WRONG_CONFIGURATION.into()) };
-            until_stopped(run::start(configured, &args.data, own).await?, hangup).await
+            until_stopped(Box::pin(run::start(configured, &args.data, own)).await?, hangup).await
         }
         Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
             print!("{}", demo::incident(&args).await?);
@@ -97,7 +97,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
                 return Ok(WRONG_CONFIGURATION.into());
             };
             let fleet = demo::fleet(&args).await?;
-            let running = run::start(configured, data, own).await?;
+            let running = Box::pin(run::start(configured, data, own)).await?;
             print!("{}", demo::welcome(&running, &fleet, offset));
             let code = until_stopped(running, hangup).await;
             fleet.shutdown().await;

@@ -20,7 +20,7 @@ struct Served {
 }
 
 impl Served {
-    async fn new(config: LokiConfig) -> Self {
+    fn new(config: LokiConfig) -> Self {
         let api = Api::new(config);
         let listener = Listener::bind("loki", "127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
@@ -68,7 +68,7 @@ fn plain() -> LokiConfig {
 
 #[tokio::test]
 async fn a_follower_gets_what_was_there_and_then_what_comes_oldest_first() {
-    let served = Served::new(plain()).await;
+    let served = Served::new(plain());
     served.api.push(json!({"app": "a"}), &["one", "two", "other"]).await;
     let params = [("query", r#"{app="a"} |~ "one|two|three""#), ("limit", "10")];
     let mut stream = served.follow("/loki/api/v1/tail", &params).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_follower_gets_what_was_there_and_then_what_comes_oldest_first() {
 async fn who_cannot_be_served_is_told_so_before_the_connection_changes() {
     let mut config = plain();
     config.limits.max_concurrent_tail_requests = 1;
-    let served = Served::new(config).await;
+    let served = Served::new(config);
     let refused =
         async |params: &[(&str, &str)]| served.follow("/loki/api/v1/tail", params).await.err().unwrap();
     let good = ("query", r#"{app="a"}"#);
@@ -118,7 +118,7 @@ async fn who_cannot_be_served_is_told_so_before_the_connection_changes() {
 async fn following_ends_with_a_reason() {
     let mut config = plain();
     config.querier.tail_max_duration = Span(Duration::from_millis(100));
-    let served = Served::new(config).await;
+    let served = Served::new(config);
     let end = async |stream: &mut WebSocketStream<TcpStream>| {
         loop {
             match stream.next().await {
@@ -134,7 +134,7 @@ async fn following_ends_with_a_reason() {
     let mut stream = served.follow("/loki/api/v1/tail", &query).await.unwrap();
     assert_eq!(end(&mut stream).await, (1011, "reached tail max duration limit".to_owned()));
 
-    let served = Served::new(plain()).await;
+    let served = Served::new(plain());
     let mut stream = served.follow("/loki/api/v1/tail", &query).await.unwrap();
     served.api.stop.cancel();
     assert_eq!(end(&mut stream).await.0, 1001);
@@ -142,7 +142,7 @@ async fn following_ends_with_a_reason() {
 
 #[tokio::test]
 async fn lines_wait_for_those_that_are_late_and_come_in_the_order_of_time() {
-    let served = Served::new(plain()).await;
+    let served = Served::new(plain());
     let params = [("query", r#"{app="a"}"#), ("delay_for", "1")];
     let mut stream = served.follow("/loki/api/v1/tail", &params).await.unwrap();
     for (seconds, line) in [(2, "second"), (3, "first")] {
