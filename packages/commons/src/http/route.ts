@@ -9,12 +9,15 @@ interface Routed extends IncomingMessage {
   readonly app?: { readonly router?: unknown; readonly _router?: unknown; readonly path?: () => string };
 }
 
-/** A layer of a router, as Express 4 and 5 have it. */
-interface Layer {
-  readonly handle?: { readonly stack?: unknown };
-  readonly match?: (path: string) => boolean;
+interface Match {
   readonly path?: string;
   readonly params?: Readonly<Record<string, unknown>>;
+}
+
+/** A layer of a router; until Express 5.2 it keeps its last match itself, since then `match` returns it. */
+interface Layer extends Match {
+  readonly handle?: { readonly stack?: unknown };
+  readonly match?: (path: string) => boolean | Match;
 }
 
 const NAMED = Symbol("easymo.route");
@@ -65,10 +68,11 @@ function mountTemplate(stack: readonly Layer[] | undefined, base: string, depth:
   if (stack === undefined || depth > MAX_DEPTH) return undefined;
   for (const layer of stack) {
     const inner = stackOf(layer.handle);
-    if (inner === undefined || layer.match?.(base) !== true) continue;
-    const taken = layer.path ?? "";
+    const found = inner === undefined ? false : (layer.match?.(base) ?? false);
+    if (inner === undefined || found === false) continue;
+    const { path: taken = "", params = {} } = found === true ? layer : found;
     if (!base.startsWith(taken)) continue;
-    const own = template(taken, layer.params ?? {});
+    const own = template(taken, params);
     const rest = mountTemplate(inner, base.slice(taken.length), depth + 1);
     if (rest !== undefined) return own + rest;
   }
