@@ -27,16 +27,17 @@ export function createLogger(options: LogOptions = {}): Logger {
   const environment = options.environment ?? defaultEnvironment();
   const settings: LoggerOptions = {
     level: options.level ?? (process.env["LOG_LEVEL"] || "info"),
-    formatters: { bindings: (bindings) => maskFields(bindings) },
     // Asked at every line: loggers are made when modules load, often before the service has said its name.
     mixin: () => ({ service: options.service ?? defaultService(), environment, ...traceFields() }),
+    // Errors are made plain, and masked, before pino sees them.
+    serializers: { err: (error: unknown) => error },
     hooks: {
       logMethod(args: unknown[], method) {
         Reflect.apply(method, this, maskedArguments(args));
       },
     },
   };
-  return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  return maskingBindings(options.destination === undefined ? pino(settings) : pino(settings, options.destination));
 }
 
 /** The logger of a part of the service; `bindings`, or the part's name as `module`, stand in each of its lines. */
@@ -48,6 +49,18 @@ export function childLogger(bindings: string | Bindings = {}): Logger {
 /** Makes `logger` the one whose children `childLogger` gives from now on. */
 export function setDefaultLogger(logger: Logger): void {
   holder[KEY] = logger;
+}
+
+/** pino formats the bindings of a root logger only; children inherit these methods. */
+function maskingBindings(logger: Logger): Logger {
+  const { child, setBindings } = logger;
+  logger.child = function (this: Logger, bindings: Bindings, options?: object) {
+    return Reflect.apply(child, this, [maskFields(bindings), options]) as Logger;
+  } as typeof child;
+  logger.setBindings = function (this: Logger, bindings: Bindings) {
+    Reflect.apply(setBindings, this, [maskFields(bindings)]);
+  };
+  return logger;
 }
 
 function traceFields(): object {

@@ -18,9 +18,12 @@ const SUSPECT = /@|\d(?:[ .-]?\d){7}|eyJ|bearer|basic/i;
 
 const TOKEN = /\beyJ[\w-]{4,}\.[\w-]{2,}(?:\.[\w-]*)?/g;
 const AUTHORIZATION = /\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi;
-const EMAIL = /[\w.%+-]{1,64}@(?=[\w-])([\w.-]{1,255})/g;
-/** 13 to 19 digits in groups; a card if its check digit is right. */
-const CARD = /(?<![\w.])[2-6]\d{3}(?:[ -]?\d){9,15}(?!\w)/g;
+/** Signs that are rare in addresses and common around them (`=`, `/`, `?`, `{`) end one. */
+const EMAIL = /(?:[\w.%+!#$^~*-]{1,64}|(?<=\S))@[\w-]{1,63}(?:\.[\w-]{1,63})+/g;
+/** The user and password of an address such as that of a database. */
+const URL_CREDENTIALS = /:\/\/[^\s/@]{1,256}@/g;
+/** Digits in groups that may hold a card's number, and other numbers beside it. */
+const DIGITS = /(?<![\w.])\d(?:[ -]?\d){12,39}(?!\w)/g;
 /** Rwanda: kind, year of birth, sex, number, issue, check digits; 16 in all. */
 const NATIONAL_ID = /(?<![\w.])[1-3][ -]?(?:19|20)\d{2}[ -]?[78][ -]?\d{7}[ -]?\d[ -]?\d{2}(?!\w)/g;
 /** In international form, of anywhere. */
@@ -35,9 +38,10 @@ export function maskText(text: string): string {
   return short
     .replace(TOKEN, REDACTED)
     .replace(AUTHORIZATION, `$1 ${REDACTED}`)
+    .replace(URL_CREDENTIALS, "://***@")
     .replace(EMAIL, maskEmail)
     .replace(NATIONAL_ID, maskId)
-    .replace(CARD, (found) => (luhn(digits(found)) ? maskCard(found) : found))
+    .replace(DIGITS, maskCards)
     .replace(PHONE, maskPhone)
     .replace(LOCAL_PHONE, maskPhone);
 }
@@ -55,12 +59,28 @@ export function maskPhone(phone: string): string {
 /** `jeanne@example.rw` becomes `j***@example.rw`. */
 export function maskEmail(email: string): string {
   const at = email.lastIndexOf("@");
-  return at < 1 ? "***" : `${email.slice(0, 1)}***${email.slice(at)}`;
+  if (at < 0) return "***";
+  return `${at === 0 || email.startsWith("*") ? "" : email.slice(0, 1)}***${email.slice(at)}`;
 }
 
 /** `4111 1111 1111 1111` becomes `****1111`. */
 export function maskCard(card: string): string {
   return isMasked(card) ? card : `****${digits(card).slice(-4)}`;
+}
+
+/** Masks the number of 13 to 19 digits, in whole groups, whose check digit is right; nothing if there is none. */
+function maskCards(found: string): string {
+  for (let from = 0; from < found.length; from++) {
+    if (!/[2-6]/.test(found[from] ?? "") || /\d/.test(found[from - 1] ?? "")) continue;
+    for (let to = found.length; to >= from + 13; to--) {
+      const part = found.slice(from, to);
+      const number = digits(part);
+      if (number.length < 13 || number.length > 19) continue;
+      const whole = /\d$/.test(part) && !/\d/.test(found[to] ?? "");
+      if (whole && luhn(number)) return found.slice(0, from) + maskCard(part) + found.slice(to);
+    }
+  }
+  return found;
 }
 
 /** `1199280012345678` becomes `1***********78`. */
@@ -141,14 +161,15 @@ function masked(value: unknown, depth: number, above: readonly object[]): unknow
   if (value instanceof Map) return maskedFields(Object.fromEntries(value), depth, within);
   if (value instanceof Set) return masked([...value], depth, above);
   if ("toJSON" in value && typeof value.toJSON === "function") {
-    return masked((value.toJSON as () => unknown)(), depth + 1, within);
+    return masked(read(() => (value.toJSON as () => unknown)()), depth + 1, within);
   }
   return maskedFields(value, depth, within);
 }
 
 function maskedFields(object: object, depth: number, within: readonly object[]): Record<string, unknown> {
   const out: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(object).slice(0, MAX_ITEMS)) {
+  for (const name of Object.keys(object).slice(0, MAX_ITEMS)) {
+    const value = read(() => (object as Record<string, unknown>)[name]);
     const masker = maskerOf(name);
     const simple = typeof value === "string" || typeof value === "number" || typeof value === "bigint";
     if (masker !== null && simple) out[name] = masker(String(value));
@@ -156,6 +177,15 @@ function maskedFields(object: object, depth: number, within: readonly object[]):
     else out[name] = masked(value, depth + 1, within);
   }
   return out;
+}
+
+/** Objects may run code when they are read; what fails there costs a field, never the line. */
+function read(value: () => unknown): unknown {
+  try {
+    return value();
+  } catch {
+    return "[unreadable]";
+  }
 }
 
 /** Numbers are amounts and times nearly always; only what cannot be one of these is taken for a telephone. */
