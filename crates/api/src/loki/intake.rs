@@ -1,8 +1,11 @@
 //! Bodies of those who write: read with a bound on each and on all of them together, decoded where threads may block.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -20,6 +23,12 @@ const MAX_TOGETHER: usize = 512 << 20;
 /// Bodies that are decoded and written at the same time. Most of that time is waiting for the disk, which serves all of them
 /// at once.
 const DECODED_AT_ONCE: usize = 64;
+
+/// Bytes of a refused body that are read and thrown away, at most.
+const MAX_DRAINED: usize = 256 << 20;
+
+/// How long that may take.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// When one that found no room may come again, in seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -79,6 +88,21 @@ impl Intake {
     }
 }
 
+/// Lets a refused body run out for a while: many clients look for an answer only when they have sent everything, and see a
+/// broken connection instead of the reason if we close before.
+async fn drain(mut body: Body) {
+    let rest = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > MAX_DRAINED {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, rest).await;
+}
+
 async fn read(mut body: Body, most: usize, held: &mut Held) -> Result<Bytes, Refusal> {
     let mut pieces: Vec<Bytes> = Vec::new();
     let mut length = 0;
@@ -87,10 +111,12 @@ async fn read(mut body: Body, most: usize, held: &mut Held) -> Result<Bytes, Ref
         let Ok(piece) = frame.into_data() else { continue };
         length += piece.len();
         if length > most {
+            drain(body).await;
             let text = format!("request body too large: the limit is {most} bytes");
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
         }
         if !held.add(piece.len()) {
+            drain(body).await;
             let text = "too much is being written at once";
             return Err(Refusal {
                 retry_after_s: Some(RETRY_AFTER_S),

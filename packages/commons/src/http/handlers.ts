@@ -3,20 +3,23 @@ import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { CONTENT_TYPE, negotiate } from "../exposition.js";
 import type { MetricsRegistry } from "../registry.js";
 
-/** A request of Express, Fastify or Node. */
-export interface RequestLike {
-  readonly headers: IncomingHttpHeaders;
+/** What of a request of Express, Fastify or Node is needed. */
+interface RequestLike {
+  readonly headers?: IncomingHttpHeaders;
 }
 
 /** What of Fastify's reply is needed. */
-export interface ReplyLike {
-  readonly raw: ServerResponse;
+interface ReplyLike {
   code(status: number): unknown;
   header(name: string, value: string): unknown;
   send(body: string): unknown;
 }
 
-export type Handler = (req: RequestLike, res: ServerResponse | ReplyLike) => Promise<void>;
+/**
+ * A handler of Express, Fastify, NestJS and Node. Requests and answers are no more than objects here, since NestJS
+ * declares those of its adapters without any fields.
+ */
+export type Handler = (req: object, res: object) => Promise<void>;
 export type RouteHandler = (request: Request) => Promise<Response>;
 
 interface Answer {
@@ -27,7 +30,7 @@ interface Answer {
 
 /** The handler to mount at `/metrics`: text 0.0.4 or OpenMetrics, as the `Accept` header asks. */
 export function metricsHandler(metrics: MetricsRegistry): Handler {
-  return async (req, res) => answer(res, await page(metrics, req.headers.accept));
+  return async (req, res) => answer(res, await page(metrics, (req as RequestLike).headers?.accept));
 }
 
 /** The same as a route handler of Next.js: `export const GET = metricsRoute(metrics)`. */
@@ -96,17 +99,21 @@ async function outcome(check: Check, timeoutMs: number): Promise<string> {
   }
 }
 
-function answer(res: ServerResponse | ReplyLike, { status, type, body }: Answer): void {
-  if ("raw" in res) {
-    res.code(status);
-    res.header("content-type", type);
-    res.send(body);
+function answer(to: object, { status, type, body }: Answer): void {
+  if (isReply(to)) {
+    to.code(status);
+    to.header("content-type", type);
+    to.send(body);
     return;
   }
+  const res = to as ServerResponse;
   res.statusCode = status;
   res.setHeader("Content-Type", type);
   res.end(body);
 }
+
+/** Fastify's replies hold Node's answer as `raw`; Express' answers are Node's own. */
+const isReply = (to: object): to is ReplyLike => "raw" in to;
 
 function response({ status, type, body }: Answer): Response {
   return new Response(body, { status, headers: { "content-type": type } });

@@ -56,7 +56,7 @@ function maskingBindings(logger: Logger): Logger {
   const { child, setBindings } = logger;
   logger.child = function (this: Logger, bindings: Bindings, options?: object) {
     return Reflect.apply(child, this, [maskFields(bindings), options]) as Logger;
-  } as typeof child;
+  } as unknown as typeof child;
   logger.setBindings = function (this: Logger, bindings: Bindings) {
     Reflect.apply(setBindings, this, [maskFields(bindings)]);
   };
