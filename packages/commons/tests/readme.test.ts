@@ -25,10 +25,12 @@ describe("the package as it is installed", () => {
   const use = `
     const metrics = commons.createMetricsRegistry("wallet-service", { environment: "test" });
     commons.createBusinessMetrics(metrics).trackPayment("momo", 1, "success");
-    const tracing = commons.init("wallet-service");
-    metrics.expose().then((page) => tracing.shutdown().then(() => {
+    // None of OpenTelemetry's instrumentations is installed, which is fine.
+    commons.register("wallet-service").then(async (tracing) => {
+      const page = await metrics.expose();
+      await tracing.shutdown();
       console.log(${JSON.stringify(names)}.every((name) => typeof commons[name] === "function"), page.includes("payment_amount_usd_count"));
-    }));`;
+    });`;
 
   test.each([
     ["an ECMAScript module", "use.mjs", 'import * as commons from "@easymo/commons";'],
@@ -54,6 +56,43 @@ describe("the package as it is installed", () => {
     const flags = ["--noEmit", "--strict", "--module", "nodenext", "--skipLibCheck", "--target", "es2022", "--ignoreConfig"];
     const checked = spawnSync(process.execPath, [tsc, ...flags, "typed.mts", "typed.cts"], { cwd: folder, encoding: "utf8" });
     expect(checked.stdout).toBe("");
+  });
+});
+
+test("with an instrumentation of OpenTelemetry there is one span a request, and metrics lead to it", () => {
+  writeFileSync(
+    `${folder}/instrumented.cjs`,
+    `const { createMetricsRegistry, metricsMiddleware, register } = require("@easymo/commons");
+     const { HttpInstrumentation } = require("@opentelemetry/instrumentation-http");
+     const spans = [];
+     const exporter = { export: (found, done) => (spans.push(...found), done({ code: 0 })), shutdown: async () => {} };
+     register("wallet-service", { exporter, instrumentations: [new HttpInstrumentation()] }).then((tracing) => {
+       const metrics = createMetricsRegistry("wallet-service");
+       const app = require("express")();
+       app.use(metricsMiddleware(metrics));
+       app.get("/wallets/:id", (_req, res) => void res.send("balance"));
+       const server = app.listen(0, "127.0.0.1", async () => {
+         await (await fetch("http://127.0.0.1:" + server.address().port + "/wallets/7")).text();
+         server.close(async () => {
+           const page = await metrics.expose("openmetrics");
+           await tracing.shutdown();
+           const id = spans[0]?.spanContext().spanId;
+           console.log(JSON.stringify({
+             names: spans.map((span) => span.name),
+             scope: spans[0]?.instrumentationScope.name,
+             exemplar: page.includes('span_id="' + id + '"'),
+           }));
+         });
+         server.closeAllConnections();
+       });
+     });`,
+  );
+  const { stdout, stderr } = node("instrumented.cjs");
+  expect(stderr).toBe("");
+  expect(JSON.parse(stdout)).toEqual({
+    names: ["GET /wallets/:id"],
+    scope: "@opentelemetry/instrumentation-http",
+    exemplar: true,
   });
 });
 

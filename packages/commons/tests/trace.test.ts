@@ -1,5 +1,4 @@
 import { createServer } from "node:http";
-import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
 import { context, trace } from "@opentelemetry/api";
 import express from "express";
 import { afterEach, describe, expect, test } from "vitest";
@@ -13,7 +12,6 @@ import {
   instrumentFetch,
   metricsMiddleware,
   parseTraceparent,
-  register,
   traceparent,
 } from "../src/index.js";
 import { registry, serve, settled } from "./helpers.js";
@@ -139,26 +137,6 @@ test("a trace that its sender does not record is passed on and leaves nothing", 
   await tracing.flush();
   expect(otlp.spans()).toEqual([]);
   expect(await metrics.expose("openmetrics")).not.toContain(" # {");
-});
-
-test("with an instrumentation of OpenTelemetry there is one span a request, and metrics lead to it", async () => {
-  const otlp = await receiver();
-  const http = new HttpInstrumentation();
-  tracing = await register("wallet-service", { endpoint: otlp.endpoint, instrumentations: [http] });
-  // As its own patch would do, which works on modules loaded later than this test's.
-  const metrics = registry();
-  const measured = metricsMiddleware(metrics);
-  const base = await serve((req, res) =>
-    tracing?.tracer.startActiveSpan("GET", (span) => {
-      res.once("close", () => span.end());
-      measured(req, res, () => res.end());
-    }),
-  );
-  await fetch(base);
-  await settled(metrics);
-  await tracing.flush();
-  expect(otlp.spans()).toHaveLength(1);
-  expect(await metrics.expose("openmetrics")).toContain(`span_id="${otlp.spans()[0]?.spanId}"`);
 });
 
 describe("the exporter", () => {

@@ -25,7 +25,8 @@ export function measure(
   res[MEASURED] = true;
   const started = performance.now();
   const span = startSpan(req);
-  const here = trace.getSpan(span?.context ?? context.active())?.spanContext();
+  const found = span === undefined ? trace.getActiveSpan() : undefined;
+  const here = (span?.span ?? found)?.spanContext();
   const body = watch(res);
   let open = true;
   metrics.http.started();
@@ -46,6 +47,8 @@ export function measure(
       responseBytes: body.headAt === undefined ? undefined : bodiless ? 0 : body.bytes,
       exemplar: exemplarOf(here),
     });
+    // An instrumentation's span ends by itself, but does not know the route.
+    found?.updateName(`${method} ${route}`).setAttribute("http.route", route);
     if (span !== undefined) endSpan(span.span, method, route, status);
   };
   res.once("finish", finish);
