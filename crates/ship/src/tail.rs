@@ -295,6 +295,14 @@ impl Tail {
         }
         let read = self.source.read(&mut data[kept..kept + CHUNK], self.offset);
         let n = *read.as_ref().unwrap_or(&0);
+        // Cut and grown beyond our place after we had looked: what was read lies somewhere in the middle of new lines.
+        if n > 0 && matches!(self.source, Source::Plain(_)) && !self.begins_as(self.id) {
+            if small {
+                scratch.0 = data;
+            }
+            self.begin_anew()?;
+            return Ok(Polled::Truncated);
+        }
         let end = kept + n;
         let begin = self.split(&data[..end], out);
         if small {
@@ -326,16 +334,21 @@ impl Tail {
         let touched = std::mem::replace(&mut self.written, written) != written;
         let shorter = self.len < self.offset;
         // A file may be cut and grow up to our place, or beyond it, between two looks.
-        let rewritten = self.at_end && touched && self.len >= self.offset && !self.begins_as(self.id);
+        let rewritten = touched && self.len >= self.offset && !self.begins_as(self.id);
         if shorter || rewritten {
-            (self.offset, self.searched, self.cut) = (0, 0, 0);
-            self.rest = Vec::new();
-            self.id.prefix = 0;
-            self.renew_id()?;
+            self.begin_anew()?;
             return Ok(Some(Polled::Truncated));
         }
         self.at_end = self.len == self.offset;
         Ok(self.at_end.then_some(Polled::End))
+    }
+
+    /// Goes on from the start of a file that was cut.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        (self.offset, self.searched, self.cut) = (0, 0, 0);
+        self.rest = Vec::new();
+        self.id.prefix = 0;
+        self.renew_id()
     }
 
     /// A file that was shorter than its fingerprint may be longer now.

@@ -186,6 +186,25 @@ fn copytruncate_loses_nothing_that_was_read_in_time() {
 }
 
 #[test]
+fn a_file_that_is_cut_and_grows_beyond_our_place_while_we_are_behind_is_read_from_its_start() {
+    let mut host = Host::new();
+    // More than is read at once, so that the end is not reached at the first look.
+    let many =
+        |word: &str, n: usize| (0..n).map(|i| format!("{word} {i}")).collect::<Vec<_>>().join("\n") + "\n";
+    let old = many("old", 60_000);
+    host.append("a.log", &old);
+    let mut files = host.start("a.log");
+    let (first, _) = files.step(host.now_ns);
+    assert!(!first.is_empty() && first.len() < 60_000, "{}", first.len());
+    drop(first);
+    fs::write(host.path("a.log"), many("new", 120_000)).unwrap();
+    let lines = host.lines(&mut files);
+    let fresh: Vec<&String> = lines.iter().filter(|l| l.starts_with("new")).collect();
+    assert_eq!(fresh.len(), 120_000);
+    assert_eq!((fresh[0].as_str(), fresh[119_999].as_str()), ("new 0", "new 119999"));
+}
+
+#[test]
 fn a_positions_file_of_promtail_is_gone_on_from() {
     let mut host = Host::new();
     host.append("a.log", "1\n2\n");
