@@ -54,7 +54,7 @@ impl fmt::Display for SpanId {
 
 /// What part a span plays in a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names are OpenTelemetry's")]
 pub enum SpanKind {
     #[default]
     Unspecified,
@@ -91,7 +91,7 @@ impl SpanKind {
 
 /// How a span ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names are OpenTelemetry's")]
 pub enum SpanStatus {
     #[default]
     Unset,

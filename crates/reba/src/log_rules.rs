@@ -94,6 +94,11 @@ impl LogRules {
         Arc::clone(&self.ruler)
     }
 
+    /// Whether a configuration can be put in force.
+    pub fn check(&self, config: &LokiConfig) -> Result<()> {
+        self.own.as_ref().map_or(Ok(()), |own| own.alertmanagers(config).map(drop))
+    }
+
     /// Puts a configuration in force.
     pub async fn apply(&self, config: &LokiConfig, variables: &Variables) -> Result<()> {
         match &self.own {
@@ -135,8 +140,12 @@ impl Own {
         Ok(own)
     }
 
+    fn alertmanagers(&self, config: &LokiConfig) -> Result<Vec<AlertmanagerTarget>> {
+        alertmanagers(config, &self.proxies).context("ruler.alertmanager_url")
+    }
+
     fn apply(&self, config: &LokiConfig) -> Result<()> {
-        let active = alertmanagers(config, &self.proxies).context("ruler.alertmanager_url")?;
+        let active = self.alertmanagers(config)?;
         self.targets.send_replace(Arc::new(Alertmanagers { active, dropped: Vec::new() }));
         let external_labels = Labels::from_pairs(&config.ruler.external_labels);
         self.notifier.apply(NotifierSettings { external_labels, alert_relabel: Vec::new() });

@@ -73,6 +73,11 @@ pub struct LogHandles {
 }
 
 impl LogHandles {
+    /// Whether `config` can be put in force; changes nothing.
+    pub fn check(&self, config: &LokiConfig) -> Result<()> {
+        self.rules.as_ref().map_or(Ok(()), |rules| rules.check(config))
+    }
+
     /// Makes `config` the one in force.
     pub async fn apply(&self, config: LokiConfig, variables: &Variables) -> Result<()> {
         if let Some(rules) = &self.rules {

@@ -20,7 +20,6 @@ use reba_disk::Env;
 use reba_ingest::loki::{LokiReceiver, PushHead, config::LokiConfig, limits::TenantLimits};
 use reba_model::Tenant;
 use reba_ship::{IsOurs, PushReceiver, ShipConfig, Shipper, Surroundings, TargetStatus, system_now_ns};
-
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -47,7 +46,7 @@ pub struct Promtail {
 impl Promtail {
     /// The role beside `logs`, our own store, if that is here.
     pub fn new(logs: Option<&loki::Built>, loaded: &Loaded, port_offset: u16) -> Self {
-        let store = logs.map(|logs| (logs.appender(), ours(logs.port())));
+        let store = logs.map(|logs| (logs.appender(), ours(logs.port(), port_offset)));
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let around = Surroundings {
             env: Env::real(),
@@ -178,13 +177,41 @@ fn unlimited() -> TenantLimits {
     TenantLimits::new(&config)
 }
 
-/// Whether a client's URL means the store in this process: this host, or Loki's container, with Loki's port or ours.
-fn ours(port: u16) -> IsOurs {
+/// Whether a client's URL means the store in this process: on this host, or Loki's container, and our port, as it is or before
+/// `--port-offset` moved it. Any other port is somebody else's Loki.
+fn ours(port: u16, offset: u16) -> IsOurs {
     Arc::new(move |uri: &Uri| {
         let host = uri.host().unwrap_or("").trim_matches(['[', ']']);
         let local = host == CONTAINER
             || host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        local && matches!(uri.port_u16(), Some(p) if p == port || p == crate::args::Role::Loki.port())
+            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        local && uri.port_u16().is_some_and(|p| p == port || p.checked_add(offset) == Some(port))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_urls_of_our_own_store_are_written_without_http() {
+        let is = |url: &str, port, offset| ours(port, offset)(&url.parse().unwrap());
+        for url in [
+            "http://127.0.0.1:3100/loki/api/v1/push",
+            "http://localhost:3100/",
+            "http://loki:3100",
+            "http://[::1]:3100/",
+        ] {
+            assert!(is(url, 3100, 0), "{url}");
+            assert!(is(url, 13_100, 10_000), "{url}");
+            // Ours is elsewhere: that is another Loki on this host.
+            assert!(!is(url, 4100, 0), "{url}");
+        }
+        assert!(is("http://127.0.0.1:13100/", 13_100, 10_000));
+        for url in
+            ["http://10.0.0.7:3100/", "http://loki.example:3100/", "http://loki/", "http://127.0.0.1:3101/"]
+        {
+            assert!(!is(url, 3100, 0), "{url}");
+        }
+    }
 }

@@ -135,6 +135,10 @@ impl Reloader {
 
     async fn apply(&self, loaded: Loaded) -> Result<()> {
         let Loaded { prometheus, rules, loki, promtail, variables, .. } = loaded;
+        // What is wrong with one role's file must not leave another's half in force.
+        if let Some(logs) = &self.handles.logs {
+            logs.check(&loki).context("loki")?;
+        }
         if let Some(metrics) = &self.handles.metrics {
             self.apply_metrics(metrics, prometheus, rules).await?;
         }
