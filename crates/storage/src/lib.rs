@@ -14,6 +14,7 @@ mod changes;
 mod demoted;
 mod logs;
 mod query;
+mod state;
 
 pub use admin::{AdminError, MetricAdmin};
 pub use append::{
@@ -31,3 +32,4 @@ pub use query::{
     Budget, BudgetError, ExemplarSeries, MetricQuerier, QueryError, SelectHints, SelectRequest, StoreStats,
     TopEntry,
 };
+pub use state::{DOCUMENT_LIMIT, Document, HISTORY_KEPT, StateChange, StateError, StateStore};
