@@ -7,6 +7,7 @@ mod expand;
 mod keys;
 mod position;
 mod reference;
+pub mod tree;
 mod yaml;
 
 use std::{fs, path::Path};

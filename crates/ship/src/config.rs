@@ -22,7 +22,7 @@ pub use sources::{DockerConfig, FileGroup, GelfConfig, JournalConfig, PushConfig
 use crate::{
     stage::{self, CustomMetrics, Pipeline},
     tail::Packing,
-    yaml::{self, Fault, Kind, Node, Section},
+    yaml::{self, Fault, Kind, Node, Section, Units as _},
 };
 
 /// A valid configuration, ready to start.
@@ -184,7 +184,7 @@ impl ShipConfig {
             let mut config = config.map_err(|e| e.in_file(file))?;
             config.warnings = warnings.into_iter().map(|w| w.in_file(file)).collect();
             // As it was written: what variables hold may be secret anywhere.
-            config.text = yaml::parse(text, file).map(|n| n.yaml_without_secrets()).unwrap_or_default();
+            config.text = yaml::parse(text, file).map(|n| yaml::without_secrets(&n)).unwrap_or_default();
             Ok(config)
         });
         let mut config = result.map_err(|e| expanded.hide(e))?;

@@ -7,7 +7,7 @@ use reba_http::{BasicAuth, HeaderValues, HttpClientConfig, Secret};
 use reba_model::{Labels, Tenant};
 
 use super::ignore;
-use crate::yaml::{Fault, Section};
+use crate::yaml::{Fault, Section, Units as _};
 
 /// One client.
 #[derive(Clone, Debug)]

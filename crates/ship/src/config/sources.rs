@@ -6,7 +6,7 @@ use reba_ingest::config::KubernetesSd;
 use reba_model::Labels;
 
 use super::ignore;
-use crate::yaml::{Fault, Node, Section};
+use crate::yaml::{Fault, Node, Section, Units as _};
 
 /// Files that share labels.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::{
     moment::{Format, Timestamp, zone},
     select, template,
 };
-use crate::yaml::{Fault, Kind, Node, Section};
+use crate::yaml::{Fault, Kind, Node, Section, Units as _};
 
 /// Stages that one pipeline may have, those inside of `match` counted.
 const MAX_STAGES: usize = 1000;
