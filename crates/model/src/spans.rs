@@ -2,7 +2,13 @@
 //!
 //! Times are Unix **nanoseconds** and are named `ns`, as those of log entries.
 
+mod batch;
+mod record;
+
 use std::{fmt, sync::Arc};
+
+pub use batch::{SpanBatch, SpanBatchFull, SpanGroup, SpanHead, SpanWriter};
+pub use record::{AttributeList, Item, MAX_NESTING, SpanView, ValueRef};
 
 /// Which trace: 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -208,6 +214,19 @@ pub struct SpanLink {
     pub attributes: Attributes,
 }
 
+/// What a producer left out of a span, and the bits it set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SpanExtra {
+    /// W3C trace flags in the lowest byte, OpenTelemetry's own above.
+    pub flags: u32,
+    /// Attributes that were left out.
+    pub dropped_attributes: u32,
+    /// Events that were left out.
+    pub dropped_events: u32,
+    /// Links that were left out.
+    pub dropped_links: u32,
+}
+
 /// One operation of one service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Span {
@@ -237,6 +256,8 @@ pub struct Span {
     pub events: Vec<SpanEvent>,
     /// Other spans it has to do with.
     pub links: Vec<SpanLink>,
+    /// What the producer says of the above.
+    pub extra: SpanExtra,
     /// What made it; shared by its spans.
     pub resource: Arc<Resource>,
     /// The library that made it; shared by its spans.

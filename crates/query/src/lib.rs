@@ -19,7 +19,9 @@ mod output;
 mod pool;
 mod recent;
 mod run;
+mod slots;
 mod stats;
+pub mod traces;
 
 pub use active::ActiveQuery;
 pub use cache::CacheTotals;

@@ -14,6 +14,7 @@ mod changes;
 mod demoted;
 mod logs;
 mod query;
+mod spans;
 mod state;
 
 pub use admin::{AdminError, MetricAdmin};
@@ -31,5 +32,9 @@ pub use logs::{
 pub use query::{
     Budget, BudgetError, ExemplarSeries, MetricQuerier, QueryError, SelectHints, SelectRequest, StoreStats,
     TopEntry,
+};
+pub use spans::{
+    AttributeScope, SpanAdmin, SpanAppender, SpanCondition, SpanDetails, SpanField, SpanNeed, SpanQuerier,
+    SpanReport, SpanRequest, SpanRows, SpanScan, SpanTest, SpanValue, SpanWant,
 };
 pub use state::{DOCUMENT_LIMIT, Document, HISTORY_KEPT, StateChange, StateError, StateStore};

@@ -11,6 +11,7 @@ mod log_suite;
 mod nhcb;
 mod runner;
 mod script;
+mod span_store;
 mod state_store;
 mod store;
 mod suite;
@@ -28,6 +29,7 @@ pub use runner::{Answer, CaseResult, Failure, Outcome, ScriptEngine, run_script}
 pub use script::{
     Command, Eval, EvalTimes, Expect, ExpectKind, ExpectText, Load, LoadedSeries, ScriptError, parse_script,
 };
+pub use span_store::MemSpanStore;
 pub use state_store::{RamState, state_suite};
 pub use store::{MemConfig, MemStore};
 pub use suite::{MetricStore, SuiteConfig, metric_suite};

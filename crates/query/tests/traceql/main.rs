@@ -1,0 +1,4 @@
+//! Queries about traces over the stores.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod engine;
