@@ -1,10 +1,13 @@
 /** Carries out plans: each becomes a request, each answer frames. One failed query does not take the others with it. */
-import type { Frame } from "../model/data/frame";
+import { field, type Frame } from "../model/data/frame";
 import { lokiFrames } from "../model/data/loki";
 import { promFrames } from "../model/data/prometheus";
 import type { Plan } from "../model/query/plan";
+import { traceTable } from "../model/traces/frames";
+import { graphFrames } from "../model/traces/graph";
 import { isAbort, wordsFor } from "./http";
 import { lokiInstant, lokiRange, nanos } from "./loki";
+import { searchTraces, serviceGraph, traceMetrics } from "./tempo";
 import { queryExemplars, queryInstant, queryRange, type Exemplar } from "./prometheus";
 
 export interface QueryResult {
@@ -38,6 +41,17 @@ async function runOne(plan: Plan, signal: AbortSignal): Promise<Pick<QueryResult
       );
       return { frames: lokiFrames(data, { refId: plan.refId, legendFormat: plan.legendFormat, format: "time_series" }, plan, plan.direction === "backward"), exemplars: [], warnings: [] };
     }
+    case "tempo-search": {
+      const hits = await searchTraces(plan.source, plan.expr, { from: plan.startMs, to: plan.endMs }, plan.limit, signal, plan.spss);
+      return { frames: hits.length === 0 ? [] : [traceTable(hits, plan.refId)], exemplars: [], warnings: [] };
+    }
+    case "tempo-metrics":
+      return { frames: await traceMetrics(plan.source, plan.expr, plan, plan.refId, signal), exemplars: [], warnings: [] };
+    case "tempo-trace":
+      // The panel reads the trace itself: it is a tree, no table.
+      return { frames: [{ refId: plan.refId, kind: "table", fields: [field("Trace ID", "string", [plan.expr])] }], exemplars: [], warnings: [] };
+    case "service-map":
+      return { frames: graphFrames(await serviceGraph(plan.source, plan.expr, plan.rangeS, plan.timeMs, signal), plan.refId), exemplars: [], warnings: [] };
     case "loki-instant": {
       const { data } = await lokiInstant(plan.source, plan.expr, plan.timeMs, signal);
       return { frames: lokiFrames(data, { refId: plan.refId, legendFormat: plan.legendFormat, format: "time_series" }), exemplars: [], warnings: [] };

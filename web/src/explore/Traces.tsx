@@ -1,36 +1,18 @@
-import { searchTraces, traceById } from "../api/tempo";
+import { searchTraces } from "../api/tempo";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
-import { explorePath } from "../dashboard/links";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
 import { formatDateTimeMs } from "../model/time/format";
 import { traceIdFrom } from "../model/traces/trace";
 import { formatValue } from "../model/units/format";
-import { useSource } from "../state/session";
 import type { TimeState } from "../state/time";
 import { useLoad } from "../state/useLoad";
-import { Waterfall } from "./Waterfall";
-
-function One({ source, id, time }: { source: DatasourceInfo; id: string; time: TimeState }) {
-  const loki = useSource("loki");
-  const { data, error, loading } = useLoad(`${source.uid} ${id}`, async (signal) => ({ trace: await traceById(source, id, signal) }));
-  if (error !== undefined) return <ErrorNote title="The trace could not be read" text={error} />;
-  if (data === undefined) return loading ? <Loading what="the trace" /> : null;
-  const { trace } = data;
-  if (trace === undefined) return <Empty title="There is no such trace">{id}</Empty>;
-  const services = trace.services.map((s) => s.replace(/[\\.+*?()|[\]{}^$]/g, "\\$&")).join("|");
-  const logs = () => {
-    if (loki === undefined) return;
-    const range = { from: String(trace.startMs - 300_000), to: String(Math.ceil(trace.startMs + trace.duration / 1e6) + 300_000) };
-    window.location.assign(explorePath(loki.uid, [{ refId: "A", expr: `{service=~${JSON.stringify(services)}} |= ${JSON.stringify(id)}` }], range));
-  };
-  return <Waterfall trace={trace} zone={time.zone} {...(loki === undefined ? {} : { onLogs: logs })} />;
-}
+import { OneTrace } from "./OneTrace";
 
 /** Traces by a TraceQL query, or one by its id. */
 export function Traces({ source, query, time, onQuery }: { source: DatasourceInfo; query: string; time: TimeState; onQuery: (query: string) => void }) {
   const id = traceIdFrom(query);
   const { data, error, loading } = useLoad(id === undefined ? JSON.stringify([source.uid, query, time.range]) : undefined, (signal) => searchTraces(source, query, time.range, 50, signal));
-  if (id !== undefined) return <One source={source} id={id} time={time} />;
+  if (id !== undefined) return <OneTrace source={source} id={id} zone={time.zone} />;
   if (error !== undefined) return <ErrorNote title="The search failed" text={error} />;
   if (data === undefined) return loading ? <Loading what="traces" /> : null;
   if (data.length === 0) return <Empty title="No traces">Nothing fits the query in this time range.</Empty>;

@@ -6,6 +6,9 @@ import type { Frame } from "../model/data/frame";
 import { asBool, asObjects, asString, asStrings, at } from "../model/json";
 import { joinBy } from "../model/transform/rows";
 import { timeField } from "../model/data/frame";
+import { explorePath } from "../dashboard/links";
+import { traceIdFrom } from "../model/traces/trace";
+import { useSource } from "../state/session";
 import type { PanelProps } from "./types";
 
 /** Many series over the same time read best as one table with a column each. */
@@ -15,7 +18,8 @@ function tablesOf(frames: readonly Frame[]): readonly Frame[] {
   return joined === undefined ? frames : [joined];
 }
 
-export function TablePanel({ panel, frames, isDark, context, text }: PanelProps) {
+export function TablePanel({ panel, frames, isDark, context, text, range }: PanelProps) {
+  const tempo = useSource("tempo");
   const o = panel.options;
   const tables = useMemo(() => tablesOf(frames), [frames]);
   const [chosen, setChosen] = useState("0");
@@ -37,8 +41,9 @@ export function TablePanel({ panel, frames, isDark, context, text }: PanelProps)
           {...(sort === undefined ? {} : { sortBy: { name: asString(sort["displayName"]), desc: asBool(sort["desc"]) } })}
           link={(field, row) => {
             const link = field.config.links[0];
-            if (link === undefined) return undefined;
             const cell = field.values[row];
+            // A trace's id leads to the trace, whatever the panel says.
+            if (link === undefined) return tempo !== undefined && /^trace ?id$/i.test(field.name) && typeof cell === "string" && traceIdFrom(cell) !== undefined ? explorePath(tempo.uid, [{ refId: "A", expr: cell.padStart(32, "0") }], { from: String(Math.round(range.from)), to: String(Math.round(range.to)) }) : undefined;
             return text(link.url.replace(/\$\{__value\.(?:raw|text|numeric)\}/g, encodeURIComponent(String(cell ?? ""))).replace(/\$\{__data\.fields(?:\.|\[["']?)([^\]}"']+)["']?\]?\}/g, (_, name: string) => encodeURIComponent(String(frame.fields.find((f) => f.name === name)?.values[row] ?? ""))), "url");
           }}
         />

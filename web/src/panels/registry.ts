@@ -24,10 +24,15 @@ const kinds: Record<string, Kind> = {
   piechart: { title: "Pie chart", draw: lazy(() => import("./PiePanel").then((m) => ({ default: m.PiePanel }))) },
   "state-timeline": { title: "State timeline", draw: lazy(() => import("./StatePanel").then((m) => ({ default: m.StateTimelinePanel }))) },
   "status-history": { title: "Status history", draw: lazy(() => import("./StatePanel").then((m) => ({ default: m.StatusHistoryPanel }))) },
+  nodeGraph: { title: "Node graph", draw: lazy(() => import("./NodeGraphPanel").then((m) => ({ default: m.NodeGraphPanel }))) },
+  traces: { title: "Traces", draw: lazy(() => import("./TracesPanel").then((m) => ({ default: m.TracesPanel }))) },
   text: { title: "Text", standsAlone: true, draw: lazy(() => import("./TextPanel").then((m) => ({ default: m.TextPanel }))) },
   alertlist: { title: "Alert list", standsAlone: true, draw: lazy(() => import("./AlertListPanel").then((m) => ({ default: m.AlertListPanel }))) },
   dashlist: { title: "Dashboard list", standsAlone: true, draw: lazy(() => import("./DashListPanel").then((m) => ({ default: m.DashListPanel }))) },
 };
+
+/** All that are drawn, for choosing one. */
+export const kindList: readonly { type: string; title: string }[] = Object.entries(kinds).map(([type, k]) => ({ type, title: k.title }));
 
 export const kindOf = (type: string): Kind | undefined => kinds[type];
 

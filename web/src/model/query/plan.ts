@@ -2,14 +2,16 @@
 import type { DatasourceInfo } from "../dashboard/datasource";
 import { resolveDatasource, specialOf } from "../dashboard/datasource";
 import type { DatasourceRef, Target } from "../dashboard/types";
-import { asBool, asNumber, asString, type JsonObject } from "../json";
+import { asBool, asNumber, asString, at, type JsonObject } from "../json";
 import type { Range } from "../time/range";
 import { parseDuration } from "../time/duration";
 import { offsetAt } from "../time/zone";
 import { interpolate, type Scope } from "../variables/interpolate";
 import type { AdhocFilter } from "../variables/types";
 import { addFilters } from "./adhoc";
+import { traceIdFrom } from "../traces/trace";
 import { isMetricQuery } from "./logql";
+import { isTraceMetrics } from "./traceql";
 import { alignedGrid, intervalMs, intervalVariables, safeStepMs } from "./interval";
 
 interface Common {
@@ -24,6 +26,10 @@ export type Plan =
   | (Common & { kind: "prom-instant"; timeMs: number; format: "time_series" | "table" | "heatmap" })
   | (Common & { kind: "loki-range"; startMs: number; endMs: number; stepMs: number; isMetric: boolean; limit: number; direction: "backward" | "forward" })
   | (Common & { kind: "loki-instant"; timeMs: number })
+  | (Common & { kind: "tempo-search"; startMs: number; endMs: number; limit: number; spss: number; rows: "traces" | "spans" })
+  | (Common & { kind: "tempo-metrics"; startMs: number; endMs: number; stepMs: number })
+  | (Common & { kind: "tempo-trace" })
+  | (Common & { kind: "service-map"; timeMs: number; rangeS: number })
   | { kind: "unsupported"; refId: string; reason: string };
 
 export interface PlanInput {
@@ -85,6 +91,29 @@ function planLoki(target: Target, source: DatasourceInfo, input: PlanInput): rea
   ];
 }
 
+function planTempo(target: Target, source: DatasourceInfo, input: PlanInput): readonly Plan[] {
+  const { raw, refId } = target;
+  const { range, scope } = input;
+  const text = interpolate(asString(raw["query"]), scope, "labels");
+  const common = { refId, source, expr: text, legendFormat: interpolate(asString(raw["legendFormat"]), scope, "text") };
+  if (raw["queryType"] === "serviceMap") {
+    // The numbers of the map are metrics that are made of spans: they live where the data source says, else in the default store.
+    const uid = asString(at(source.jsonData, "serviceMap.datasourceUid"));
+    const found = resolveDatasource(uid === "" ? { type: "prometheus" } : { uid }, input.sources.filter((s) => s.type === "prometheus"));
+    if (found === undefined) return [{ kind: "unsupported", refId, reason: "the service map needs a Prometheus data source" }];
+    const matcher = interpolate(asString(raw["serviceMapQuery"]), scope, "labels");
+    return [{ ...common, source: found.source, expr: matcher === "" ? "{}" : matcher, kind: "service-map", timeMs: range.to, rangeS: Math.max(60, Math.round((range.to - range.from) / 1000)) }];
+  }
+  if (text.trim() === "") return [];
+  if (raw["queryType"] === "traceId" || traceIdFrom(text) !== undefined) return [{ ...common, expr: traceIdFrom(text) ?? text, kind: "tempo-trace" }];
+  if (isTraceMetrics(text)) {
+    const stepMs = parseDuration(interpolate(asString(raw["step"]), scope, "text")) ?? safeStepMs(intervalMs({ range, maxDataPoints: input.maxDataPoints, min: input.minInterval || "15s" }), range);
+    return [{ ...common, kind: "tempo-metrics", ...alignedGrid(range, stepMs) }];
+  }
+  const rows = raw["tableType"] === "spans" ? "spans" : "traces";
+  return [{ ...common, kind: "tempo-search", startMs: range.from, endMs: range.to, limit: asNumber(raw["limit"]) ?? 20, spss: asNumber(raw["spss"]) ?? 3, rows }];
+}
+
 /** The requests, and in words what was guessed. A target that cannot be asked says why. */
 export function planQueries(input: PlanInput): { plans: readonly Plan[]; notices: readonly string[] } {
   const notices = new Set<string>();
@@ -109,6 +138,8 @@ export function planQueries(input: PlanInput): { plans: readonly Plan[]; notices
         return planPrometheus(target, found.source, input);
       case "loki":
         return planLoki(target, found.source, input);
+      case "tempo":
+        return planTempo(target, found.source, input);
       default:
         return refuse(`queries of type ${found.source.type} are not drawn on panels yet`);
     }

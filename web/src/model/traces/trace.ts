@@ -25,6 +25,8 @@ export interface Span {
   attributes: Attributes;
   resource: Attributes;
   events: readonly SpanEvent[];
+  /** Other traces that this span points to. */
+  links: readonly { traceId: string; spanId: string }[];
 }
 
 export interface Line {
@@ -44,7 +46,13 @@ export interface Trace {
   errors: number;
   /** Depth first, children in the order of their start. */
   lines: readonly Line[];
+  /** As the store answered. */
+  raw: JsonObject;
 }
+
+/** `tags` of a data source's links: names in spans to names in the other store. */
+export const tagMap = (list: readonly JsonObject[]): ReadonlyMap<string, string> =>
+  new Map(list.flatMap((t) => (asString(t["key"]) === "" ? [] : [[asString(t["key"]), asString(t["value"]) || asString(t["key"]).replaceAll(".", "_")] as const])));
 
 /** Ids travel as hex, or as base64 in Tempo's older form; here they are lower hex. */
 export function hexId(text: string): string {
@@ -99,6 +107,7 @@ function readSpan({ json, resource }: Raw, begin: bigint): Span {
     attributes: attributes(json["attributes"]),
     resource,
     events: asObjects(json["events"]).map((e) => ({ name: asString(e["name"]), at: Number(nanosOf(e["timeUnixNano"]) - begin), attributes: attributes(e["attributes"]) })),
+    links: asObjects(json["links"]).map((l) => ({ traceId: hexId(asString(l["traceId"])), spanId: hexId(asString(l["spanId"])) })),
   };
 }
 
@@ -157,6 +166,7 @@ export function readTrace(id: string, answer: JsonObject): Trace | undefined {
     services: [...new Set(spans.map((s) => s.service))],
     errors: spans.filter((s) => s.failed).length,
     lines,
+    raw: answer,
   };
 }
 
