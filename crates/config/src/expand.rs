@@ -81,6 +81,22 @@ impl Variables {
 
     /// Fills in the references of `text`, which stands in `file`; `${file:…}` is relative to its folder.
     pub fn expand(&self, text: &str, file: &Path, unknown: &Unknown<'_>) -> Result<Expanded, ConfigError> {
+        self.fill_in(text, file, unknown, false)
+    }
+
+    /// Like [`Variables::expand`], but what leads nowhere stays as it is and is told as [`Unresolved`]: names that nobody has set
+    /// or that are set to nothing, and files that cannot be read (`file:PATH`). For files of which a part may do without.
+    pub fn expand_leniently(&self, text: &str, file: &Path) -> Result<Expanded, ConfigError> {
+        self.fill_in(text, file, &Unknown { keep: true, groups: &[] }, true)
+    }
+
+    fn fill_in(
+        &self,
+        text: &str,
+        file: &Path,
+        unknown: &Unknown<'_>,
+        lenient: bool,
+    ) -> Result<Expanded, ConfigError> {
         let references = reference::find(text);
         if references.is_empty() {
             return Ok(Expanded { text: text.to_owned(), ..Expanded::default() });
@@ -91,6 +107,7 @@ impl Variables {
             variables: self,
             file,
             unknown,
+            lenient,
             groups: reference::group_names(text),
             mask: &mask,
             done: Expanded::default(),
@@ -217,6 +234,8 @@ struct Work<'a> {
     variables: &'a Variables,
     file: &'a Path,
     unknown: &'a Unknown<'a>,
+    /// Whether files may lack, and empty variables count as not set.
+    lenient: bool,
     groups: Vec<&'a str>,
     mask: &'a Mask<'a>,
     done: Expanded,
@@ -291,7 +310,17 @@ impl Work<'_> {
             What::Literal(text) => Ok((*text).to_owned()),
             What::File(name) => {
                 let path = self.file.parent().unwrap_or(Path::new("")).join(name);
-                let text = read_file(&path).map_err(|e| self.fail(i, position, e))?;
+                let text = match read_file(&path) {
+                    Ok(text) => text,
+                    Err(_) if self.lenient => {
+                        let at = self.mask.position(reference.range.start);
+                        let name = format!("file:{name}");
+                        self.done.unresolved.push(Unresolved { name, at, key: position.path() });
+                        self.done.files.push(path);
+                        return Ok(whole.to_owned());
+                    }
+                    Err(e) => return Err(self.fail(i, position, e)),
+                };
                 self.done.files.push(path);
                 self.remember(&text, whole);
                 self.done.secret.extend((text.len() >= MIN_HIDDEN).then(|| text.clone()));
@@ -301,7 +330,10 @@ impl Work<'_> {
                 let may_be_group = self.unknown.groups.contains(&position.last_key());
                 let is_group = may_be_group && default.is_none() && self.groups.contains(name);
                 // As in a shell, `:-` is for the empty value as well.
-                let value = self.variables.get(name).filter(|v| default.is_none() || !v.is_empty());
+                let value = self
+                    .variables
+                    .get(name)
+                    .filter(|v| (default.is_none() && !self.lenient) || !v.is_empty());
                 match value.or(*default) {
                     Some(value) if !is_group => {
                         let value = value.to_owned();

@@ -4,6 +4,7 @@
 
 mod error;
 mod expand;
+pub mod glob;
 mod keys;
 mod position;
 mod reference;

@@ -6,11 +6,13 @@
 //!
 //! A template comes from outside: its length, nesting, steps, output and intermediate texts are limited ([`Limits`]).
 
+pub mod alertmanager;
 mod builtin;
 mod constant;
 pub mod escape;
 mod exec;
 mod function;
+pub mod html;
 mod humanize;
 mod lex;
 mod node;

@@ -1,6 +1,6 @@
 //! Templates as hosts see them: parse, execute, limits.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use reba_model::float::go_quote;
 use thiserror::Error;
@@ -55,11 +55,11 @@ pub struct Options {
 #[error("{0}")]
 pub struct ExecError(pub String);
 
-/// A parsed template with all the templates it defines. Immutable: parse once, execute often.
+/// A parsed template with all the templates it defines: parse once, execute often. A clone shares what is parsed.
 #[derive(Clone, Debug)]
 pub struct Template {
     name: String,
-    pub(crate) trees: BTreeMap<String, Tree>,
+    pub(crate) trees: BTreeMap<String, Arc<Tree>>,
 }
 
 impl Template {
@@ -70,11 +70,21 @@ impl Template {
         Ok(template)
     }
 
-    /// Adds the definitions of one more text (a file of templates); they replace earlier ones of the same name.
+    /// Adds the definitions of one more text (a file of templates); they replace earlier ones of the same name, except those
+    /// that hold nothing but blanks, which replace nothing.
     pub fn add(&mut self, name: &str, source: &str, functions: &Functions) -> Result<(), ParseError> {
         let known = |f: &str| functions.get(f).is_some() || builtin::signature(f).is_some();
-        self.trees.extend(parse::parse(name, source, &known)?);
+        for (name, tree) in parse::parse(name, source, &known)? {
+            if !tree.is_empty() || !self.trees.contains_key(&name) {
+                self.trees.insert(name, Arc::new(tree));
+            }
+        }
         Ok(())
+    }
+
+    /// The names of all templates it defines, its own included, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.trees.keys().map(String::as_str)
     }
 
     /// Executes the template and returns its output.
@@ -95,10 +105,43 @@ impl Template {
         functions: &Functions,
         options: &Options,
     ) -> Result<String, ExecError> {
+        self.run(name, data, functions, options, false)
+    }
+
+    /// Executes one of the templates defined in it as Go's `html/template` does: what actions print is escaped for the place
+    /// where it stands.
+    pub fn execute_html_named(
+        &self,
+        name: &str,
+        data: &Value,
+        functions: &Functions,
+        options: &Options,
+    ) -> Result<String, ExecError> {
+        self.run(name, data, functions, options, true)
+    }
+
+    /// Executes the template as HTML.
+    pub fn execute_html(
+        &self,
+        data: &Value,
+        functions: &Functions,
+        options: &Options,
+    ) -> Result<String, ExecError> {
+        self.run(&self.name, data, functions, options, true)
+    }
+
+    fn run(
+        &self,
+        name: &str,
+        data: &Value,
+        functions: &Functions,
+        options: &Options,
+        html: bool,
+    ) -> Result<String, ExecError> {
         let tree = self.trees.get(name).ok_or_else(|| {
             let (this, name) = (go_quote(&self.name), go_quote(name));
             ExecError(format!("template: no template {name} associated with template {this}"))
         })?;
-        exec::run(self, (name, tree), data, functions, options).map_err(ExecError)
+        exec::run(self, (name, tree), data, functions, options, html).map_err(ExecError)
     }
 }

@@ -7,6 +7,7 @@ use reba_model::float::go_quote;
 use crate::{
     builtin,
     function::Functions,
+    html::{Content, Context},
     node::{Branch, Command, Node, Operand, Pipe},
     parse::Tree,
     print,
@@ -21,6 +22,7 @@ pub(crate) fn run(
     data: &Value,
     functions: &Functions,
     options: &Options,
+    html: bool,
 ) -> Result<String, String> {
     let mut run = Run {
         template,
@@ -31,6 +33,7 @@ pub(crate) fn run(
         at: At::Nothing,
         vars: vec![("$".to_owned(), data.clone())],
         out: String::new(),
+        html: html.then(Context::new),
         steps: options.limits.steps,
         depth: 0,
     };
@@ -68,6 +71,8 @@ struct Run<'t> {
     at: At<'t>,
     vars: Vec<(String, Value)>,
     out: String,
+    /// Where in the page it writes, if the output is HTML.
+    html: Option<Context>,
     steps: u64,
     depth: u32,
 }
@@ -130,11 +135,14 @@ impl<'t> Run<'t> {
         self.spend(1)?;
         self.at = At::Node(node);
         match node {
-            Node::Text(text) => self.write(text),
+            Node::Text(text) => self.text(text),
             Node::Action { pipe, .. } => {
                 let value = self.pipeline(dot, pipe)?;
                 if pipe.declares.is_empty() {
                     self.at = At::Node(node);
+                    if self.html.is_some() {
+                        return self.print_html(&value, pipe);
+                    }
                     self.print(&value)?;
                 }
                 Ok(())
@@ -151,6 +159,30 @@ impl<'t> Run<'t> {
                 self.deeper(|run| run.call_template(dot, name, pipe.as_ref()))
             }
         }
+    }
+
+    /// Writes a text of the template.
+    fn text(&mut self, text: &str) -> Ran<()> {
+        let Some(context) = &mut self.html else { return self.write(text) };
+        let mut shown = String::with_capacity(text.len());
+        context.text(text, &mut shown);
+        self.write(&shown)
+    }
+
+    /// Prints a value into a page, made safe for the place where it stands.
+    fn print_html(&mut self, value: &Value, pipe: &Pipe) -> Ran<()> {
+        let limit = self.options.limits.output_bytes;
+        let Ok((text, kind)) = Content::of(value, limit - self.out.len()) else {
+            return self.fail(format!("output is longer than {limit} bytes"));
+        };
+        self.spend(text.len() as u64 / 64)?;
+        let escaper = pipe.commands.last().and_then(|c| match c.args.first() {
+            Some(Operand::Identifier { name, .. }) => Some(name.as_str()),
+            _ => None,
+        });
+        let Some(context) = &mut self.html else { return Ok(()) };
+        let shown = context.action(&text, kind, escaper);
+        self.write(&shown)
     }
 
     fn print(&mut self, value: &Value) -> Ran<()> {

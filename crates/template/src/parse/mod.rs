@@ -37,7 +37,7 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Whether it holds nothing but blanks: such a definition gives way to any other.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.root.iter().all(|n| matches!(n, Node::Text(t) if t.trim().is_empty()))
     }
 }
