@@ -6,6 +6,7 @@
 pub mod answers;
 mod build;
 mod compress;
+pub mod exporters;
 pub mod exposition;
 mod json;
 pub mod loki;

@@ -147,7 +147,8 @@ pub(crate) fn wrong(text: impl Into<String>) -> FlagError {
 fn by_default(flag: &Flag, env: &dyn Fn(&str) -> Option<String>) -> Value {
     let said = Some(flag.env).filter(|name| !name.is_empty()).and_then(env);
     // An empty variable is none, as in a container's file of variables; so is one that a switch cannot be.
-    let said = said.filter(|text| !text.is_empty() && (flag.takes != Takes::Nothing || truth(text).is_some()));
+    let said =
+        said.filter(|text| !text.is_empty() && (flag.takes != Takes::Nothing || truth(text).is_some()));
     let given = said.is_some();
     let default = || (!flag.default.is_empty()).then(|| flag.default.to_owned());
     Value { texts: said.or_else(default).into_iter().collect(), given }
@@ -196,7 +197,9 @@ pub fn help(name: &str, flags: &[Flag], style: Style) -> String {
     let mut out = format!("Flags of {name}:\n");
     for flag in flags.iter().filter(|flag| !flag.help.is_empty()) {
         let value = match flag.takes {
-            Takes::Nothing if style == Style::Kingpin && flag.default == "true" => " (--no-… switches it off)",
+            Takes::Nothing if style == Style::Kingpin && flag.default == "true" => {
+                " (--no-… switches it off)"
+            }
             Takes::Nothing => "",
             Takes::Text => "=TEXT",
             Takes::Texts => "=TEXT …",
@@ -261,7 +264,9 @@ mod tests {
             let error = parse(Style::Kingpin, line, &[]).unwrap_err().to_string();
             assert!(error.contains(want), "{line}: {error}");
         }
-        assert!(matches!(parse(Style::Kingpin, "--help", &[]), Err(FlagError::Help(text)) if text.contains("--a=TEXT")));
+        assert!(
+            matches!(parse(Style::Kingpin, "--help", &[]), Err(FlagError::Help(text)) if text.contains("--a=TEXT"))
+        );
     }
 
     proptest! {

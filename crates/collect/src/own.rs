@@ -134,8 +134,7 @@ fn process(page: &mut Page, boot: f64) {
     page.counter("process_cpu_seconds_total", "CPU time of this process.").value(cpu);
     page.gauge("process_virtual_memory_bytes", "Virtual memory of this process.").value(virtual_bytes);
     page.gauge("process_resident_memory_bytes", "Resident memory of this process.").value(resident);
-    page.gauge("process_start_time_seconds", "When this process started, in Unix time.")
-        .value(boot + start);
+    page.gauge("process_start_time_seconds", "When this process started, in Unix time.").value(boot + start);
     page.gauge("process_open_fds", "Open file descriptors.").value(open_files());
     page.gauge("process_max_fds", "Open file descriptors at most.").value(limit(Resource::Nofile));
     page.gauge("process_virtual_memory_max_bytes", "Virtual memory at most.").value(limit(Resource::As));
@@ -177,7 +176,8 @@ mod tests {
         Build::like("1.7.0").write(&mut page, "node_exporter_build_info");
         let text = page.text();
         let value = |name: &str| {
-            let line = text.lines().find(|l| l.starts_with(name) && l.as_bytes()[name.len()] == b' ').unwrap();
+            let line =
+                text.lines().find(|l| l.starts_with(name) && l.as_bytes()[name.len()] == b' ').unwrap();
             line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
         };
         assert!(value("process_resident_memory_bytes") > 1e5 && value("process_open_fds") >= 3.0);

@@ -146,7 +146,11 @@ impl Page {
 
     fn print(&self, open: bool) -> String {
         let size = self.families.iter().map(|(name, family)| {
-            2 * name.len() + family.help.len() + 32 + family.text.len() + family.rows.len() * (name.len() + 24)
+            2 * name.len()
+                + family.help.len()
+                + 32
+                + family.text.len()
+                + family.rows.len() * (name.len() + 24)
         });
         let mut out = String::with_capacity(size.sum());
         for (name, family) in self.families.iter().filter(|(_, family)| !family.rows.is_empty()) {
@@ -169,8 +173,8 @@ impl Page {
 
 impl Family {
     fn print(&self, name: &str, out: &mut String) {
-        let sorted = self.kind.keeps_order()
-            || self.rows.is_sorted_by(|a, b| self.compare(a, b) == Ordering::Less);
+        let sorted =
+            self.kind.keeps_order() || self.rows.is_sorted_by(|a, b| self.compare(a, b) == Ordering::Less);
         if sorted {
             self.rows.iter().for_each(|row| self.print_row(name, row, out));
             return;
@@ -307,7 +311,10 @@ mod tests {
         rows.suffixed("_bucket", &[("le", "5")], 1.0).suffixed("_bucket", &[("le", "10")], 2.0);
         rows.suffixed("_sum", &[], 3.0).suffixed("_count", &[], 2.0);
         let text = page.text();
-        assert!(text.ends_with("h_bucket{le=\"5\"} 1\nh_bucket{le=\"10\"} 2\nh_sum 3\nh_count 2\n"), "{text}");
+        assert!(
+            text.ends_with("h_bucket{le=\"5\"} 1\nh_bucket{le=\"10\"} 2\nh_sum 3\nh_count 2\n"),
+            "{text}"
+        );
     }
 
     proptest! {

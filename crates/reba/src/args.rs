@@ -57,6 +57,8 @@ pub enum Command {
 Examples:
   reba run --config monitoring/ --data /var/lib/reba
   reba run --config monitoring/ --only prometheus --port-offset 10000
+  reba run --only node -- --collector.systemd --path.rootfs=/host
+  reba run --only redis -- --help              the flags of an exporter
 
 Signals: SIGHUP reads the configuration again; SIGINT and SIGTERM stop in order.")]
     Run(RunArgs),
@@ -142,6 +144,9 @@ pub struct RunArgs {
     /// Prometheus' flags, for those who bring a unit file along.
     #[command(flatten)]
     pub upstream: UpstreamFlags,
+    /// Flags of the one exporter that --only names, as its upstream spells them: `--only node -- --collector.systemd`.
+    #[arg(last = true, value_name = "FLAG")]
+    pub exporter_flags: Vec<String>,
 }
 
 /// The roles that this build has.
@@ -159,11 +164,26 @@ pub enum Role {
     /// The second port of `otlp`.
     #[value(skip)]
     OtlpHttp,
+    /// What this host says of itself, as node_exporter does, on port 9100.
+    Node,
+    /// What a PostgreSQL says of itself, as postgres_exporter does, on port 9187; runs where one is configured.
+    Postgres,
+    /// What a Redis says of itself, as redis_exporter does, on port 9121; runs where one is configured.
+    Redis,
 }
 
 impl Role {
     /// All of them, in the order in which people read them.
-    pub const ALL: [Role; 5] = [Role::Prometheus, Role::Loki, Role::Promtail, Role::OtlpGrpc, Role::OtlpHttp];
+    pub const ALL: [Role; 8] = [
+        Role::Prometheus,
+        Role::Loki,
+        Role::Promtail,
+        Role::OtlpGrpc,
+        Role::OtlpHttp,
+        Role::Node,
+        Role::Postgres,
+        Role::Redis,
+    ];
 
     /// The upstream's port.
     pub fn port(self) -> u16 {
@@ -173,6 +193,9 @@ impl Role {
             Role::Promtail => 9080,
             Role::OtlpGrpc => 4317,
             Role::OtlpHttp => 4318,
+            Role::Node => 9100,
+            Role::Postgres => 9187,
+            Role::Redis => 9121,
         }
     }
 
@@ -184,6 +207,9 @@ impl Role {
             Role::Promtail => "promtail",
             Role::OtlpGrpc => "otlp-grpc",
             Role::OtlpHttp => "otlp-http",
+            Role::Node => "node",
+            Role::Postgres => "postgres",
+            Role::Redis => "redis",
         }
     }
 

@@ -92,7 +92,12 @@ impl Loaded {
     /// Where the role's own file wants it to listen.
     pub fn listen(&self, role: Role) -> (Option<IpAddr>, Option<u16>) {
         match role {
-            Role::Prometheus | Role::OtlpGrpc | Role::OtlpHttp => (None, None),
+            Role::Prometheus
+            | Role::OtlpGrpc
+            | Role::OtlpHttp
+            | Role::Node
+            | Role::Postgres
+            | Role::Redis => (None, None),
             Role::Loki => {
                 let server = &self.loki.server;
                 (server.http_listen_address.parse().ok(), Some(server.http_listen_port))
@@ -112,7 +117,9 @@ impl Loaded {
         let path = match role {
             Role::Prometheus => return settings.prefix(),
             Role::Loki => self.loki.server.http_path_prefix.trim_matches('/'),
-            Role::Promtail | Role::OtlpGrpc | Role::OtlpHttp => "",
+            Role::Promtail | Role::OtlpGrpc | Role::OtlpHttp | Role::Node | Role::Postgres | Role::Redis => {
+                ""
+            }
         };
         if path.is_empty() { String::new() } else { format!("/{path}") }
     }

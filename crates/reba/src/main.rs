@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod demo;
 mod door;
+mod exporters;
 mod folder;
 mod log_rules;
 mod log_settings;
@@ -38,6 +39,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser as _;
+use reba_collect::FlagError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use logging::Spoken;
@@ -161,9 +163,16 @@ fn speak(filter: &str, format: args::LogFormat) -> Option<Spoken> {
 }
 
 /// Reads the configuration; says what is wrong with it.
-#[expect(clippy::print_stderr, reason = "a command-line tool")]
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
 fn configure(args: &RunArgs, port_shift: u16) -> Option<run::Configured> {
-    run::configure(args, port_shift).inspect_err(|e| eprintln!("reba: {e:#}")).ok()
+    let complain = |e: &anyhow::Error| {
+        if let Some(FlagError::Help(text)) = e.downcast_ref() {
+            print!("{text}");
+            std::process::exit(0);
+        }
+        eprintln!("reba: {e:#}");
+    };
+    run::configure(args, port_shift).inspect_err(complain).ok()
 }
 
 /// Serves until a signal, or somebody who asks over HTTP, wants the end; `hangup` reads the configuration again. It is

@@ -17,6 +17,7 @@ use crate::{
     args::{Role, RunArgs},
     config::{Loaded, load},
     door::{Door, Hall},
+    exporters::Exporters,
     folder::Folder,
     logging::Spoken,
     loki::{self, Loki},
@@ -70,16 +71,19 @@ pub struct Configured {
     roles: Vec<(Role, SocketAddr)>,
     port_offset: u16,
     web: Option<Arc<Web>>,
+    exporters: Exporters,
 }
 
 /// Reads the configuration. `port_shift` is added to the ports of the simulated fleet's targets.
 pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
-    let roles = Role::wanted(&args.only);
+    let mut roles = Role::wanted(&args.only);
     otlp::check(&roles)?;
     let loaded = load(&folder, &roles, &args.data, port_shift)?;
     let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
     args.upstream.apply(&mut settings);
+    let exporters = Exporters::build(&mut roles, args, &settings.exporters, &loaded.variables)?;
+    settings.listen.extend(roles.iter().filter_map(|role| Some((*role, exporters.listen(*role)?))));
     let roles = roles.iter().map(|role| Ok((*role, address(args, &settings, &loaded, *role)?)));
     let roles = roles.collect::<Result<_>>()?;
     let web = settings
@@ -88,7 +92,7 @@ pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
         .map(|file| Web::load(file, &loaded.variables))
         .transpose()?
         .map(Arc::new);
-    Ok(Configured { folder, settings, loaded, roles, port_offset: args.port_offset, web })
+    Ok(Configured { folder, settings, loaded, roles, port_offset: args.port_offset, web, exporters })
 }
 
 /// Starts everything; data is kept below `data`, and what we say ourselves in the log store.
@@ -97,7 +101,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     // Sockets first: a port that is taken should be said before minutes of replay, not after.
     let doors = bind(&configured, &stop, &serving)?;
     let door = |role| doors.iter().find(|door| door.role() == role);
-    let Configured { folder, settings, loaded, port_offset, .. } = configured;
+    let Configured { folder, settings, loaded, port_offset, exporters, .. } = configured;
 
     let metrics = async {
         match door(Role::Prometheus) {
@@ -148,6 +152,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         promtail.open(door, &reloader);
     }
     otlp.open(door(Role::OtlpGrpc), door(Role::OtlpHttp));
+    exporters.open(&doors);
     Ok(running)
 }
 

@@ -17,6 +17,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::{
     args::Role,
+    exporters::ExporterSettings,
     retention::{self, RawLevel, RawRule},
 };
 
@@ -34,6 +35,7 @@ struct Raw {
     influx: RawInflux,
     listen: RawListen,
     web: RawWeb,
+    exporters: ExporterSettings,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -102,6 +104,9 @@ struct RawListen {
     promtail: Option<SocketAddr>,
     otlp_grpc: Option<SocketAddr>,
     otlp_http: Option<SocketAddr>,
+    node: Option<SocketAddr>,
+    postgres: Option<SocketAddr>,
+    redis: Option<SocketAddr>,
 }
 
 impl RawListen {
@@ -112,6 +117,9 @@ impl RawListen {
             (Role::Promtail, self.promtail),
             (Role::OtlpGrpc, self.otlp_grpc),
             (Role::OtlpHttp, self.otlp_http),
+            (Role::Node, self.node),
+            (Role::Postgres, self.postgres),
+            (Role::Redis, self.redis),
         ];
         all.into_iter().filter_map(|(role, address)| Some((role, address?))).collect()
     }
@@ -178,6 +186,8 @@ pub struct Settings {
     pub admin_api: bool,
     /// `web.config_file`: TLS, users and headers in upstream's web configuration file, by default none.
     pub web_config_file: Option<PathBuf>,
+    /// `exporters`: whether each runs, and its flags.
+    pub exporters: ExporterSettings,
 }
 
 /// Most queries at a time: their threads are started with the engine.
@@ -248,6 +258,7 @@ impl Settings {
             admin_api: raw.web.admin_api,
             web_config_file: raw.web.config_file,
             cors_origin: check.origins(raw.web.cors_origin),
+            exporters: raw.exporters,
         };
         if check.faults.is_empty() { Ok(settings) } else { Err(check.faults) }
     }

@@ -17,12 +17,15 @@ pub fn loopback_ports(config: &mut Config, shift: u16) {
     }
 }
 
+/// Prometheus, node, postgres and redis.
+const OWN_PORTS: [u16; 4] = [9090, 9100, 9187, 9121];
+
 fn moved(target: &str, shift: u16) -> Option<String> {
     let local = target.replace("localhost:", "127.0.0.1:");
     let address: SocketAddr = local.parse().ok()?;
     let IpAddr::V4(ip) = address.ip() else { return None };
     let fleet = matches!(ip.octets(), [127, 0, 1, _]);
-    let own = ip.is_loopback() && address.port() == 9090;
+    let own = ip.is_loopback() && OWN_PORTS.contains(&address.port());
     (fleet || own).then_some(())?;
     Some(SocketAddr::new(address.ip(), address.port().checked_add(shift)?).to_string())
 }
@@ -35,7 +38,7 @@ mod tests {
     fn only_the_fleet_and_reba_itself_move() {
         assert_eq!(moved("127.0.1.3:3002", 100).as_deref(), Some("127.0.1.3:3102"));
         assert_eq!(moved("localhost:9090", 100).as_deref(), Some("127.0.0.1:9190"));
-        for other in ["127.0.0.1:9100", "10.0.0.1:9090", "wallet-service:3002", "127.0.1.3:65535"] {
+        for other in ["127.0.0.1:9093", "10.0.0.1:9090", "wallet-service:3002", "127.0.1.3:65535"] {
             assert_eq!(moved(other, 100), None, "{other}");
         }
     }

@@ -150,7 +150,7 @@ fn put<T>(place: &mut T, value: Option<T>, flag: &str, key: &str) {
 }
 
 /// `:9090` is every address, as in Go.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
     let text =
         text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));

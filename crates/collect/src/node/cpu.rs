@@ -205,7 +205,8 @@ pub fn cpufreq(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         };
         for (file, family) in FREQUENCIES {
             if let Some(khz) = files.sys_number::<f64>(&format!("{base}/{file}")) {
-                page.gauge(family, "A frequency of each processor, in hertz.").with(&[("cpu", cpu)], khz * 1e3);
+                page.gauge(family, "A frequency of each processor, in hertz.")
+                    .with(&[("cpu", cpu)], khz * 1e3);
             }
         }
         let help = "Which governor sets each processor's frequency: 1 for the one in force.";
@@ -231,8 +232,11 @@ pub fn schedstat(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         let labels = [("cpu", cpu)];
         page.counter("node_schedstat_running_seconds_total", "Seconds that each processor ran a process.")
             .with(&labels, running / NS);
-        page.counter("node_schedstat_waiting_seconds_total", "Seconds that processes waited for each processor.")
-            .with(&labels, waiting / NS);
+        page.counter(
+            "node_schedstat_waiting_seconds_total",
+            "Seconds that processes waited for each processor.",
+        )
+        .with(&labels, waiting / NS);
         page.counter("node_schedstat_timeslices_total", "Time slices that each processor ran.")
             .with(&labels, *slices);
     }

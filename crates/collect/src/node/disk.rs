@@ -95,7 +95,8 @@ fn about(page: &mut Page, device: &str, (major, minor): (&str, &str), udev: &BTr
             ("uuid", get("DM_UUID")),
             ("vg_name", get("DM_VG_NAME")),
         ];
-        page.gauge("node_disk_device_mapper_info", "What each mapped device is; always 1.").with(&labels, 1.0);
+        page.gauge("node_disk_device_mapper_info", "What each mapped device is; always 1.")
+            .with(&labels, 1.0);
     }
     if get("ID_ATA").is_empty() {
         return;

@@ -74,7 +74,8 @@ impl<'r> Files<'r> {
     /// A number in `/proc`.
     pub fn proc_number<T: FromStr>(&mut self, path: &str) -> io::Result<T> {
         let text = self.proc(path)?.trim();
-        text.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("not a number: {text:?}")))
+        text.parse()
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("not a number: {text:?}")))
     }
 
     /// The names in a folder of `/sys`, sorted.
@@ -97,7 +98,9 @@ impl<'r> Files<'r> {
         let length = fill(Path::new(&self.path), &mut self.buffer, attribute)?;
         let bytes = self.buffer.get(..length).unwrap_or_default();
         match std::str::from_utf8(bytes) {
-            Ok(_) => Ok(std::str::from_utf8(self.buffer.get(..length).unwrap_or_default()).unwrap_or_default()),
+            Ok(_) => {
+                Ok(std::str::from_utf8(self.buffer.get(..length).unwrap_or_default()).unwrap_or_default())
+            }
             Err(_) => {
                 self.text = String::from_utf8_lossy(bytes).into_owned();
                 Ok(&self.text)

@@ -138,7 +138,8 @@ pub fn filesystem(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcom
     let paths: Vec<String> = mounts.iter().map(|mount| below(&root, &mount.point)).collect();
     let answers = node.mounts.ask(&paths);
     for (mount, answer) in mounts.iter().zip(answers) {
-        let labels = [("device", mount.device.as_str()), ("fstype", &mount.kind), ("mountpoint", &mount.point)];
+        let labels =
+            [("device", mount.device.as_str()), ("fstype", &mount.kind), ("mountpoint", &mount.point)];
         let mut put = |name: &'static str, help: &'static str, value: f64| {
             page.gauge(name, help).with(&labels, value);
         };

@@ -1,7 +1,7 @@
 //! What the kernel says of itself: load, counters, pressure, entropy, its name and its host's.
 
 use super::{Fault, Files, Node, Outcome};
-use crate::page::Page;
+use crate::page::{Kind, Page};
 
 /// `loadavg`
 pub fn loadavg(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
@@ -12,11 +12,23 @@ pub fn loadavg(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         ("node_load5", "Load average of five minutes."),
         ("node_load15", "Load average of fifteen minutes."),
     ] {
-        let Some(Ok(load)) = loads.next() else { return Err(Fault::failed("/proc/loadavg is not three numbers")) };
+        let Some(Ok(load)) = loads.next() else {
+            return Err(Fault::failed("/proc/loadavg is not three numbers"));
+        };
         page.gauge(name, help).value(load);
     }
     Ok(())
 }
+
+/// Lines of `/proc/stat`.
+const STAT: [(&str, &str, Kind, &str); 6] = [
+    ("intr", "node_intr_total", Kind::Counter, "Interrupts served."),
+    ("ctxt", "node_context_switches_total", Kind::Counter, "Context switches."),
+    ("processes", "node_forks_total", Kind::Counter, "Processes and threads started."),
+    ("btime", "node_boot_time_seconds", Kind::Gauge, "When the host started, in Unix time."),
+    ("procs_running", "node_procs_running", Kind::Gauge, "Processes that can run."),
+    ("procs_blocked", "node_procs_blocked", Kind::Gauge, "Processes that wait for a disk."),
+];
 
 /// `stat`
 pub fn stat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
@@ -26,22 +38,14 @@ pub fn stat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         let mut fields = line.split_ascii_whitespace();
         let (Some(key), value) = (fields.next(), fields.next()) else { continue };
         let Some(value) = value.and_then(|v| v.parse::<f64>().ok()) else { continue };
-        match key {
-            "intr" => page.counter("node_intr_total", "Interrupts served.").value(value),
-            "ctxt" => page.counter("node_context_switches_total", "Context switches.").value(value),
-            "processes" => page.counter("node_forks_total", "Processes and threads started.").value(value),
-            "btime" => page.gauge("node_boot_time_seconds", "When the host started, in Unix time.").value(value),
-            "procs_running" => page.gauge("node_procs_running", "Processes that can run.").value(value),
-            "procs_blocked" => page.gauge("node_procs_blocked", "Processes that wait for a disk.").value(value),
-            "softirq" if node.options.stat_softirq => {
-                let mut rows = page.counter("node_softirqs_total", "Deferred interrupts, by kind.");
-                for (vector, value) in VECTORS.iter().zip(fields) {
-                    rows.with(&[("vector", vector)], value.parse().unwrap_or(0.0));
-                }
-                continue;
+        if let Some((_, name, kind, help)) = STAT.iter().find(|(of, ..)| *of == key) {
+            page.family(*name, *kind, *help).value(value);
+        } else if key == "softirq" && node.options.stat_softirq {
+            let mut rows = page.counter("node_softirqs_total", "Deferred interrupts, by kind.");
+            for (vector, value) in VECTORS.iter().zip(fields) {
+                rows.with(&[("vector", vector)], value.parse().unwrap_or(0.0));
             }
-            _ => continue,
-        };
+        }
     }
     Ok(())
 }
@@ -86,8 +90,11 @@ pub fn pressure(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         for (_, line, name) in FAMILIES.iter().filter(|(of, ..)| *of == resource) {
             let total = text.lines().filter(|l| l.starts_with(line)).find_map(|l| l.split_once("total="));
             let micros: f64 = total.and_then(|(_, n)| n.trim().parse().ok()).unwrap_or(0.0);
-            page.counter(*name, "Seconds for which processes waited, or all of them stood still, for want of this.")
-                .value(micros / 1e3 / 1e3);
+            page.counter(
+                *name,
+                "Seconds for which processes waited, or all of them stood still, for want of this.",
+            )
+            .value(micros / 1e3 / 1e3);
         }
     }
     Ok(())
@@ -141,7 +148,8 @@ pub fn os(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
     let version = get("VERSION_ID");
     if let Some(version) = leading_number(&version).filter(|v| *v > 0.0) {
         let labels = [("id", get("ID")), ("id_like", get("ID_LIKE")), ("name", get("NAME"))];
-        let labels: Vec<(&str, &str)> = labels.iter().map(|(label, value)| (*label, value.as_str())).collect();
+        let labels: Vec<(&str, &str)> =
+            labels.iter().map(|(label, value)| (*label, value.as_str())).collect();
         page.gauge("node_os_version", "The first two parts of the system's version.").with(&labels, version);
     }
     Ok(())
@@ -176,7 +184,8 @@ pub fn selinux(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         Some("permissive") => 0.0,
         _ => -1.0,
     };
-    page.gauge("node_selinux_config_mode", "SELinux as configured: 1 enforces, 0 permits, -1 is off.").value(mode);
+    page.gauge("node_selinux_config_mode", "SELinux as configured: 1 enforces, 0 permits, -1 is off.")
+        .value(mode);
     page.gauge("node_selinux_current_mode", "SELinux as it is: 1 enforces, 0 permits.").value(current);
     Ok(())
 }
@@ -184,9 +193,25 @@ pub fn selinux(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
 /// `dmi`
 pub fn dmi(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
     const LABELS: [&str; 20] = [
-        "bios_date", "bios_release", "bios_vendor", "bios_version", "board_asset_tag", "board_name", "board_serial",
-        "board_vendor", "board_version", "chassis_asset_tag", "chassis_serial", "chassis_vendor", "chassis_version",
-        "product_family", "product_name", "product_serial", "product_sku", "product_uuid", "product_version",
+        "bios_date",
+        "bios_release",
+        "bios_vendor",
+        "bios_version",
+        "board_asset_tag",
+        "board_name",
+        "board_serial",
+        "board_vendor",
+        "board_version",
+        "chassis_asset_tag",
+        "chassis_serial",
+        "chassis_vendor",
+        "chassis_version",
+        "product_family",
+        "product_name",
+        "product_serial",
+        "product_sku",
+        "product_uuid",
+        "product_version",
         "system_vendor",
     ];
     files.sys_names("class/dmi/id")?;
@@ -214,13 +239,18 @@ mod tests {
 
     #[test]
     fn versions_begin_with_a_number() {
-        for (text, want) in [("12", Some(12.0)), ("22.04.3", Some(22.04)), ("3.x", Some(3.0)), ("rolling", None)] {
+        for (text, want) in
+            [("12", Some(12.0)), ("22.04.3", Some(22.04)), ("3.x", Some(3.0)), ("rolling", None)]
+        {
             assert_eq!(leading_number(text), want, "{text}");
         }
     }
 
     #[test]
     fn quotes_go() {
-        assert_eq!((unquoted("\"Debian \\\"x\\\"\""), unquoted("'a'"), unquoted("b ")), ("Debian \"x\"".into(), "a".into(), "b".into()));
+        assert_eq!(
+            (unquoted("\"Debian \\\"x\\\"\""), unquoted("'a'"), unquoted("b ")),
+            ("Debian \"x\"".into(), "a".into(), "b".into())
+        );
     }
 }

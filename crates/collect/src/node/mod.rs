@@ -147,6 +147,11 @@ impl Node {
         })
     }
 
+    /// Where the flags want it to listen.
+    pub fn listen(&self) -> Option<&str> {
+        self.options.listen.as_deref()
+    }
+
     /// Answers a request. Blocks while it reads files.
     pub fn answer(&self, question: &Question) -> Answer {
         if question.path != self.options.telemetry_path {
@@ -156,13 +161,19 @@ impl Node {
             };
         }
         let Some(_busy) = self.http.begin(self.options.max_requests) else {
-            let text = format!("Limit of concurrent requests reached ({}), try again later.\n", self.options.max_requests);
+            let text = format!(
+                "Limit of concurrent requests reached ({}), try again later.\n",
+                self.options.max_requests
+            );
             return say(StatusCode::SERVICE_UNAVAILABLE, text);
         };
         let wanted: BTreeSet<&str> = question.all("collect[]").collect();
         if let Some(fault) = wanted.iter().find_map(|name| self.refuses(name)) {
             self.http.answered(400);
-            return say(StatusCode::BAD_REQUEST, format!("Couldn't create filtered metrics handler: {fault}"));
+            return say(
+                StatusCode::BAD_REQUEST,
+                format!("Couldn't create filtered metrics handler: {fault}"),
+            );
         }
         let page = self.page(&wanted);
         let answer = question.answer(&page);
@@ -193,12 +204,15 @@ impl Node {
             let outcome = (collector.collect)(self, &mut files, &mut page);
             let seconds = start.elapsed().as_secs_f64();
             let labels = [("collector", collector.name)];
-            page.gauge("node_scrape_collector_duration_seconds", "How long each collector took.").with(&labels, seconds);
+            page.gauge("node_scrape_collector_duration_seconds", "How long each collector took.")
+                .with(&labels, seconds);
             let success = if outcome.is_ok() { 1.0 } else { 0.0 };
             page.gauge("node_scrape_collector_success", "Whether each collector had something to tell.")
                 .with(&labels, success);
             match outcome {
-                Err(fault @ Fault::NoData) => tracing::debug!(collector = collector.name, %fault, "nothing collected"),
+                Err(fault @ Fault::NoData) => {
+                    tracing::debug!(collector = collector.name, %fault, "nothing collected")
+                }
                 Err(fault) => tracing::warn!(collector = collector.name, %fault, "a collector failed"),
                 Ok(()) => {}
             }

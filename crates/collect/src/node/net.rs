@@ -118,7 +118,8 @@ pub fn netstat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
         // A line of names, then a line of values, both with the protocol before them.
         let mut lines = files.proc(file)?.lines();
         while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
-            let (Some((protocol, names)), Some((_, values))) = (names.split_once(':'), values.split_once(':'))
+            let (Some((protocol, names)), Some((_, values))) =
+                (names.split_once(':'), values.split_once(':'))
             else {
                 return Err(Fault::failed(format!("/proc/{file}: {names:?}")));
             };
@@ -209,7 +210,8 @@ pub fn conntrack(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
     }
     for (column, name) in COLUMNS {
         let sum = head.iter().position(|h| *h == column).and_then(|at| sums.get(at)).copied();
-        page.gauge(name, "What the tracking of connections did, on all processors.").value(sum.unwrap_or(0.0));
+        page.gauge(name, "What the tracking of connections did, on all processors.")
+            .value(sum.unwrap_or(0.0));
     }
     Ok(())
 }
@@ -231,7 +233,8 @@ pub fn bonding(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
             up += if is_up { 1.0 } else { 0.0 };
         }
         page.gauge("node_bonding_slaves", "Devices in each bond.").with(&[("master", master)], all);
-        page.gauge("node_bonding_active", "Devices in each bond that are up.").with(&[("master", master)], up);
+        page.gauge("node_bonding_active", "Devices in each bond that are up.")
+            .with(&[("master", master)], up);
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ const FLAGS: &[Flag] = &[
     flag("path.sysfs", Text, "/sys", "Where /sys is."),
     flag("path.rootfs", Text, "/", "Where the host's root is: its mount points are shown without this."),
     flag("path.udev.data", Text, "/run/udev/data", "Where udev keeps what it knows."),
+    flag("web.listen-address", Text, "", "Where to listen, as :9100."),
     flag("web.telemetry-path", Text, "/metrics", "The path of the page."),
     flag("web.max-requests", Text, "40", "Scrapes at once; 0: no limit."),
     flag("web.disable-exporter-metrics", Nothing, "", "Leave out process_, go_ and promhttp_ metrics."),
@@ -34,8 +35,18 @@ const FLAGS: &[Flag] = &[
     flag("collector.bcache.priorityStats", Nothing, "", "Read bcache's priority statistics, which are slow."),
     flag("collector.cpu.guest", Nothing, "true", "Show the time of guests."),
     flag("collector.cpu.info", Nothing, "", "Show what the processors are."),
-    flag("collector.cpu.info.flags-include", Text, "", "Flags of processors to show; implies collector.cpu.info."),
-    flag("collector.cpu.info.bugs-include", Text, "", "Faults of processors to show; implies collector.cpu.info."),
+    flag(
+        "collector.cpu.info.flags-include",
+        Text,
+        "",
+        "Flags of processors to show; implies collector.cpu.info.",
+    ),
+    flag(
+        "collector.cpu.info.bugs-include",
+        Text,
+        "",
+        "Faults of processors to show; implies collector.cpu.info.",
+    ),
     flag(
         "collector.diskstats.device-exclude",
         Text,
@@ -130,6 +141,7 @@ pub fn enabled(flags: &Flags) -> BTreeSet<&'static str> {
 /// What the flags say, understood.
 #[derive(Debug)]
 pub struct Options {
+    pub listen: Option<String>,
     pub telemetry_path: String,
     pub max_requests: u64,
     pub without_own: bool,
@@ -177,16 +189,22 @@ impl Options {
             renamed(flags, "collector.netdev.device-exclude", "collector.netdev.device-blacklist")?,
             renamed(flags, "collector.netdev.device-include", "collector.netdev.device-whitelist")?,
         ];
-        let disks = renamed(flags, "collector.diskstats.device-exclude", "collector.diskstats.ignored-devices")?;
+        let disks =
+            renamed(flags, "collector.diskstats.device-exclude", "collector.diskstats.ignored-devices")?;
         let points = "collector.filesystem.mount-points-exclude";
         let points = renamed(flags, points, "collector.filesystem.ignored-mount-points")?;
         let types = "collector.filesystem.fs-types-exclude";
         let types = renamed(flags, types, "collector.filesystem.ignored-fs-types")?;
         Ok(Options {
+            listen: flags.texts("web.listen-address").last().cloned(),
             telemetry_path: flags.text("web.telemetry-path").to_owned(),
             max_requests: flags.number("web.max-requests")?,
             without_own: flags.on("web.disable-exporter-metrics"),
-            arp_devices: DeviceFilter::new(flags, "collector.arp.device-exclude", "collector.arp.device-include")?,
+            arp_devices: DeviceFilter::new(
+                flags,
+                "collector.arp.device-exclude",
+                "collector.arp.device-include",
+            )?,
             bcache_priority: flags.on("collector.bcache.priorityStats"),
             cpu_guest: flags.on("collector.cpu.guest"),
             cpu_info: flags.on("collector.cpu.info") || cpu_flags.is_some() || cpu_bugs.is_some(),
@@ -196,7 +214,11 @@ impl Options {
             mount_points_exclude: expression(flags, points)?,
             fs_types_exclude: expression(flags, types)?,
             mount_timeout: flags.time("collector.filesystem.mount-timeout")?,
-            hwmon_chips: DeviceFilter::new(flags, "collector.hwmon.chip-exclude", "collector.hwmon.chip-include")?,
+            hwmon_chips: DeviceFilter::new(
+                flags,
+                "collector.hwmon.chip-exclude",
+                "collector.hwmon.chip-include",
+            )?,
             ipvs_labels: ipvs_labels(flags)?,
             netclass_ignored: expression(flags, "collector.netclass.ignored-devices")?,
             netclass_valid_speed: flags.on("collector.netclass.ignore-invalid-speed"),
@@ -206,8 +228,16 @@ impl Options {
             supplies_ignored: expression(flags, "collector.powersupply.ignored-supplies")?,
             rapl_zone_label: flags.on("collector.rapl.enable-zone-label"),
             stat_softirq: flags.on("collector.stat.softirq"),
-            systemd_include: units(flags, "collector.systemd.unit-include", "collector.systemd.unit-whitelist")?,
-            systemd_exclude: units(flags, "collector.systemd.unit-exclude", "collector.systemd.unit-blacklist")?,
+            systemd_include: units(
+                flags,
+                "collector.systemd.unit-include",
+                "collector.systemd.unit-whitelist",
+            )?,
+            systemd_exclude: units(
+                flags,
+                "collector.systemd.unit-exclude",
+                "collector.systemd.unit-blacklist",
+            )?,
             systemd_tasks: flags.on("collector.systemd.enable-task-metrics"),
             systemd_restarts: flags.on("collector.systemd.enable-restarts-metrics"),
             systemd_start_times: flags.on("collector.systemd.enable-start-time-metrics"),
@@ -240,6 +270,8 @@ fn ipvs_labels(flags: &Flags) -> Result<Vec<String>, FlagError> {
         flags.text("collector.ipvs.backend-labels").split(',').filter(|label| !label.is_empty()).collect();
     match said.iter().find(|label| !ALL.contains(label)) {
         Some(label) => Err(wrong(format!("--collector.ipvs.backend-labels: unknown label {label:?}"))),
-        None => Ok(ALL.iter().filter(|label| said.contains(label)).map(|label| (*label).to_owned()).collect()),
+        None => {
+            Ok(ALL.iter().filter(|label| said.contains(label)).map(|label| (*label).to_owned()).collect())
+        }
     }
 }
