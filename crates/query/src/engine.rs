@@ -26,6 +26,7 @@ use crate::{
     guard::CancelOnDrop,
     helpers::Helpers,
     pool::Pool,
+    quick::Quick,
     recent::Recent,
     run::{Context, Task},
     stats::Totals,
@@ -99,6 +100,7 @@ struct Shared {
     helpers: Helpers,
     totals: Totals,
     recent: Recent,
+    quick: Quick,
     cache: Option<ResultCache>,
 }
 
@@ -114,6 +116,7 @@ impl QueryEngine {
                 helpers: Helpers::new(config.cores),
                 totals: Totals::default(),
                 recent: Recent::default(),
+                quick: Quick::default(),
                 cache: (config.result_cache_bytes > 0).then(|| ResultCache::new(config.result_cache_bytes)),
             }),
             subquery_step_ms: AtomicI64::new(config.subquery_step_ms),
@@ -219,6 +222,29 @@ impl QueryEngine {
         self.run(&self.metadata, limits.timeout, budget, &Notify::new(), work).await
     }
 
+    /// As [`QueryEngine::ask`], for questions that come again and again: `key` stands for what decides how much there is to do.
+    /// One that took little the last time is answered at once on the thread that asks, if the store has all it needs at hand;
+    /// to wake another thread and to be woken by it takes longer than that.
+    pub async fn ask_again<T: Send + 'static>(
+        &self,
+        key: u64,
+        question: impl FnOnce(&dyn MetricQuerier, &Budget) -> Result<T, ExecError> + Send + 'static,
+    ) -> Result<T, ExecError> {
+        let shared = Arc::clone(&self.shared);
+        let timed = move |store: &dyn MetricQuerier, budget: &Budget| {
+            let start = Instant::now();
+            let answer = question(store, budget);
+            shared.quick.took(key, start.elapsed());
+            answer
+        };
+        if !self.shared.store.is_at_hand() || !self.shared.quick.is_quick(key) {
+            return self.ask(timed).await;
+        }
+        let limits = &self.shared.config.limits;
+        let budget = Budget::new(limits.max_series, limits.max_bytes);
+        caught(|| timed(&*self.shared.store, &budget))
+    }
+
     /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped,
     /// the deadline passes, or the query is killed, the budget is cancelled, and the slot is given back when the work
     /// has noticed.
@@ -268,10 +294,15 @@ fn complete<T>(
     answer: oneshot::Sender<Result<T, ExecError>>,
     work: impl FnOnce() -> Result<T, ExecError>,
 ) {
-    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    let result = caught(work);
     drop(slot);
     // Nobody may be waiting any more.
     let _ = answer.send(result);
+}
+
+/// A panic becomes an error.
+fn caught<T>(work: impl FnOnce() -> Result<T, ExecError>) -> Result<T, ExecError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> ExecError {

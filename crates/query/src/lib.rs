@@ -17,6 +17,7 @@ pub mod logs;
 mod metadata;
 mod output;
 mod pool;
+mod quick;
 mod recent;
 mod run;
 mod slots;

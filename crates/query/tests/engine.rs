@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reba_model::{Labels, Matcher, Series, TimeRange};
@@ -516,4 +516,95 @@ async fn labels_that_functions_make_are_bounded() {
     let long = engine.instant(instant(&join)).await.unwrap_err().to_string();
     assert!(long.starts_with("label_join() makes a label value of more than"), "{long}");
     assert!(engine.instant(instant(&nested("seconds_total", 3))).await.is_ok());
+}
+
+/// A store that says that it has names and values at hand.
+struct AtHand(MemStore);
+
+impl MetricQuerier for AtHand {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Vec<Series>, QueryError> {
+        self.0.select(request)
+    }
+
+    fn series(&self, s: &[Vec<Matcher>], range: TimeRange, b: &Budget) -> Result<Vec<Labels>, QueryError> {
+        self.0.series(s, range, b)
+    }
+
+    fn label_names(
+        &self,
+        s: &[Vec<Matcher>],
+        range: TimeRange,
+        b: &Budget,
+    ) -> Result<Vec<String>, QueryError> {
+        self.0.label_names(s, range, b)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        s: &[Vec<Matcher>],
+        range: TimeRange,
+        b: &Budget,
+    ) -> Result<Vec<String>, QueryError> {
+        self.0.label_values(name, s, range, b)
+    }
+
+    fn exemplars(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<ExemplarSeries>, QueryError> {
+        self.0.exemplars(sets, range)
+    }
+
+    fn stats(&self, limit: usize) -> StoreStats {
+        self.0.stats(limit)
+    }
+
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+}
+
+/// On which thread the engine asks a question that takes so long.
+async fn asked_on(engine: &QueryEngine, key: u64, takes: Duration) -> Option<String> {
+    let question = move |_: &dyn MetricQuerier, _: &Budget| {
+        let since = Instant::now();
+        while since.elapsed() < takes {
+            std::hint::spin_loop();
+        }
+        Ok(std::thread::current().name().map(str::to_owned))
+    };
+    engine.ask_again(key, question).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_question_that_took_little_is_answered_where_it_is_asked_until_it_takes_long() {
+    let engine = QueryEngine::new(Arc::new(AtHand(store())), EngineConfig::default()).unwrap();
+    let here = std::thread::current().name().map(str::to_owned);
+    assert_ne!(asked_on(&engine, 1, Duration::ZERO).await, here, "nobody knows yet what it takes");
+    // On a busy machine even a question of nothing can take long: then it is asked elsewhere once more.
+    let mut answered_here = false;
+    for _ in 0..100 {
+        answered_here = answered_here || asked_on(&engine, 1, Duration::ZERO).await == here;
+    }
+    assert!(answered_here);
+    assert_ne!(asked_on(&engine, 2, Duration::from_millis(2)).await, here, "another question");
+    assert_ne!(asked_on(&engine, 2, Duration::ZERO).await, here, "it took long the last time");
+
+    let elsewhere = QueryEngine::new(Arc::new(store()), EngineConfig::default()).unwrap();
+    for _ in 0..10 {
+        assert_ne!(
+            asked_on(&elsewhere, 1, Duration::ZERO).await,
+            here,
+            "the store may have to wait for others"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_quick_question_is_an_error_too() {
+    let engine = QueryEngine::new(Arc::new(AtHand(store())), EngineConfig::default()).unwrap();
+    for _ in 0..5 {
+        asked_on(&engine, 1, Duration::ZERO).await;
+    }
+    let question = |_: &dyn MetricQuerier, _: &Budget| -> Result<(), ExecError> { panic!("a bug") };
+    assert!(matches!(engine.ask_again(1, question).await, Err(ExecError::Internal(_))));
+    asked_on(&engine, 1, Duration::ZERO).await;
 }

@@ -367,6 +367,10 @@ impl MetricQuerier for JoinedStore {
     fn change_log(&self) -> Option<&ChangeLog> {
         if self.readers.load().is_empty() { self.local.change_log() } else { None }
     }
+
+    fn is_at_hand(&self) -> bool {
+        self.local.is_at_hand()
+    }
 }
 
 impl fmt::Debug for JoinedStore {

@@ -243,6 +243,12 @@ pub trait MetricQuerier: Send + Sync {
     fn change_log(&self) -> Option<&ChangeLog> {
         None
     }
+
+    /// Whether names and values of labels come from memory and maps, without waiting for anybody else's answer. Then a question
+    /// of which it is known that it takes little may be asked on any thread.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for dyn MetricQuerier {

@@ -268,6 +268,10 @@ impl MetricQuerier for Tsdb {
     fn change_log(&self) -> Option<&ChangeLog> {
         Some(&self.blocks.changes)
     }
+
+    fn is_at_hand(&self) -> bool {
+        true
+    }
 }
 
 /// Puts the parts of each series together; chunks of later parts stand behind those of earlier ones that begin at the

@@ -1,9 +1,12 @@
 //! `/api/v1/series`, `labels` and `label/NAME/values`.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use axum::extract::{Path, State};
-use reba_model::TimeRange;
+use reba_model::{Matcher, TimeRange};
 
 use super::{
     PrometheusApi,
@@ -63,6 +66,17 @@ pub async fn names(State(api): State<Arc<PrometheusApi>>, params: Params) -> Api
     success_with(&names, &warnings, &[])
 }
 
+/// What decides how much there is to do for the values of a label: the label, how long the range is, about, and the matchers.
+fn how_much(name: &str, sets: &[Vec<Matcher>], range: TimeRange) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    range.end.abs_diff(range.start).checked_ilog2().hash(&mut hasher);
+    for matcher in sets.iter().flatten() {
+        matcher.to_string().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 /// `/api/v1/label/NAME/values`
 pub async fn values(
     State(api): State<Arc<PrometheusApi>>,
@@ -76,7 +90,8 @@ pub async fn values(
     let range = range(&params)?;
     let sets = params.matchers()?;
     // The body is put together where the values are: thousands of texts cost more to free on another thread than to make.
-    let answer = api.engine.ask(move |store, budget| {
+    let key = how_much(&name, &sets, range);
+    let answer = api.engine.ask_again(key, move |store, budget| {
         let mut values = store.label_values(&name, &sets, range, budget)?;
         let warnings = cut(&mut values, limit);
         Ok(success_bytes(&warnings, &[], |out| {
