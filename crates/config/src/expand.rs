@@ -74,6 +74,13 @@ impl Variables {
         Variables(all)
     }
 
+    /// The same, with others in their place.
+    #[must_use]
+    pub fn with(mut self, others: &[(String, String)]) -> Self {
+        self.0.extend(others.iter().cloned());
+        self
+    }
+
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

@@ -70,7 +70,8 @@ Examples:
   reba demo
   reba demo incident list
   reba demo incident start payments-down
-  reba demo incident stop payments-down"
+  reba demo incident stop payments-down
+  reba demo inbox --follow"
     )]
     Demo(DemoArgs),
     /// Check a configuration folder without starting anything.
@@ -245,6 +246,31 @@ pub struct DemoArgs {
 pub enum DemoCommand {
     /// List, start and stop incidents.
     Incident(IncidentArgs),
+    /// Show what arrived in the demo's inbox: e-mails, and messages to Slack, PagerDuty, Opsgenie and webhooks.
+    #[command(after_help = "\
+Examples:
+  reba demo inbox
+  reba demo inbox --follow
+  reba demo inbox 3                the third message, in full
+  reba demo inbox --output json | jq '.messages[].subject'")]
+    Inbox(InboxArgs),
+}
+
+/// Options of `demo inbox`.
+#[derive(Debug, Args)]
+pub struct InboxArgs {
+    /// Show this message in full.
+    #[arg(value_name = "NUMBER", conflicts_with = "follow")]
+    pub number: Option<u64>,
+    /// Go on, and show new messages as they come.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How messages are printed.
+    #[arg(long, default_value = "table", value_name = "FORMAT", conflicts_with = "follow")]
+    pub output: ListFormat,
+    /// The demo's port offset.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub port_offset: u16,
 }
 
 /// Options of `demo incident`.

@@ -16,7 +16,7 @@ use crate::{
     args::Role,
     folder::{self, Folder},
     settings::Settings,
-    shift,
+    shift::{self, Demo},
 };
 
 /// Everything that a reload reads. What belongs to a role that does not run is as if there were no file.
@@ -31,15 +31,15 @@ pub struct Loaded {
     pub promtail: Option<ShipConfig>,
     /// The process environment and `.env`.
     pub variables: Variables,
-    /// Added to the ports of loopback targets: `reba demo --port-offset` moves the fleet as well as Reba.
-    pub port_shift: u16,
+    /// What the demo changed.
+    pub demo: Demo,
 }
 
 /// Reads and checks the files of `roles`. The error names file, line and key.
-pub fn load(folder: &Folder, roles: &[Role], data: &Path, port_shift: u16) -> Result<Loaded> {
-    let variables = variables(folder, data)?;
+pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result<Loaded> {
+    let variables = variables(folder, data)?.with(&demo.variables);
     let wanted = |role| roles.contains(&role);
-    let (prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), port_shift)?;
+    let (prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), demo.ports)?;
     let loki = if wanted(Role::Loki) && folder.loki.exists() {
         let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
         for warning in warnings {
@@ -54,7 +54,7 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, port_shift: u16) -> Re
     };
     let ships = wanted(Role::Promtail) && folder.promtail.exists();
     let promtail = ships.then(|| ShipConfig::load(&folder.promtail, &variables)).transpose()?;
-    Ok(Loaded { prometheus, rules, loki, promtail, variables, port_shift })
+    Ok(Loaded { prometheus, rules, loki, promtail, variables, demo: demo.clone() })
 }
 
 /// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside

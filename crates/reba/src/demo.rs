@@ -3,12 +3,13 @@
 use std::{fmt::Write as _, time::SystemTime};
 
 use anyhow::{Context, Result, bail};
-use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, Incident, LogFiles};
+use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, InboxHandle, Incident, LogFiles};
 use serde::Deserialize;
 
 use crate::{
     args::{DemoArgs, IncidentAction, IncidentArgs, Role},
     client, run,
+    shift::Demo,
 };
 
 /// Where the fleet's control server listens; the port is moved by the offset.
@@ -28,8 +29,26 @@ pub async fn fleet(args: &DemoArgs) -> Result<FleetHandle> {
     Fleet::start(config).await.context("start the simulated fleet")
 }
 
+/// Ports move; and whatever real addresses and keys `.env` has, alerts of the demo go to its inbox.
+pub fn changes(inbox: &InboxHandle, ports: u16) -> Demo {
+    let (smtp, http) = (inbox.smtp, inbox.http);
+    let variables = [
+        ("SMTP_SMARTHOST", smtp.to_string()),
+        ("SMTP_REQUIRE_TLS", "false".to_owned()),
+        ("SENDGRID_API_KEY", "demo".to_owned()),
+        ("ALERT_EMAIL_FROM", "alerts@easymo.example".to_owned()),
+        ("ALERT_EMAIL_TO", "devops@easymo.example".to_owned()),
+        ("SLACK_WEBHOOK_URL", format!("http://{http}/slack/services/demo")),
+        ("PAGERDUTY_URL", format!("http://{http}/pagerduty/v2/enqueue")),
+        ("PAGERDUTY_ROUTING_KEY", "demo".to_owned()),
+        ("OPSGENIE_API_URL", format!("http://{http}/opsgenie/")),
+        ("OPSGENIE_API_KEY", "demo".to_owned()),
+    ];
+    Demo { ports, variables: variables.map(|(name, value)| (name.to_owned(), value)).into() }
+}
+
 /// What a person sees when the demo is up.
-pub fn welcome(running: &run::Running, fleet: &FleetHandle, offset: u16) -> String {
+pub fn welcome(running: &run::Running, fleet: &FleetHandle, inbox: &InboxHandle, offset: u16) -> String {
     let mut out = String::from("\nReba watches the simulated EasyMO fleet.\n\n");
     for (role, address) in &running.addresses {
         let _ = writeln!(out, "  {:<12} http://{address}", role.name());
@@ -37,6 +56,7 @@ pub fn welcome(running: &run::Running, fleet: &FleetHandle, offset: u16) -> Stri
     for endpoint in fleet.endpoints() {
         let _ = writeln!(out, "  {:<21} http://{}{}", endpoint.service, endpoint.addr, endpoint.metrics_path);
     }
+    let _ = writeln!(out, "  {:<21} smtp://{} http://{}/messages", "inbox", inbox.smtp, inbox.http);
     let flag = if offset == 0 { String::new() } else { format!(" --port-offset {offset}") };
     let address = |role| running.addresses.iter().find(|(r, _)| *r == role).map(|(_, address)| address);
     let url = |role| match address(role) {
@@ -52,7 +72,8 @@ pub fn welcome(running: &run::Running, fleet: &FleetHandle, offset: u16) -> Stri
          \x20 reba tail wallet-service{logs}\n\
          \x20 reba query logql 'sum by (service) (count_over_time({{level=\"error\"}}[5m]))'{logs}\n\
          \x20 reba demo incident start payments-down{flag}\n\
-         \x20 reba query promql 'ALERTS'{metrics}\n\n\
+         \x20 reba query promql 'ALERTS'{metrics}\n\
+         \x20 reba demo inbox --follow{flag}\n\n\
          Ctrl-C stops everything.\n"
     );
     out

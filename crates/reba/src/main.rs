@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod config;
 mod demo;
+mod demo_inbox;
 mod door;
 mod exporters;
 mod folder;
@@ -39,10 +40,13 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser as _;
+use easymo_fleet::{InboxConfig, InboxHandle};
 use reba_collect::FlagError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use logging::Spoken;
+
+use shift::Demo;
 
 use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RulesAction, RunArgs, TestSubject};
 
@@ -84,25 +88,33 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => {
             let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
-            let Some(configured) = configure(&args, 0) else { return Ok(WRONG_CONFIGURATION.into()) };
+            let Some(configured) = configure(&args, &Demo::default()) else { return Ok(WRONG_CONFIGURATION.into()) };
             until_stopped(Box::pin(run::start(configured, &args.data, own)).await?, hangup).await
         }
         Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
             print!("{}", demo::incident(&args).await?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo(DemoArgs { command: Some(DemoCommand::Inbox(args)), .. }) => {
+            demo_inbox::show(&args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo(args) => {
             let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
             let (data, offset) = (&args.run.data, args.run.port_offset);
-            let Some(configured) = configure(&args.run, offset) else {
+            // First of all: what alerts shall reach must be there before the first of them.
+            let inbox = InboxHandle::start(InboxConfig::documented(offset)?).await?;
+            let changes = demo::changes(&inbox, offset);
+            let Some(configured) = configure(&args.run, &changes) else {
                 return Ok(WRONG_CONFIGURATION.into());
             };
             let fleet = demo::fleet(&args).await?;
             let running = Box::pin(run::start(configured, data, own)).await?;
-            print!("{}", demo::welcome(&running, &fleet, offset));
+            print!("{}", demo::welcome(&running, &fleet, &inbox, offset));
             let code = until_stopped(running, hangup).await;
             fleet.shutdown().await;
+            inbox.shutdown().await;
             code
         }
         Command::Ship(args) => match speak(&cli.log, cli.log_format) {
@@ -164,7 +176,7 @@ fn speak(filter: &str, format: args::LogFormat) -> Option<Spoken> {
 
 /// Reads the configuration; says what is wrong with it.
 #[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
-fn configure(args: &RunArgs, port_shift: u16) -> Option<run::Configured> {
+fn configure(args: &RunArgs, demo: &Demo) -> Option<run::Configured> {
     let complain = |e: &anyhow::Error| {
         if let Some(FlagError::Help(text)) = e.downcast_ref() {
             print!("{text}");
@@ -172,7 +184,7 @@ fn configure(args: &RunArgs, port_shift: u16) -> Option<run::Configured> {
         }
         eprintln!("reba: {e:#}");
     };
-    run::configure(args, port_shift).inspect_err(complain).ok()
+    run::configure(args, demo).inspect_err(complain).ok()
 }
 
 /// Serves until a signal, or somebody who asks over HTTP, wants the end; `hangup` reads the configuration again. It is

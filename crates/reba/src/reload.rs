@@ -28,6 +28,7 @@ use crate::{
     loki::LogHandles,
     promtail::Promtail,
     run::{USER_AGENT, now_ms},
+    shift::Demo,
 };
 
 /// What a reload changes, role by role; absent are the roles that do not run.
@@ -40,8 +41,8 @@ pub struct Handles {
     pub promtail: Option<Arc<Promtail>>,
     /// Where data is kept.
     pub data: PathBuf,
-    /// Added to the ports of loopback targets.
-    pub port_shift: u16,
+    /// What the demo changes.
+    pub demo: Demo,
 }
 
 impl Handles {
@@ -122,8 +123,8 @@ impl Reloader {
 
     async fn read_and_apply(&self) -> Result<()> {
         let (folder, roles) = (self.folder.clone(), self.handles.roles());
-        let (data, port_shift) = (self.handles.data.clone(), self.handles.port_shift);
-        let loaded = tokio::task::spawn_blocking(move || load(&folder, &roles, &data, port_shift)).await??;
+        let (data, demo) = (self.handles.data.clone(), self.handles.demo.clone());
+        let loaded = tokio::task::spawn_blocking(move || load(&folder, &roles, &data, &demo)).await??;
         self.apply(loaded).await
     }
 

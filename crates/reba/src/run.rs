@@ -26,6 +26,7 @@ use crate::{
     promtail::Promtail,
     reload::{Handles, Reloader},
     settings::Settings,
+    shift::Demo,
 };
 
 /// What Reba calls itself to targets and Alertmanagers.
@@ -74,12 +75,12 @@ pub struct Configured {
     exporters: Exporters,
 }
 
-/// Reads the configuration. `port_shift` is added to the ports of the simulated fleet's targets.
-pub fn configure(args: &RunArgs, port_shift: u16) -> Result<Configured> {
+/// Reads the configuration, with what the demo changes of it.
+pub fn configure(args: &RunArgs, demo: &Demo) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
     let mut roles = Role::wanted(&args.only);
     otlp::check(&roles)?;
-    let loaded = load(&folder, &roles, &args.data, port_shift)?;
+    let loaded = load(&folder, &roles, &args.data, demo)?;
     let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
     args.upstream.apply(&mut settings);
     let exporters = Exporters::build(&mut roles, args, &settings.exporters, &loaded.variables)?;
@@ -128,7 +129,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
             logs: logs.as_ref().map(loki::Built::handles),
             promtail: promtail.clone(),
             data: data.to_owned(),
-            port_shift: loaded.port_shift,
+            demo: loaded.demo.clone(),
         },
     ));
     reloader.start(loaded).await.context("apply the configuration")?;

@@ -1,16 +1,27 @@
-//! Moves the fleet's targets by the port offset of `reba demo`.
+//! What `reba demo` changes of a configuration: the fleet's targets move by the port offset, and alerts go to the demo's inbox.
 
 use std::net::{IpAddr, SocketAddr};
 
 use reba_ingest::config::Config;
 
-/// Adds the offset to the port of every static target of the simulated fleet (127.0.1.N), and to Reba's own port.
+/// What the demo changes. Nothing, for everybody else.
+#[derive(Clone, Debug, Default)]
+pub struct Demo {
+    /// Added to the ports of the fleet's targets, and to our own.
+    pub ports: u16,
+    /// In the place of the environment's and of `.env`'s: no demo shall wake anybody.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Adds the offset to the port of every static target of the simulated fleet (127.0.1.N), and to Reba's own ports.
 pub fn loopback_ports(config: &mut Config, shift: u16) {
     if shift == 0 {
         return;
     }
     let jobs = config.scrape_configs.iter_mut().chain(&mut config.included);
-    for target in jobs.flat_map(|j| &mut j.discovery.statics).flat_map(|g| &mut g.targets) {
+    let scraped = jobs.map(|j| &mut j.discovery);
+    let told = config.alerting.alertmanagers.iter_mut().map(|a| &mut a.discovery);
+    for target in scraped.chain(told).flat_map(|d| &mut d.statics).flat_map(|g| &mut g.targets) {
         if let Some(moved) = moved(target, shift) {
             *target = moved;
         }
@@ -18,7 +29,7 @@ pub fn loopback_ports(config: &mut Config, shift: u16) {
 }
 
 /// Prometheus, node, postgres and redis.
-const OWN_PORTS: [u16; 4] = [9090, 9100, 9187, 9121];
+const OWN_PORTS: [u16; 5] = [9090, 9093, 9100, 9187, 9121];
 
 fn moved(target: &str, shift: u16) -> Option<String> {
     let local = target.replace("localhost:", "127.0.0.1:");
@@ -38,7 +49,8 @@ mod tests {
     fn only_the_fleet_and_reba_itself_move() {
         assert_eq!(moved("127.0.1.3:3002", 100).as_deref(), Some("127.0.1.3:3102"));
         assert_eq!(moved("localhost:9090", 100).as_deref(), Some("127.0.0.1:9190"));
-        for other in ["127.0.0.1:9093", "10.0.0.1:9090", "wallet-service:3002", "127.0.1.3:65535"] {
+        assert_eq!(moved("127.0.0.1:9093", 100).as_deref(), Some("127.0.0.1:9193"));
+        for other in ["127.0.0.1:9094", "10.0.0.1:9090", "wallet-service:3002", "127.0.1.3:65535"] {
             assert_eq!(moved(other, 100), None, "{other}");
         }
     }

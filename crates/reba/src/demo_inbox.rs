@@ -1,0 +1,118 @@
+//! `reba demo inbox`: what arrived in the demo's inbox.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use easymo_fleet::{InboxConfig, Message};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+use unicode_width::UnicodeWidthChar;
+
+use crate::{
+    args::{InboxArgs, ListFormat},
+    client, tail,
+};
+
+/// How often `--follow` looks.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Columns that a subject may take in the list.
+const SUBJECT: usize = 80;
+
+#[derive(Deserialize)]
+struct Arrived {
+    received: u64,
+    messages: Vec<Message>,
+}
+
+/// Prints what the arguments ask for. Whoever has seen enough may leave.
+pub async fn show(args: &InboxArgs) -> Result<()> {
+    look(args).await.or_else(|e| if tail::is_broken_pipe(&e) { Ok(()) } else { Err(e) })
+}
+
+async fn look(args: &InboxArgs) -> Result<()> {
+    let base = InboxConfig::documented(args.port_offset)?.http;
+    if let Some(number) = args.number {
+        let all = ask(&format!("http://{base}/messages?since={}", number.saturating_sub(1))).await?;
+        let all: Arrived = serde_json::from_slice(&all).context("read the list of messages")?;
+        let Some(message) = all.messages.iter().find(|m| m.id == number) else {
+            bail!("there is no message {number}; {} arrived", all.received);
+        };
+        return print(&full(message));
+    }
+    let mut seen = 0;
+    loop {
+        let body = ask(&format!("http://{base}/messages?since={seen}")).await?;
+        if args.output == ListFormat::Json {
+            print(&String::from_utf8_lossy(&body))?;
+            return print("\n");
+        }
+        let all: Arrived = serde_json::from_slice(&body).context("read the list of messages")?;
+        if seen == 0 && !args.follow {
+            print(&format!("{:>4}  {:<8}  {:<9}  {:<28}  SUBJECT\n", "NO.", "TIME", "WAY", "TO"))?;
+        }
+        for message in &all.messages {
+            seen = message.id;
+            print(&if args.follow { full(message) + "\n" } else { line(message) })?;
+        }
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn ask(url: &str) -> Result<Vec<u8>> {
+    let (status, body) = client::send(http::Method::GET, url)
+        .await
+        .with_context(|| format!("no inbox answers at {url}; is `reba demo` running?"))?;
+    if !status.is_success() {
+        bail!("{}", String::from_utf8_lossy(&body).trim());
+    }
+    Ok(body)
+}
+
+fn print(text: &str) -> Result<()> {
+    tail::write(text.as_bytes())
+}
+
+fn line(m: &Message) -> String {
+    let (to, subject) = (shorten(&m.to, 28), shorten(&m.subject, SUBJECT));
+    format!("{:>4}  {:<8}  {:<9}  {to:<28}  {subject}\n", m.id, clock(m.at_ms), m.channel.name())
+}
+
+fn full(m: &Message) -> String {
+    let mut out = format!("#{} {} {} to {}\n", m.id, clock(m.at_ms), m.channel.name(), visible(&m.to));
+    let _ = writeln!(out, "{}", visible(&m.subject));
+    for line in m.text.lines().take(40) {
+        let _ = writeln!(out, "    {}", visible(line));
+    }
+    out
+}
+
+fn clock(at_ms: i64) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+    at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+/// Characters that a terminal would obey are not sent to it.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn shorten(text: &str, columns: usize) -> String {
+    let text = visible(text);
+    let width = |c: char| c.width().unwrap_or(0);
+    if text.chars().map(width).sum::<usize>() <= columns {
+        return text;
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        used += width(c);
+        if used >= columns {
+            break;
+        }
+        out.push(c);
+    }
+    out + "…"
+}
