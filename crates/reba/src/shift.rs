@@ -28,7 +28,7 @@ pub fn loopback_ports(config: &mut Config, shift: u16) {
     }
 }
 
-/// Prometheus, node, postgres and redis.
+/// Prometheus, Alertmanager, node, postgres and redis.
 const OWN_PORTS: [u16; 5] = [9090, 9093, 9100, 9187, 9121];
 
 fn moved(target: &str, shift: u16) -> Option<String> {
