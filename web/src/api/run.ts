@@ -61,13 +61,21 @@ async function runOne(plan: Plan, signal: AbortSignal): Promise<Pick<QueryResult
   }
 }
 
+/** The value columns of several tables tell their queries apart, as Grafana names them: `Value #A`. */
+function namedApart(result: Pick<QueryResult, "frames" | "exemplars" | "warnings">): Pick<QueryResult, "frames" | "exemplars" | "warnings"> {
+  const frames = result.frames.map((f) => (f.kind === "table" ? { ...f, fields: f.fields.map((x) => (x.name === "Value" ? { ...x, name: `Value #${f.refId}` } : x)) } : f));
+  return { ...result, frames };
+}
+
 export function runPlans(plans: readonly Plan[], signal: AbortSignal): Promise<readonly QueryResult[]> {
+  const several = plans.filter((p) => "format" in p && p.format === "table").length > 1;
   return Promise.all(
     plans.map(async (plan): Promise<QueryResult> => {
       const began = performance.now();
       const done = () => Math.round(performance.now() - began);
       try {
-        return { plan, ...(await runOne(plan, signal)), tookMs: done() };
+        const result = await runOne(plan, signal);
+        return { plan, ...(several ? namedApart(result) : result), tookMs: done() };
       } catch (error) {
         if (isAbort(error)) throw error;
         return { plan, frames: [], exemplars: [], warnings: [], error: wordsFor(error), tookMs: done() };

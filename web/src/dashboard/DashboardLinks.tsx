@@ -1,4 +1,4 @@
-import { Button } from "@mantine/core";
+import { Button, Menu } from "@mantine/core";
 import { searchDashboards } from "../api/grafana";
 import { Icon } from "../components/Icon";
 import type { DashboardLink } from "../model/dashboard/types";
@@ -25,6 +25,23 @@ function Anchor({ href, title, tooltip, blank }: { href: string; title: string; 
 function Tagged({ link, scope, raw }: { link: DashboardLink } & Omit<Props, "links">) {
   const { data } = useLoad(link.tags.join(), (signal) => searchDashboards({ tag: link.tags, type: "dash-db" }, signal));
   const hits = (data ?? []).filter((h) => link.tags.every((t) => h.tags.includes(t)) && h.uid !== scope.dashboard.uid);
+  if (link.asDropdown) {
+    return (
+      <Menu position="bottom-start" width={280}>
+        <Menu.Target>
+          <Button variant="subtle" size="compact-sm" rightSection={<Icon name="down" size={13} />}>{link.title || "Dashboards"}</Button>
+        </Menu.Target>
+        <Menu.Dropdown mah={380} style={{ overflowY: "auto" }}>
+          {hits.map((h) => (
+            <Menu.Item key={h.uid} component="a" href={safeHref(linkHref(link, hrefOf(h.url), scope, raw))} target={link.targetBlank ? "_blank" : undefined}>
+              {h.title}
+            </Menu.Item>
+          ))}
+          {hits.length === 0 && <Menu.Label>None</Menu.Label>}
+        </Menu.Dropdown>
+      </Menu>
+    );
+  }
   return hits.map((h) => <Anchor key={h.uid} href={linkHref(link, hrefOf(h.url), scope, raw)} title={h.title} tooltip="" blank={link.targetBlank} />);
 }
 

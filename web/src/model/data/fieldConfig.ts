@@ -178,5 +178,8 @@ function withExtent(frames: readonly Frame[], defaults: JsonObject): readonly Fr
 /** A field that brought its own settings (a query told the unit) keeps them unless the panel says otherwise. */
 function keepOwn(f: Field, config: FieldConfig): FieldConfig {
   const own = f.config;
-  return { ...config, unit: config.unit === "" ? own.unit : config.unit, links: [...config.links, ...own.links] };
+  // A panel's settings are put on before and after its transformations: what was there is not there twice, and a name that one gave stays.
+  const links = [...config.links, ...own.links.filter((l) => !config.links.some((c) => c.url === l.url && c.title === l.title))];
+  const name = config.displayName ?? own.displayName;
+  return { ...config, unit: config.unit === "" ? own.unit : config.unit, links, ...(name === undefined || name === "" ? {} : { displayName: name }) };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { field, type Cell, type Frame } from "../data/frame";
 import type { JsonObject } from "../json";
+import { applyFieldConfig } from "../data/fieldConfig";
 import { displayName } from "../data/names";
 import { runTransformations } from "./index";
 
@@ -47,5 +48,15 @@ describe("transformations", () => {
     const { frames, notices } = run([table], ["spatial", {}]);
     expect(frames).toEqual([table]);
     expect(notices[0]).toContain('"spatial"');
+  });
+
+  it("keeps a name that organize gave when the panel's settings are put on again, and reaches it with an override", () => {
+    const table = [{ refId: "A", kind: "table" as const, fields: [field("Value #A", "number", [1])] }];
+    const { frames } = runTransformations(table, [{ id: "organize", disabled: false, options: { renameByName: { "Value #A": "Rate" } } }]);
+    const source = { defaults: { links: [{ title: "x", url: "/x" }] }, overrides: [{ matcher: { id: "byName", options: "Rate" }, properties: [{ id: "unit", value: "reqps" }] }] };
+    const [once] = applyFieldConfig(frames, source);
+    const [twice] = applyFieldConfig(once === undefined ? [] : [once], source);
+    expect(shown(twice === undefined ? [] : [twice])).toEqual([{ Rate: [1] }]);
+    expect(twice?.fields[0]?.config).toMatchObject({ unit: "reqps", links: [{ url: "/x" }] });
   });
 });

@@ -51,12 +51,15 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
   u.ctx.beginPath();
   u.ctx.rect(left, top, width, height + 6 * devicePixelRatio);
   u.ctx.clip();
+  // Stretches of one colour that overlap tint what lies below once, not once each.
+  const stretches = new Map<string, Path2D>();
   for (const mark of marks) {
     const from = u.valToPos(mark.from / 1000, "x", true);
     const to = u.valToPos(mark.to / 1000, "x", true);
     if (to > from + 1) {
-      u.ctx.fillStyle = withAlpha(mark.color, 0.03);
-      u.ctx.fillRect(from, top, to - from, height);
+      const path = stretches.get(mark.color) ?? new Path2D();
+      path.rect(from, top, to - from, height);
+      stretches.set(mark.color, path);
     }
     u.ctx.strokeStyle = mark.color;
     u.ctx.lineWidth = devicePixelRatio;
@@ -69,6 +72,10 @@ export function drawMarks(u: uPlot, marks: readonly Mark[]): void {
     }
     u.ctx.fillStyle = mark.color;
     u.ctx.fillRect(from - 3 * devicePixelRatio, top + height, Math.max(6 * devicePixelRatio, to - from), 4 * devicePixelRatio);
+  }
+  for (const [color, path] of stretches) {
+    u.ctx.fillStyle = withAlpha(color, 0.05);
+    u.ctx.fill(path);
   }
   u.ctx.restore();
 }
