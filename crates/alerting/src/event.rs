@@ -57,19 +57,15 @@ pub enum AlertChange {
     Resolved,
     /// It was not sent again in time and counts as resolved.
     TimedOut,
-    /// From now on nobody hears of it.
+    /// A group was looked at, and nobody hears of this alert from now on.
     Suppressed {
         /// Silences that keep it silent.
         silenced_by: Vec<String>,
         /// Fingerprint of the alert that inhibits it.
         inhibited_by: Option<u64>,
-        /// Time intervals of its routes.
-        muted_by: Vec<String>,
     },
     /// Nothing keeps it silent any more.
     Unsuppressed,
-    /// It was in memory, or saved, and is forgotten.
-    Forgotten,
 }
 
 impl AlertChange {
@@ -81,7 +77,6 @@ impl AlertChange {
             AlertChange::TimedOut => "timed_out",
             AlertChange::Suppressed { .. } => "suppressed",
             AlertChange::Unsuppressed => "unsuppressed",
-            AlertChange::Forgotten => "forgotten",
         }
     }
 }

@@ -11,17 +11,26 @@ pub mod config;
 pub mod event;
 mod identity;
 mod inhibition;
+mod log;
+mod machine;
 pub mod matchers;
 mod notification;
+mod saved;
+pub mod shell;
 mod silence;
 
 pub use alert::{Alert, AlertError, MAX_ALERT_BYTES, PostedAlert};
 pub use identity::{compare_labels, fingerprint, fingerprint_text};
 pub use inhibition::InhibitRule;
+pub use machine::{
+    AlertFilter, AlertState, AlertStatus, AlertView, Counters, GroupId, GroupView, GroupWork, LogUpdate,
+    Machine, Options, Outgoing, PostReport, RecurringView, RouteView, Totals, UnsavedBatch,
+};
 pub use notification::{
     Deliver, DeliverError, Delivered, FailureReason, Integration, IntegrationKey, Integrations, Notification,
     NotifiedAlert, Reason,
 };
+pub use saved::Saved;
 pub use silence::{
     PostedRecurring, PostedSilence, RecurringSilence, Schedule, ScheduleSection, Silence, SilenceError,
     SilenceState,

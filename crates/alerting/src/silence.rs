@@ -7,7 +7,7 @@ use reba_model::{Labels, Matcher};
 use thiserror::Error;
 
 pub use recurring::{PostedRecurring, RecurringSilence, Schedule, ScheduleSection};
-pub(crate) use store::{SilenceLimits, Silences};
+pub(crate) use store::{Candidates, Changed, SilenceLimits, Silences};
 
 /// Keeps alerts silent that match it, for a time. Changes nothing about the alerts themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +126,14 @@ pub enum SilenceError {
     /// There are too many.
     #[error("exceeded maximum number of silences: {count} (limit: {limit}, max_silences)")]
     TooMany {
+        /// How many there are.
+        count: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// There are too many schedules.
+    #[error("exceeded maximum number of recurring silences: {count} (limit: {limit}, max_recurring)")]
+    TooManyRecurring {
         /// How many there are.
         count: usize,
         /// How many may be.

@@ -30,8 +30,17 @@ pub(crate) struct Silences {
     by_id: BTreeMap<String, Arc<Silence>>,
     /// When each begins, ends or is forgotten, whichever comes next.
     edges: BTreeSet<(i64, String)>,
-    /// Rises whenever the matchers of a silence that is not expired may be new.
+    /// Ids in the order in which their matchers became known.
+    known: BTreeMap<u64, String>,
+    /// The last number in `known` that was given out.
     version: u64,
+}
+
+/// The silences that match an alert and are not over, as far as they have been looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Candidates {
+    version: u64,
+    ids: Vec<String>,
 }
 
 impl Silences {
@@ -137,6 +146,7 @@ impl Silences {
             match silence.state(now_ms) {
                 SilenceState::Expired if silence.ends_at_ms.saturating_add(limits.retention_ms) <= now_ms => {
                     self.by_id.remove(&id);
+                    self.known.retain(|_, known| *known != id);
                     changed.push((SilenceChange::Forgotten, silence));
                 }
                 SilenceState::Expired => {
@@ -160,22 +170,28 @@ impl Silences {
         self.edges.first().map(|(at_ms, _)| *at_ms)
     }
 
-    /// Changes with every new matcher; what [`Silences::candidates`] said holds as long as this stays the same.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Ids of the silences that are not over and match these labels.
-    pub fn candidates(&self, labels: &Labels, now_ms: i64) -> Vec<String> {
-        let alive = self.by_id.values().filter(|s| s.state(now_ms) != SilenceState::Expired);
-        alive.filter(|s| s.matches(labels)).map(|s| s.id.clone()).collect()
+    /// Brings `candidates` of an alert up to date. Only silences that are new since the last time are matched.
+    pub fn catch_up(&self, candidates: &mut Candidates, labels: &Labels, now_ms: i64) {
+        let alive =
+            |id: &String| self.by_id.get(id).is_some_and(|s| s.state(now_ms) != SilenceState::Expired);
+        candidates.ids.retain(alive);
+        if candidates.version < self.version {
+            let new = self.known.range(candidates.version + 1..).map(|(_, id)| id);
+            let matching =
+                new.filter(|id| alive(id) && self.by_id.get(*id).is_some_and(|s| s.matches(labels)));
+            candidates.ids.extend(matching.cloned());
+            candidates.version = self.version;
+        }
     }
 
     /// Those of `candidates` that hold now.
-    pub fn active<'a>(&self, candidates: &'a [String], now_ms: i64) -> Vec<&'a str> {
-        let active =
-            |id: &&String| self.by_id.get(*id).is_some_and(|s| s.state(now_ms) == SilenceState::Active);
-        candidates.iter().filter(active).map(String::as_str).collect()
+    pub fn active<'a>(
+        &'a self,
+        candidates: &'a Candidates,
+        now_ms: i64,
+    ) -> impl Iterator<Item = &'a Arc<Silence>> {
+        let found = candidates.ids.iter().filter_map(|id| self.by_id.get(id));
+        found.filter(move |s| s.state(now_ms) == SilenceState::Active)
     }
 
     pub fn get(&self, id: &str) -> Option<&Arc<Silence>> {
