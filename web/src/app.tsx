@@ -12,6 +12,10 @@ import { SessionContext, type Session } from "./state/session";
 const DashboardPage = lazy(() => import("./pages/DashboardPage").then((m) => ({ default: m.DashboardPage })));
 const ExplorePage = lazy(() => import("./pages/ExplorePage").then((m) => ({ default: m.ExplorePage })));
 const AlertsPage = lazy(() => import("./pages/AlertsPage").then((m) => ({ default: m.AlertsPage })));
+const GroupsPage = lazy(() => import("./alerting/GroupsPage").then((m) => ({ default: m.GroupsPage })));
+const SilencesPage = lazy(() => import("./alerting/SilencesPage").then((m) => ({ default: m.SilencesPage })));
+const SilencePage = lazy(() => import("./alerting/SilencePage").then((m) => ({ default: m.SilencePage })));
+const RoutesPage = lazy(() => import("./alerting/RoutesPage").then((m) => ({ default: m.RoutesPage })));
 const StatusPage = lazy(() => import("./pages/StatusPage").then((m) => ({ default: m.StatusPage })));
 
 type Phase = { is: "loading" } | { is: "login" } | { is: "failed"; why: string } | { is: "in"; session: Session };
@@ -24,6 +28,10 @@ function Page() {
   if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
   if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
   if (path === "/explore" || path === "/graph") return <ExplorePage />;
+  if (path === "/alerting/groups") return <GroupsPage />;
+  if (path === "/alerting/silences") return <SilencesPage />;
+  if (path === "/alerting/silence/new") return <SilencePage />;
+  if (path === "/alerting/routes") return <RoutesPage />;
   if (path === "/alerts" || path.startsWith("/alerting")) return <AlertsPage />;
   // The addresses of Prometheus' own pages, which people have in their notes.
   if (path.startsWith("/status") || statusPaths.has(path)) return <StatusPage />;

@@ -1,6 +1,9 @@
 import { Select, TextInput } from "@mantine/core";
 import { useRef, useState } from "react";
 import { ruleGroups, type Alert, type AlertState } from "../api/prometheus";
+import { AlertingNav } from "../alerting/AlertingNav";
+import { routeHref, silenceHref } from "../alerting/parts";
+import { Chips } from "../components/Chips";
 import { Icon } from "../components/Icon";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
@@ -21,20 +24,6 @@ import { useLoad } from "../state/useLoad";
 const defaults = { time: { from: "now-1h", to: "now" }, refresh: "15s", zone: "browser" };
 const states: readonly AlertState[] = ["firing", "pending", "inactive", "unknown"];
 
-export function Chips({ labels, without = [] }: { labels: Readonly<Record<string, string>>; without?: readonly string[] }) {
-  return (
-    <span className="chips">
-      {Object.entries(labels)
-        .filter(([k]) => !without.includes(k))
-        .map(([k, v]) => (
-          <span key={k} className="chip">
-            {k}={v}
-          </span>
-        ))}
-    </span>
-  );
-}
-
 function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string; now: number }) {
   return (
     <div className="table-scroll">
@@ -45,6 +34,7 @@ function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string;
             <th>Labels</th>
             <th>Since</th>
             <th className="num">Value</th>
+            <th />
           </tr>
         </thead>
         <tbody>
@@ -59,6 +49,12 @@ function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string;
               </td>
               <td title={formatDateTime(Date.parse(a.activeAt), zone)}>{fromNow(Date.parse(a.activeAt), now)}</td>
               <td className="num">{Number.isFinite(Number(a.value)) ? fixedText(Number(a.value)) : a.value}</td>
+              <td className="num">
+                <span className="chips" style={{ justifyContent: "flex-end" }}>
+                  <a className="tag" href={routeHref(a.labels)}>Route</a>
+                  <a className="tag" href={silenceHref(a.labels)}>Silence</a>
+                </span>
+              </td>
             </tr>
           ))}
         </tbody>
@@ -141,6 +137,7 @@ export function AlertsPage() {
       <PageHead title="Alerts">
         <TimePicker time={time} />
       </PageHead>
+      <AlertingNav />
       {source === undefined && <Empty title="There is no Prometheus data source" />}
       {error !== undefined && <ErrorNote title="The rules could not be read" text={error} onRetry={reload} />}
       {data === undefined && loading && <Loading what="the rules" />}

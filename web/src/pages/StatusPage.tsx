@@ -10,7 +10,7 @@ import { formatValue } from "../model/units/format";
 import { setParams, usePlace } from "../state/location";
 import { useSource } from "../state/session";
 import { useLoad, type Loaded } from "../state/useLoad";
-import { Chips } from "./AlertsPage";
+import { Chips } from "../components/Chips";
 
 function Of<T>({ loaded, what, children }: { loaded: Loaded<T>; what: string; children: (data: T) => ReactNode }) {
   if (loaded.error !== undefined && loaded.data === undefined) return <ErrorNote title={`The ${what} could not be read`} text={loaded.error} onRetry={loaded.reload} />;

@@ -15,6 +15,7 @@ before(async () => {
   process.env.REBA_PROMETHEUS = upstream.url;
   process.env.REBA_LOKI = upstream.url;
   process.env.REBA_TEMPO = upstream.url;
+  process.env.REBA_ALERTMANAGER = upstream.url;
   process.env.REBA_DASHBOARDS = new URL("dashboards", import.meta.url).pathname;
   app = await serve();
   browser = await openBrowser();
@@ -51,7 +52,7 @@ test("the system overview opens from the list and every panel has data", async (
   const { page, close } = await open("/");
   await page.getByRole("link", { name: /System Overview/ }).click();
   const panels = await panelStates(page);
-  assert.equal(panels.length, 9);
+  assert.equal(panels.length, 12);
   for (const p of panels) {
     assert.equal(p.state, "done", p.name);
     assert.doesNotMatch(p.text, /No data|could not be drawn/, p.name);
@@ -85,7 +86,7 @@ test("a variable changes the URL and the questions", async () => {
 
 test("dragging over a chart zooms, keys zoom out, and the browser's back undoes", async () => {
   const { page, close } = await open("/d/easymo-system-overview");
-  const chart = page.locator('[data-panel="6"] .u-over');
+  const chart = page.locator('[data-panel="7"] .u-over');
   await chart.waitFor();
   const box = await chart.boundingBox();
   await page.mouse.move(box.x + 40, box.y + 30);
@@ -107,15 +108,15 @@ test("dragging over a chart zooms, keys zoom out, and the browser's back undoes"
 
 test("a panel is viewed alone, inspected, and left by Escape", async () => {
   const { page, close } = await open("/d/easymo-system-overview");
-  await page.locator('[data-panel="6"]').hover();
+  await page.locator('[data-panel="7"]').hover();
   await page.getByRole("button", { name: "Menu of HTTP requests per second" }).click();
   await page.getByRole("menuitem", { name: "Inspect" }).click();
   await page.getByRole("button", { name: "Download CSV" }).waitFor();
   await page.keyboard.press("Escape");
-  await page.goto(`${app.url}/d/easymo-system-overview?viewPanel=6`);
+  await page.goto(`${app.url}/d/easymo-system-overview?viewPanel=7`);
   await page.waitForFunction(() => document.querySelectorAll("[data-panel]").length === 1);
   await page.keyboard.press("Escape");
-  await page.waitForFunction(() => document.querySelectorAll("[data-panel]").length === 9);
+  await page.waitForFunction(() => document.querySelectorAll("[data-panel]").length === 12);
   await close();
 });
 
@@ -197,9 +198,47 @@ test("alerts and status show what the server says", async () => {
   await close();
 });
 
+test("an alert leads to a silence that mutes it, which can be extended and ended", async () => {
+  const { page, close } = await open("/alerting/groups");
+  const group = page.getByRole("region", { name: /Group .*ServiceDown.*voice-bridge/ });
+  await group.getByText("active").waitFor();
+  await group.getByRole("link", { name: "Silence", exact: true }).click();
+  await page.getByText("Mutes 1 of 4 alerts").waitFor();
+  await page.getByRole("button", { name: "Remove matcher 2" }).click();
+  await page.getByRole("button", { name: "Remove matcher 2" }).click();
+  await page.getByText("Mutes 2 of 4 alerts").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Silence", exact: true }).isDisabled(), "a reason is needed");
+  await page.getByLabel("Why").fill(upstream.hostile);
+  await page.getByRole("button", { name: "4h" }).click();
+  await page.getByRole("button", { name: "Silence", exact: true }).click();
+  const list = page.getByRole("region", { name: "Silences" });
+  await list.getByText("Mutes 2 alerts").waitFor();
+  await page.goto(`${app.url}/alerting/groups`);
+  await page.getByRole("region", { name: /Group .*voice-bridge/ }).getByText("silenced", { exact: true }).waitFor();
+  await page.goto(`${app.url}/alerting/silences`);
+  await list.getByRole("button", { name: "Extend" }).click();
+  await page.getByRole("menuitem", { name: "by 1 day" }).click();
+  await list.getByText(/1d 3h left|1d 4h left/).waitFor();
+  await list.getByRole("button", { name: "Expire" }).click();
+  await page.getByText("No silence fits the filters").waitFor();
+  assert.doesNotMatch(await page.title(), /hacked/);
+  await close();
+});
+
+test("the routing tree says where an alert goes", async () => {
+  const { page, close } = await open("/alerting/routes");
+  await page.getByRole("button", { name: /ServiceDown/ }).click();
+  const answer = page.getByRole("region", { name: "Where this alert goes" });
+  await answer.getByText(/slack/).waitFor();
+  await page.getByLabel(/Where would an alert/).fill('severity="critical", service="wallet-service"');
+  await answer.getByText("money").waitFor();
+  assert.equal(await page.locator(".route.here").innerText().then((t) => t.includes("money")), true);
+  await close();
+});
+
 test("nothing serious stands in the way of assistive technology, in either scheme", async () => {
-  const pages = ["/d/easymo-system-overview", explore("loki", '{a="b"}'), "/alerting/list", "/dashboards", explore("prometheus", "up"), "/status"];
-  for (const [scheme, paths] of [["dark", pages], ["light", pages.slice(0, 3)]]) {
+  const pages = ["/d/easymo-system-overview", explore("loki", '{a="b"}'), "/alerting/list", "/alerting/groups", "/alerting/silence/new?matcher=a%3D%22b%22", "/alerting/routes", "/dashboards", explore("prometheus", "up"), explore("tempo", "0123456789abcdef0123456789abcdef"), "/status"];
+  for (const [scheme, paths] of [["dark", pages], ["light", pages.slice(0, 6)]]) {
     const { page, close } = await open("/dashboards", { scheme });
     for (const path of paths) {
       await page.goto(app.url + path, { waitUntil: "networkidle" });
@@ -214,7 +253,7 @@ test("nothing serious stands in the way of assistive technology, in either schem
 
 test("a phone needs no scrolling sideways", async () => {
   const { page, close } = await open("/dashboards", { phone: true });
-  for (const path of ["/dashboards", "/d/easymo-system-overview", "/d/every-panel", explore("prometheus", "up"), "/alerting/list", "/status"]) {
+  for (const path of ["/dashboards", "/d/easymo-system-overview", "/d/every-panel", explore("prometheus", "up"), "/alerting/list", "/alerting/groups", "/alerting/silences", "/alerting/silence/new", "/alerting/routes", "/status"]) {
     await page.goto(app.url + path, { waitUntil: "networkidle" });
     const over = await page.evaluate(() => { const m = document.querySelector("main"); return m.scrollWidth - m.clientWidth; });
     assert.ok(over <= 0, `${path}: ${over}px too wide`);

@@ -1,6 +1,7 @@
 // A Prometheus and a Loki that always say the same, for the browser test: every query has data, and log lines are hostile.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
+import { fakeAlertmanager } from "./alertmanager.mjs";
 
 const services = ["agent-core", "wallet-service", "voice-bridge"];
 const hostile = `<img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`;
@@ -93,11 +94,13 @@ function frame(text) {
 
 export async function startUpstream() {
   const asked = [];
+  const alertmanager = fakeAlertmanager(hostile);
   const server = createServer(async (req, res) => {
     const url = new URL(req.url, "http://x");
-    const query = req.method === "POST" ? new URLSearchParams(await body(req)) : url.searchParams;
+    const text = req.method === "POST" ? await body(req) : "";
+    const query = req.method === "POST" ? new URLSearchParams(text) : url.searchParams;
     asked.push({ path: url.pathname, query: query.get("query") ?? "" });
-    const [status, answer] = /^\/api\/(traces|search|v2)/.test(url.pathname) ? tempo(url.pathname) : url.pathname.startsWith("/loki/") ? loki(url.pathname, query) : prometheus(url.pathname, query);
+    const [status, answer] = alertmanager(req.method, url.pathname, text) ?? (/^\/api\/(traces|search|v2)/.test(url.pathname) ? tempo(url.pathname) : url.pathname.startsWith("/loki/") ? loki(url.pathname, query) : prometheus(url.pathname, query));
     res.writeHead(status, { "content-type": "application/json" });
     res.end(JSON.stringify(answer));
   });
