@@ -4,6 +4,12 @@ use std::fmt::Display;
 
 use serde_json::{Value, json};
 
+/// The version of Reba.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What we name where upstream names a commit.
+pub(crate) const REVISION: &str = concat!("reba-", env!("CARGO_PKG_VERSION"));
+
 /// The build as JSON; `compatible` is the version whose API is answered.
 pub(crate) fn info(compatible: &str) -> Value {
     json!({

@@ -8,6 +8,7 @@ mod build;
 mod compress;
 pub mod exporters;
 pub mod exposition;
+pub mod grafana;
 mod json;
 pub mod loki;
 pub mod otlp;

@@ -38,8 +38,13 @@ impl RequestMetrics {
 
     /// Writes the family.
     pub fn write(&self, page: &mut Page) {
+        self.write_as("loki_request_duration_seconds", page);
+    }
+
+    /// Writes the family under the name that another upstream has for it.
+    pub(crate) fn write_as(&self, name: &str, page: &mut Page) {
         let all = self.0.lock();
-        page.histogram("loki_request_duration_seconds", "Time (in seconds) spent serving HTTP requests.");
+        page.histogram(name, "Time (in seconds) spent serving HTTP requests.");
         for ((method, route, status, ws), histogram) in all.iter() {
             let labels: [(&str, &dyn std::fmt::Display); 4] =
                 [("method", method), ("route", route), ("status_code", status), ("ws", ws)];
