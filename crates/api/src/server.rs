@@ -74,6 +74,7 @@ pub struct Listener {
     address: SocketAddr,
     stall: Duration,
     web: Option<Arc<Web>>,
+    own_login: bool,
 }
 
 impl Listener {
@@ -82,7 +83,7 @@ impl Listener {
         let fail = |source| BindError { role, address, source };
         let socket = listen(address).map_err(fail)?;
         let address = socket.local_addr().map_err(fail)?;
-        Ok(Listener { role, socket, address, stall: STALL, web: None })
+        Ok(Listener { role, socket, address, stall: STALL, web: None, own_login: false })
     }
 
     /// Lets connections stand still for at least `silence`, if that is longer than five minutes: the longest that a request
@@ -98,6 +99,12 @@ impl Listener {
         Listener { web, ..self }
     }
 
+    /// Leaves the users of the web configuration aside: the role has its own.
+    #[must_use]
+    pub fn with_own_login(self) -> Self {
+        Listener { own_login: true, ..self }
+    }
+
     /// Where the socket listens (with the port that the system chose, if 0 was asked for).
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -108,6 +115,7 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
         let router = match &self.web {
+            Some(web) if self.own_login => Arc::clone(web).decorate(router),
             Some(web) => Arc::clone(web).protect(router),
             None => router,
         };

@@ -83,6 +83,11 @@ impl Web {
         router.layer(middleware::from_fn_with_state(self, guard))
     }
 
+    /// Puts only the headers before every route of `router`.
+    pub fn decorate(self: Arc<Self>, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self, add_headers))
+    }
+
     /// The settings in force, read anew if a file has changed.
     fn settings(&self) -> Arc<Settings> {
         let mut current = self.current.lock();
@@ -143,10 +148,22 @@ async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Res
     } else {
         auth::refusal()
     };
-    for (name, value) in &settings.headers {
-        response.headers_mut().insert(name.clone(), value.clone());
-    }
+    settings.add_headers(&mut response);
     response
+}
+
+async fn add_headers(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    web.settings().add_headers(&mut response);
+    response
+}
+
+impl Settings {
+    fn add_headers(&self, response: &mut Response) {
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -157,6 +157,8 @@ pub enum Role {
     Prometheus,
     /// Log storage, LogQL, the ruler and Loki's API, on port 3100.
     Loki,
+    /// The web app and Grafana's API, on port 3001.
+    Grafana,
     /// Following files, containers and the journal, and shipping their lines; its pages are on port 9080.
     Promtail,
     /// Taking in OpenTelemetry's logs and metrics for the roles that store them: gRPC on port 4317, HTTP on port 4318.
@@ -175,7 +177,8 @@ pub enum Role {
 
 impl Role {
     /// All of them, in the order in which people read them.
-    pub const ALL: [Role; 8] = [
+    pub const ALL: [Role; 9] = [
+        Role::Grafana,
         Role::Prometheus,
         Role::Loki,
         Role::Promtail,
@@ -191,6 +194,7 @@ impl Role {
         match self {
             Role::Prometheus => 9090,
             Role::Loki => 3100,
+            Role::Grafana => 3001,
             Role::Promtail => 9080,
             Role::OtlpGrpc => 4317,
             Role::OtlpHttp => 4318,
@@ -205,6 +209,7 @@ impl Role {
         match self {
             Role::Prometheus => "prometheus",
             Role::Loki => "loki",
+            Role::Grafana => "grafana",
             Role::Promtail => "promtail",
             Role::OtlpGrpc => "otlp-grpc",
             Role::OtlpHttp => "otlp-http",

@@ -15,6 +15,7 @@ use reba_ship::ShipConfig;
 use crate::{
     args::Role,
     folder::{self, Folder},
+    grafana,
     settings::Settings,
     shift::{self, Demo},
 };
@@ -29,6 +30,8 @@ pub struct Loaded {
     pub loki: LokiConfig,
     /// promtail-config.yml, if there is one.
     pub promtail: Option<ShipConfig>,
+    /// grafana.ini, and variables that begin with `GF_`.
+    pub grafana: reba_api::grafana::Settings,
     /// The process environment and `.env`.
     pub variables: Variables,
     /// What the demo changed.
@@ -54,7 +57,8 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
     };
     let ships = wanted(Role::Promtail) && folder.promtail.exists();
     let promtail = ships.then(|| ShipConfig::load(&folder.promtail, &variables)).transpose()?;
-    Ok(Loaded { prometheus, rules, loki, promtail, variables, demo: demo.clone() })
+    let grafana = grafana::settings(&folder.grafana, &variables, wanted(Role::Grafana))?;
+    Ok(Loaded { prometheus, rules, loki, promtail, grafana, variables, demo: demo.clone() })
 }
 
 /// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside
@@ -98,6 +102,7 @@ impl Loaded {
             | Role::Node
             | Role::Postgres
             | Role::Redis => (None, None),
+            Role::Grafana => (self.grafana.http_address, self.grafana.http_port),
             Role::Loki => {
                 let server = &self.loki.server;
                 (server.http_listen_address.parse().ok(), Some(server.http_listen_port))
@@ -116,6 +121,7 @@ impl Loaded {
     pub fn prefix(&self, role: Role, settings: &Settings) -> String {
         let path = match role {
             Role::Prometheus => return settings.prefix(),
+            Role::Grafana => return self.grafana.prefix(),
             Role::Loki => self.loki.server.http_path_prefix.trim_matches('/'),
             Role::Promtail | Role::OtlpGrpc | Role::OtlpHttp | Role::Node | Role::Postgres | Role::Redis => {
                 ""

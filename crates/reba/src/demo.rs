@@ -50,6 +50,13 @@ pub fn changes(inbox: &InboxHandle, ports: u16) -> Demo {
 /// What a person sees when the demo is up.
 pub fn welcome(running: &run::Running, fleet: &FleetHandle, inbox: &InboxHandle, offset: u16) -> String {
     let mut out = String::from("\nReba watches the simulated EasyMO fleet.\n\n");
+    if let (Some(login), Some(app)) = (&running.first_login, running.address(Role::Grafana)) {
+        let password = match &login.made_up {
+            Some(made_up) => made_up.expose().to_owned(),
+            None => "as you chose it (GRAFANA_ADMIN_PASSWORD)".to_owned(),
+        };
+        let _ = writeln!(out, "  Open http://{app}   user {}   password {password}\n", login.user);
+    }
     for (role, address) in &running.addresses {
         let _ = writeln!(out, "  {:<12} http://{address}", role.name());
     }

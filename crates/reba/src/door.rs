@@ -31,8 +31,10 @@ pub struct Hall {
 pub struct Door {
     role: Role,
     address: SocketAddr,
+    prefix: String,
     readiness: Arc<Readiness>,
     later: Later,
+    inside: Router,
     tls: bool,
     authenticates: bool,
 }
@@ -42,16 +44,21 @@ impl Door {
     pub fn bind(role: Role, address: SocketAddr, prefix: &str, hall: &Hall) -> Result<Self> {
         let listener = Listener::bind(role.name(), address)?.with_silence(hall.silence);
         let listener = listener.with_web(hall.web.clone());
+        // Whoever uses the web app logs in there.
+        let logs_in = role == Role::Grafana;
+        let listener = if logs_in { listener.with_own_login() } else { listener };
         let (readiness, later) = (Arc::new(Readiness::default()), Later::default());
+        let router = starting::gate(Arc::clone(&readiness), Arc::clone(&later), prefix);
         let door = Door {
             role,
             address: listener.address(),
-            readiness: Arc::clone(&readiness),
-            later: Arc::clone(&later),
+            prefix: prefix.to_owned(),
+            readiness,
+            later,
+            inside: router.clone(),
             tls: hall.web.as_ref().is_some_and(|web| web.tls().is_some()),
-            authenticates: hall.web.as_ref().is_some_and(|web| web.authenticates()),
+            authenticates: logs_in || hall.web.as_ref().is_some_and(|web| web.authenticates()),
         };
-        let router = starting::gate(readiness, later, prefix);
         hall.serving.spawn(listener.serve(router, hall.stop.clone()));
         Ok(door)
     }
@@ -64,6 +71,21 @@ impl Door {
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The path below which it answers: empty, or with a slash at its start and none at its end.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What the socket serves, for others in this process.
+    pub fn inside(&self) -> Router {
+        self.inside.clone()
+    }
+
+    /// Whether the socket speaks TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls
     }
 
     /// Whether the role can answer yet.

@@ -18,6 +18,10 @@ pub struct Folder {
     pub loki: PathBuf,
     /// `promtail/promtail-config.yml`.
     pub promtail: PathBuf,
+    /// `grafana/grafana.ini`.
+    pub grafana: PathBuf,
+    /// The folder itself.
+    pub root: PathBuf,
     /// `reba.yml`: only what upstream has no place for.
     pub reba: PathBuf,
     /// `.env`: secrets.
@@ -47,6 +51,8 @@ impl Folder {
             prometheus: path.join("prometheus/prometheus.yml"),
             loki: path.join("loki/loki-config.yml"),
             promtail: path.join("promtail/promtail-config.yml"),
+            grafana: path.join("grafana/grafana.ini"),
+            root: path.to_owned(),
             reba: path.join("reba.yml"),
             env: path.join(".env"),
         }

@@ -12,6 +12,7 @@ mod demo_inbox;
 mod door;
 mod exporters;
 mod folder;
+mod grafana;
 mod log_rules;
 mod log_settings;
 mod logging;
@@ -30,6 +31,7 @@ mod run;
 mod settings;
 mod shift;
 mod ship_cmd;
+mod state;
 mod store;
 mod tail;
 mod test_rules;
@@ -88,8 +90,13 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => {
             let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
-            let Some(configured) = configure(&args, &Demo::default()) else { return Ok(WRONG_CONFIGURATION.into()) };
-            until_stopped(Box::pin(run::start(configured, &args.data, own)).await?, hangup).await
+            let Some(configured) = configure(&args, &Demo::default()) else {
+                return Ok(WRONG_CONFIGURATION.into());
+            };
+            let running = Box::pin(run::start(configured, &args.data, own)).await?;
+            // Not through the log, which is kept and shown.
+            eprint!("{}", running.made_up_password());
+            until_stopped(running, hangup).await
         }
         Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
             print!("{}", demo::incident(&args).await?);

@@ -9,7 +9,10 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use parking_lot::Mutex as SyncMutex;
-use reba_api::prometheus::{Reload, Runtime};
+use reba_api::{
+    grafana::GrafanaApi,
+    prometheus::{Reload, Runtime},
+};
 use reba_http::ProxyEnv;
 use reba_ingest::{config::Config, otlp::metrics::OtlpReceiver, scrape::ScrapeManager};
 use reba_model::Labels;
@@ -37,6 +40,8 @@ pub struct Handles {
     pub metrics: Option<MetricHandles>,
     /// `loki`.
     pub logs: Option<LogHandles>,
+    /// `grafana`.
+    pub grafana: Option<Arc<GrafanaApi>>,
     /// `promtail`.
     pub promtail: Option<Arc<Promtail>>,
     /// Where data is kept.
@@ -51,6 +56,7 @@ impl Handles {
             (Role::Prometheus, self.metrics.is_some()),
             (Role::Loki, self.logs.is_some()),
             (Role::Promtail, self.promtail.is_some()),
+            (Role::Grafana, self.grafana.is_some()),
         ];
         all.into_iter().filter_map(|(role, runs)| runs.then_some(role)).collect()
     }
@@ -148,6 +154,9 @@ impl Reloader {
         }
         if let (Some(shipper), Some(config)) = (&self.handles.promtail, promtail) {
             shipper.apply(config).await.context("promtail")?;
+        }
+        if let Some(grafana) = self.handles.grafana.clone() {
+            tokio::task::spawn_blocking(move || grafana.reload(&variables)).await?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::{
     door::{Door, Hall},
     exporters::Exporters,
     folder::Folder,
+    grafana::{FirstLogin, Grafana},
     logging::Spoken,
     loki::{self, Loki},
     otlp::{self, Otlp},
@@ -27,6 +28,7 @@ use crate::{
     reload::{Handles, Reloader},
     settings::Settings,
     shift::Demo,
+    state,
 };
 
 /// What Reba calls itself to targets and Alertmanagers.
@@ -46,6 +48,8 @@ pub struct Running {
     loki: Option<Loki>,
     promtail: Option<Arc<Promtail>>,
     serving: TaskTracker,
+    /// Who logs in to the web app, and a password that was made up just now, for a person to read.
+    pub first_login: Option<FirstLogin>,
 }
 
 /// Unix milliseconds.
@@ -122,12 +126,20 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     }
     let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
     let otlp = Otlp::new(metrics.as_ref(), logs.as_ref(), &settings)?;
+    let grafana = match door(Role::Grafana) {
+        Some(at) => {
+            let store = state::open(data).await?;
+            Some(Grafana::build(at, &doors, &folder, &loaded, store, port_offset).await?)
+        }
+        None => None,
+    };
     let reloader = Arc::new(Reloader::new(
         folder,
         Handles {
             metrics: metrics.as_ref().map(prometheus::Built::handles),
             logs: logs.as_ref().map(loki::Built::handles),
             promtail: promtail.clone(),
+            grafana: grafana.as_ref().map(Grafana::api),
             data: data.to_owned(),
             demo: loaded.demo.clone(),
         },
@@ -142,7 +154,11 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         loki: None,
         promtail: promtail.clone(),
         serving,
+        first_login: grafana.as_ref().map(Grafana::first_login),
     };
+    if let (Some(grafana), Some(door)) = (grafana, door(Role::Grafana)) {
+        grafana.open(door, &running.stop);
+    }
     if let (Some(built), Some(door)) = (logs, door(Role::Loki)) {
         running.loki = Some(built.start(door, &settings, spoken, &running.stop)?);
     }
@@ -175,6 +191,25 @@ fn bind(configured: &Configured, stop: &CancellationToken, serving: &TaskTracker
 }
 
 impl Running {
+    /// What a person must be told who starts the web app for the first time; empty if there is nothing to tell.
+    pub fn made_up_password(&self) -> String {
+        match &self.first_login {
+            Some(FirstLogin { user, made_up: Some(password) }) => {
+                let password = password.expose();
+                format!(
+                    "The web app's first user is {user}, password {password}. It is shown this once; \
+                     GRAFANA_ADMIN_PASSWORD chooses another.\n"
+                )
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Where a role listens, if it runs.
+    pub fn address(&self, role: Role) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(r, _)| *r == role).map(|(_, address)| *address)
+    }
+
     /// Reads the configuration again; a wrong one leaves the old one running.
     pub async fn reload(&self) -> Result<()> {
         self.reloader.reload().await

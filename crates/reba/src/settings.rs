@@ -101,6 +101,7 @@ impl From<RawInflux> for InfluxConfig {
 struct RawListen {
     prometheus: Option<SocketAddr>,
     loki: Option<SocketAddr>,
+    grafana: Option<SocketAddr>,
     promtail: Option<SocketAddr>,
     otlp_grpc: Option<SocketAddr>,
     otlp_http: Option<SocketAddr>,
@@ -114,6 +115,7 @@ impl RawListen {
         let all = [
             (Role::Prometheus, self.prometheus),
             (Role::Loki, self.loki),
+            (Role::Grafana, self.grafana),
             (Role::Promtail, self.promtail),
             (Role::OtlpGrpc, self.otlp_grpc),
             (Role::OtlpHttp, self.otlp_http),

@@ -81,6 +81,8 @@ pub struct Parts {
     pub random: Random,
     /// What hashes of passwords cost.
     pub cost: Cost,
+    /// Whether a password that was made up at an earlier start, and that nobody has changed since, is made up again.
+    pub renew_made_up: bool,
 }
 
 /// Why the role cannot start.
@@ -152,7 +154,7 @@ impl GrafanaApi {
             clock_ms: parts.clock_ms,
         };
         let (user, password) = (&api.settings.admin_user, api.settings.admin_password.as_ref());
-        let first = api.accounts.first_user(user, password, api.now_ms());
+        let first = api.accounts.first_user(user, password, parts.renew_made_up, api.now_ms());
         let made_up = first.map_err(|refusal| OpenError::FirstUser(refusal.message().to_owned()))?;
         api.reload_sources();
         api.look_at_dashboards();

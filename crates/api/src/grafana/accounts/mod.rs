@@ -258,23 +258,16 @@ impl Accounts {
         &self,
         login: &str,
         configured: Option<&Secret>,
+        renew: bool,
         now_ms: i64,
     ) -> Result<Option<Secret>, Refusal> {
         let first = self.state.read().users.values().find(|u| u.server_admin).cloned();
         if let Some(user) = first {
-            if let Some(password) = configured.filter(|_| user.generated) {
-                let hash = self.hash_any(password)?;
-                self.change_user(user.id, now_ms, |u| {
-                    (u.password, u.generated) = (hash, false);
-                    Ok(())
-                })?;
+            if !user.generated || configured.is_none() && !renew {
+                return Ok(None);
             }
-            return Ok(None);
+            return self.give_password(user.id, configured, now_ms);
         }
-        let made_up = configured.is_none().then(|| Secret::new(self.readable_password()));
-        let password = configured.or(made_up.as_ref());
-        // The owner's password is the owner's choice: it may be shorter than those that people choose here.
-        let hash = password.map(|p| self.hash_any(p)).transpose()?.unwrap_or_default();
         let email = format!("{login}@localhost");
         let new = NewUser {
             login: login.to_owned(),
@@ -284,8 +277,20 @@ impl Accounts {
             ..NewUser::default()
         };
         let user = self.add_user(new, now_ms)?;
-        self.change_user(user.id, now_ms, |u| {
-            (u.password, u.generated) = (hash, made_up.is_some());
+        self.give_password(user.id, configured, now_ms)
+    }
+
+    /// Sets the configured password, or one that is made up and returned. The owner's choice may be shorter than those of others.
+    fn give_password(
+        &self,
+        id: u64,
+        configured: Option<&Secret>,
+        now_ms: i64,
+    ) -> Result<Option<Secret>, Refusal> {
+        let made_up = configured.is_none().then(|| Secret::new(self.readable_password()));
+        let hash = configured.or(made_up.as_ref()).map(|p| self.hash_any(p)).transpose()?;
+        self.change_user(id, now_ms, |u| {
+            (u.password, u.generated) = (hash.unwrap_or_default(), made_up.is_some());
             Ok(())
         })?;
         Ok(made_up)
