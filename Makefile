@@ -2,7 +2,7 @@
 # Each target does its own set-up on a clean Debian 12 with Rust, Node and the package registries.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint conformance bench fuzz torture clean
+.PHONY: help web run build test lint conformance bench fuzz torture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -10,8 +10,11 @@ help: ## this list
 run: build ## build Reba and start it with the simulated EasyMO fleet
 	@target/release/reba demo
 
-build: ## the release binary, target/release/reba
+build: web ## the release binary, target/release/reba
 	@cargo build --release --locked --package reba
+
+web: ## the web app, web/dist, if npm is there; the binary carries it along
+	@if command -v npm >/dev/null; then scripts/web.sh; else echo "there is no npm: the binary will be without the web app" >&2; fi
 
 test: ## install what the tests need, run every test
 	@scripts/test.sh
