@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{query::logql::LogqlArgs, tail::TailArgs, upstream::UpstreamFlags};
+use crate::{query::logql::LogqlArgs, status::StatusArgs, tail::TailArgs, upstream::UpstreamFlags};
 
 /// Prometheus, Grafana, Loki, Promtail, Tempo, Alertmanager and the exporters in one program.
 #[derive(Debug, Parser)]
@@ -98,6 +98,14 @@ switches them off. On a terminal, characters that it would obey are shown as \\x
 
 Exit codes: 0 done, interrupted, or nobody reads any more; 1 no answer, or the query was refused; 2 wrong command line.")]
     Tail(TailArgs),
+    /// Say what runs, how it is, and what needs attention.
+    #[command(after_help = "\
+Examples:
+  reba status
+  reba status --port-offset 10000 --output json
+
+Exit codes: 0 it runs and is ready; 1 it does not run, or a role is not ready.")]
+    Status(StatusArgs),
     /// Write stored samples as OpenMetrics with timestamps.
     #[command(after_help = "\
 Examples:
@@ -122,6 +130,23 @@ Exit codes: 0 stopped, or standard input ended; 1 the configuration is wrong, or
     Rules(RulesArgs),
     /// Run the unit tests of rules.
     Test(TestArgs),
+    /// Print what a shell needs to complete this program's words.
+    #[command(after_help = "\
+Examples:
+  reba completions bash > /etc/bash_completion.d/reba
+  reba completions fish > ~/.config/fish/completions/reba.fish")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder.
+    #[command(after_help = "\
+Examples:
+  reba man /usr/local/share/man/man1")]
+    Man {
+        /// The folder, which must exist.
+        dir: PathBuf,
+    },
 }
 
 /// Options of `run` and `demo`.

@@ -32,6 +32,7 @@ mod settings;
 mod shift;
 mod ship_cmd;
 mod state;
+mod status;
 mod store;
 mod tail;
 mod test_rules;
@@ -41,7 +42,7 @@ mod upstream;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use easymo_fleet::{InboxConfig, InboxHandle};
 use reba_collect::FlagError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -84,11 +85,13 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+/// Commands that serve until they are stopped; the others are tools.
+#[expect(clippy::print_stderr, reason = "a command-line tool")]
 async fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let speak = || speak(&cli.log, cli.log_format);
     match cli.command {
         Command::Run(args) => {
-            let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
+            let Some(own) = speak() else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
             let Some(configured) = configure(&args, &Demo::default()) else {
                 return Ok(WRONG_CONFIGURATION.into());
@@ -98,41 +101,60 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             eprint!("{}", running.made_up_password());
             until_stopped(running, hangup).await
         }
-        Command::Demo(DemoArgs { command: Some(DemoCommand::Incident(args)), .. }) => {
-            print!("{}", demo::incident(&args).await?);
-            Ok(ExitCode::SUCCESS)
+        Command::Demo(args) if args.command.is_none() => {
+            let Some(own) = speak() else { return Ok(WRONG_CONFIGURATION.into()) };
+            Box::pin(demonstrate(args, own)).await
         }
-        Command::Demo(DemoArgs { command: Some(DemoCommand::Inbox(args)), .. }) => {
-            demo_inbox::show(&args).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Demo(args) => {
-            let Some(own) = speak(&cli.log, cli.log_format) else { return Ok(WRONG_CONFIGURATION.into()) };
-            let hangup = signal(SignalKind::hangup())?;
-            let (data, offset) = (&args.run.data, args.run.port_offset);
-            // First of all: what alerts shall reach must be there before the first of them.
-            let inbox = InboxHandle::start(InboxConfig::documented(offset)?).await?;
-            let changes = demo::changes(&inbox, offset);
-            let Some(configured) = configure(&args.run, &changes) else {
-                return Ok(WRONG_CONFIGURATION.into());
-            };
-            let fleet = demo::fleet(&args).await?;
-            let running = Box::pin(run::start(configured, data, own)).await?;
-            print!("{}", demo::welcome(&running, &fleet, &inbox, offset));
-            let code = until_stopped(running, hangup).await;
-            fleet.shutdown().await;
-            inbox.shutdown().await;
-            code
-        }
-        Command::Ship(args) => match speak(&cli.log, cli.log_format) {
+        Command::Ship(args) => match speak() {
             Some(_) => ship_cmd::ship(&args).await,
             None => Ok(WRONG_CONFIGURATION.into()),
         },
-        Command::Check(args) => {
-            let (text, ok) = check::check(&args.config, args.output)?;
-            print!("{text}");
+        command => {
+            let (text, ok) = Box::pin(tool(command)).await?;
+            print(&text)?;
             Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+    }
+}
+
+/// Writes to standard output. Whoever has seen enough may leave.
+fn print(text: &str) -> Result<()> {
+    tail::write(text.as_bytes()).or_else(|e| if tail::is_broken_pipe(&e) { Ok(()) } else { Err(e) })
+}
+
+/// Reba with the simulated fleet and an inbox for what its alerts send.
+#[expect(clippy::print_stdout, reason = "a command-line tool")]
+async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
+    let hangup = signal(SignalKind::hangup())?;
+    let (data, offset) = (&args.run.data, args.run.port_offset);
+    // First of all: what alerts shall reach must be there before the first of them.
+    let inbox = InboxHandle::start(InboxConfig::documented(offset)?).await?;
+    let changes = demo::changes(&inbox, offset);
+    let Some(configured) = configure(&args.run, &changes) else {
+        return Ok(WRONG_CONFIGURATION.into());
+    };
+    let fleet = demo::fleet(&args).await?;
+    let running = Box::pin(run::start(configured, data, own)).await?;
+    print!("{}", demo::welcome(&running, &fleet, &inbox, offset));
+    let code = until_stopped(running, hangup).await;
+    fleet.shutdown().await;
+    inbox.shutdown().await;
+    code
+}
+
+/// Does what a command asks for and ends: the text for standard output, and whether all is well.
+#[expect(clippy::print_stderr, reason = "a command-line tool")]
+async fn tool(command: Command) -> Result<(String, bool)> {
+    let said = |text: String| Ok((text, true));
+    match command {
+        Command::Run(_) | Command::Ship(_) | Command::Demo(DemoArgs { command: None, .. }) => {
+            anyhow::bail!("this command serves")
+        }
+        Command::Demo(DemoArgs { command: Some(command), .. }) => match command {
+            DemoCommand::Incident(args) => said(demo::incident(&args).await?),
+            DemoCommand::Inbox(args) => demo_inbox::show(&args).await.map(|()| (String::new(), true)),
+        },
+        Command::Check(args) => check::check(&args.config, args.output),
         Command::Query(args) => {
             let (text, remarks) = match args.language {
                 QueryLanguage::Promql(args) => query::promql(&args).await?,
@@ -140,37 +162,35 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
                 QueryLanguage::Active(args) => (query::active::list(&args).await?, Vec::new()),
                 QueryLanguage::Kill(args) => (query::active::kill(&args).await?, Vec::new()),
             };
-            // Whoever has seen enough may leave.
-            tail::write(text.as_bytes())
-                .or_else(|e| if tail::is_broken_pipe(&e) { Ok(()) } else { Err(e) })?;
+            print(&text)?;
             for remark in remarks {
                 eprintln!("{remark}");
             }
-            Ok(ExitCode::SUCCESS)
+            said(String::new())
         }
-        Command::Tail(args) => {
-            tail::tail(&args).await?;
-            Ok(ExitCode::SUCCESS)
+        Command::Tail(args) => tail::tail(&args).await.map(|()| (String::new(), true)),
+        Command::Status(args) => status::status(&args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "reba", &mut script);
+            said(String::from_utf8(script)?)
+        }
+        Command::Man { dir } => {
+            clap_mangen::generate_to(Cli::command(), &dir)?;
+            said(String::new())
         }
         Command::Export(args) => {
             eprintln!("{}", transfer::export(&args)?);
-            Ok(ExitCode::SUCCESS)
+            said(String::new())
         }
-        Command::Import(args) => {
-            println!("{}", transfer::import(&args)?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Import(args) => said(format!("{}\n", transfer::import(&args)?)),
         Command::Rules(args) => {
             let RulesAction::Backtest(args) = args.action;
-            let (text, ok) = backtest::backtest(&args).await?;
-            print!("{text}");
-            Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            backtest::backtest(&args).await
         }
         Command::Test(args) => {
             let TestSubject::Rules(args) = args.subject;
-            let (text, ok) = test_rules::rules(&args.files, &args.run).await?;
-            print!("{text}");
-            Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            test_rules::rules(&args.files, &args.run).await
         }
     }
 }

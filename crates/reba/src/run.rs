@@ -144,7 +144,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
             demo: loaded.demo.clone(),
         },
     ));
-    reloader.start(loaded).await.context("apply the configuration")?;
+    Box::pin(reloader.start(loaded)).await.context("apply the configuration")?;
 
     let mut running = Running {
         addresses: doors.iter().map(|door| (door.role(), door.address())).collect(),

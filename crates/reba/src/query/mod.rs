@@ -4,7 +4,7 @@ pub mod active;
 pub mod answer;
 pub mod logql;
 pub mod loki;
-mod render;
+pub mod render;
 
 use std::io::IsTerminal as _;
 
@@ -49,7 +49,7 @@ pub async fn promql(args: &PromqlArgs) -> Result<(String, Vec<String>)> {
 }
 
 /// A text as a line, without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut out: String = text
         .chars()
         .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
