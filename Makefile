@@ -2,7 +2,7 @@
 # Each target does its own set-up on a clean Debian 12 with Rust, Node and the package registries.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help web run build test lint conformance bench fuzz torture clean
+.PHONY: help web run build test checklist lint conformance bench fuzz torture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ web: ## the web app, web/dist, if npm is there; the binary carries it along
 
 test: ## install what the tests need, run every test
 	@scripts/test.sh
+
+checklist: build ## the owner's testing checklist, box by box, against the started program
+	@python3 tests/checklist/run.py
 
 lint: ## formatting, clippy, house rules, licences and bans
 	@scripts/lint.sh
