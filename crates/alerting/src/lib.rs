@@ -18,6 +18,8 @@ mod notification;
 mod saved;
 pub mod shell;
 mod silence;
+#[cfg(test)]
+mod testing;
 
 pub use alert::{Alert, AlertError, MAX_ALERT_BYTES, PostedAlert};
 pub use identity::{compare_labels, fingerprint, fingerprint_text};

@@ -162,6 +162,9 @@ impl Silences {
                 SilenceState::Pending => self.schedule(&silence, now_ms, limits),
             }
         }
+        if changed.iter().any(|(change, _)| *change == SilenceChange::Forgotten) {
+            self.known.retain(|_, id| self.by_id.contains_key(id));
+        }
         changed
     }
 
@@ -219,14 +222,19 @@ impl Silences {
     }
 
     fn put(&mut self, silence: Arc<Silence>, now_ms: i64, limits: &SilenceLimits) -> Arc<Silence> {
-        if let Some(old) = self.by_id.insert(silence.id.clone(), silence.clone()) {
-            let times =
-                [old.starts_at_ms, old.ends_at_ms, old.ends_at_ms.saturating_add(limits.retention_ms)];
-            for time in times {
-                self.edges.remove(&(time, old.id.clone()));
+        match self.by_id.insert(silence.id.clone(), silence.clone()) {
+            Some(old) => {
+                let forgotten = old.ends_at_ms.saturating_add(limits.retention_ms);
+                for time in [old.starts_at_ms, old.ends_at_ms, forgotten] {
+                    self.edges.remove(&(time, old.id.clone()));
+                }
+            }
+            // The matchers of a silence never change.
+            None => {
+                self.version += 1;
+                self.known.insert(self.version, silence.id.clone());
             }
         }
-        self.version += 1;
         self.schedule(&silence, now_ms, limits);
         silence
     }
