@@ -3,6 +3,7 @@
 //! A handler reads its parameters, calls one part of Reba, and writes the upstream's JSON. It decides nothing.
 //! This crate knows no engine, no SQL and no evaluation.
 
+pub mod alertmanager;
 pub mod answers;
 mod build;
 mod compress;
