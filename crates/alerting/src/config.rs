@@ -62,6 +62,7 @@ pub struct Checked {
 
 impl Routing {
     /// Checks the sections. `receivers` are the names that the file defines.
+    #[expect(clippy::new_ret_no_self, reason = "warnings come with it")]
     pub fn new<S: AsRef<str>>(
         sections: &Sections,
         receivers: &[S],

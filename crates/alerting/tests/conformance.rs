@@ -2,7 +2,7 @@
 //!
 //! Receivers are another crate's business; here only those parts of the files count that say who hears of what.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{fs, path::PathBuf};
 

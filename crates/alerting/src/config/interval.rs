@@ -200,11 +200,11 @@ mod tests {
     }
 
     fn list(text: &str) -> Option<Vec<String>> {
-        Some(vec![text.to_owned()])
+        (!text.is_empty()).then(|| vec![text.to_owned()])
     }
 
-    fn hours(from: &str, to: &str) -> Option<Vec<TimesSection>> {
-        Some(vec![TimesSection { start_time: from.to_owned(), end_time: to.to_owned() }])
+    fn hours(from: &str, to: &str) -> Vec<TimesSection> {
+        vec![TimesSection { start_time: from.to_owned(), end_time: to.to_owned() }]
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         for (interval, want) in [
             (interval(|_| {}), (true, true)),
             (interval(|s| s.weekdays = list("Saturday")), (true, false)),
-            (interval(|s| s.times = hours("18:00", "24:00")), (true, false)),
+            (interval(|s| s.times = Some(hours("18:00", "24:00"))), (true, false)),
             (interval(|s| s.days_of_month = list("-1")), (false, true)),
             (interval(|s| s.days_of_month = list("31")), (false, false)),
             (interval(|s| s.days_of_month = list("29:31")), (false, true)),
@@ -231,10 +231,10 @@ mod tests {
         for broken in [
             interval(|s| s.weekdays = list("saturday:sunday")),
             interval(|s| s.weekdays = list("6")),
-            interval(|s| s.times = hours("22:00", "06:00")),
-            interval(|s| s.times = hours("6:00", "07:00")),
-            interval(|s| s.times = hours("06:00", "24:01")),
-            interval(|s| s.times = hours("", "24:00")),
+            interval(|s| s.times = Some(hours("22:00", "06:00"))),
+            interval(|s| s.times = Some(hours("6:00", "07:00"))),
+            interval(|s| s.times = Some(hours("06:00", "24:01"))),
+            interval(|s| s.times = Some(hours("", "24:00"))),
             interval(|s| s.days_of_month = list("0")),
             interval(|s| s.days_of_month = list("-3:5")),
             interval(|s| s.days_of_month = list("20:-15")),
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn an_interval_follows_its_zone_through_the_change_of_the_clocks() {
         let office = interval(|s| {
-            s.times = hours("09:00", "17:00");
+            s.times = Some(hours("09:00", "17:00"));
             s.weekdays = list("monday:friday");
             s.location = Some("Europe/Berlin".to_owned());
         })

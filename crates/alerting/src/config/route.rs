@@ -326,8 +326,8 @@ impl Builder<'_> {
             );
         }
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return fails(format!("duplicated label {:?} in group_by", pair[0]));
+        if let Some([name, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+            return fails(format!("duplicated label {name:?} in group_by"));
         }
         Ok(match (all, names.is_empty()) {
             (true, _) => GroupBy::All,

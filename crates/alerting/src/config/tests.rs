@@ -49,7 +49,7 @@ fn the_walk_stops_at_a_match_and_not_at_a_sibling_that_fails() {
 #[test]
 fn what_is_not_set_is_inherited_but_for_time_intervals() {
     let tree = routing(
-        r#"
+        r"
 route:
   receiver: R
   group_by: [b, a]
@@ -65,7 +65,7 @@ route:
     - group_by: ['...']
 receivers: [{name: R}]
 time_intervals: [{name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]}]
-"#,
+",
     );
     let [root, x, y, all] = tree.routes() else { panic!("four routes") };
     assert_eq!(

@@ -25,7 +25,7 @@ enum Kind {
 
 /// Reads a list. Nothing may be left behind it.
 pub(super) fn list(text: &str) -> Result<Vec<Matcher>, MatcherError> {
-    let mut p = Parser { lexer: Lexer { text, pos: 0, column: 0 }, peeked: None };
+    let mut p = Parser { lexer: Lexer { text, pos: 0, column: 0 } };
     let braced = p.accept(Kind::OpenBrace)?;
     let mut matchers = Vec::new();
     while let Some(token) = p.peek()?
@@ -63,27 +63,22 @@ fn unexpected(token: &Token<'_>, what: &str) -> MatcherError {
 
 struct Parser<'a> {
     lexer: Lexer<'a>,
-    peeked: Option<Option<Token<'a>>>,
 }
 
 impl<'a> Parser<'a> {
-    fn peek(&mut self) -> Result<Option<Token<'a>>, MatcherError> {
-        if self.peeked.is_none() {
-            self.peeked = Some(self.lexer.scan()?);
-        }
-        Ok(self.peeked.flatten())
+    /// The next token, which stays the next.
+    fn peek(&self) -> Result<Option<Token<'a>>, MatcherError> {
+        self.lexer.clone().scan()
     }
 
     fn next(&mut self) -> Result<Option<Token<'a>>, MatcherError> {
-        let token = self.peek()?;
-        self.peeked = None;
-        Ok(token)
+        self.lexer.scan()
     }
 
     fn accept(&mut self, kind: Kind) -> Result<bool, MatcherError> {
         let is = self.peek()?.is_some_and(|t| t.kind == kind);
         if is {
-            self.peeked = None;
+            self.next()?;
         }
         Ok(is)
     }
@@ -112,6 +107,7 @@ impl<'a> Parser<'a> {
     }
 }
 
+#[derive(Clone)]
 struct Lexer<'a> {
     text: &'a str,
     /// Bytes read.
