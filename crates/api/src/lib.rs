@@ -16,4 +16,5 @@ pub mod otlp;
 pub mod prometheus;
 pub mod promtail;
 pub mod server;
+pub mod tempo;
 pub mod web;

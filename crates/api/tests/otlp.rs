@@ -63,7 +63,7 @@ fn metrics() -> Metrics {
 
 fn api(logs: Option<Logs>) -> Arc<OtlpApi> {
     let cors_origin = GoRegex::anchored("https?://localhost").unwrap();
-    Arc::new(OtlpApi { metrics: Some(metrics()), logs, intake: Intake::default(), cors_origin })
+    Arc::new(OtlpApi { metrics: Some(metrics()), logs, traces: None, intake: Intake::default(), cors_origin })
 }
 
 fn config() -> LokiConfig {

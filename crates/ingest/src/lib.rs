@@ -16,6 +16,7 @@ pub mod remote_read;
 pub mod remote_write;
 pub mod scrape;
 mod series_cache;
+pub mod traces;
 pub mod wire;
 
 pub use pushed_metadata::PushedMetadata;

@@ -186,12 +186,23 @@ pub enum Role {
     Grafana,
     /// Following files, containers and the journal, and shipping their lines; its pages are on port 9080.
     Promtail,
-    /// Taking in OpenTelemetry's logs and metrics for the roles that store them: gRPC on port 4317, HTTP on port 4318.
+    /// Taking in OpenTelemetry's logs, metrics and traces for the roles that store them: gRPC on port 4317, HTTP on port 4318.
     #[value(name = "otlp")]
     OtlpGrpc,
     /// The second port of `otlp`.
     #[value(skip)]
     OtlpHttp,
+    /// Trace storage, TraceQL and Tempo's API, on port 3200.
+    Tempo,
+    /// Where tempo.yml has Zipkin's receiver.
+    #[value(skip)]
+    Zipkin,
+    /// Where tempo.yml has Jaeger's receiver of Thrift over HTTP.
+    #[value(skip)]
+    JaegerThrift,
+    /// Where tempo.yml has Jaeger's receiver of gRPC.
+    #[value(skip)]
+    JaegerGrpc,
     /// What this host says of itself, as node_exporter does, on port 9100.
     Node,
     /// What a PostgreSQL says of itself, as postgres_exporter does, on port 9187; runs where one is configured.
@@ -201,14 +212,15 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them, in the order in which people read them.
-    pub const ALL: [Role; 9] = [
+    /// All that can be asked for, in the order in which people read them.
+    pub const ALL: [Role; 10] = [
         Role::Grafana,
         Role::Prometheus,
         Role::Loki,
         Role::Promtail,
         Role::OtlpGrpc,
         Role::OtlpHttp,
+        Role::Tempo,
         Role::Node,
         Role::Postgres,
         Role::Redis,
@@ -223,6 +235,10 @@ impl Role {
             Role::Promtail => 9080,
             Role::OtlpGrpc => 4317,
             Role::OtlpHttp => 4318,
+            Role::Tempo => 3200,
+            Role::Zipkin => 9411,
+            Role::JaegerThrift => 14268,
+            Role::JaegerGrpc => 14250,
             Role::Node => 9100,
             Role::Postgres => 9187,
             Role::Redis => 9121,
@@ -238,6 +254,10 @@ impl Role {
             Role::Promtail => "promtail",
             Role::OtlpGrpc => "otlp-grpc",
             Role::OtlpHttp => "otlp-http",
+            Role::Tempo => "tempo",
+            Role::Zipkin => "zipkin",
+            Role::JaegerThrift => "jaeger-thrift",
+            Role::JaegerGrpc => "jaeger-grpc",
             Role::Node => "node",
             Role::Postgres => "postgres",
             Role::Redis => "redis",

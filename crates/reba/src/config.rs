@@ -8,7 +8,11 @@ use std::{
 use anyhow::{Result, bail};
 use reba_config::Variables;
 use reba_http::ProxyEnv;
-use reba_ingest::{config::Config, loki::config::LokiConfig};
+use reba_ingest::{
+    config::Config,
+    loki::config::LokiConfig,
+    traces::config::{TempoConfig, place},
+};
 use reba_rules::{FileOptions, RuleFile};
 use reba_ship::ShipConfig;
 
@@ -28,6 +32,8 @@ pub struct Loaded {
     pub rules: Vec<RuleFile>,
     /// loki-config.yml.
     pub loki: LokiConfig,
+    /// tempo.yml.
+    pub tempo: TempoConfig,
     /// promtail-config.yml, if there is one.
     pub promtail: Option<ShipConfig>,
     /// grafana.ini, and variables that begin with `GF_`.
@@ -55,10 +61,19 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
         config.auth_enabled = false;
         config
     };
+    let tempo = if wanted(Role::Tempo) && folder.tempo.exists() {
+        let (config, warnings) = TempoConfig::load(&folder.tempo, &variables)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        config
+    } else {
+        TempoConfig::default()
+    };
     let ships = wanted(Role::Promtail) && folder.promtail.exists();
     let promtail = ships.then(|| ShipConfig::load(&folder.promtail, &variables)).transpose()?;
     let grafana = grafana::settings(&folder.grafana, &variables, wanted(Role::Grafana))?;
-    Ok(Loaded { prometheus, rules, loki, promtail, grafana, variables, demo: demo.clone() })
+    Ok(Loaded { prometheus, rules, loki, tempo, promtail, grafana, variables, demo: demo.clone() })
 }
 
 /// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside
@@ -93,16 +108,33 @@ fn metrics(
 }
 
 impl Loaded {
+    /// Receivers of traces that are there because tempo.yml names them.
+    pub fn receivers(&self) -> Vec<Role> {
+        let receivers = &self.tempo.distributor.receivers;
+        let all = [
+            (Role::Zipkin, receivers.zipkin()),
+            (Role::JaegerThrift, receivers.jaeger_thrift()),
+            (Role::JaegerGrpc, receivers.jaeger_grpc()),
+        ];
+        all.into_iter().filter_map(|(role, endpoint)| endpoint.map(|_| role)).collect()
+    }
+
     /// Where the role's own file wants it to listen.
     pub fn listen(&self, role: Role) -> (Option<IpAddr>, Option<u16>) {
         match role {
-            Role::Prometheus
-            | Role::OtlpGrpc
-            | Role::OtlpHttp
-            | Role::Node
-            | Role::Postgres
-            | Role::Redis => (None, None),
             Role::Grafana => (self.grafana.http_address, self.grafana.http_port),
+            Role::Prometheus | Role::Node | Role::Postgres | Role::Redis => (None, None),
+            Role::Tempo => {
+                let server = &self.tempo.server;
+                (server.http_listen_address.parse().ok(), Some(server.http_listen_port))
+            }
+            Role::OtlpGrpc => endpoint(self.tempo.distributor.receivers.otlp_grpc().map(|e| &e.endpoint)),
+            Role::OtlpHttp => endpoint(self.tempo.distributor.receivers.otlp_http().map(|e| &e.endpoint)),
+            Role::Zipkin => endpoint(self.tempo.distributor.receivers.zipkin().map(|e| &e.endpoint)),
+            Role::JaegerThrift => {
+                endpoint(self.tempo.distributor.receivers.jaeger_thrift().map(|e| &e.endpoint))
+            }
+            Role::JaegerGrpc => endpoint(self.tempo.distributor.receivers.jaeger_grpc().map(|e| &e.endpoint)),
             Role::Loki => {
                 let server = &self.loki.server;
                 (server.http_listen_address.parse().ok(), Some(server.http_listen_port))
@@ -123,9 +155,8 @@ impl Loaded {
             Role::Prometheus => return settings.prefix(),
             Role::Grafana => return self.grafana.prefix(),
             Role::Loki => self.loki.server.http_path_prefix.trim_matches('/'),
-            Role::Promtail | Role::OtlpGrpc | Role::OtlpHttp | Role::Node | Role::Postgres | Role::Redis => {
-                ""
-            }
+            Role::Tempo => self.tempo.http_api_prefix.trim_matches('/'),
+            _ => "",
         };
         if path.is_empty() { String::new() } else { format!("/{path}") }
     }
@@ -142,6 +173,12 @@ impl Loaded {
             no_proxy: get("NO_PROXY", "no_proxy"),
         }
     }
+}
+
+/// Where an endpoint of tempo.yml is, as far as it says; it was checked when the file was read.
+fn endpoint(text: Option<&String>) -> (Option<IpAddr>, Option<u16>) {
+    let place = text.and_then(|text| place(text).ok());
+    place.map_or((None, None), |(ip, port)| (ip, Some(port)))
 }
 
 fn rule_file(path: &Path, variables: &Variables) -> Result<RuleFile> {

@@ -22,6 +22,8 @@ pub struct Folder {
     pub grafana: PathBuf,
     /// The folder itself.
     pub root: PathBuf,
+    /// `tempo/tempo.yml`.
+    pub tempo: PathBuf,
     /// `reba.yml`: only what upstream has no place for.
     pub reba: PathBuf,
     /// `.env`: secrets.
@@ -53,6 +55,7 @@ impl Folder {
             promtail: path.join("promtail/promtail-config.yml"),
             grafana: path.join("grafana/grafana.ini"),
             root: path.to_owned(),
+            tempo: path.join("tempo/tempo.yml"),
             reba: path.join("reba.yml"),
             env: path.join(".env"),
         }

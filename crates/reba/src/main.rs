@@ -35,6 +35,7 @@ mod state;
 mod status;
 mod store;
 mod tail;
+mod tempo;
 mod test_rules;
 mod transfer;
 mod upstream;

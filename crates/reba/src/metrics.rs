@@ -213,7 +213,7 @@ fn disk(page: &mut Page, d: &DiskMetrics) {
 }
 
 /// What the ecosystem's client libraries say of a process; silent where /proc is not to be had.
-fn process(page: &mut Page) {
+pub fn process(page: &mut Page) {
     let (Ok(stat), Ok(status)) =
         (fs::read_to_string("/proc/self/stat"), fs::read_to_string("/proc/self/status"))
     else {

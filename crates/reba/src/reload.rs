@@ -32,6 +32,7 @@ use crate::{
     promtail::Promtail,
     run::{USER_AGENT, now_ms},
     shift::Demo,
+    tempo::TraceHandles,
 };
 
 /// What a reload changes, role by role; absent are the roles that do not run.
@@ -42,6 +43,8 @@ pub struct Handles {
     pub logs: Option<LogHandles>,
     /// `grafana`.
     pub grafana: Option<Arc<GrafanaApi>>,
+    /// `tempo`.
+    pub traces: Option<TraceHandles>,
     /// `promtail`.
     pub promtail: Option<Arc<Promtail>>,
     /// Where data is kept.
@@ -55,6 +58,7 @@ impl Handles {
         let all = [
             (Role::Prometheus, self.metrics.is_some()),
             (Role::Loki, self.logs.is_some()),
+            (Role::Tempo, self.traces.is_some()),
             (Role::Promtail, self.promtail.is_some()),
             (Role::Grafana, self.grafana.is_some()),
         ];
@@ -141,7 +145,7 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<()> {
-        let Loaded { prometheus, rules, loki, promtail, variables, .. } = loaded;
+        let Loaded { prometheus, rules, loki, tempo, promtail, variables, .. } = loaded;
         // What is wrong with one role's file must not leave another's half in force.
         if let Some(logs) = &self.handles.logs {
             logs.check(&loki).context("loki")?;
@@ -151,6 +155,9 @@ impl Reloader {
         }
         if let Some(logs) = &self.handles.logs {
             logs.apply(loki, &variables).await.context("loki")?;
+        }
+        if let Some(traces) = &self.handles.traces {
+            traces.apply(tempo, &variables);
         }
         if let (Some(shipper), Some(config)) = (&self.handles.promtail, promtail) {
             shipper.apply(config).await.context("promtail")?;

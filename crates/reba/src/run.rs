@@ -29,6 +29,7 @@ use crate::{
     settings::Settings,
     shift::Demo,
     state,
+    tempo::{self, Tempo},
 };
 
 /// What Reba calls itself to targets and Alertmanagers.
@@ -46,6 +47,7 @@ pub struct Running {
     reloader: Arc<Reloader>,
     prometheus: Option<Prometheus>,
     loki: Option<Loki>,
+    tempo: Option<Tempo>,
     promtail: Option<Arc<Promtail>>,
     serving: TaskTracker,
     /// Who logs in to the web app, and a password that was made up just now, for a person to read.
@@ -85,6 +87,7 @@ pub fn configure(args: &RunArgs, demo: &Demo) -> Result<Configured> {
     let mut roles = Role::wanted(&args.only);
     otlp::check(&roles)?;
     let loaded = load(&folder, &roles, &args.data, demo)?;
+    roles.extend(loaded.receivers());
     let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
     args.upstream.apply(&mut settings);
     let exporters = Exporters::build(&mut roles, args, &settings.exporters, &loaded.variables)?;
@@ -120,12 +123,17 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
             None => Ok(None),
         }
     };
-    let (metrics, mut logs) = tokio::try_join!(metrics, logs)?;
+    let traces = async {
+        match door(Role::Tempo) {
+            Some(door) => tempo::Built::build(door, &settings, &loaded, data).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (metrics, mut logs, traces) = tokio::try_join!(metrics, logs, traces)?;
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
     }
     let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
-    let otlp = Otlp::new(metrics.as_ref(), logs.as_ref(), &settings)?;
     let grafana = match door(Role::Grafana) {
         Some(at) => {
             let store = state::open(data).await?;
@@ -133,11 +141,13 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         }
         None => None,
     };
+    let otlp = Otlp::new(metrics.as_ref(), logs.as_ref(), traces.as_ref(), &settings)?;
     let reloader = Arc::new(Reloader::new(
         folder,
         Handles {
             metrics: metrics.as_ref().map(prometheus::Built::handles),
             logs: logs.as_ref().map(loki::Built::handles),
+            traces: traces.as_ref().map(tempo::Built::handles),
             promtail: promtail.clone(),
             grafana: grafana.as_ref().map(Grafana::api),
             data: data.to_owned(),
@@ -152,6 +162,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         reloader: Arc::clone(&reloader),
         prometheus: None,
         loki: None,
+        tempo: None,
         promtail: promtail.clone(),
         serving,
         first_login: grafana.as_ref().map(Grafana::first_login),
@@ -161,6 +172,10 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     }
     if let (Some(built), Some(door)) = (logs, door(Role::Loki)) {
         running.loki = Some(built.start(door, &settings, spoken, &running.stop)?);
+    }
+    if let (Some(built), Some(door)) = (traces, door(Role::Tempo)) {
+        built.open_receivers(|role| doors.iter().find(|door| door.role() == role), &otlp.intake());
+        running.tempo = Some(built.start(door, &settings)?);
     }
     if let (Some(built), Some(door)) = (metrics, door(Role::Prometheus)) {
         running.prometheus = Some(built.start(door, &settings, &reloader, &running.stop)?);
@@ -223,6 +238,9 @@ impl Running {
         }
         if let Some(loki) = &self.loki {
             loki.quiesce().await;
+        }
+        if let Some(tempo) = &self.tempo {
+            tempo.quiesce().await;
         }
         if let Some(prometheus) = &self.prometheus {
             prometheus.quiesce().await;

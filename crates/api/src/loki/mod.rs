@@ -35,7 +35,7 @@ use reba_storage::LogAdmin;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
-pub(crate) use self::tenant::owner;
+pub(crate) use self::{refusal::blocking, tenant::owner};
 pub use self::{
     deletions::{Deletion, DeletionError, Deletions},
     http_metrics::RequestMetrics,

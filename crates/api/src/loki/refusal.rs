@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use reba_ingest::loki::PushError;
-use reba_query::logs::LogError;
+use reba_query::{logs::LogError, traces::TraceError};
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,18 @@ fn status(code: u16) -> StatusCode {
 impl From<LogError> for Refusal {
     fn from(e: LogError) -> Self {
         Refusal::new(status(e.status()), e.to_string())
+    }
+}
+
+impl From<TraceError> for Refusal {
+    fn from(e: TraceError) -> Self {
+        Refusal::new(status(e.status()), e.to_string())
+    }
+}
+
+impl From<reba_ingest::traces::TraceError> for Refusal {
+    fn from(e: reba_ingest::traces::TraceError) -> Self {
+        Refusal { retry_after_s: e.retry_after_s(), ..Refusal::new(status(e.status()), e.to_string()) }
     }
 }
 

@@ -9,6 +9,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use reba_ingest::{
     loki::PushError,
     otlp::{OtlpError, body::Encoding},
+    traces::TraceError,
     wire::{put_bytes_field, put_varint_field},
 };
 
@@ -80,7 +81,7 @@ impl Failure {
 
     /// The answer over gRPC: trailers and nothing else. After too much, a `RetryInfo` says when to come again: without it the
     /// sender would give up.
-    pub(super) fn over_grpc(&self) -> Response {
+    pub(crate) fn over_grpc(&self) -> Response {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(super::frame::CONTENT_TYPE));
@@ -142,6 +143,13 @@ impl From<OtlpError> for Failure {
     }
 }
 
+impl From<TraceError> for Failure {
+    fn from(e: TraceError) -> Self {
+        let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Failure::new(status, e.to_string()).with_retry(e.retry_after_s())
+    }
+}
+
 impl From<PushError> for Failure {
     fn from(e: PushError) -> Self {
         // Loki's clients come again after any 5xx, those of OTLP after 503 only.
@@ -189,7 +197,7 @@ mod tests {
                 "8",
                 "1",
             ),
-            (Failure::absent("traces are"), 501, "12", ""),
+            (Failure::absent("profiles are"), 501, "12", ""),
         ] {
             let (http, grpc) = (failure.over_http(Encoding::Json), failure.over_grpc());
             assert_eq!(

@@ -11,23 +11,23 @@ use http_body_util::{BodyExt as _, Full};
 use super::Failure;
 
 /// The `Content-Type` of answers.
-pub(super) const CONTENT_TYPE: &str = "application/grpc";
+pub(crate) const CONTENT_TYPE: &str = "application/grpc";
 
 /// What stands before a message.
-pub(super) const PREFIX: usize = 5;
+pub(crate) const PREFIX: usize = 5;
 
 /// `grpc-encoding` that is understood.
 const ENCODINGS: [&str; 4] = ["identity", "gzip", "deflate", "zstd"];
 
 /// Whether a `Content-Type` is that of a gRPC call in protobuf (that of gRPC-Web is not: its trailers are elsewhere).
-pub(super) fn is_call(headers: &HeaderMap) -> bool {
+pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     matches!(kind, CONTENT_TYPE | "application/grpc+proto")
 }
 
 /// How messages of a call are compressed, if they are.
-pub(super) fn compression(headers: &HeaderMap) -> Result<&'static str, Failure> {
+pub(crate) fn compression(headers: &HeaderMap) -> Result<&'static str, Failure> {
     let Some(value) = headers.get("grpc-encoding") else { return Ok(ENCODINGS[0]) };
     let known = ENCODINGS.into_iter().find(|e| value.as_bytes() == e.as_bytes());
     known.ok_or_else(|| {
@@ -37,7 +37,7 @@ pub(super) fn compression(headers: &HeaderMap) -> Result<&'static str, Failure> 
 }
 
 /// The one message in the body of a call, and its compression.
-pub(super) fn message<'a>(
+pub(crate) fn message<'a>(
     body: &'a [u8],
     compression: &'static str,
 ) -> Result<(&'a [u8], &'static str), Failure> {
@@ -57,7 +57,7 @@ pub(super) fn message<'a>(
 }
 
 /// The answer with a message.
-pub(super) fn answer(message: &[u8]) -> Response {
+pub(crate) fn answer(message: &[u8]) -> Response {
     let mut frame = Vec::with_capacity(PREFIX + message.len());
     frame.push(0);
     // Answers have a few hundred bytes.
@@ -74,7 +74,7 @@ pub(super) fn answer(message: &[u8]) -> Response {
 }
 
 /// Tells which compression is understood.
-pub(super) fn say_encodings(headers: &mut HeaderMap) {
+pub(crate) fn say_encodings(headers: &mut HeaderMap) {
     headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip,deflate,zstd"));
 }
 

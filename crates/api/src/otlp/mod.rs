@@ -4,7 +4,7 @@
 //! call of one message is five bytes and a trailer over HTTP/2 ([`frame`]), which the listener speaks anyway.
 
 mod failure;
-mod frame;
+pub(crate) mod frame;
 mod over_grpc;
 mod over_http;
 
@@ -21,12 +21,14 @@ use reba_ingest::{
         body::{Encoding, decompress},
         metrics::{MAX_BYTES, OtlpReceiver},
     },
+    traces::{TraceReceiver, config::TempoConfig},
 };
 use reba_model::GoRegex;
 
 use crate::{
     loki::{Intake, owner},
     prometheus::Clock,
+    tempo,
 };
 
 pub(crate) use self::{failure::Failure, over_http::Head};
@@ -38,6 +40,8 @@ pub struct OtlpApi {
     pub metrics: Option<Metrics>,
     /// Takes logs.
     pub logs: Option<Logs>,
+    /// Takes traces.
+    pub traces: Option<Traces>,
     /// Memory for bodies on their way.
     pub intake: Intake,
     /// Origins whose pages may send.
@@ -60,6 +64,14 @@ pub struct Logs {
     pub limits: Arc<TenantLimits>,
     /// The configuration in force: whether there are tenants.
     pub config: Arc<ArcSwap<LokiConfig>>,
+}
+
+/// Where traces go.
+pub struct Traces {
+    /// Takes them.
+    pub receiver: Arc<TraceReceiver>,
+    /// The configuration in force: whether there are tenants.
+    pub config: Arc<ArcSwap<TempoConfig>>,
 }
 
 impl fmt::Debug for OtlpApi {
@@ -103,7 +115,10 @@ impl OtlpApi {
                 let metrics = metrics.ok_or_else(|| Failure::absent("metrics (the role prometheus) are"))?;
                 Ok(metrics.destination())
             }
-            Payload::Traces => Err(Failure::absent("traces are")),
+            Payload::Traces => {
+                let traces = self.traces.as_ref();
+                traces.ok_or_else(|| Failure::absent("traces (the role tempo) are"))?.destination(headers)
+            }
         }
     }
 
@@ -160,6 +175,18 @@ impl Logs {
             let message = decompress(body, compression, most)?;
             receiver.push_message(&tenant, &message)?;
             Ok(Vec::new())
+        };
+        Ok(Destination { most, store: Box::new(store) })
+    }
+}
+
+impl Traces {
+    fn destination(&self, headers: &HeaderMap) -> Result<Destination, Failure> {
+        let tenant = tempo::owner(headers, self.config.load().multitenancy_enabled)?;
+        let receiver = Arc::clone(&self.receiver);
+        let most = receiver.max_bytes();
+        let store = move |encoding: Encoding, compression: &str, body: &[u8]| {
+            Ok(receiver.push_otlp(&tenant, encoding, compression, body)?)
         };
         Ok(Destination { most, store: Box::new(store) })
     }

@@ -1,6 +1,6 @@
 //! `/v1/logs`, `/v1/metrics`, `/v1/traces`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::{
     Router,
@@ -13,6 +13,7 @@ use reba_ingest::otlp::body::Encoding;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{Failure, OtlpApi, Payload};
+use crate::server::Peer;
 
 /// What the headers say of a body.
 pub(crate) struct Head {
@@ -51,6 +52,10 @@ pub fn router(api: Arc<OtlpApi>) -> Router {
             export(&api, payload, request).await.unwrap_or_else(|refusal| *refusal)
         })
     };
+    let told = Arc::new(Once::new());
+    let at_the_root = post(async move |State(api): State<Arc<OtlpApi>>, request: Request| {
+        at_the_root(&api, &told, request).await
+    });
     // Encodings of OTLP are none that a page may send without being asked, so this keeps out pages from elsewhere.
     let trusted = api.cors_origin.clone();
     let cors = CorsLayer::new()
@@ -64,10 +69,23 @@ pub fn router(api: Arc<OtlpApi>) -> Router {
         .route("/v1/metrics", export(Payload::Metrics))
         .route("/v1/traces", export(Payload::Traces))
         // SDKs of traces that were given the bare address as that of the signal.
-        .route("/", export(Payload::Traces))
-        .route("/v1", export(Payload::Traces))
+        .route("/", at_the_root.clone())
+        .route("/v1", at_the_root)
         .layer(cors)
         .with_state(api)
+}
+
+/// Takes traces where no signal has its place; says so once.
+async fn at_the_root(api: &OtlpApi, told: &Once, request: Request) -> Response {
+    told.call_once(|| {
+        let (path, from) = (request.uri().path(), request.extensions().get::<Peer>().map(|peer| peer.0));
+        tracing::warn!(
+            path,
+            ?from,
+            "OTLP is posted to the bare address and taken as traces: /v1/traces is meant"
+        );
+    });
+    export(api, Payload::Traces, request).await.unwrap_or_else(|refusal| *refusal)
 }
 
 async fn export(api: &OtlpApi, payload: Payload, request: Request) -> Result<Response, Box<Response>> {

@@ -15,7 +15,7 @@ pub mod limits;
 mod local;
 mod metrics;
 mod otlp;
-mod rate;
+pub(crate) mod rate;
 mod stream;
 mod tenant;
 

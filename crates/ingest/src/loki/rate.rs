@@ -5,7 +5,7 @@ const SECOND: f64 = 1e9;
 
 /// A token bucket, full at first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// What has been taken, and is not filled up again yet.
     missing: f64,
     at_ns: i64,
@@ -13,16 +13,16 @@ pub(super) struct Bucket {
 
 /// How fast bytes may come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// A second. 0 is any number.
-    pub(super) bytes: f64,
+    pub(crate) bytes: f64,
     /// At once.
-    pub(super) burst: f64,
+    pub(crate) burst: f64,
 }
 
 impl Bucket {
     /// Takes so many bytes if there are as many.
-    pub(super) fn take(&mut self, now_ns: i64, bytes: usize, rate: Rate) -> bool {
+    pub(crate) fn take(&mut self, now_ns: i64, bytes: usize, rate: Rate) -> bool {
         if rate.bytes <= 0.0 {
             return true;
         }
@@ -36,7 +36,7 @@ impl Bucket {
     }
 
     /// Seconds until so many bytes may come, at least one.
-    pub(super) fn wait_s(&self, bytes: usize, rate: Rate) -> u32 {
+    pub(crate) fn wait_s(&self, bytes: usize, rate: Rate) -> u32 {
         let over = self.missing + bytes as f64 - rate.burst;
         (over / rate.bytes.max(1.0)).ceil().clamp(1.0, 60.0) as u32
     }

@@ -36,7 +36,8 @@ pub fn to_protobuf(text: &[u8], message: &'static Message) -> Result<Vec<u8>, Js
     }
 }
 
-fn fault(text: &[u8], error: &serde_json::Error) -> JsonFault {
+/// The fault of a text in JSON that the library found, at its byte.
+pub(crate) fn fault(text: &[u8], error: &serde_json::Error) -> JsonFault {
     let before = text.split_inclusive(|b| *b == b'\n').take(error.line().saturating_sub(1));
     let offset = before.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1);
     let mut reason = error.to_string();

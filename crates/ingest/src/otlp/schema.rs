@@ -1,7 +1,7 @@
 //! The messages of OTLP as tables: number, name and kind of each field.
 //!
 //! The tables are what the JSON mapping needs ([`super::json`]) and what finds the place of a fault in a protobuf message
-//! ([`locate`]). Decoding itself reads fields by number, without tables. Messages of traces belong here, too;
+//! ([`locate`]). Decoding itself reads fields by number, without tables;
 //! `opentelemetry/proto/*/v1/*.proto` 1.9 is where the numbers are from. Fields that nobody reads are left out: they are
 //! passed over like unknown ones.
 
@@ -204,6 +204,11 @@ requests! {
         scope_logs: SCOPE_LOGS = "ScopeLogs",
         log_records: LOG_RECORD
     }
+    TRACES_REQUEST = "ExportTraceServiceRequest" {
+        resource_spans: RESOURCE_SPANS = "ResourceSpans",
+        scope_spans: SCOPE_SPANS = "ScopeSpans",
+        spans: SPAN
+    }
 }
 
 const SEVERITIES: Kind = Kind::Enum(
@@ -236,6 +241,11 @@ const SEVERITIES: Kind = Kind::Enum(
         "FATAL4",
     ],
 );
+
+const SPAN_KINDS: Kind =
+    Kind::Enum("SPAN_KIND_", &["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]);
+
+const STATUS_CODES: Kind = Kind::Enum("STATUS_CODE_", &["UNSET", "OK", "ERROR"]);
 
 const TEMPORALITIES: Kind = Kind::Enum("AGGREGATION_TEMPORALITY_", &["UNSPECIFIED", "DELTA", "CUMULATIVE"]);
 
@@ -279,6 +289,40 @@ messages! {
         11 observed_time_unix_nano: Kind::Fixed64,
         12 event_name: Kind::Text,
     }
+    /// A span.
+    SPAN = "Span" {
+        1 trace_id: Kind::Hex,
+        2 span_id: Kind::Hex,
+        3 trace_state: Kind::Text,
+        4 parent_span_id: Kind::Hex,
+        5 name: Kind::Text,
+        6 kind: SPAN_KINDS,
+        7 start_time_unix_nano: Kind::Fixed64,
+        8 end_time_unix_nano: Kind::Fixed64,
+        9 attributes: Kind::Messages(&KEY_VALUE),
+        10 dropped_attributes_count: Kind::Varint,
+        11 events: Kind::Messages(&SPAN_EVENT),
+        12 dropped_events_count: Kind::Varint,
+        13 links: Kind::Messages(&SPAN_LINK),
+        14 dropped_links_count: Kind::Varint,
+        15 status: Kind::Message(&SPAN_STATUS),
+        16 flags: Kind::Fixed32,
+    }
+    /// Something that happened while a span ran.
+    SPAN_EVENT = "Event" {
+        1 time_unix_nano: Kind::Fixed64,
+        2 name: Kind::Text,
+        3 attributes: Kind::Messages(&KEY_VALUE),
+    }
+    /// Another span that a span has to do with.
+    SPAN_LINK = "Link" {
+        1 trace_id: Kind::Hex,
+        2 span_id: Kind::Hex,
+        3 trace_state: Kind::Text,
+        4 attributes: Kind::Messages(&KEY_VALUE),
+    }
+    /// How a span ended.
+    SPAN_STATUS = "Status" { 2 message: Kind::Text, 3 code: STATUS_CODES }
     /// A metric, whose data is one of five kinds.
     METRIC = "Metric" {
         1 name: Kind::Text,

@@ -156,7 +156,7 @@ pub(super) fn passed_over(keys: &[Key], known: &Value, file: &std::path::Path) -
 }
 
 /// Whether a key is honoured.
-fn is_known(path: &str, known: &Value) -> bool {
+pub(crate) fn is_known(path: &str, known: &Value) -> bool {
     let mut at = known;
     for name in path.split(['.', '[']) {
         at = match at {
@@ -178,6 +178,11 @@ fn is_known(path: &str, known: &Value) -> bool {
 
 /// Whether upstream knows the key, or a section that it is in.
 fn ignored(path: &str) -> Option<Ignored> {
+    IGNORED.iter().find(|(_, paths)| is_among(path, paths)).map(|(why, _)| *why)
+}
+
+/// Whether a key, or a section that it is in, is among `known` with blanks between them.
+pub(crate) fn is_among(path: &str, known: &str) -> bool {
     let mut plain = String::with_capacity(path.len());
     let mut inside = false;
     for c in path.chars() {
@@ -189,5 +194,5 @@ fn ignored(path: &str) -> Option<Ignored> {
     let is = |known: &str| {
         plain.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    IGNORED.iter().find(|(_, paths)| paths.split_whitespace().any(is)).map(|(why, _)| *why)
+    known.split_whitespace().any(is)
 }

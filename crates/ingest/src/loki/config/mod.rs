@@ -4,7 +4,7 @@
 //! `/config`. Other keys are passed over with a [`Warning`] each ([`check`]): those of a cluster, of upstream's store, and those
 //! that nobody knows.
 
-mod check;
+pub(crate) mod check;
 pub(crate) mod limits;
 pub(crate) mod otlp;
 mod retention;
@@ -270,7 +270,7 @@ fn overlay(limits: &Limits, own: Value) -> Result<Limits, serde_json::Error> {
 }
 
 /// What of `value` is not in `other`.
-fn difference(value: Value, other: &Value) -> Option<Value> {
+pub(crate) fn difference(value: Value, other: &Value) -> Option<Value> {
     match (value, other) {
         (Value::Object(map), Value::Object(other)) => {
             let own = |(key, value)| {

@@ -1,0 +1,145 @@
+//! Names of attributes, and their values.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+};
+use reba_model::Tenant;
+use reba_query::traces::{TagNamesQuery, TagScope, TagValuesQuery};
+
+use super::{
+    TempoApi, json,
+    params::Form,
+    proto,
+    tenant::Owner,
+    trace::{answer, wants_protobuf},
+};
+use crate::loki::{Answer, Refusal};
+
+/// `/api/search/tags`
+pub async fn names(
+    State(api): State<Arc<TempoApi>>,
+    Owner(tenant): Owner,
+    headers: HeaderMap,
+    form: Form,
+) -> Answer {
+    let output = api.engine.tag_names(asked_names(&form, tenant)?).await?;
+    answer(wants_protobuf(&headers), move |protobuf| {
+        if protobuf { proto::tag_names(&output) } else { json::tag_names(&output) }
+    })
+    .await
+}
+
+/// `/api/v2/search/tags`
+pub async fn names_by_scope(
+    State(api): State<Arc<TempoApi>>,
+    Owner(tenant): Owner,
+    headers: HeaderMap,
+    form: Form,
+) -> Answer {
+    let output = api.engine.tag_names(asked_names(&form, tenant)?).await?;
+    answer(wants_protobuf(&headers), move |protobuf| {
+        if protobuf { proto::tag_names_by_scope(&output) } else { json::tag_names_by_scope(&output) }
+    })
+    .await
+}
+
+/// `/api/search/tag/{name}/values`
+pub async fn values(
+    State(api): State<Arc<TempoApi>>,
+    Owner(tenant): Owner,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Answer {
+    let output = api.engine.tag_values(asked_values(&form, tenant, in_traceql(&name))?).await?;
+    answer(wants_protobuf(&headers), move |protobuf| {
+        if protobuf { proto::tag_values(&output) } else { json::tag_values(&output) }
+    })
+    .await
+}
+
+/// `/api/v2/search/tag/{name}/values`
+pub async fn typed_values(
+    State(api): State<Arc<TempoApi>>,
+    Owner(tenant): Owner,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Answer {
+    let output = api.engine.tag_values(asked_values(&form, tenant, name)?).await?;
+    answer(wants_protobuf(&headers), move |protobuf| {
+        if protobuf { proto::typed_tag_values(&output) } else { json::typed_tag_values(&output) }
+    })
+    .await
+}
+
+fn asked_names(form: &Form, tenant: Tenant) -> Result<TagNamesQuery, Refusal> {
+    Ok(TagNamesQuery {
+        tenant,
+        scope: scope(form.value("scope"))?,
+        query: form.value("q").to_owned(),
+        range: form.seconds()?,
+        limit: form.count("limit", 0)?,
+    })
+}
+
+fn asked_values(form: &Form, tenant: Tenant, tag: String) -> Result<TagValuesQuery, Refusal> {
+    Ok(TagValuesQuery {
+        tenant,
+        tag,
+        query: form.value("q").to_owned(),
+        range: form.seconds()?,
+        limit: form.count("limit", 0)?,
+    })
+}
+
+/// The scope of a name; `None` for all.
+pub fn scope(text: &str) -> Result<Option<TagScope>, Refusal> {
+    if matches!(text, "" | "none") {
+        return Ok(None);
+    }
+    let known = TagScope::ALL.into_iter().find(|scope| scope.as_str() == text);
+    known.map(Some).ok_or_else(|| Refusal::bad(format!("invalid scope: {text}")))
+}
+
+/// A name as it was before TraceQL, in its words.
+pub fn in_traceql(name: &str) -> String {
+    match name {
+        "name" | "status" | "kind" | "duration" | "statusMessage" | "rootName" | "rootServiceName" => {
+            name.to_owned()
+        }
+        "status.code" => "status".to_owned(),
+        "root.name" => "rootName".to_owned(),
+        "root.service.name" => "rootServiceName".to_owned(),
+        _ if name.starts_with("span.") || name.starts_with("resource.") || name.starts_with('.') => {
+            name.to_owned()
+        }
+        _ if name.contains(':') => name.to_owned(),
+        _ => format!(".{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_old_are_put_in_the_words_of_the_language() {
+        for (old, new) in [
+            ("service.name", ".service.name"),
+            ("name", "name"),
+            ("status.code", "status"),
+            ("root.name", "rootName"),
+            ("span.a", "span.a"),
+            ("event:name", "event:name"),
+        ] {
+            assert_eq!(in_traceql(old), new);
+        }
+        assert_eq!(scope("none"), Ok(None));
+        assert_eq!(scope("event"), Ok(Some(TagScope::Event)));
+        assert_eq!(scope("x").unwrap_err().text, "invalid scope: x");
+    }
+}
