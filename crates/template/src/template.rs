@@ -70,6 +70,11 @@ impl Template {
         Ok(template)
     }
 
+    /// No template yet; texts are added.
+    pub fn empty() -> Self {
+        Template { name: String::new(), trees: BTreeMap::new() }
+    }
+
     /// Adds the definitions of one more text (a file of templates); they replace earlier ones of the same name, except those
     /// that hold nothing but blanks, which replace nothing.
     pub fn add(&mut self, name: &str, source: &str, functions: &Functions) -> Result<(), ParseError> {

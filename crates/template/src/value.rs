@@ -156,6 +156,14 @@ impl Value {
         }
     }
 
+    /// The items of a list, or of an object over one; none for anything else.
+    pub fn items(&self) -> Vec<Value> {
+        match self.plain() {
+            Value::List(list) => list.items.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The text of a string value, or of an object over one.
     pub fn as_str(&self) -> Option<Arc<str>> {
         match self.plain() {
