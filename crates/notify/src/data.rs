@@ -345,7 +345,9 @@ impl Object for PairList {
     }
 
     fn underlying(&self) -> Value {
-        let pair = |(n, v): &(String, String)| Value::object(Pair { name: Value::from(n.as_str()), value: Value::from(v.as_str()) });
+        let pair = |(n, v): &(String, String)| {
+            Value::object(Pair { name: Value::from(n.as_str()), value: Value::from(v.as_str()) })
+        };
         Value::list(self.0.iter().map(pair).collect())
     }
 
@@ -397,7 +399,8 @@ impl Object for Strings {
     fn method(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>> {
         (name == "Join").then(|| {
             takes(name, args, 1)?;
-            let separator = args[0].as_str().ok_or_else(|| format!("expected string; got {}", args[0].type_name()))?;
+            let separator =
+                args[0].as_str().ok_or_else(|| format!("expected string; got {}", args[0].type_name()))?;
             Ok(Value::from(texts(&self.0).join(&separator)))
         })
     }

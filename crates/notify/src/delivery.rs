@@ -140,7 +140,8 @@ impl Receivers {
             State::Disabled(reason) => Err(disabled(reason)),
             State::Email(email) => {
                 let mail = email.compose(m)?;
-                let header = |name: &str| Some((name.to_owned(), mail.mail.headers().get_raw(name)?.to_owned()));
+                let header =
+                    |name: &str| Some((name.to_owned(), mail.mail.headers().get_raw(name)?.to_owned()));
                 let html = mail.text.is_empty();
                 Ok(vec![Preview {
                     to: format!("mail to {} by {}", m.text(&email.to)?, email.server()),
@@ -191,12 +192,15 @@ fn ready(i: IntegrationConfig, options: &Options) -> Ready {
 
 fn sender(http: &dyn Http, options: &Options) -> Result<Sender, String> {
     let common = http.common();
-    let client = Client::new(&common.http, &options.user_agent, &options.proxies).map_err(|e| e.to_string())?;
+    let client =
+        Client::new(&common.http, &options.user_agent, &options.proxies).map_err(|e| e.to_string())?;
     Ok(Sender { client, timeout: common.timeout.unwrap_or(options.timeout) })
 }
 
 fn preview(out: Outgoing) -> Preview {
-    let shown = |(name, value): &(&'static str, Secret)| (*name != "authorization").then(|| ((*name).to_owned(), value.expose().to_owned()));
+    let shown = |(name, value): &(&'static str, Secret)| {
+        (*name != "authorization").then(|| ((*name).to_owned(), value.expose().to_owned()))
+    };
     Preview {
         to: format!("{} {}", out.method, out.url.expose()),
         headers: out.headers.iter().filter_map(shown).collect(),

@@ -98,8 +98,9 @@ impl Sender {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(out.content_type));
         }
         for (name, value) in &out.headers {
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| DeliverError::permanent(format!("the value of the header {name} cannot be sent")))?;
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| {
+                DeliverError::permanent(format!("the value of the header {name} cannot be sent"))
+            })?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -130,8 +131,10 @@ impl Sender {
 /// Why there is no answer; URLs may be secrets, and are left out.
 fn failure(method: &Method, timeout: Duration, e: &HttpError) -> DeliverError {
     match e {
-        HttpError::Timeout { .. } => DeliverError::transient(format!("{method}: no answer within {timeout:?}"))
-            .because(FailureReason::ContextDeadlineExceeded),
+        HttpError::Timeout { .. } => {
+            DeliverError::transient(format!("{method}: no answer within {timeout:?}"))
+                .because(FailureReason::ContextDeadlineExceeded)
+        }
         HttpError::Transport { reason, .. } | HttpError::Redirect { reason, .. } => {
             DeliverError::transient(format!("{method}: {reason}"))
         }

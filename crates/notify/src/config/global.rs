@@ -100,7 +100,9 @@ impl Reader<'_> {
 
     /// The client's settings, and which variable they lack.
     fn http(&self) -> Result<(HttpClientConfig, Option<String>), Fault> {
-        let Some(node) = self.section.get("http_config") else { return Ok((HttpClientConfig::default(), None)) };
+        let Some(node) = self.section.get("http_config") else {
+            return Ok((HttpClientConfig::default(), None));
+        };
         let lack = self.context.unset.iter().find(|u| mentions(node, u));
         let lack = lack.map(|u| {
             let name = u.trim_start_matches("${").trim_end_matches('}');
@@ -144,7 +146,8 @@ fn mentions(node: &Node, text: &str) -> bool {
 
 /// Splits `host:port`.
 pub(crate) fn host_port(text: &str) -> Result<(String, u16), String> {
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("address {text}: missing port in address"))?;
+    let (host, port) =
+        text.rsplit_once(':').ok_or_else(|| format!("address {text}: missing port in address"))?;
     if port.is_empty() {
         return Err(format!("address {text:?}: port cannot be empty"));
     }
@@ -197,7 +200,10 @@ impl Global {
     /// A bot's token goes to Slack's API, a webhook is a URL of its own: one of them, unless the URL is that of the API.
     fn check_slack(&self, section: &Section<'_>) -> Result<(), Fault> {
         let url = self.slack_api_url.text.as_ref().map(Secret::expose);
-        if self.slack_app_token.is_none() || self.slack_api_url.is_none() || url == self.slack_app_url.as_deref() {
+        if self.slack_app_token.is_none()
+            || self.slack_api_url.is_none()
+            || url == self.slack_app_url.as_deref()
+        {
             return Ok(());
         }
         let text = "at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file must be configured";

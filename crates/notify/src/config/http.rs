@@ -8,13 +8,18 @@ use reba_http::{HttpClientConfig, TlsConfig};
 /// Reads an `http_config`; each key by itself first, so that an error names it.
 pub(crate) fn http_config(node: &Node, path: &str, folder: &Path) -> Result<HttpClientConfig, Fault> {
     let Kind::Map(entries) = &node.kind else {
-        return if node.is_null() { Ok(HttpClientConfig::default()) } else { Err(Fault::new(node.at, path, "expected a map")) };
+        return if node.is_null() {
+            Ok(HttpClientConfig::default())
+        } else {
+            Err(Fault::new(node.at, path, "expected a map"))
+        };
     };
     let mut keys = serde_json::Map::new();
     for (key, value) in entries.iter().filter(|(_, v)| !v.is_null()) {
         let mut one = serde_json::Map::new();
         one.insert(key.clone(), value.json());
-        serde_json::from_value::<HttpClientConfig>(one.clone().into()).map_err(|e| fault(value, path, key, &e))?;
+        serde_json::from_value::<HttpClientConfig>(one.clone().into())
+            .map_err(|e| fault(value, path, key, &e))?;
         keys.extend(one);
     }
     let mut http: HttpClientConfig =

@@ -163,7 +163,8 @@ fn read(
     let mut warnings = Vec::new();
     for key in ["tracing", "event_recorder"] {
         if section.get(key).is_some() {
-            let reason = "not supported: it has no effect (Reba records what happens to alerts in its own log store)";
+            let reason =
+                "not supported: it has no effect (Reba records what happens to alerts in its own log store)";
             warnings.push(Warning(section.fault(key, reason).in_file(path)));
         }
     }
@@ -225,7 +226,8 @@ fn routing(text: &str, receivers: &[&str], path: &Path) -> Result<(Routing, Vec<
     };
     let places = reba_config::keys(text, path)?;
     let place = |key: &str| places.iter().find(|k| k.path == key).map(|k| k.at);
-    let invalid = |e: reba_alerting::config::RoutingError| ConfigError::invalid(path, place(&e.key), e.key, e.reason);
+    let invalid =
+        |e: reba_alerting::config::RoutingError| ConfigError::invalid(path, place(&e.key), e.key, e.reason);
     let checked = Routing::new(&sections, receivers, Grammar::default()).map_err(invalid)?;
     Ok((checked.routing, checked.warnings.into_iter().map(|w| Warning(invalid(w))).collect()))
 }
@@ -248,7 +250,8 @@ fn template_files(
             TemplateError::Fault(Fault { key: format!("templates[{i}]"), ..fault })
         })?;
         for path in paths {
-            let text = fs::read_to_string(&path).map_err(|e| TemplateError::File(ConfigError::io(&path, &e)))?;
+            let text =
+                fs::read_to_string(&path).map_err(|e| TemplateError::File(ConfigError::io(&path, &e)))?;
             templates.add_file(&path, &text).map_err(TemplateError::File)?;
             files.push(path);
         }

@@ -42,7 +42,9 @@ impl Url {
     pub fn new(text: &str) -> Result<Self, String> {
         let url: reba_http::Url = text.parse().map_err(|_| "not a URL".to_owned())?;
         match url.uri().scheme_str() {
-            Some("http" | "https") if url.uri().host().is_some_and(|h| !h.is_empty()) => Ok(Url(text.to_owned())),
+            Some("http" | "https") if url.uri().host().is_some_and(|h| !h.is_empty()) => {
+                Ok(Url(text.to_owned()))
+            }
             Some("http" | "https") => Err("missing host for URL".to_owned()),
             scheme => Err(format!("unsupported scheme {:?} for URL", scheme.unwrap_or_default())),
         }
@@ -173,7 +175,9 @@ impl<'a> Settings<'a> {
         let text = self.text(key)?.map(Secret::new);
         let file = self.path(&file_key)?;
         if text.is_some() && file.is_some() {
-            return Err(self.fault(&file_key, format!("at most one of {key} & {file_key} must be configured")));
+            return Err(
+                self.fault(&file_key, format!("at most one of {key} & {file_key} must be configured"))
+            );
         }
         Ok(FileOrText { text, file })
     }
@@ -216,7 +220,10 @@ impl<'a> Settings<'a> {
         };
         for (key, file) in http.files() {
             if let Err(e) = fs::metadata(&file) {
-                self.miss(format!("the file {}, which http_config.{key} needs, cannot be read: {e}", file.display()));
+                self.miss(format!(
+                    "the file {}, which http_config.{key} needs, cannot be read: {e}",
+                    file.display()
+                ));
             }
         }
         Ok(http)

@@ -109,7 +109,8 @@ mod tests {
              webex_configs: [{http_config: {http_headers: {X: {secrets: [hunter2], values: [v]}}, proxy_url: 'http://u:hunter2@p'}}]\n";
         let shown = without_secrets(&tree::parse(text, Path::new("f")).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
-        for kept in ["username: u", "routing_key: team", "http://c", "http://<secret>", "proxy_url", "values"] {
+        for kept in ["username: u", "routing_key: team", "http://c", "http://<secret>", "proxy_url", "values"]
+        {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
         tree::parse(&shown, Path::new("f")).unwrap();

@@ -116,7 +116,9 @@ impl Jira {
             jql.push_str("statusCategory != Done and ");
         }
         let (project, label) = (quoted(&m.text(&self.project)?), quoted(&label(m)));
-        jql.push_str(&format!("project={project} and labels={label} order by status ASC,resolutiondate DESC"));
+        jql.push_str(&format!(
+            "project={project} and labels={label} order by status ASC,resolutiondate DESC"
+        ));
         Ok(jql)
     }
 
@@ -277,9 +279,8 @@ impl Http for Jira {
     }
 
     fn templates(&self) -> Vec<&Tpl> {
-        let mut all = vec![
-            &self.project, &self.issue_type, &self.summary.text, &self.description.text, &self.priority,
-        ];
+        let mut all =
+            vec![&self.project, &self.issue_type, &self.summary.text, &self.description.text, &self.priority];
         all.extend(&self.labels);
         all
     }
@@ -304,8 +305,9 @@ impl Http for Jira {
         sender: &'a Sender,
     ) -> BoxFuture<'a, Result<Delivered, DeliverError>> {
         Box::pin(async move {
-            let found: Found = self.ask(sender, &self.search(m)?).await.map_err(|e| {
-                DeliverError { message: format!("failed to look up existing issues: {}", e.message), ..e }
+            let found: Found = self.ask(sender, &self.search(m)?).await.map_err(|e| DeliverError {
+                message: format!("failed to look up existing issues: {}", e.message),
+                ..e
             })?;
             let done = |answer: &Answer| Delivered { answer: answer.line(), remember: None };
             let Some(issue) = found.issues.first() else {

@@ -89,7 +89,8 @@ impl Opsgenie {
         for (name, tpl) in &self.details {
             details.insert(name.clone(), m.text(tpl)?.into());
         }
-        let list = |tpl: &Tpl| Ok::<_, DeliverError>(split(&m.text(tpl)?).into_iter().map(Value::from).collect());
+        let list =
+            |tpl: &Tpl| Ok::<_, DeliverError>(split(&m.text(tpl)?).into_iter().map(Value::from).collect());
         let mut out = Object::default();
         out.set("alias", m.key_hash())
             .set("message", message)
@@ -111,11 +112,17 @@ impl Opsgenie {
 }
 
 fn responder(s: &Settings<'_>) -> Result<[Tpl; 4], Fault> {
-    let out = [s.template("id", "")?, s.template("name", "")?, s.template("username", "")?, s.template("type", "")?];
+    let out = [
+        s.template("id", "")?,
+        s.template("name", "")?,
+        s.template("username", "")?,
+        s.template("type", "")?,
+    ];
     s.finish()?;
     let [id, name, username, kind] = &out;
     if id.is_empty() && name.is_empty() && username.is_empty() {
-        return s.refuse("opsGenieConfig responder has to have at least one of id, username or name specified");
+        return s
+            .refuse("opsGenieConfig responder has to have at least one of id, username or name specified");
     }
     let known = RESPONDERS.contains(&kind.text.to_lowercase().as_str());
     if !known && !kind.text.contains("{{") {
@@ -137,7 +144,13 @@ impl Http for Opsgenie {
 
     fn templates(&self) -> Vec<&Tpl> {
         let mut all = vec![
-            &self.message, &self.description, &self.source, &self.entity, &self.actions, &self.tags, &self.note,
+            &self.message,
+            &self.description,
+            &self.source,
+            &self.entity,
+            &self.actions,
+            &self.tags,
+            &self.note,
             &self.priority,
         ];
         all.extend(self.details.iter().map(|(_, t)| t).chain(self.responders.iter().flatten()));
@@ -163,7 +176,10 @@ impl Http for Opsgenie {
         } else {
             out.push(Outgoing::json(at("close"), &json!({"source": m.text(&self.source)?}))?);
         }
-        Ok(out.into_iter().map(|o| o.with_header("authorization", format!("GenieKey {}", key.trim()))).collect())
+        Ok(out
+            .into_iter()
+            .map(|o| o.with_header("authorization", format!("GenieKey {}", key.trim())))
+            .collect())
     }
 
     fn rule(&self) -> Rule {

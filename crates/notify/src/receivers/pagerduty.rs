@@ -224,8 +224,14 @@ impl Http for PagerDuty {
 
     fn templates(&self) -> Vec<&Tpl> {
         let mut all = vec![
-            &self.client, &self.client_url, &self.description, &self.severity, &self.source, &self.class,
-            &self.component, &self.group,
+            &self.client,
+            &self.client_url,
+            &self.description,
+            &self.severity,
+            &self.source,
+            &self.class,
+            &self.component,
+            &self.group,
         ];
         all.extend(self.details.iter().filter_map(|(_, d)| match d {
             Detail::Text(tpl) => Some(tpl),

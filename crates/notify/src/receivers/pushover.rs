@@ -88,7 +88,13 @@ impl Http for Pushover {
 
     fn templates(&self) -> Vec<&Tpl> {
         vec![
-            &self.title, &self.message, &self.url, &self.url_title, &self.device, &self.sound, &self.priority,
+            &self.title,
+            &self.message,
+            &self.url,
+            &self.url_title,
+            &self.device,
+            &self.sound,
+            &self.priority,
         ]
     }
 

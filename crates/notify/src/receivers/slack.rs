@@ -255,7 +255,8 @@ impl Http for Slack {
     }
 
     fn templates(&self) -> Vec<&Tpl> {
-        let mut all = vec![&self.channel, &self.username, &self.icon_emoji, &self.icon_url, &self.message_text];
+        let mut all =
+            vec![&self.channel, &self.username, &self.icon_emoji, &self.icon_url, &self.message_text];
         all.extend(self.texts.iter().map(|(_, _, t)| t));
         all.extend(self.fields.iter().flat_map(|f| [&f.title, &f.value]));
         all.extend(self.actions.iter().flat_map(|a| a.texts.iter().chain(&a.confirm).map(|(_, t)| t)));
@@ -300,6 +301,7 @@ impl Http for Slack {
             return Err(refused(format!("error response from Slack: {}", reply.error)));
         }
         let placed = self.update_message && !reply.ts.is_empty() && !reply.channel.is_empty();
-        Ok(placed.then(|| [(THREAD, reply.ts), (CHANNEL, reply.channel)].map(|(k, v)| (k.to_owned(), v)).into()))
+        Ok(placed
+            .then(|| [(THREAD, reply.ts), (CHANNEL, reply.channel)].map(|(k, v)| (k.to_owned(), v)).into()))
     }
 }

@@ -73,7 +73,12 @@ impl Sns {
             form.push(pair("MessageGroupId", &m.key_hash()));
         }
         let subject = m.text(&self.subject)?;
-        let to = [("TopicArn", topic), ("PhoneNumber", m.text(&self.phone_number)?), ("TargetArn", m.text(&self.target_arn)?), ("Subject", subject)];
+        let to = [
+            ("TopicArn", topic),
+            ("PhoneNumber", m.text(&self.phone_number)?),
+            ("TargetArn", m.text(&self.target_arn)?),
+            ("Subject", subject),
+        ];
         form.extend(to.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| pair(n, v)));
         let limit = if self.phone_number.is_empty() { MAX_MESSAGE } else { MAX_SMS };
         let message = m.text(&self.message)?;
@@ -141,7 +146,12 @@ impl Http for Sns {
 
     fn templates(&self) -> Vec<&Tpl> {
         let mut all = vec![
-            &self.api_url, &self.topic_arn, &self.phone_number, &self.target_arn, &self.subject, &self.message,
+            &self.api_url,
+            &self.topic_arn,
+            &self.phone_number,
+            &self.target_arn,
+            &self.subject,
+            &self.message,
         ];
         all.extend(self.attributes.iter().map(|(_, t)| t));
         all
@@ -149,12 +159,14 @@ impl Http for Sns {
 
     fn requests(&self, m: &Message<'_>, secrets: &[Secret]) -> Result<Vec<Outgoing>, DeliverError> {
         let given = m.text(&self.api_url)?;
-        let url = if given.is_empty() { format!("https://sns.{}.amazonaws.com/", self.region) } else { given };
+        let url =
+            if given.is_empty() { format!("https://sns.{}.amazonaws.com/", self.region) } else { given };
         let uri: http::Uri = Url::new(&url)
             .and_then(|u| u.as_str().parse().map_err(|_| "not a URL".to_owned()))
             .map_err(|e| DeliverError::permanent(format!("api_url: {e}")))?;
         let form = self.form(m)?;
-        let body: Vec<String> = form.iter().map(|(n, v)| format!("{}={}", escape::query(n), escape::query(v))).collect();
+        let body: Vec<String> =
+            form.iter().map(|(n, v)| format!("{}={}", escape::query(n), escape::query(v))).collect();
         let body = body.join("&");
         let signed = sigv4::sign(
             &sigv4::Signed {
@@ -166,11 +178,17 @@ impl Http for Sns {
                 content_type: FORM,
                 now_ms: m.note.now_ms,
             },
-            &sigv4::Credentials { access_key: &self.access_key, secret_key: super::first(secrets), token: None },
+            &sigv4::Credentials {
+                access_key: &self.access_key,
+                secret_key: super::first(secrets),
+                token: None,
+            },
         );
         let mut out = Outgoing::json(url, &())?;
         (out.body, out.content_type) = (body, FORM);
-        Ok(vec![out.with_header("x-amz-date", signed.date).with_header("authorization", signed.authorization)])
+        Ok(vec![
+            out.with_header("x-amz-date", signed.date).with_header("authorization", signed.authorization),
+        ])
     }
 
     fn rule(&self) -> Rule {

@@ -38,7 +38,9 @@ impl Telegram {
         s.check("bot_token", &token);
         let (chat, chat_file) = (s.number::<i64>("chat_id")?.filter(|c| *c != 0), s.path("chat_id_file")?);
         let chat = match (chat, chat_file) {
-            (Some(_), Some(_)) => return s.refuse("at most one of chat_id & chat_id_file must be configured"),
+            (Some(_), Some(_)) => {
+                return s.refuse("at most one of chat_id & chat_id_file must be configured");
+            }
             (None, None) if s.missing().is_none() => {
                 return s.refuse("missing chat_id or chat_id_file on telegram_config");
             }
@@ -56,7 +58,11 @@ impl Telegram {
         }
         let url = s.url("api_url")?.map(|u| u.as_str().to_owned());
         Ok(Telegram {
-            common: Common { http: s.http()?, timeout: None, secrets: token.source().into_iter().chain([chat]).collect() },
+            common: Common {
+                http: s.http()?,
+                timeout: None,
+                secrets: token.source().into_iter().chain([chat]).collect(),
+            },
             url: s.inherit("telegram_api_url", url, s.global.telegram_api_url.as_ref()).unwrap_or_default(),
             message_thread_id: s.number("message_thread_id")?.unwrap_or(0),
             message: s.template("message", r#"{{ template "telegram.default.message" . }}"#)?,
@@ -115,7 +121,11 @@ impl Http for Telegram {
         Rule { retry: &[400, 401, 403, 404, 409, 413, 429], details: Some(explain) }
     }
 
-    fn accept(&self, _: &Message<'_>, answer: &Answer) -> Result<Option<crate::send::Remembered>, DeliverError> {
+    fn accept(
+        &self,
+        _: &Message<'_>,
+        answer: &Answer,
+    ) -> Result<Option<crate::send::Remembered>, DeliverError> {
         match serde_json::from_slice::<Reply>(&answer.body) {
             Ok(reply) if !reply.ok => Err(DeliverError::transient(format!("telegram: {}", explain(answer)))
                 .because(FailureReason::ClientError)),

@@ -62,9 +62,12 @@ impl VictorOps {
             url: url.map(|u| Url::new(&u)).transpose().map_err(|e| s.fault("api_url", e))?,
             routing_key,
             message_type: s.template("message_type", "CRITICAL")?,
-            state_message: s.template("state_message", r#"{{ template "victorops.default.state_message" . }}"#)?,
-            entity_display_name: s
-                .template("entity_display_name", r#"{{ template "victorops.default.entity_display_name" . }}"#)?,
+            state_message: s
+                .template("state_message", r#"{{ template "victorops.default.state_message" . }}"#)?,
+            entity_display_name: s.template(
+                "entity_display_name",
+                r#"{{ template "victorops.default.entity_display_name" . }}"#,
+            )?,
             monitoring_tool: s
                 .template("monitoring_tool", r#"{{ template "victorops.default.monitoring_tool" . }}"#)?,
             custom_fields,
@@ -88,7 +91,10 @@ impl Http for VictorOps {
 
     fn templates(&self) -> Vec<&Tpl> {
         let mut all = vec![
-            &self.routing_key, &self.message_type, &self.state_message, &self.entity_display_name,
+            &self.routing_key,
+            &self.message_type,
+            &self.state_message,
+            &self.entity_display_name,
             &self.monitoring_tool,
         ];
         all.extend(self.custom_fields.iter().map(|(_, t)| t));

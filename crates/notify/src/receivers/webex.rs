@@ -53,7 +53,8 @@ impl Http for Webex {
 
     fn requests(&self, m: &Message<'_>, _: &[Secret]) -> Result<Vec<Outgoing>, DeliverError> {
         let mut out = Object::default();
-        out.set("markdown", cut_bytes(m.text(&self.message)?, MAX_MESSAGE)).fill("roomId", m.text(&self.room_id)?);
+        out.set("markdown", cut_bytes(m.text(&self.message)?, MAX_MESSAGE))
+            .fill("roomId", m.text(&self.room_id)?);
         Ok(vec![Outgoing::json(&self.url, &out.take())?])
     }
 }

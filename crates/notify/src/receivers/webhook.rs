@@ -70,7 +70,11 @@ impl Webhook {
             s.lacks_anywhere("payload", node);
         }
         Ok(Webhook {
-            common: Common { http, timeout: s.duration("timeout")?.filter(|t| !t.is_zero()), secrets: vec![source] },
+            common: Common {
+                http,
+                timeout: s.duration("timeout")?.filter(|t| !t.is_zero()),
+                secrets: vec![source],
+            },
             url_name: s.key("url"),
             max_alerts: s.number("max_alerts")?.unwrap_or(0),
             payload,
@@ -91,9 +95,8 @@ impl Webhook {
         let truncated_alerts = m.note.alerts.len() - alerts.len();
         if let Some(payload) = &self.payload {
             let value = cut.value();
-            let rendered = payload::render(payload, &|tpl| {
-                Ok(m.templates.text(tpl, &value, m.note.now_ms)?)
-            })?;
+            let rendered =
+                payload::render(payload, &|tpl| Ok(m.templates.text(tpl, &value, m.note.now_ms)?))?;
             return Ok(rendered.to_string());
         }
         let version = if self.incident_io { "1" } else { "4" };

@@ -50,7 +50,8 @@ impl WhatsApp {
         let phone_number_id = s.text("phone_number_id")?.unwrap_or_default();
         let plain = phone_number_id.bytes().all(|b| b.is_ascii_digit());
         if (phone_number_id.is_empty() || !plain) && s.missing().is_none() {
-            return s.refuse("missing phone_number_id on whatsapp_config: the number's id at Meta, digits only");
+            return s
+                .refuse("missing phone_number_id on whatsapp_config: the number's id at Meta, digits only");
         }
         let to: Vec<Tpl> = s.texts("to")?.into_iter().map(|t| Tpl::new(s.key("to"), t)).collect();
         if to.iter().all(Tpl::is_empty) && s.missing().is_none() {

@@ -103,7 +103,9 @@ impl Email {
         Ok(Email {
             headers: headers(s, &to, &from)?,
             threading: threading(s)?,
-            hello: s.inherit("hello", s.text("hello")?, smtp.hello.as_ref()).unwrap_or_else(|| "localhost".to_owned()),
+            hello: s
+                .inherit("hello", s.text("hello")?, smtp.hello.as_ref())
+                .unwrap_or_else(|| "localhost".to_owned()),
             auth: auth(s)?,
             require_tls: s.bool("require_tls")?.unwrap_or(smtp.require_tls),
             implicit_tls: implicit.unwrap_or(smarthost.1 == 465),
@@ -158,7 +160,8 @@ impl Email {
         if let Some(root) = self.thread(m) {
             mail = mail.references(root.clone()).in_reply_to(root);
         }
-        let mail = mail.multipart(parts(&text, &html)).map_err(|e| refuse(format!("compose the mail: {e}")))?;
+        let mail =
+            mail.multipart(parts(&text, &html)).map_err(|e| refuse(format!("compose the mail: {e}")))?;
         Ok(Ready { envelope, mail, html, text })
     }
 
@@ -201,7 +204,11 @@ fn auth(s: &Settings<'_>) -> Result<Option<Auth>, Fault> {
             Ok(None)
         }
         // As upstream: a user without a password is found out when the server asks for one.
-        _ => Ok(Some(Auth { username, password: SecretSource::Given(Secret::default()), identity: String::new() })),
+        _ => Ok(Some(Auth {
+            username,
+            password: SecretSource::Given(Secret::default()),
+            identity: String::new(),
+        })),
     }
 }
 
@@ -243,7 +250,8 @@ fn threading(s: &Settings<'_>) -> Result<Threading, Fault> {
     for (name, _) in s.templates("headers")? {
         let name = usual(&name);
         if name == "References" || name == "In-Reply-To" {
-            let text = format!("conflicting configuration: threading.enabled conflicts with custom {name} header");
+            let text =
+                format!("conflicting configuration: threading.enabled conflicts with custom {name} header");
             return s.refuse(text);
         }
     }
@@ -256,7 +264,8 @@ fn threading(s: &Settings<'_>) -> Result<Threading, Fault> {
 
 /// A header; a line break in what a template gave would begin another one.
 fn header(name: &str, value: &str) -> Result<HeaderValue, DeliverError> {
-    let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|e| refuse(format!("header {name:?}: {e}")))?;
+    let name =
+        HeaderName::new_from_ascii(name.to_owned()).map_err(|e| refuse(format!("header {name:?}: {e}")))?;
     let value = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     Ok(HeaderValue::new(name, value))
 }
@@ -281,9 +290,9 @@ fn parts(text: &str, html: &str) -> MultiPart {
     };
     let alternative = MultiPart::alternative();
     match (text.is_empty(), html.is_empty()) {
-        (false, false) => {
-            alternative.singlepart(part(ContentType::TEXT_PLAIN, text)).singlepart(part(ContentType::TEXT_HTML, html))
-        }
+        (false, false) => alternative
+            .singlepart(part(ContentType::TEXT_PLAIN, text))
+            .singlepart(part(ContentType::TEXT_HTML, html)),
         (_, true) => alternative.singlepart(part(ContentType::TEXT_PLAIN, text)),
         (true, false) => alternative.singlepart(part(ContentType::TEXT_HTML, html)),
     }

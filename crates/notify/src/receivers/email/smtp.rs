@@ -85,19 +85,24 @@ async fn authenticate(server: &mut AsyncSmtpConnection, auth: &Auth, host: &str)
 
 /// What TLS has to be like. Files are read anew for every mail.
 async fn parameters(config: &TlsConfig, host: &str) -> Result<TlsParameters, DeliverError> {
-    let bad = |what: &str, e: String| DeliverError::permanent(format!("parse TLS configuration: {what}: {e}"));
+    let bad =
+        |what: &str, e: String| DeliverError::permanent(format!("parse TLS configuration: {what}: {e}"));
     let name = config.server_name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| host.to_owned());
     let mut tls = TlsParameters::builder(name)
         .dangerous_accept_invalid_certs(config.insecure_skip_verify)
         .dangerous_accept_invalid_hostnames(config.insecure_skip_verify);
-    if let Some(pem) = read(config.ca.as_deref(), config.ca_file.as_ref()).await.map_err(|e| bad("ca_file", e))? {
+    if let Some(pem) =
+        read(config.ca.as_deref(), config.ca_file.as_ref()).await.map_err(|e| bad("ca_file", e))?
+    {
         tls = tls.certificate_store(CertificateStore::None);
         for block in pem_blocks(&pem) {
-            let certificate = Certificate::from_pem(block.as_bytes()).map_err(|e| bad("ca", e.to_string()))?;
+            let certificate =
+                Certificate::from_pem(block.as_bytes()).map_err(|e| bad("ca", e.to_string()))?;
             tls = tls.add_root_certificate(certificate);
         }
     }
-    let certificate = read(config.cert.as_deref(), config.cert_file.as_ref()).await.map_err(|e| bad("cert_file", e))?;
+    let certificate =
+        read(config.cert.as_deref(), config.cert_file.as_ref()).await.map_err(|e| bad("cert_file", e))?;
     let key = config.key.as_ref().map(Secret::expose);
     let key = read(key, config.key_file.as_ref()).await.map_err(|e| bad("key_file", e))?;
     if let (Some(certificate), Some(key)) = (certificate, key) {
