@@ -132,7 +132,11 @@ impl Reader {
             let value = value
                 .as_ref()
                 .ok_or_else(|| RoutingError::new(key(), format!("invalid regexp value for {name:?}")))?;
-            all.push(Matcher::new(MatchOp::Regex, name, value).map_err(|e| RoutingError::new(key(), e))?);
+            // Upstream anchors the expression before it is a matcher, and so it stands in the keys of groups. By itself it must be
+            // sound, too.
+            let anchored = Matcher::new(MatchOp::Regex, name, value)
+                .and_then(|_| Matcher::new(MatchOp::Regex, name, format!("^(?:{value})$")));
+            all.push(anchored.map_err(|e| RoutingError::new(key(), e))?);
         }
         for (i, text) in forms.list.1.unwrap_or_default().iter().enumerate() {
             let key = || format!("{key}.{}[{i}]", forms.list.0);

@@ -90,6 +90,7 @@ route:
   routes:
   - matchers: ['b!="z"', 'a=~"x|y"', 'a="1\"\\\n"']
     match: {c: d}
+    match_re: {e: "f|g"}
     group_by: [alertname, q]
 receivers: [{name: R}]
 "#,
@@ -99,7 +100,7 @@ receivers: [{name: R}]
     assert_eq!(&*root.group_key(&root.group_labels(&labels)), "{}:{}");
     assert_eq!(
         &*child.group_key(&child.group_labels(&labels)),
-        r#"{}/{a="1\"\\\n",a=~"x|y",b!="z",c="d"}:{alertname="A", q="a\"b"}"#
+        r#"{}/{a="1\"\\\n",a=~"x|y",b!="z",c="d",e=~"^(?:f|g)$"}:{alertname="A", q="a\"b"}"#
     );
 }
 
