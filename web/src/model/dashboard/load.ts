@@ -130,9 +130,17 @@ function resolveInputs(raw: JsonObject): JsonObject {
   return asObject(JSON.parse(text));
 }
 
+const unwrapped = (input: JsonObject): JsonObject => (isObject(input["dashboard"]) && input["panels"] === undefined ? input["dashboard"] : input);
+
+/** The same dashboard as the newest version would write it: what is saved after a change. */
+export const modernDashboard = (input: JsonObject): JsonObject => {
+  const { __inputs: _i, __elements: _e, __requires: _r, rows: _rows, ...json } = migrateDashboard(resolveInputs(unwrapped(input)));
+  return { ...json, schemaVersion: Math.max(39, asNumber(json["schemaVersion"]) ?? 0) };
+};
+
 /** Reads a dashboard; also one wrapped as `{"dashboard": …}`. */
 export function loadDashboard(input: JsonObject): Dashboard {
-  const raw = isObject(input["dashboard"]) && input["panels"] === undefined ? input["dashboard"] : input;
+  const raw = unwrapped(input);
   const json = migrateDashboard(resolveInputs(raw));
   const version = asNumber(raw["schemaVersion"]);
   const tooltip = asNumber(json["graphTooltip"]);
