@@ -7,6 +7,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { parse } from "yaml";
 import type { Plugin } from "vite";
+import { jsonBody, Store } from "./store";
 
 type Next = () => void;
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -92,8 +93,9 @@ const slug = (title: string) =>
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
 
-function search(options: BackendOptions): Obj[] {
-  return dashboards(options).flatMap(({ dashboard }, i) => {
+function search(options: BackendOptions, store: Store): Obj[] {
+  const saved = [...store.boards.keys()].map((uid): Found => ({ file: "", dashboard: store.latest(uid)?.data ?? {} }));
+  return [...dashboards(options), ...saved].flatMap(({ dashboard }, i) => {
     if (dashboard === undefined) return [];
     const title = String(dashboard["title"] ?? dashboard["uid"]);
     const uid = String(dashboard["uid"]);
@@ -151,6 +153,33 @@ function targetOf(options: BackendOptions, url: string): { target: string; path:
 }
 
 export function handler(options: BackendOptions) {
+  const store = new Store();
+  const fromFile = (uid: string) => dashboards(options).some((d) => d.dashboard?.["uid"] === uid);
+  const plain = (req: IncomingMessage, res: ServerResponse, path: string) => {
+    const uid = /^\/api\/dashboards\/uid\/([^/]+)$/.exec(path)?.[1];
+    const kept = uid === undefined ? undefined : store.latest(decodeURIComponent(uid));
+    if (uid !== undefined && kept !== undefined) {
+      const meta = { type: "db", canSave: true, canEdit: true, canAdmin: true, canStar: true, canDelete: true, slug: "x", url: `/d/${uid}/x`, version: kept.version, isFolder: false, folderId: 0, folderUid: "", folderTitle: "General", provisioned: false, provisionedExternalId: "" };
+      return send(res, 200, { meta, dashboard: kept.data });
+    }
+    return fromFiles(req, res, path);
+  };
+  const fromFiles = (_req: IncomingMessage, res: ServerResponse, path: string) => {
+    const uid = /^\/api\/dashboards\/uid\/([^/]+)$/.exec(path)?.[1];
+    const found = dashboards(options).find((d) => d.dashboard?.["uid"] === decodeURIComponent(uid ?? ""));
+    if (uid === undefined || found?.dashboard === undefined) {
+      return send(res, 404, { message: uid === undefined ? "Not found" : "Dashboard not found" });
+    }
+    const title = slug(String(found.dashboard["title"] ?? ""));
+    return send(res, 200, {
+      meta: {
+        type: "db", canSave: false, canEdit: true, canAdmin: true, canStar: true, canDelete: false, slug: title,
+        url: `/d/${uid}/${title}`, version: 1, isFolder: false, folderId: 1, folderUid: "easymo",
+        folderTitle: "EasyMO", folderUrl: "/dashboards/f/easymo", provisioned: true, provisionedExternalId: found.file,
+      },
+      dashboard: found.dashboard,
+    });
+  };
   return (req: IncomingMessage, res: ServerResponse, next: Next) => {
     const url = req.url ?? "/";
     const path = url.replace(/\?.*$/s, "");
@@ -168,22 +197,14 @@ export function handler(options: BackendOptions) {
       });
     }
     if (path === "/api/health") return send(res, 200, { commit: "dev", database: "ok", version: "10.2.2" });
-    if (path === "/api/search") return send(res, 200, search(options));
+    if (path === "/api/search") return send(res, 200, search(options, store));
     if (path === "/api/datasources") return send(res, 200, datasources(options));
     if (path === "/api/annotations") return send(res, 200, []);
-    const uid = /^\/api\/dashboards\/uid\/([^/]+)$/.exec(path)?.[1];
-    const found = dashboards(options).find((d) => d.dashboard?.["uid"] === decodeURIComponent(uid ?? ""));
-    if (uid === undefined || found?.dashboard === undefined) {
-      return send(res, 404, { message: uid === undefined ? "Not found" : "Dashboard not found" });
-    }
-    const title = slug(String(found.dashboard["title"] ?? ""));
-    return send(res, 200, {
-      meta: {
-        type: "db", canSave: false, canEdit: true, canAdmin: true, canStar: true, canDelete: false, slug: title,
-        url: `/d/${uid}/${title}`, version: 1, isFolder: false, folderId: 1, folderUid: "easymo",
-        folderTitle: "EasyMO", folderUrl: "/dashboards/f/easymo", provisioned: true, provisionedExternalId: found.file,
-      },
-      dashboard: found.dashboard,
+    void jsonBody(req).then((body) => {
+      const method = req.method ?? "GET";
+      const answer = method === "GET" && /^\/api\/dashboards\/uid\/[^/]+$/.test(path) ? undefined : store.answer(method, path, body, fromFile);
+      if (answer === undefined) plain(req, res, path);
+      else send(res, answer[0], answer[1]);
     });
   };
 }

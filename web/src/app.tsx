@@ -10,6 +10,8 @@ import { navigate, usePlace } from "./state/location";
 import { SessionContext, type Session } from "./state/session";
 
 const DashboardPage = lazy(() => import("./pages/DashboardPage").then((m) => ({ default: m.DashboardPage })));
+const NewDashboard = lazy(() => import("./pages/DashboardPage").then((m) => ({ default: m.NewDashboard })));
+const ImportPage = lazy(() => import("./pages/ImportPage").then((m) => ({ default: m.ImportPage })));
 const ExplorePage = lazy(() => import("./pages/ExplorePage").then((m) => ({ default: m.ExplorePage })));
 const AlertsPage = lazy(() => import("./pages/AlertsPage").then((m) => ({ default: m.AlertsPage })));
 const GroupsPage = lazy(() => import("./alerting/GroupsPage").then((m) => ({ default: m.GroupsPage })));
@@ -27,6 +29,8 @@ function Page() {
   const uid = /^\/d\/([^/]+)/.exec(path)?.[1];
   if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
   if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
+  if (path === "/dashboard/new") return <NewDashboard />;
+  if (path === "/dashboard/import") return <ImportPage />;
   if (path === "/explore" || path === "/graph") return <ExplorePage />;
   if (path === "/alerting/groups") return <GroupsPage />;
   if (path === "/alerting/silences") return <SilencesPage />;

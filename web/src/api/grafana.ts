@@ -59,7 +59,7 @@ export async function searchDashboards(query: { query?: string; tag?: readonly s
 
 export interface DashboardAnswer {
   dashboard: JsonObject;
-  meta: { canSave: boolean; provisioned: boolean; provisionedFile: string; folderTitle: string; url: string; updated: string; version: number };
+  meta: { canSave: boolean; provisioned: boolean; provisionedFile: string; folderTitle: string; folderUid: string; canEdit: boolean; canDelete: boolean; createdBy: string; updatedBy: string; url: string; updated: string; version: number };
 }
 
 export async function dashboardByUid(uid: string, signal?: AbortSignal): Promise<DashboardAnswer> {
@@ -72,6 +72,11 @@ export async function dashboardByUid(uid: string, signal?: AbortSignal): Promise
       provisioned: asBool(meta["provisioned"]),
       provisionedFile: asString(meta["provisionedExternalId"]),
       folderTitle: asString(meta["folderTitle"]),
+      folderUid: asString(meta["folderUid"]),
+      canEdit: asBool(meta["canEdit"]),
+      canDelete: asBool(meta["canDelete"]),
+      createdBy: asString(meta["createdBy"]),
+      updatedBy: asString(meta["updatedBy"]),
       url: asString(meta["url"]),
       updated: asString(meta["updated"]),
       version: asNumber(meta["version"]) ?? 0,
@@ -79,9 +84,54 @@ export async function dashboardByUid(uid: string, signal?: AbortSignal): Promise
   };
 }
 
-export async function saveDashboard(dashboard: JsonObject, message: string, overwrite: boolean): Promise<{ uid: string; url: string; version: number }> {
-  const o = asObject(await sendJson("POST", "api/dashboards/db", { dashboard, message, overwrite }));
+export interface Saved {
+  uid: string;
+  url: string;
+  version: number;
+}
+
+/** A conflict with somebody else's change is an `HttpError` of status 412, unless `overwrite`. */
+export async function saveDashboard({ dashboard, message = "", overwrite = false, folderUid }: { dashboard: JsonObject; message?: string; overwrite?: boolean; folderUid?: string }): Promise<Saved> {
+  const o = asObject(await sendJson("POST", "api/dashboards/db", { dashboard, message, overwrite, ...(folderUid === undefined ? {} : { folderUid }) }));
   return { uid: asString(o["uid"]), url: asString(o["url"]), version: asNumber(o["version"]) ?? 0 };
+}
+
+const ofDashboard = (uid: string, rest = "") => `api/dashboards/uid/${encodeURIComponent(uid)}${rest}`;
+
+export async function deleteDashboard(uid: string): Promise<void> {
+  await sendJson("DELETE", ofDashboard(uid));
+}
+
+export interface Version {
+  version: number;
+  created: string;
+  createdBy: string;
+  message: string;
+}
+
+/** Newest first. Newer servers wrap the list into `versions`. */
+export async function dashboardVersions(uid: string, signal?: AbortSignal): Promise<readonly Version[]> {
+  const answer = await getJson(ofDashboard(uid, "/versions"), { limit: 50 }, signal);
+  return asObjects(asObject(answer)["versions"] ?? answer)
+    .map((v) => ({ version: asNumber(v["version"]) ?? 0, created: asString(v["created"]), createdBy: asString(v["createdBy"]), message: asString(v["message"]) }))
+    .sort((a, b) => b.version - a.version);
+}
+
+export async function dashboardVersion(uid: string, version: number, signal?: AbortSignal): Promise<JsonObject> {
+  return asObject(asObject(await getJson(ofDashboard(uid, `/versions/${version}`), {}, signal))["data"]);
+}
+
+export async function restoreVersion(uid: string, version: number): Promise<void> {
+  await sendJson("POST", ofDashboard(uid, "/restore"), { version });
+}
+
+export interface Folder {
+  uid: string;
+  title: string;
+}
+
+export async function listFolders(signal?: AbortSignal): Promise<readonly Folder[]> {
+  return asObjects(await getJson("api/folders", { limit: 1000 }, signal)).map((f) => ({ uid: asString(f["uid"]), title: asString(f["title"]) }));
 }
 
 export async function listDatasources(signal?: AbortSignal): Promise<readonly DatasourceInfo[]> {

@@ -91,6 +91,14 @@ function Body({ panel, data, width, height }: { panel: Panel; data: PanelData; w
 
 function PanelMenu({ panel, data, onInspect, viewed }: { panel: Panel; data: PanelData; onInspect: () => void; viewed: boolean }) {
   const explore = exploreHref(data);
+  const { edit } = useDashboard();
+  const share = () => {
+    const url = new URL(window.location.href);
+    url.searchParams.set("viewPanel", panel.key);
+    for (const [key, at] of [["from", data.range.from], ["to", data.range.to]] as const) url.searchParams.set(key, String(Math.round(at)));
+    url.searchParams.delete("editPanel");
+    void navigator.clipboard.writeText(url.href);
+  };
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
@@ -102,6 +110,11 @@ function PanelMenu({ panel, data, onInspect, viewed }: { panel: Panel; data: Pan
         <Menu.Item leftSection={<Icon name="view" size={16} />} onClick={() => setParams({ viewPanel: viewed ? undefined : panel.key })}>
           {viewed ? "Back to the dashboard" : "View alone"}
         </Menu.Item>
+        {edit !== undefined && (
+          <Menu.Item leftSection={<Icon name="edit" size={16} />} onClick={() => edit.open(panel.id)}>
+            Edit
+          </Menu.Item>
+        )}
         {explore !== undefined && (
           <Menu.Item leftSection={<Icon name="explore" size={16} />} component="a" href={explore}>
             Explore
@@ -110,27 +123,46 @@ function PanelMenu({ panel, data, onInspect, viewed }: { panel: Panel; data: Pan
         <Menu.Item leftSection={<Icon name="table" size={16} />} onClick={onInspect}>
           Inspect
         </Menu.Item>
+        <Menu.Item leftSection={<Icon name="link" size={16} />} onClick={share}>
+          Copy a link to it
+        </Menu.Item>
+        {edit?.duplicate !== undefined && (
+          <>
+            <Menu.Divider />
+            <Menu.Item leftSection={<Icon name="copy" size={16} />} onClick={() => edit.duplicate?.(panel.id)}>
+              Duplicate
+            </Menu.Item>
+            {(edit.rows ?? []).length > 1 && edit.rows?.map((r) => (
+              <Menu.Item key={r.id} leftSection={<Icon name="right" size={16} />} onClick={() => edit.moveTo?.(panel.id, r.id)}>
+                To {r.id === 0 ? "the top" : `“${r.title}”`}
+              </Menu.Item>
+            ))}
+            <Menu.Item color="red" leftSection={<Icon name="close" size={16} />} onClick={() => edit.remove?.(panel.id)}>
+              Remove
+            </Menu.Item>
+          </>
+        )}
       </Menu.Dropdown>
     </Menu>
   );
 }
 
-export const PanelBox = memo(function PanelBox({ panel, viewed }: { panel: Panel; viewed: boolean }) {
+export const PanelBox = memo(function PanelBox({ panel, viewed, filling = false }: { panel: Panel; viewed: boolean; /** As large as what it stands in. */ filling?: boolean }) {
   const [ref, visible] = useVisible();
   const [body, size] = useSize<HTMLDivElement>();
   const [inspecting, setInspecting] = useState(false);
-  const data = usePanelData(panel, size.width, visible || viewed);
+  const data = usePanelData(panel, size.width, visible || viewed || filling);
   const title = interpolate(panel.title, data.scope, "text");
   const description = interpolate(panel.description, data.scope, "text");
   const ownTime = panel.hideTimeOverride ? "" : [panel.timeFrom === undefined ? "" : `last ${panel.timeFrom.replace(/^now-/, "")}`, panel.timeShift === undefined ? "" : `${panel.timeShift} earlier`].filter(Boolean).join(", ");
   const { x, y, w, h } = panel.grid;
-  const style = viewed ? { height: "calc(100vh - 170px)", minHeight: 320, gridColumn: "1 / -1" } : { gridColumn: `${x + 1} / span ${w}`, gridRow: `${y + 1} / span ${h}` };
+  const style = filling ? { height: "100%" } : viewed ? { height: "calc(100vh - 170px)", minHeight: 320, gridColumn: "1 / -1" } : { gridColumn: `${x + 1} / span ${w}`, gridRow: `${y + 1} / span ${h}` };
   // The padding of the body is not for drawing.
   const inner = { width: Math.max(0, size.width - 16), height: Math.max(0, size.height - (title === "" ? 16 : 10)) };
   return (
     <section ref={ref} className={panel.transparent ? "panel transparent" : "panel"} style={style} aria-label={title || panel.type} data-panel={panel.key} data-state={data.first ? "loading" : data.errors.length > 0 ? "error" : "done"}>
       {data.loading && <div className="panel-loading" />}
-      {(title !== "" || data.errors.length > 0 || data.notices.length > 0) && (
+      {(title !== "" || filling || data.errors.length > 0 || data.notices.length > 0) && (
         <header className="panel-head">
           <h3 title={title}>{title}</h3>
           {description !== "" && (

@@ -12,6 +12,18 @@ export interface DashboardView {
   scope: Scope;
   marks: readonly Mark[];
   ready: boolean;
+  /** What may be done to panels by who reads; nothing for a viewer. */
+  edit?: PanelActions;
+}
+
+export interface PanelActions {
+  /** Opens the panel's editor, and editing with it. */
+  open: (id: number) => void;
+  /** Only while the dashboard is being edited. */
+  duplicate?: (id: number) => void;
+  remove?: (id: number) => void;
+  rows?: readonly { id: number; title: string }[];
+  moveTo?: (id: number, row: number) => void;
 }
 
 export const DashboardContext = createContext<DashboardView | undefined>(undefined);

@@ -37,12 +37,14 @@ interface Props {
   value: string;
   source: DatasourceInfo;
   label: string;
+  /** Variables of a dashboard may stand in it. */
+  templated?: boolean;
   /** Enter runs; Shift+Enter begins a new line. */
   onRun: (text: string) => void;
   onChange: (text: string) => void;
 }
 
-export function Editor({ value, source, label, onRun, onChange }: Props) {
+export function Editor({ value, source, label, templated = false, onRun, onChange }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
   const latest = useRef({ onRun, onChange, value });
@@ -51,10 +53,10 @@ export function Editor({ value, source, label, onRun, onChange }: Props) {
   });
   const language = useMemo(() => {
     if (source.type === "tempo") return traceql(() => traceTags(source));
-    if (source.type !== "loki") return promql(source);
+    if (source.type !== "loki") return promql(source, templated);
     const lately = () => ({ from: Date.now() - 6 * 3_600_000, to: Date.now() });
     return logql({ names: () => lokiLabels(source, lately()), values: (l) => lokiLabelValues(source, l, lately()) });
-  }, [source]);
+  }, [source, templated]);
 
   useEffect(() => {
     const parent = host.current;

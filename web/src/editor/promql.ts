@@ -36,6 +36,7 @@ function client(source: Source): PrometheusClient {
   };
 }
 
-export function promql(source: Source): Extension {
-  return [new PromQLExtension().setComplete({ remote: client(source), maxMetricsMetadata: 10_000 }).asExtension(), autocompletion()];
+/** With variables in its text a query is no PromQL yet: it is not checked. */
+export function promql(source: Source, templated: boolean): Extension {
+  return [new PromQLExtension().setComplete({ remote: client(source), maxMetricsMetadata: 10_000 }).activateLinter(!templated).asExtension(), autocompletion()];
 }

@@ -1,100 +1,120 @@
-import { ActionIcon, Button, Menu, Tooltip, Switch } from "@mantine/core";
-import { useMediaQuery } from "@mantine/hooks";
-import { useCallback, useEffect, useMemo, useState } from "react";
-import { dashboardByUid, type DashboardAnswer } from "../api/grafana";
+import { ActionIcon, Button, Menu, Switch, Tooltip } from "@mantine/core";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
+import { dashboardByUid, type DashboardAnswer, type Saved } from "../api/grafana";
 import { Icon } from "../components/Icon";
 import { Link } from "../components/Link";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
 import { TimePicker } from "../components/TimePicker";
 import { save } from "../components/save";
-import { DashboardContext, type DashboardView } from "../dashboard/context";
+import { DashboardContext, type DashboardView, type PanelActions } from "../dashboard/context";
 import { DashboardLinks } from "../dashboard/DashboardLinks";
-import { PanelBox } from "../dashboard/PanelBox";
+import { Sections } from "../dashboard/Sections";
+import { useEditing } from "../dashboard/edit/useEditing";
 import { useMarks } from "../dashboard/useMarks";
 import { useVariables } from "../dashboard/useVariables";
 import { VariableBar } from "../dashboard/VariableBar";
+import { duplicatePanel, moveToRow, removePanel } from "../model/dashboard/edit";
 import { loadDashboard } from "../model/dashboard/load";
-import { narrow } from "../model/dashboard/layout";
 import { repeatSections } from "../model/dashboard/repeat";
-import type { Dashboard, Section } from "../model/dashboard/types";
+import type { Dashboard } from "../model/dashboard/types";
+import type { JsonObject } from "../model/json";
 import { refreshIntervals } from "../model/time/quick";
-import { interpolate, type Scope } from "../model/variables/interpolate";
-import { setParams, usePlace } from "../state/location";
+import type { Scope } from "../model/variables/interpolate";
+import { navigate, setParams, usePlace } from "../state/location";
 import { useSession } from "../state/session";
 import { useShortcuts } from "../state/shortcuts";
 import { useTime } from "../state/time";
 import { useLoad } from "../state/useLoad";
+
+const EditMode = lazy(() => import("../dashboard/edit/EditMode").then((m) => ({ default: m.EditMode })));
+const Versions = lazy(() => import("../dashboard/edit/Versions").then((m) => ({ default: m.Versions })));
+
+type Meta = DashboardAnswer["meta"];
 
 export function DashboardPage({ uid }: { uid: string }) {
   const { data, error, loading, reload } = useLoad(uid, (signal) => dashboardByUid(uid, signal));
   const dashboard = useMemo(() => (data === undefined ? undefined : loadDashboard(data.dashboard)), [data]);
   if (error !== undefined) return <div className="page"><ErrorNote title="The dashboard could not be opened" text={error} onRetry={reload} /></div>;
   if (data === undefined || dashboard === undefined) return loading ? <Loading what="the dashboard" /> : null;
-  return <Opened dashboard={dashboard} meta={data.meta} />;
+  return <Opened loaded={dashboard} meta={data.meta} reload={reload} />;
 }
 
-function Row({ section, scope, folded, onFold }: { section: Section; scope: Scope; folded: boolean; onFold: () => void }) {
-  return (
-    <button type="button" className="row-head" aria-expanded={!folded} onClick={onFold}>
-      <Icon name={folded ? "right" : "down"} size={16} />
-      {interpolate(section.title ?? "", { ...scope, own: section.scope }, "text")}
-      {folded && <span className="muted">({section.panels.length} panels)</span>}
-    </button>
-  );
+const emptyMeta: Meta = { canSave: true, canEdit: true, canDelete: false, provisioned: false, provisionedFile: "", folderTitle: "", folderUid: "", url: "", updated: "", version: 0, createdBy: "", updatedBy: "" };
+const emptyJson: JsonObject = { id: null, uid: "", title: "New dashboard", tags: [], timezone: "browser", schemaVersion: 39, time: { from: "now-1h", to: "now" }, refresh: "30s", graphTooltip: 1, panels: [], templating: { list: [] }, annotations: { list: [] }, links: [] };
+
+/** A dashboard that is nowhere yet; `json` when it was imported. */
+export function NewDashboard({ json = emptyJson, folderUid = "" }: { json?: JsonObject; folderUid?: string }) {
+  const dashboard = useMemo(() => loadDashboard(json), [json]);
+  return <Opened loaded={dashboard} meta={{ ...emptyMeta, folderUid }} reload={() => undefined} fresh />;
 }
 
-function Sections({ sections, scope }: { sections: readonly Section[]; scope: Scope }) {
-  const { params } = usePlace();
-  const viewed = params.get("viewPanel");
-  const phone = useMediaQuery("(max-width: 720px)") === true;
-  const [folded, setFolded] = useState<Readonly<Record<string, boolean>>>({});
-  const one = viewed === null ? undefined : sections.flatMap((s) => s.panels).find((p) => p.key === viewed || `panel-${p.key}` === viewed || String(p.id) === viewed);
-  useShortcuts(viewed === null ? [] : [{ keys: "Esc", what: "Back from the panel to the dashboard", run: () => setParams({ viewPanel: undefined }) }]);
-  if (one !== undefined) return <div className="grid"><PanelBox key={one.key} panel={one} viewed /></div>;
-  return sections.map((section) => {
-    const closed = folded[section.key] ?? section.collapsed;
-    return (
-      <section key={section.key}>
-        {section.title !== undefined && <Row section={section} scope={scope} folded={closed} onFold={() => setFolded((f) => ({ ...f, [section.key]: !closed }))} />}
-        {!closed && (
-          <div className="grid">
-            {(phone ? narrow(section.panels) : section.panels).map((panel) => (
-              <PanelBox key={panel.key} panel={panel} viewed={false} />
-            ))}
-          </div>
-        )}
-      </section>
-    );
-  });
-}
-
-function Opened({ dashboard, meta }: { dashboard: Dashboard; meta: DashboardAnswer["meta"] }) {
+function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; meta: Meta; reload: () => void; fresh?: boolean }) {
   const { user, sources } = useSession();
   const { params } = usePlace();
+  const editing = useEditing(loaded);
+  const { draft, begin, change } = editing;
+  const dashboard = useMemo(() => (draft === undefined ? loaded : loadDashboard(draft)), [draft, loaded]);
   const defaults = useMemo(() => ({ time: dashboard.time, refresh: dashboard.refresh, zone: dashboard.timezone, nowDelay: dashboard.nowDelay }), [dashboard]);
   const time = useTime(defaults);
   const zone = time.zone;
   const base = useMemo(
     () => ({ own: {}, range: time.range, zone, dashboard: { uid: dashboard.uid, title: dashboard.title }, user: { login: user.login, id: String(user.id), email: user.email }, extra: {} }),
-    [time.range, zone, dashboard, user],
+    [time.range, zone, dashboard.uid, dashboard.title, user],
   );
   const { states, ready } = useVariables({ variables: dashboard.variables, params, range: time.range, sources, scope: base });
   const scope = useMemo((): Scope => ({ ...base, variables: states }), [base, states]);
   const sections = useMemo(() => repeatSections(dashboard.sections, states), [dashboard.sections, states]);
   const [off, setOff] = useState<Readonly<Record<string, boolean>>>({});
+  const [versions, setVersions] = useState(false);
   const marks = useMarks(dashboard, scope, ready, off);
-  const view = useMemo((): DashboardView => ({ dashboard, time, zone, scope, marks, ready }), [dashboard, time, zone, scope, marks, ready]);
+  const mayEdit = meta.canEdit && user.role !== "Viewer";
+  const wantsEditor = params.has("editPanel");
+  useEffect(() => {
+    if (mayEdit && (fresh || wantsEditor)) begin();
+  }, [mayEdit, fresh, wantsEditor, begin]);
+  const isEditing = draft !== undefined;
+  const edit = useMemo((): PanelActions | undefined => {
+    if (!mayEdit) return undefined;
+    const open = (id: number) => {
+      begin();
+      setParams({ editPanel: String(id), viewPanel: undefined });
+    };
+    if (!isEditing) return { open };
+    return {
+      open,
+      duplicate: (id) => change((j) => duplicatePanel(j, id)),
+      remove: (id) => change((j) => removePanel(j, id)),
+      rows: [{ id: 0, title: "" }, ...dashboard.sections.flatMap((s) => (s.title === undefined ? [] : [{ id: Number(s.key.replace(/^row-/, "")), title: s.title }]))],
+      moveTo: (id, row) => change((j) => moveToRow(j, id, row)),
+    };
+  }, [mayEdit, isEditing, begin, change, dashboard.sections]);
+  const view = useMemo((): DashboardView => ({ dashboard, time, zone, scope, marks, ready, ...(edit === undefined ? {} : { edit }) }), [dashboard, time, zone, scope, marks, ready, edit]);
   const kiosk = params.has("kiosk");
   const toggleKiosk = useCallback(() => setParams({ kiosk: kiosk ? undefined : "1" }), [kiosk]);
-  useShortcuts([{ keys: "d k", what: "Only the panels (kiosk)", run: toggleKiosk }]);
+  useShortcuts([{ keys: "d k", what: "Only the panels (kiosk)", run: toggleKiosk }, ...(mayEdit && !isEditing ? [{ keys: "e", what: "Edit the dashboard", run: begin }] : [])]);
   useEffect(() => {
     document.title = `${dashboard.title} – Reba`;
     return () => {
       document.title = "Reba";
     };
   }, [dashboard.title]);
+  useEffect(() => {
+    if (!editing.dirty) return;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener("beforeunload", ask);
+    return () => window.removeEventListener("beforeunload", ask);
+  }, [editing.dirty]);
+  const onSaved = (saved: Saved) => {
+    editing.stop();
+    if (saved.uid !== dashboard.uid) navigate(`/d/${saved.uid}`, undefined, fresh ? "replace" : "push");
+    else {
+      setParams({ editPanel: undefined }, "replace");
+      reload();
+    }
+  };
   const annotations = dashboard.annotations.filter((a) => !a.hide && !a.builtIn);
+  const alone = params.has("editPanel") && isEditing;
   return (
     <DashboardContext value={view}>
       <div className={kiosk ? "page full kiosk" : "page full"}>
@@ -110,6 +130,11 @@ function Opened({ dashboard, meta }: { dashboard: Dashboard; meta: DashboardAnsw
             }
           >
             {!dashboard.hideTimePicker && <TimePicker time={time} intervals={dashboard.refreshIntervals.length > 0 ? dashboard.refreshIntervals : refreshIntervals} />}
+            {mayEdit && !isEditing && (
+              <Tooltip label="Edit (e)">
+                <ActionIcon variant="default" size={32} aria-label="Edit the dashboard" onClick={begin} className="wide-only"><Icon name="edit" size={16} /></ActionIcon>
+              </Tooltip>
+            )}
             <Menu position="bottom-end">
               <Menu.Target>
                 <ActionIcon variant="default" size={32} aria-label="More for this dashboard">
@@ -117,10 +142,17 @@ function Opened({ dashboard, meta }: { dashboard: Dashboard; meta: DashboardAnsw
                 </ActionIcon>
               </Menu.Target>
               <Menu.Dropdown>
+                {mayEdit && !isEditing && <Menu.Item leftSection={<Icon name="edit" size={16} />} onClick={begin}>Edit (e)</Menu.Item>}
                 <Menu.Item leftSection={<Icon name="view" size={16} />} onClick={toggleKiosk}>Only the panels (d k)</Menu.Item>
                 <Menu.Item leftSection={<Icon name="copy" size={16} />} onClick={() => void navigator.clipboard.writeText(window.location.href)}>Copy the link</Menu.Item>
-                <Menu.Item leftSection={<Icon name="download" size={16} />} onClick={() => save(`${dashboard.title}.json`, "application/json", JSON.stringify(dashboard.raw, null, 2))}>Export JSON</Menu.Item>
-                {meta.provisioned && <Menu.Label maw={320} style={{ overflowWrap: "anywhere" }}>Provisioned from {meta.provisionedFile}</Menu.Label>}
+                {!fresh && <Menu.Item leftSection={<Icon name="history" size={16} />} onClick={() => setVersions(true)}>Versions</Menu.Item>}
+                <Menu.Item leftSection={<Icon name="download" size={16} />} onClick={() => save(`${dashboard.title}.json`, "application/json", `${JSON.stringify(draft ?? loaded.raw, null, 2)}\n`)}>Download JSON</Menu.Item>
+                <Menu.Divider />
+                <Menu.Label>
+                  {dashboard.raw["schemaVersion"] === undefined ? "no schema version" : `schema ${String(dashboard.raw["schemaVersion"])}`}
+                  {meta.version > 0 && `, version ${meta.version}`}
+                  {meta.provisioned && `, from ${meta.provisionedFile || "a file"}`}
+                </Menu.Label>
               </Menu.Dropdown>
             </Menu>
           </PageHead>
@@ -131,14 +163,27 @@ function Opened({ dashboard, meta }: { dashboard: Dashboard; meta: DashboardAnsw
             {annotations.map((a) => (
               <Switch key={a.name} size="xs" label={a.name} checked={!(off[a.name] ?? !a.enable)} onChange={(e) => { const on = e.currentTarget.checked; setOff((o) => ({ ...o, [a.name]: !on })); }} />
             ))}
-            <DashboardLinks links={dashboard.links} scope={scope} raw={time.raw} />
+            {!alone && <DashboardLinks links={dashboard.links} scope={scope} raw={time.raw} />}
           </div>
         )}
         {dashboard.notices.map((n) => (
           <div key={n} className="note">{n}</div>
         ))}
-        {dashboard.sections.length === 0 && <Empty title="This dashboard has no panels" />}
-        <Sections sections={sections} scope={scope} />
+        {isEditing ? (
+          <Suspense fallback={<Loading what="the editor" />}>
+            <EditMode loaded={loaded} dashboard={dashboard} meta={meta} editing={editing} onSaved={onSaved} />
+          </Suspense>
+        ) : (
+          <>
+            {dashboard.sections.length === 0 && <Empty title="This dashboard has no panels" />}
+            <Sections sections={sections} scope={scope} />
+          </>
+        )}
+        {versions && (
+          <Suspense fallback={null}>
+            <Versions uid={dashboard.uid} canSave={meta.canSave && mayEdit} onClose={() => setVersions(false)} onRestored={() => { setVersions(false); editing.stop(); reload(); }} />
+          </Suspense>
+        )}
         {kiosk && (
           <Tooltip label="Back (d k)">
             <Button variant="default" size="compact-sm" style={{ position: "fixed", right: 12, bottom: 12 }} onClick={toggleKiosk}>Show all</Button>

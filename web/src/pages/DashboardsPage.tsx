@@ -5,6 +5,7 @@ import { Icon } from "../components/Icon";
 import { Link } from "../components/Link";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
+import { useSession } from "../state/session";
 import { useShortcuts } from "../state/shortcuts";
 import { useLoad } from "../state/useLoad";
 
@@ -20,6 +21,7 @@ function byFolder(hits: readonly SearchHit[]): readonly (readonly [string, reado
 
 export function DashboardsPage() {
   const { data, error, loading, reload } = useLoad("all", (signal) => searchDashboards({}, signal));
+  const { user } = useSession();
   const [filter, setFilter] = useState("");
   const [tag, setTag] = useState<string>();
   const input = useRef<HTMLInputElement>(null);
@@ -30,6 +32,12 @@ export function DashboardsPage() {
     <div className="page">
       <PageHead title="Dashboards">
         <TextInput ref={input} aria-label="Search dashboards" placeholder="Search  /" leftSection={<Icon name="search" size={16} />} value={filter} onChange={(e) => setFilter(e.currentTarget.value)} />
+        {user.role !== "Viewer" && (
+          <>
+            <Link to="/dashboard/import" className="button-link quiet"><Icon name="upload" size={15} /> Import</Link>
+            <Link to="/dashboard/new" className="button-link"><Icon name="plus" size={15} /> New</Link>
+          </>
+        )}
       </PageHead>
       {tags.length > 1 && (
         <div className="tags" role="group" aria-label="Tags">

@@ -236,6 +236,98 @@ test("the routing tree says where an alert goes", async () => {
   await close();
 });
 
+test("a dashboard is made, saved with a message, changed by keyboard, and its history leads back", async () => {
+  const { page, close } = await open("/dashboard/new");
+  await page.getByRole("button", { name: "Add a panel" }).click();
+  await page.waitForURL(/editPanel=1/);
+  await page.getByLabel("Title", { exact: true }).fill(upstream.hostile);
+  await page.getByRole("textbox", { name: "Query A" }).click();
+  await page.keyboard.type("rate(http_requests_total[$__rate_interval])");
+  await page.keyboard.press("Control+Enter");
+  await page.locator(".panel-editor-view .u-over").waitFor();
+  await page.getByRole("combobox", { name: "Unit" }).fill("reqps");
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByRole("button", { name: "Settings" }).click();
+  const settings = page.getByRole("dialog");
+  await settings.getByLabel("Title").fill("Made by hand");
+  await page.keyboard.press("Escape");
+  await page.getByRole("toolbar").getByRole("button", { name: "Save" }).click();
+  await page.getByLabel("What changed").fill("first");
+  await page.getByRole("dialog").getByRole("button", { name: "Save", exact: true }).click();
+  await page.waitForURL(/\/d\/[\w-]+$/);
+  await page.getByRole("heading", { name: /Made by hand/ }).waitFor();
+  const home = page.url();
+  await page.keyboard.press("e");
+  const grip = page.locator(".grip");
+  await grip.focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Shift+ArrowDown");
+  await page.getByText("not saved yet").waitFor();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByRole("button", { name: "Redo" }).click();
+  await page.keyboard.press("Control+s");
+  await page.getByLabel("What changed").fill("second");
+  await page.getByRole("button", { name: /Show them/ }).click();
+  await page.getByRole("region", { name: "Differences" }).getByText('+         "x": 1').waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Save", exact: true }).click();
+  await page.locator(".edit-bar").waitFor({ state: "detached" });
+  assert.equal(await page.locator('[data-panel="1"]').evaluate((e) => e.style.gridArea || e.style.gridColumn).then((t) => t.includes("2")), true);
+  await page.getByRole("button", { name: "More for this dashboard" }).click();
+  await page.getByRole("menuitem", { name: "Versions" }).click();
+  await page.getByRole("button", { name: "What changed" }).click();
+  await page.getByRole("region", { name: "Differences" }).getByText('"x": 1').waitFor();
+  await page.getByRole("button", { name: "Restore" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.goto(home);
+  await page.waitForFunction(() => document.querySelector('[data-panel="1"]')?.style.gridColumn.startsWith("1"));
+  assert.doesNotMatch(await page.title(), /hacked/);
+  await close();
+});
+
+test("a panel is dragged and sized with the pointer, and a dashboard of a file is saved as a copy", async () => {
+  const { page, close } = await open("/d/easymo-business");
+  await page.getByRole("button", { name: "Edit the dashboard" }).click();
+  const cell = page.locator(".edit-cell", { has: page.locator('[aria-label="Sign-ups"]') }).first();
+  await cell.waitFor();
+  const before = await cell.boundingBox();
+  const grip = await cell.locator(".grip").boundingBox();
+  await page.mouse.move(grip.x + 8, grip.y + 8);
+  await page.mouse.down();
+  await page.mouse.move(grip.x - 500, grip.y + 10, { steps: 6 });
+  await page.mouse.up();
+  await page.getByText("not saved yet").waitFor();
+  const after = await cell.boundingBox();
+  assert.ok(after.x < before.x - 300, `${before.x} ${after.x}`);
+  const corner = await cell.locator(".corner").boundingBox();
+  await page.mouse.move(corner.x + 9, corner.y + 9);
+  await page.mouse.down();
+  await page.mouse.move(corner.x + 9, corner.y + 90, { steps: 4 });
+  await page.mouse.up();
+  assert.ok((await cell.boundingBox()).height > before.height + 40);
+  await page.getByRole("button", { name: "Menu of Turnover" }).click();
+  await page.getByRole("menuitem", { name: "Remove" }).click();
+  await page.getByRole("toolbar").getByRole("button", { name: "Save" }).click();
+  await page.getByText(/comes from the file/).waitFor();
+  await page.getByLabel("Title of the copy").fill("My business");
+  await page.getByRole("button", { name: "Save the copy" }).click();
+  await page.getByRole("heading", { name: /My business/ }).waitFor();
+  assert.equal(await page.locator('[aria-label="Turnover"][data-panel]').count(), 0);
+  await close();
+});
+
+test("JSON is imported, and what is wrong with it is said", async () => {
+  const { page, close } = await open("/dashboard/import");
+  const box = page.getByLabel("Or paste its JSON");
+  await box.fill('{"title": 1');
+  await page.getByRole("button", { name: "Look at it" }).click();
+  await page.getByText("It could not be read").waitFor();
+  await box.fill(JSON.stringify({ dashboard: { title: "Brought along", rows: [{ panels: [{ type: "graph", title: "Old", span: 12, targets: [{ expr: "up" }] }] }] } }));
+  await page.getByRole("button", { name: "Look at it" }).click();
+  await page.locator('.edit-cell [data-state="done"]').waitFor();
+  await page.getByRole("heading", { name: /Brought along/ }).waitFor();
+  await close();
+});
+
 test("nothing serious stands in the way of assistive technology, in either scheme", async () => {
   const pages = ["/d/easymo-system-overview", explore("loki", '{a="b"}'), "/alerting/list", "/alerting/groups", "/alerting/silence/new?matcher=a%3D%22b%22", "/alerting/routes", "/dashboards", explore("prometheus", "up"), explore("tempo", "0123456789abcdef0123456789abcdef"), "/status"];
   for (const [scheme, paths] of [["dark", pages], ["light", pages.slice(0, 6)]]) {
