@@ -198,8 +198,12 @@ impl Machine {
                 alert.ends_at_ms = alert.ends_at_ms.max(grace);
             }
             self.inhibitor.set(&alert.labels, alert.fingerprint, None, alert.ends_at_ms);
-            self.store(Arc::new(alert), firing, now_ms);
+            let alert = Arc::new(alert);
+            for route in self.store(alert.clone(), firing).iter() {
+                self.regroup(*route, alert.clone(), now_ms);
+            }
         }
+        self.resume_ticks(now_ms);
     }
 
     /// Takes alerts. Those that are refused do not keep the others out.
@@ -247,12 +251,14 @@ impl Machine {
             let change = if firing { AlertChange::Firing } else { AlertChange::Resolved };
             self.event(now_ms, What::Alert { change, alert: alert.clone() });
         }
-        self.store(alert, firing, now_ms);
+        for route in self.store(alert.clone(), firing).iter() {
+            self.group(*route, alert.clone(), now_ms);
+        }
         Ok(posted_firing)
     }
 
-    /// Puts an alert, new or not, where it belongs.
-    fn store(&mut self, alert: Arc<Alert>, firing: bool, now_ms: i64) {
+    /// Keeps an alert, new or not; returns the routes that take it.
+    fn store(&mut self, alert: Arc<Alert>, firing: bool) -> Arc<[usize]> {
         let fingerprint = alert.fingerprint;
         let routes = match self.alerts.get_mut(&fingerprint) {
             Some(stored) => {
@@ -277,9 +283,7 @@ impl Machine {
         if firing {
             self.ends.insert((alert.ends_at_ms, fingerprint));
         }
-        for route in routes.iter() {
-            self.group(*route, alert.clone(), now_ms);
-        }
+        routes
     }
 
     /// Lets time pass for alerts: those that were not sent again in time are resolved.

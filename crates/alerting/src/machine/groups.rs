@@ -8,7 +8,7 @@ use std::{
 use reba_model::Labels;
 
 use super::{Machine, Stored};
-use crate::alert::Alert;
+use crate::{alert::Alert, log::log_key};
 
 /// Names a group as long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +114,16 @@ impl Groups {
 }
 
 impl Machine {
+    /// Puts an alert into its group on a route again, after a restart or a reload. That a resolved one was there does not mean that
+    /// anybody still has to hear of it.
+    pub(super) fn regroup(&mut self, route: usize, alert: Arc<Alert>, now_ms: i64) {
+        let Some(at) = self.routing.routes().get(route) else { return };
+        let key = || at.group_key(&at.group_labels(&alert.labels));
+        if !alert.is_resolved(now_ms) || self.is_known(route, &key(), alert.log_hash) {
+            self.group(route, alert, now_ms);
+        }
+    }
+
     /// Puts an alert into its group on a route.
     pub(super) fn group(&mut self, route: usize, alert: Arc<Alert>, now_ms: i64) {
         let Some(at) = self.routing.routes().get(route) else { return };
@@ -152,13 +162,31 @@ impl Machine {
         }
     }
 
+    /// After a restart: a group that somebody was told of goes on with its ticks where it was, at once if one was missed.
+    pub(super) fn resume_ticks(&mut self, now_ms: i64) {
+        let mut next = Vec::new();
+        for (id, group) in self.groups.by_id.iter().filter(|(_, g)| !g.flushed) {
+            let Some(at) = self.routing.routes().get(group.route) else { continue };
+            let integrations = self.integrations.get(&at.receiver).into_iter().flatten();
+            let entries = integrations.filter_map(|i| self.log.get(&log_key(&group.key, &i.key)));
+            let told = entries.filter(|e| !e.firing.is_empty()).map(|e| e.at_ms).max();
+            next.extend(told.map(|at_ms| (*id, at_ms.saturating_add(at.group_interval_ms).max(now_ms))));
+        }
+        for (id, next_ms) in next {
+            self.groups.schedule(id, next_ms);
+            if let Some(group) = self.groups.get_mut(id) {
+                group.flushed = true;
+            }
+        }
+    }
+
     /// Whether a receiver was told that the alert fires, and not that it is resolved. Senders repeat for a while that an alert is
     /// resolved; whoever knows that already need not be asked again.
     fn is_known(&self, route: usize, group_key: &str, log_hash: u64) -> bool {
         let receiver = self.routing.routes().get(route).map(|r| r.receiver.as_str());
         let integrations = receiver.and_then(|name| self.integrations.get(name));
         integrations.into_iter().flatten().any(|integration| {
-            let entry = self.log.get(&crate::log::log_key(group_key, &integration.key));
+            let entry = self.log.get(&log_key(group_key, &integration.key));
             entry.is_some_and(|e| e.firing.binary_search(&log_hash).is_ok())
         })
     }

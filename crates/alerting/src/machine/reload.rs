@@ -20,7 +20,6 @@ impl Machine {
         now_ms: i64,
     ) {
         let in_flight = self.take_in_flight();
-        // What resolved alerts are to be told of is known to groups only, if their alert is not stored any more.
         self.inhibitor = Inhibitor::new(routing.inhibit_rules());
         self.routing = routing;
         self.integrations = integrations;
@@ -34,7 +33,7 @@ impl Machine {
             let routes = stored.routes.clone();
             self.inhibitor.set(&alert.labels, fingerprint, None, alert.ends_at_ms);
             for route in routes.iter() {
-                self.group(*route, alert.clone(), now_ms);
+                self.regroup(*route, alert.clone(), now_ms);
             }
         }
         self.adopt(in_flight);

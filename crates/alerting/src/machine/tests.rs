@@ -1,5 +1,6 @@
 //! Weeks of alerting, at the speed of a test.
 
 mod lifecycle;
+mod model;
 mod silencing;
 mod timing;

@@ -109,12 +109,12 @@ fn a_restart_repeats_nothing_and_forgets_nothing() {
     sim.resolve("n=b");
     sim.to(2 * MINUTE);
     let mut sim = sim.restart();
-    // That one was resolved is still told, at once: its group has waited long enough.
+    // That one was resolved is still told, at the tick at which it would have been.
     sim.fire("n=a");
-    sim.to(3 * MINUTE);
-    assert_eq!(sim.heard(), ["2:00 R/webhook[0] +a -b"]);
+    sim.to(6 * MINUTE);
+    assert_eq!(sim.heard(), ["5:30 R/webhook[0] +a -b"]);
     let mut sim = sim.restart();
-    sim.to(4 * MINUTE);
+    sim.to(HOUR);
     assert_eq!(sim.heard(), Vec::<String>::new());
 }
 
@@ -131,6 +131,7 @@ fn what_is_over_while_nobody_watches_is_told_after_the_restart() {
     assert_eq!(sim.heard(), Vec::<String>::new(), "its sender has a moment to say that it still fires");
     sim.to(2 * HOUR);
     assert_eq!(sim.heard(), ["66:00 R/webhook[0] -a"]);
+    assert_eq!(sim.restart().machine.totals().groups, 0);
 }
 
 #[test]
