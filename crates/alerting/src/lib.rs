@@ -20,13 +20,14 @@ pub mod shell;
 mod silence;
 #[cfg(test)]
 mod testing;
+pub mod upstream;
 
 pub use alert::{Alert, AlertError, MAX_ALERT_BYTES, PostedAlert};
 pub use identity::{compare_labels, fingerprint, fingerprint_text};
 pub use inhibition::InhibitRule;
 pub use machine::{
     AlertFilter, AlertState, AlertStatus, AlertView, Counters, GroupId, GroupView, GroupWork, LogUpdate,
-    Machine, Options, Outgoing, PostReport, RecurringView, RouteView, Totals, UnsavedBatch,
+    Machine, Options, Outgoing, PostReport, RecurringView, RouteCounters, RouteView, Totals, UnsavedBatch,
 };
 pub use notification::{
     Deliver, DeliverError, Delivered, FailureReason, Integration, IntegrationKey, Integrations, Notification,

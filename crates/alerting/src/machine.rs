@@ -125,6 +125,19 @@ pub struct Counters {
     pub group_limit_reached: u64,
     /// Alerts that were kept from a notification, by reason: `inhibition`, `silence`, `mute_time_interval`, `active_time_interval`.
     pub suppressed: BTreeMap<&'static str, u64>,
+    /// By route id; only routes of the configuration in force.
+    pub routes: BTreeMap<Arc<str>, RouteCounters>,
+}
+
+/// What a route has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteCounters {
+    /// Ticks of its groups.
+    pub ticks: u64,
+    /// Notifications that the log did not hold back, counted for each integration.
+    pub notifications: u64,
+    /// Ticks at which not everybody could be told.
+    pub failed: u64,
 }
 
 /// Everything that alerting knows. Its functions never wait, and cost no more than the alerts they concern; [`Machine::poll`] is

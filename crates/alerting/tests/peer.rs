@@ -25,7 +25,9 @@ use reba_alerting::{
     config::{InhibitSection, RouteSection, Routing, Sections},
     matchers::{Grammar, parse_list},
     shell::{Alerting, Setup},
+    upstream,
 };
+use reba_storage::{Document, StateStore};
 use reba_testkit::RamState;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -128,7 +130,7 @@ struct Peer {
     process: Child,
     address: String,
     log: Arc<Mutex<Heard>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Peer {
@@ -230,7 +232,7 @@ fn start_peer(binary: &Path) -> Peer {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let peer = Peer { process, address, log, _folder: folder };
+    let peer = Peer { process, address, log, folder };
     let deadline = Instant::now() + Duration::from_secs(30);
     while !request(&peer.address, "GET", "/-/ready", "").is_ok_and(|a| a.starts_with("HTTP/1.1 200")) {
         assert!(Instant::now() < deadline, "the peer does not start");
@@ -293,13 +295,13 @@ impl Deliver for Inbox {
 }
 
 #[derive(Default, Deserialize)]
-struct Document {
+struct Configuration {
     route: RouteSection,
     inhibit_rules: Vec<InhibitSection>,
 }
 
-async fn start_ours() -> (Alerting, Arc<Mutex<Heard>>) {
-    let document: Document = reba_config::read(ROUTING, Path::new("a.yml")).unwrap();
+async fn start_ours(store: Arc<RamState>) -> (Alerting, Arc<Mutex<Heard>>) {
+    let document: Configuration = reba_config::read(ROUTING, Path::new("a.yml")).unwrap();
     let sections = Sections {
         route: Some(document.route),
         inhibit_rules: Some(document.inhibit_rules),
@@ -318,7 +320,7 @@ async fn start_ours() -> (Alerting, Arc<Mutex<Heard>>) {
         routing: Arc::new(routing),
         integrations,
         options: Options::default(),
-        store: Arc::new(RamState::default()),
+        store,
         deliver: Arc::new(Inbox(log.clone())),
         on_event: Arc::new(|_| {}),
         clock: Arc::new(now_ms),
@@ -330,9 +332,40 @@ async fn start_ours() -> (Alerting, Arc<Mutex<Heard>>) {
 
 // ---- both ----
 
-async fn play(binary: &Path) -> (Heard, Heard) {
-    let peer = start_peer(binary);
-    let (ours, our_log) = start_ours().await;
+/// Both logs of notifications and silences, as documents of our state store: group and receiver with the hashes of alerts.
+type Logs = (BTreeMap<String, Value>, BTreeMap<String, Value>);
+
+/// What a store keeps of notifications, without times.
+fn told(store: &dyn StateStore) -> BTreeMap<String, Value> {
+    let entry = |document: Document| {
+        let body: Value = serde_json::from_slice(&document.body).unwrap();
+        (document.key, json!([body["firing"], body["resolved"]]))
+    };
+    store.list("alerting.log").unwrap().into_iter().map(entry).collect()
+}
+
+impl Peer {
+    /// Ends the peer, which then writes its files, and reads these as we do when we take its place.
+    fn files(&mut self) -> RamState {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.process.wait().unwrap();
+        let read = |name: &str| fs::read(self.folder.path().join("data").join(name)).unwrap();
+        let log = upstream::read_log(&read("nflog"), now_ms()).unwrap();
+        let silences = upstream::read_silences(&read("silences"), now_ms()).unwrap();
+        assert_eq!((silences.taken, &silences.left_out[..]), (1, &[][..]));
+        assert_eq!(&log.left_out[..], &[] as &[String]);
+        let store = RamState::default();
+        store.write(&log.changes).unwrap();
+        store.write(&silences.changes).unwrap();
+        store
+    }
+}
+
+async fn play(binary: &Path) -> ((Heard, Heard), Logs) {
+    let mut peer = start_peer(binary);
+    let store = Arc::new(RamState::default());
+    let (ours, our_log) = start_ours(store.clone()).await;
     let (began, began_ms) = (Instant::now(), now_ms());
     let sleep_to = async |second: u64| {
         let left = Duration::from_secs(second).saturating_sub(began.elapsed());
@@ -372,7 +405,8 @@ async fn play(binary: &Path) -> (Heard, Heard) {
     sleep_to(END).await;
     let heard = (our_log.lock().unwrap().clone(), peer.log.lock().unwrap().clone());
     ours.stop().await;
-    heard
+    let logs = (told(&*store), told(&peer.files()));
+    (heard, logs)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -382,12 +416,15 @@ async fn receivers_hear_the_same_as_from_alertmanager() {
         return;
     };
     // A machine that stands still for half a second moves a step past a tick: then once more.
-    let mut heard = play(&binary).await;
+    let (mut heard, mut logs) = play(&binary).await;
     if heard.0 != heard.1 {
-        heard = play(&binary).await;
+        (heard, logs) = play(&binary).await;
     }
     let (ours, peers) = heard;
     assert_eq!(ours, peers);
+    // Keys of groups and hashes of alerts are the same: whoever moves from one to the other is told nothing twice.
+    assert!(logs.0.len() >= 8, "{logs:#?}");
+    assert_eq!(logs.0, logs.1);
     let told: usize = ours.values().map(Vec::len).sum();
     assert!(ours.len() >= 8 && told >= 20, "too little was told to compare: {ours:#?}");
 }

@@ -93,10 +93,14 @@ impl Machine {
         alerts.sort_by(|a, b| compare_alerts(&a.labels, &b.labels));
         let told = self.told(id, route, &alerts, now_ms);
         let resolved = alerts.into_iter().filter(|a| a.is_resolved(now_ms)).collect();
-        let sends = told.map(|told| self.sends(route, &key, &labels, &told, now_ms)).unwrap_or_default();
+        let sends: Vec<Outgoing> =
+            told.map(|told| self.sends(route, &key, &labels, &told, now_ms)).unwrap_or_default();
         if let Some(group) = self.groups.get_mut(id) {
             group.in_flight = Some(resolved);
         }
+        let counters = self.counters.routes.entry(route.id.clone()).or_default();
+        counters.ticks += 1;
+        counters.notifications += sends.len() as u64;
         if sends.is_empty() {
             self.finished(id, true, now_ms);
             return None;
@@ -262,6 +266,9 @@ impl Machine {
     pub fn finished(&mut self, id: GroupId, ok: bool, now_ms: i64) {
         let Some(group) = self.groups.get_mut(id) else { return };
         let resolved = group.in_flight.take().unwrap_or_default();
+        if !ok && let Some(route) = self.routing.routes().get(group.route) {
+            self.counters.routes.entry(route.id.clone()).or_default().failed += 1;
+        }
         if ok {
             for told in resolved {
                 let current = group.alerts.get(&told.fingerprint);

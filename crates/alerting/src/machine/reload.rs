@@ -21,6 +21,7 @@ impl Machine {
     ) {
         let in_flight = self.take_in_flight();
         self.inhibitor = Inhibitor::new(routing.inhibit_rules());
+        self.counters.routes.retain(|id, _| routing.routes().iter().any(|r| r.id == *id));
         self.routing = routing;
         self.integrations = integrations;
         self.options = options;

@@ -7,7 +7,7 @@ use std::{
 
 use reba_model::{GoRegex, Labels, MatchOp, Matcher};
 
-use super::{Counters, Machine, Stored};
+use super::{Counters, Machine, RouteCounters, Stored};
 use crate::{
     alert::Alert,
     config::Routing,
@@ -147,6 +147,8 @@ pub struct RouteView {
     pub groups: usize,
     /// The alerts in them.
     pub alerts: usize,
+    /// What it has done.
+    pub counters: RouteCounters,
 }
 
 /// Figures for the metrics page.
@@ -241,6 +243,7 @@ impl Machine {
             receiver: r.receiver.clone(),
             groups: 0,
             alerts: 0,
+            counters: self.counters.routes.get(&r.id).copied().unwrap_or_default(),
         };
         let mut views: Vec<RouteView> = self.routing.routes().iter().map(new).collect();
         for group in self.groups.iter() {

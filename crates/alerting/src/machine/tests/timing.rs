@@ -140,6 +140,8 @@ fn several_routes_are_several_groups() {
     assert_eq!(sim.notes[0].group_key.as_ref(), "{}/{}:{}");
     let views = sim.machine.routes();
     assert_eq!(views.iter().map(|v| v.groups).collect::<Vec<_>>(), [0, 1, 1]);
+    let told: Vec<(u64, u64)> = views.iter().map(|v| (v.counters.ticks, v.counters.notifications)).collect();
+    assert_eq!(told, [(0, 0), (1, 1), (1, 1)]);
 }
 
 #[test]
