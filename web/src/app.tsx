@@ -18,6 +18,8 @@ const GroupsPage = lazy(() => import("./alerting/GroupsPage").then((m) => ({ def
 const SilencesPage = lazy(() => import("./alerting/SilencesPage").then((m) => ({ default: m.SilencesPage })));
 const SilencePage = lazy(() => import("./alerting/SilencePage").then((m) => ({ default: m.SilencePage })));
 const RoutesPage = lazy(() => import("./alerting/RoutesPage").then((m) => ({ default: m.RoutesPage })));
+const AdminPage = lazy(() => import("./admin/AdminPage").then((m) => ({ default: m.AdminPage })));
+const ProfilePage = lazy(() => import("./admin/ProfilePage").then((m) => ({ default: m.ProfilePage })));
 const StatusPage = lazy(() => import("./pages/StatusPage").then((m) => ({ default: m.StatusPage })));
 
 type Phase = { is: "loading" } | { is: "login" } | { is: "failed"; why: string } | { is: "in"; session: Session };
@@ -37,6 +39,8 @@ function Page() {
   if (path === "/alerting/silence/new") return <SilencePage />;
   if (path === "/alerting/routes") return <RoutesPage />;
   if (path === "/alerts" || path.startsWith("/alerting")) return <AlertsPage />;
+  if (path === "/profile" || path.startsWith("/profile/")) return <ProfilePage />;
+  if (path.startsWith("/admin") || path.startsWith("/org") || path.startsWith("/connections")) return <AdminPage />;
   // The addresses of Prometheus' own pages, which people have in their notes.
   if (path.startsWith("/status") || statusPaths.has(path)) return <StatusPage />;
   return (

@@ -144,6 +144,15 @@ export async function listDatasources(signal?: AbortSignal): Promise<readonly Da
   }));
 }
 
+/** What the server says of a data source; an `HttpError` when it cannot be reached. */
+export async function datasourceHealth(source: { uid: string }): Promise<string> {
+  return asString(asObject(await getJson(`api/datasources/uid/${encodeURIComponent(source.uid)}/health`))["message"], "OK");
+}
+
+export async function star(uid: string, on: boolean): Promise<void> {
+  await sendJson(on ? "POST" : "DELETE", `api/user/stars/dashboard/uid/${encodeURIComponent(uid)}`);
+}
+
 export interface StoredAnnotation {
   id: number;
   timeMs: number;

@@ -48,10 +48,26 @@ function wordsOf(text: string, status: number): string {
   }
 }
 
+let checking = false;
+
+/** A 401 may be about something else (the old password, a data source behind a proxy): only who the server does not know is logged out. */
+async function checkSession(): Promise<void> {
+  if (checking || whenLoggedOut.size === 0) return;
+  checking = true;
+  try {
+    const { status } = await fetch(urlOf("api/user"), { credentials: "same-origin" });
+    if (status === 401) for (const listener of whenLoggedOut) listener();
+  } catch {
+    // Whoever asked says that the server does not answer.
+  } finally {
+    checking = false;
+  }
+}
+
 async function read(response: Response): Promise<Json> {
   const text = await response.text();
   if (!response.ok) {
-    if (response.status === 401) for (const listener of whenLoggedOut) listener();
+    if (response.status === 401) void checkSession();
     throw new HttpError(response.status, wordsOf(text, response.status));
   }
   if (text === "") return null;

@@ -1,5 +1,5 @@
 import { ActionIcon, Kbd, Menu, Modal, Tooltip } from "@mantine/core";
-import { useState, type ReactNode } from "react";
+import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
 import { logOut } from "../api/grafana";
 import { navigate, usePlace } from "../state/location";
 import { setScheme, useScheme } from "../state/scheme";
@@ -8,6 +8,9 @@ import { activeShortcuts, useShortcuts } from "../state/shortcuts";
 import { useStored } from "../state/stored";
 import { Icon, type IconName } from "./Icon";
 import { Link } from "./Link";
+import type { Command } from "./Palette";
+
+const Palette = lazy(() => import("./Palette").then((m) => ({ default: m.Palette })));
 
 interface Entry {
   to: string;
@@ -53,7 +56,23 @@ export function Shell({ children }: { children: ReactNode }) {
   const [help, setHelp] = useState(false);
   const toggleScheme = () => setScheme(scheme === "dark" ? "light" : "dark");
   const folded = width === "narrow";
+  const [finding, setFinding] = useState(false);
+  const commands = useMemo((): readonly Command[] => {
+    const page = (title: string, to: string, icon: IconName, keys?: string): Command => ({ title, group: "Pages", icon, ...(keys === undefined ? {} : { keys }), run: () => navigate(to) });
+    return [
+      ...entries.map((e) => page(e.label, e.to, e.icon, e.key)),
+      page("Silences", "/alerting/silences", "alerts"), page("New silence", "/alerting/silence/new", "plus"), page("Alert groups", "/alerting/groups", "alerts"), page("Alert routing", "/alerting/routes", "alerts"),
+      page("Targets", "/status?tab=targets", "status"), page("Store and cardinality", "/status?tab=tsdb", "status"),
+      ...(user.role === "Viewer" ? [] : [page("New dashboard", "/dashboard/new", "plus"), page("Import a dashboard", "/dashboard/import", "upload")]),
+      ...(user.role === "Admin" ? [page("Users", "/admin/users", "user"), page("Service accounts", "/admin/serviceaccounts", "user"), page("Data sources", "/connections/datasources", "settings")] : []),
+      page("Your account", "/profile", "user"),
+      { title: "Change between light and dark", group: "Do", icon: "moon", keys: "c t", run: () => setScheme(document.documentElement.getAttribute("data-mantine-color-scheme") === "light" ? "dark" : "light") },
+      { title: "Keyboard shortcuts", group: "Do", icon: "keyboard", keys: "?", run: () => setHelp(true) },
+      { title: "Log out", group: "Do", icon: "user", run: () => void logOut().then(() => window.location.reload()) },
+    ];
+  }, [user.role]);
   useShortcuts([
+    { keys: "Ctrl+k", what: "Go to or do anything", run: () => setFinding(true) },
     ...entries.map((e) => ({ keys: e.key, what: `Go to ${e.label}`, run: () => navigate(e.to) })),
     { keys: "?", what: "Show these shortcuts", run: () => setHelp(true) },
     { keys: "c t", what: "Change between light and dark", run: toggleScheme },
@@ -77,6 +96,11 @@ export function Shell({ children }: { children: ReactNode }) {
             </Link>
           ))}
         </nav>
+        <button type="button" className="find" onClick={() => setFinding(true)} aria-label="Go to or do anything (Ctrl+K)">
+          <Icon name="search" size={17} />
+          <span>Search</span>
+          <kbd>Ctrl K</kbd>
+        </button>
         <div className="side-foot">
           <Tooltip label={scheme === "dark" ? "Light (c t)" : "Dark (c t)"} position="right">
             <ActionIcon variant="subtle" color="gray" size={34} aria-label={scheme === "dark" ? "Use light colours" : "Use dark colours"} onClick={toggleScheme}>
@@ -98,6 +122,9 @@ export function Shell({ children }: { children: ReactNode }) {
               <Menu.Label>
                 {user.name} · {user.role}
               </Menu.Label>
+              <Menu.Item leftSection={<Icon name="user" size={16} />} onClick={() => navigate("/profile")}>Your account</Menu.Item>
+              {user.role === "Admin" && <Menu.Item leftSection={<Icon name="settings" size={16} />} onClick={() => navigate("/admin/users")}>Administration</Menu.Item>}
+              <Menu.Divider />
               <Menu.Item onClick={() => void logOut().then(() => window.location.reload())}>Log out</Menu.Item>
             </Menu.Dropdown>
           </Menu>
@@ -111,6 +138,11 @@ export function Shell({ children }: { children: ReactNode }) {
       <main id="content" tabIndex={-1}>
         {children}
       </main>
+      {finding && (
+        <Suspense fallback={null}>
+          <Palette commands={commands} onClose={() => setFinding(false)} />
+        </Suspense>
+      )}
       <Help opened={help} onClose={() => setHelp(false)} />
     </div>
   );

@@ -41,6 +41,7 @@ export function hrefOf(path: string, params?: URLSearchParams): string {
   return basePath() + path.replace(/^\//, "") + (query === "" ? "" : `?${query}`);
 }
 
+/** `path` may have parameters of its own. */
 export function navigate(path: string, params?: URLSearchParams, how: "push" | "replace" = "push"): void {
   const href = hrefOf(path, params);
   if (how === "replace") window.history.replaceState(null, "", href);

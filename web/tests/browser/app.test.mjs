@@ -328,8 +328,48 @@ test("JSON is imported, and what is wrong with it is said", async () => {
   await close();
 });
 
+test("the palette finds pages and dashboards by keyboard", async () => {
+  const { page, close } = await open("/dashboards");
+  await page.locator("h1").waitFor();
+  await page.keyboard.press("Control+k");
+  const box = page.getByRole("combobox", { name: "Go to or do" });
+  await box.fill("paym");
+  await page.getByRole("option", { name: /Payment Analytics/ }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/easymo-payments/);
+  await page.keyboard.press("Control+k");
+  await box.fill("silences");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/alerting\/silences/);
+  await close();
+});
+
+test("an admin makes users and tokens, and changes the own password", async () => {
+  const { page, close } = await open("/admin/users");
+  await page.getByRole("button", { name: "New user" }).click();
+  await page.getByLabel("Log-in name").fill("grace");
+  await page.getByRole("dialog").locator("input[type=password]").fill("a long enough one");
+  await page.getByRole("button", { name: "Make the user" }).click();
+  const users = page.getByRole("region", { name: "Users" });
+  await users.getByText("grace").waitFor();
+  await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Service accounts" }).click();
+  await page.getByLabel("Name of the account").fill("deploy-bot");
+  await page.getByRole("button", { name: "New service account" }).click();
+  await page.getByRole("button", { name: "Tokens" }).click();
+  await page.getByLabel("Name of the token").fill("ci");
+  await page.getByRole("button", { name: "Make a token" }).click();
+  await page.getByText(/^glsa_/).waitFor();
+  await page.goto(`${app.url}/profile`);
+  await page.getByLabel("Present password").fill("wrong");
+  await page.getByLabel("New password").fill("something new");
+  await page.getByLabel("Once more").fill("something new");
+  await page.getByRole("button", { name: "Change it" }).click();
+  await page.getByText("invalid old password").waitFor();
+  await close();
+});
+
 test("nothing serious stands in the way of assistive technology, in either scheme", async () => {
-  const pages = ["/d/easymo-system-overview", explore("loki", '{a="b"}'), "/alerting/list", "/alerting/groups", "/alerting/silence/new?matcher=a%3D%22b%22", "/alerting/routes", "/dashboards", explore("prometheus", "up"), explore("tempo", "0123456789abcdef0123456789abcdef"), "/status"];
+  const pages = ["/admin/users", "/profile", "/d/easymo-business?editPanel=8", "/d/easymo-system-overview", explore("loki", '{a="b"}'), "/alerting/list", "/alerting/groups", "/alerting/silence/new?matcher=a%3D%22b%22", "/alerting/routes", "/dashboards", explore("prometheus", "up"), explore("tempo", "0123456789abcdef0123456789abcdef"), "/status"];
   for (const [scheme, paths] of [["dark", pages], ["light", pages.slice(0, 6)]]) {
     const { page, close } = await open("/dashboards", { scheme });
     for (const path of paths) {
@@ -345,7 +385,7 @@ test("nothing serious stands in the way of assistive technology, in either schem
 
 test("a phone needs no scrolling sideways", async () => {
   const { page, close } = await open("/dashboards", { phone: true });
-  for (const path of ["/dashboards", "/d/easymo-system-overview", "/d/every-panel", explore("prometheus", "up"), "/alerting/list", "/alerting/groups", "/alerting/silences", "/alerting/silence/new", "/alerting/routes", "/status"]) {
+  for (const path of ["/dashboards", "/d/easymo-system-overview", "/d/every-panel", explore("prometheus", "up"), "/alerting/list", "/alerting/groups", "/alerting/silences", "/alerting/silence/new", "/alerting/routes", "/admin/users", "/admin/serviceaccounts", "/profile", "/dashboard/import", "/status"]) {
     await page.goto(app.url + path, { waitUntil: "networkidle" });
     const over = await page.evaluate(() => { const m = document.querySelector("main"); return m.scrollWidth - m.clientWidth; });
     assert.ok(over <= 0, `${path}: ${over}px too wide`);

@@ -58,7 +58,7 @@ function Thresholds({ panel, onChange }: Props) {
     <>
       {list.map((s, i) => (
         <div key={i} className="matcher">
-          <ColorInput size="xs" aria-label={`Colour of limit ${i + 1}`} value={asString(s["color"])} onChange={(c) => put(list.map((o, n) => (n === i ? { ...o, color: c } : o)))} swatches={swatches} fixOnBlur={false} style={{ flex: 1 }} />
+          <ColorInput size="xs" aria-label={`Colour of limit ${i + 1}`} value={asString(s["color"])} onChange={(c) => put(list.map((o, n) => (n === i ? { ...o, color: c } : o)))} swatches={swatches} fixOnBlur={false} withEyeDropper={false} style={{ flex: 1 }} />
           {i === 0 ? <span className="muted" style={{ width: 90, alignSelf: "center" }}>from the start</span> : <NumberInput size="xs" aria-label={`Limit ${i + 1}`} value={asNumber(s["value"]) ?? ""} onChange={(v) => put(list.map((o, n) => (n === i ? { ...o, value: typeof v === "number" ? v : 0 } : o)))} w={90} />}
           {i > 0 && <ActionIcon size={30} variant="subtle" color="gray" aria-label={`Remove limit ${i + 1}`} onClick={() => put(list.filter((_, n) => n !== i))}><Icon name="close" size={14} /></ActionIcon>}
         </div>

@@ -26,13 +26,12 @@ export function PanelEditor({ panel, raw, onChange, onClose }: Props) {
     <div className="panel-editor">
       <div className="panel-editor-main">
         <div className="panel-editor-view"><PanelBox key={panel.key} panel={panel} viewed={false} filling /></div>
+        <Button size="compact-sm" leftSection={<Icon name="check" size={14} />} onClick={onClose} className="panel-editor-done">Done</Button>
         <Tabs defaultValue={panel.type === "text" ? "json" : "queries"} keepMounted={false}>
           <Tabs.List mb="sm">
             <Tabs.Tab value="queries">Queries ({panel.targets.length})</Tabs.Tab>
             <Tabs.Tab value="transform">Transformations ({panel.transformations.length})</Tabs.Tab>
             <Tabs.Tab value="json">JSON</Tabs.Tab>
-            <span style={{ flex: 1 }} />
-            <Button size="compact-sm" mt={4} leftSection={<Icon name="check" size={14} />} onClick={onClose}>Done</Button>
           </Tabs.List>
           <Tabs.Panel value="queries"><QueryEditor panel={raw} onChange={onChange} /></Tabs.Panel>
           <Tabs.Panel value="transform">
