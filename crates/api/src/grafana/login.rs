@@ -208,6 +208,7 @@ pub(super) async fn log_in(
     let mut response =
         Json(json!({"message": "Logged in", "redirectUrl": api.settings.base()})).into_response();
     set_cookie(&api, &mut response, token.expose(), seconds);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

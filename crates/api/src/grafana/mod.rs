@@ -1,6 +1,7 @@
 //! Grafana's role: the web app, log-in, and the part of Grafana's HTTP API that scripts and the app use. On port 3001.
 
 mod accounts;
+mod annotations;
 mod app;
 mod boards;
 mod body;
@@ -9,6 +10,7 @@ mod login;
 mod misc;
 mod org;
 mod provisioning;
+mod query;
 mod refusal;
 mod routes;
 mod security;
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     accounts::{Accounts, Lifetimes, throttle::Throttle},
+    annotations::Annotations,
     boards::{Boards, files::Reader},
     org::Org,
     refusal::Refusal,
@@ -108,6 +111,7 @@ pub struct GrafanaApi {
     memory_salt: [u8; 32],
     org: Org,
     boards: Boards,
+    annotations: Annotations,
     reader: Mutex<Reader>,
     sources: Sources,
     upstreams: Upstreams,
@@ -136,6 +140,7 @@ impl GrafanaApi {
         let api = GrafanaApi {
             accounts: Accounts::open(Arc::clone(&store), Arc::clone(random), parts.cost, lifetimes)?,
             org: Org::open(Arc::clone(&store))?,
+            annotations: Annotations::open(Arc::clone(&store))?,
             boards: Boards::open(Arc::clone(&store), Arc::clone(random))?,
             sources: Sources::open(store, Arc::clone(random))?,
             upstreams: Upstreams::new(parts.roles, parts.user_agent, parts.proxies, settings.proxy_timeout),

@@ -14,9 +14,10 @@ use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 use super::{
     GrafanaApi,
     accounts::model::OrgRole,
+    annotations as notes,
     boards::{folder_routes as folders, import, routes as boards, search},
     body::MAX_BODY,
-    login, misc, org, security, service_accounts as accounts,
+    login, misc, org, query, security, service_accounts as accounts,
     sources::{proxy, routes as sources},
     users,
 };
@@ -101,6 +102,10 @@ fn for_viewers() -> Routes {
         .route("/api/datasources/{id}", get(sources::get_by_id))
         .route("/api/datasources/uid/{uid}/health", get(sources::health))
         .route("/api/reba/provisioning", get(misc::provisioning))
+        .route("/api/annotations", get(notes::list))
+        .route("/api/annotations/{id}", get(notes::get))
+        .route("/api/annotations/tags", get(notes::tags))
+        .route("/api/ds/query", post(query::query))
 }
 
 /// Requests that go on to data sources; these have rules of their own.
@@ -113,6 +118,9 @@ fn passed_on() -> Routes {
         .route("/api/datasources/proxy/{id}/", any(proxy::by_id))
         .route("/api/datasources/proxy/{id}/{*path}", any(proxy::by_id))
         .route("/api/datasources/uid/{uid}/resources/{*path}", any(proxy::resources))
+        .route("/api/prometheus/{uid}/{*path}", get(proxy::rules))
+        .route("/api/ruler/{uid}/{*path}", get(proxy::rules))
+        .route("/api/alertmanager/{uid}/{*path}", any(proxy::alertmanager))
 }
 
 fn for_editors() -> Routes {
@@ -127,6 +135,10 @@ fn for_editors() -> Routes {
         .route("/api/dashboards/uid/{uid}/restore", post(boards::restore))
         .route("/api/folders", post(folders::add))
         .route("/api/folders/{uid}", put(folders::change).delete(folders::remove))
+        .route("/api/annotations", post(notes::add))
+        .route("/api/annotations/graphite", post(notes::graphite))
+        .route("/api/annotations/mass-delete", post(notes::mass_delete))
+        .route("/api/annotations/{id}", put(notes::change).patch(notes::change).delete(notes::remove))
 }
 
 fn for_admins() -> Routes {

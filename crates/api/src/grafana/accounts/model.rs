@@ -95,7 +95,6 @@ pub(crate) struct Session {
 pub(crate) struct Identity {
     pub id: u64,
     pub login: String,
-    pub name: String,
     pub role: OrgRole,
     pub server_admin: bool,
     pub via: Via,
@@ -117,7 +116,6 @@ impl Identity {
         Identity {
             id: user.id,
             login: user.login.clone(),
-            name: if user.name.is_empty() { user.login.clone() } else { user.name.clone() },
             role: user.role,
             server_admin: user.server_admin,
             via,

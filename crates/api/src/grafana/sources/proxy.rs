@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
+    Extension, Json,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use hyper::upgrade::OnUpgrade;
+use serde_json::json;
 
 use super::{
     Source, policy,
@@ -115,6 +116,37 @@ pub(in crate::grafana) async fn resources(
         Some("loki") if !path.starts_with("loki/") => format!("loki/api/v1/{path}"),
         _ => path,
     };
+    pass(&api, &asker, source, path, request).await
+}
+
+/// `/api/prometheus/{uid}/api/v1/rules` and `…/alerts`: rules as Grafana's alert list asks for them. Grafana's own rules are none here.
+pub(in crate::grafana) async fn rules(
+    State(api): Api,
+    Extension(asker): Asker,
+    request: Request,
+) -> Answer<Response> {
+    let (uid, path) = split(&request, 2)?;
+    if uid == "grafana" {
+        let none = json!({"status": "success", "data": {"groups": [], "alerts": []}});
+        return Ok(Json(none).into_response());
+    }
+    let source = api.sources.resolve(&uid);
+    let path = match source.as_deref().map(|s| s.r#type.as_str()) {
+        Some("loki") => format!("prometheus/{path}"),
+        _ => path,
+    };
+    pass(&api, &asker, source, path, request).await
+}
+
+/// `/api/alertmanager/{uid}/api/v2/…`; `grafana` is the one that there is.
+pub(in crate::grafana) async fn alertmanager(
+    State(api): Api,
+    Extension(asker): Asker,
+    request: Request,
+) -> Answer<Response> {
+    let (uid, path) = split(&request, 2)?;
+    let uid = if uid == "grafana" { "alertmanager" } else { uid.as_str() };
+    let source = api.sources.resolve(uid).filter(|s| s.r#type == "alertmanager");
     pass(&api, &asker, source, path, request).await
 }
 
