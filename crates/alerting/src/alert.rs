@@ -51,6 +51,9 @@ pub enum AlertError {
     /// There are too many alerts.
     #[error("there are {0} alerts already, and no more are taken (limit: max_alerts)")]
     TooMany(usize),
+    /// Together with the alerts that are there it is too large.
+    #[error("alerts would take more than {0} bytes of memory (limit: max_memory_bytes)")]
+    TooMuchMemory(usize),
 }
 
 /// An alert.
@@ -106,6 +109,12 @@ impl Alert {
     /// Whether it is over. An alert is resolved at its end, not only after it.
     pub fn is_resolved(&self, now_ms: i64) -> bool {
         self.ends_at_ms <= now_ms
+    }
+
+    /// Bytes that it takes, about: its labels stand in its group's, in indexes and in keys, too.
+    pub(crate) fn weight(&self) -> usize {
+        const FIXED: usize = 1_000;
+        FIXED + 3 * self.labels.memory_bytes() + self.annotations.memory_bytes() + self.generator_url.len()
     }
 
     /// The alert that is left when `self` is sent after `old`, both with the same labels: one if they overlap in time, else `self`

@@ -46,6 +46,8 @@ pub struct Options {
     pub gc_interval_ms: i64,
     /// How many alerts there may be, resolved ones included that are not forgotten.
     pub max_alerts: usize,
+    /// Bytes of memory that alerts may take together, about.
+    pub max_memory_bytes: usize,
     /// How many groups there may be; alerts beyond find no group, and are tried again when they are sent again.
     pub max_groups: usize,
     /// How many silences there may be, expired ones included.
@@ -63,9 +65,10 @@ impl Default for Options {
             retention_ms: 120 * 3_600_000,
             gc_interval_ms: 30 * 60_000,
             max_alerts: 200_000,
+            max_memory_bytes: 1 << 30,
             max_groups: 200_000,
-            max_silences: 20_000,
-            max_silence_bytes: 64 << 10,
+            max_silences: 10_000,
+            max_silence_bytes: 32 << 10,
             max_recurring: 1_000,
         }
     }
@@ -148,6 +151,8 @@ pub struct Machine {
     routing: Arc<Routing>,
     integrations: Arc<Integrations>,
     alerts: HashMap<u64, Stored>,
+    /// What the alerts take, by [`Alert::weight`].
+    memory_bytes: usize,
     /// Firing alerts by their end.
     ends: BTreeSet<(i64, u64)>,
     inhibitor: Inhibitor,
@@ -180,6 +185,7 @@ impl Machine {
             routing,
             integrations,
             alerts: HashMap::new(),
+            memory_bytes: 0,
             ends: BTreeSet::new(),
             groups: Groups::default(),
             silences: Silences::default(),
@@ -248,6 +254,10 @@ impl Machine {
             Some((old, _)) => alert.after(old, now_ms),
             None => alert,
         });
+        let grows_by = alert.weight().saturating_sub(old.as_ref().map_or(0, |(old, _)| old.weight()));
+        if grows_by > 0 && self.memory_bytes + grows_by > self.options.max_memory_bytes {
+            return Err(AlertError::TooMuchMemory(self.options.max_memory_bytes));
+        }
         let firing = !alert.is_resolved(now_ms);
         let old_end = old.as_ref().map(|(old, _)| old.ends_at_ms);
         self.inhibitor.set(&alert.labels, fingerprint, old_end, alert.ends_at_ms);
@@ -273,8 +283,10 @@ impl Machine {
     /// Keeps an alert, new or not; returns the routes that take it.
     fn store(&mut self, alert: Arc<Alert>, firing: bool) -> Arc<[usize]> {
         let fingerprint = alert.fingerprint;
+        self.memory_bytes += alert.weight();
         let routes = match self.alerts.get_mut(&fingerprint) {
             Some(stored) => {
+                self.memory_bytes -= stored.alert.weight();
                 self.ends.remove(&(stored.alert.ends_at_ms, fingerprint));
                 stored.alert = alert.clone();
                 stored.firing = firing;
@@ -326,6 +338,7 @@ impl Machine {
         let over: Vec<u64> = over.map(|(fingerprint, _)| *fingerprint).collect();
         for fingerprint in over {
             if let Some(stored) = self.alerts.remove(&fingerprint) {
+                self.memory_bytes -= stored.alert.weight();
                 self.inhibitor.remove(&stored.alert.labels, fingerprint, stored.alert.ends_at_ms);
                 self.unsaved.mark(Stale::Alert(fingerprint));
             }

@@ -6,8 +6,9 @@ mod save;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use parking_lot::{Mutex, RwLock};
 use reba_storage::{StateError, StateStore};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -34,6 +35,9 @@ const MAX_SLEEP_MS: i64 = 10_000;
 
 /// What is on its way when Reba ends has so long to arrive: a message that arrived and was not recorded is sent again.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait after a fault of our own.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
 
 /// Takes events. It is called with the machine locked, so that events keep their order: it must neither wait nor call back.
 pub type OnEvent = Arc<dyn Fn(Event) + std::marker::Send + Sync>;
@@ -130,7 +134,7 @@ impl Alerting {
             work: TaskTracker::new(),
             writer: TaskTracker::new(),
         });
-        shared.work.spawn(shared.clone().run());
+        shared.work.spawn(shared.clone().keep_running());
         shared.writer.spawn(shared.clone().write());
         Ok(Alerting { shared })
     }
@@ -243,6 +247,14 @@ impl Shared {
             self.dirty.notify_one();
         }
         result
+    }
+
+    /// Does what is due, until the end. A fault of ours costs one turn, and not all alerts from then on.
+    async fn keep_running(self: Arc<Self>) {
+        while AssertUnwindSafe(self.clone().run()).catch_unwind().await.is_err() {
+            tracing::error!("a fault of Reba's own in alert routing; going on");
+            tokio::time::sleep(AFTER_FAULT).await;
+        }
     }
 
     /// Does what is due, until the end.

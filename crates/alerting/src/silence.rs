@@ -3,7 +3,7 @@
 mod recurring;
 mod store;
 
-use reba_model::{Labels, Matcher};
+use reba_model::{GoRegex, Labels, Matcher};
 use thiserror::Error;
 
 pub use recurring::{PostedRecurring, RecurringSilence, Schedule, ScheduleSection};
@@ -147,6 +147,16 @@ pub enum SilenceError {
         /// How large it may be.
         limit: usize,
     },
+    /// Its regular expressions, or those of all silences, are too large.
+    #[error("regular expressions compile to {states} states (limit: {limit}, {name})")]
+    RegexTooLarge {
+        /// How many states they would have.
+        states: usize,
+        /// How many they may have.
+        limit: usize,
+        /// The limit's name.
+        name: &'static str,
+    },
     /// The schedule of a recurring silence makes no sense.
     #[error("{0}")]
     Schedule(String),
@@ -171,7 +181,20 @@ fn check(matchers: &[Matcher], texts: &[&str], max_bytes: usize) -> Result<(), S
     if bytes > max_bytes {
         return Err(SilenceError::TooLarge { bytes, limit: max_bytes });
     }
+    let states = regex_states(matchers);
+    if states > MAX_SILENCE_STATES {
+        let (limit, name) = (MAX_SILENCE_STATES, "MAX_SILENCE_STATES");
+        return Err(SilenceError::RegexTooLarge { states, limit, name });
+    }
     Ok(())
+}
+
+/// States that the regular expressions of one silence may compile to, some 30 bytes each.
+const MAX_SILENCE_STATES: usize = 50_000;
+
+/// States of all expressions of a silence.
+fn regex_states(matchers: &[Matcher]) -> usize {
+    matchers.iter().filter_map(Matcher::regex).map(GoRegex::size).sum()
 }
 
 /// A random UUID (version 4) from 16 random bytes.

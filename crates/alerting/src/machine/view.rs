@@ -158,6 +158,8 @@ pub struct Totals {
     pub alerts: BTreeMap<AlertState, usize>,
     /// Alerts in memory, resolved ones included.
     pub stored: usize,
+    /// Bytes of memory that they take, about.
+    pub memory_bytes: usize,
     /// Groups (`alertmanager_dispatcher_aggregation_groups`).
     pub groups: usize,
     /// Entries of the notification log.
@@ -270,6 +272,7 @@ impl Machine {
         Totals {
             alerts,
             stored: self.alerts.len(),
+            memory_bytes: self.memory_bytes,
             groups: self.groups.len(),
             log_entries: self.log.len(),
             counters: self.counters.clone(),

@@ -2,9 +2,9 @@
 //!
 //! Every integration of every group goes its own way. One that hangs holds its own places, and those of nobody else.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::{FutureExt as _, future::join_all};
 use rand::Rng as _;
 use tokio::{
     sync::Semaphore,
@@ -81,12 +81,19 @@ impl Shared {
             let Ok(Ok(place)) = place else { return Err(too_late(last)) };
             let began_ms = (self.clock)();
             let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
+            // A fault of ours in one receiver must not leave the group waiting for ever.
+            let attempt = async { deliver.deliver(&outgoing.integration, &outgoing.note).await };
+            let attempt = AssertUnwindSafe(attempt).catch_unwind();
             let result = tokio::select! {
-                result = timeout_at(until, deliver.deliver(&outgoing.integration, &outgoing.note)) => result,
+                result = timeout_at(until, attempt) => result,
                 () = self.stopped.cancelled() => return Err(ended(last)),
             };
             drop(place);
-            let result = result.unwrap_or_else(|_| Err(timed_out()));
+            let result = match result {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(DeliverError::permanent("a fault of Reba's own: the receiver panicked")),
+                Err(_) => Err(timed_out()),
+            };
             self.count(&outgoing.integration, began_ms, result.is_ok());
             let error = match result {
                 Ok(delivered) => {

@@ -26,6 +26,7 @@ use crate::{
 enum Manner {
     Takes,
     Hangs,
+    Panics,
     Fails(DeliverError),
     /// So many times, then it takes.
     FailsFirst(u32, DeliverError),
@@ -88,6 +89,7 @@ impl Deliver for Outbox {
             sleep(Duration::from_millis(50)).await;
             let result = match manner {
                 Manner::Hangs => std::future::pending().await,
+                Manner::Panics => panic!("a receiver's fault"),
                 Manner::Fails(error) => Err(error),
                 Manner::FailsFirst(n, error) if tries <= n => Err(error),
                 Manner::Takes | Manner::FailsFirst(..) => {
@@ -435,5 +437,18 @@ async fn a_reload_hands_what_comes_to_the_new_receivers() {
     let receivers = |got: Vec<(u64, String, usize)>| got.into_iter().map(|g| g.1).collect::<BTreeSet<_>>();
     assert_eq!(receivers(b.outbox.got()), BTreeSet::from(["R".to_owned()]));
     assert_eq!(receivers(second.got()), BTreeSet::from(["S".to_owned()]));
+    b.alerting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_panics_is_tried_again_at_the_next_tick() {
+    let b = bench(TWO).await;
+    b.outbox.set("A", Manner::Panics);
+    b.fire("n=a");
+    seconds(60).await;
+    assert_eq!(b.outbox.got(), [(30, "B".to_owned(), 1)]);
+    b.outbox.set("A", Manner::Takes);
+    seconds(300).await;
+    assert_eq!(b.outbox.got(), [(330, "A".to_owned(), 1)]);
     b.alerting.stop().await;
 }

@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use reba_model::{Labels, Matcher};
+use reba_model::{GoRegex, Labels, Matcher};
 
-use super::{PostedSilence, Silence, SilenceError, SilenceState, check};
+use super::{PostedSilence, Silence, SilenceError, SilenceState, check, regex_states};
 use crate::event::SilenceChange;
 
 /// What silences may take.
@@ -34,6 +34,8 @@ pub(crate) struct Silences {
     known: BTreeMap<u64, String>,
     /// The last number in `known` that was given out.
     version: u64,
+    /// What all regular expressions compile to.
+    regex_states: usize,
 }
 
 /// The silences that match an alert and are not over, as far as they have been looked at.
@@ -80,9 +82,7 @@ impl Silences {
             };
             return Ok(vec![(SilenceChange::Updated, self.put(Arc::new(silence), now_ms, limits))]);
         }
-        if self.by_id.len() >= limits.max_silences {
-            return Err(SilenceError::TooMany { count: self.by_id.len(), limit: limits.max_silences });
-        }
+        self.check_room(&posted.matchers, limits)?;
         let mut changed = Vec::new();
         if let Some(old) = old {
             changed.extend(self.expire(&old.id, SilenceChange::Expired, now_ms, limits)?);
@@ -99,10 +99,21 @@ impl Silences {
         now_ms: i64,
         limits: &SilenceLimits,
     ) -> Result<Changed, SilenceError> {
+        self.check_room(&silence.matchers, limits)?;
+        Ok((SilenceChange::Created, self.put(Arc::new(silence), now_ms, limits)))
+    }
+
+    /// Whether there is room for another silence.
+    fn check_room(&self, matchers: &[Matcher], limits: &SilenceLimits) -> Result<(), SilenceError> {
         if self.by_id.len() >= limits.max_silences {
             return Err(SilenceError::TooMany { count: self.by_id.len(), limit: limits.max_silences });
         }
-        Ok((SilenceChange::Created, self.put(Arc::new(silence), now_ms, limits)))
+        let states = self.regex_states + regex_states(matchers);
+        if states > GoRegex::MAX_TOGETHER {
+            let (limit, name) = (GoRegex::MAX_TOGETHER, "MAX_TOGETHER");
+            return Err(SilenceError::RegexTooLarge { states, limit, name });
+        }
+        Ok(())
     }
 
     /// Ends a silence. One that has ended already stays as it is.
@@ -146,6 +157,7 @@ impl Silences {
             match silence.state(now_ms) {
                 SilenceState::Expired if silence.ends_at_ms.saturating_add(limits.retention_ms) <= now_ms => {
                     self.by_id.remove(&id);
+                    self.regex_states -= regex_states(&silence.matchers);
                     self.known.retain(|_, known| *known != id);
                     changed.push((SilenceChange::Forgotten, silence));
                 }
@@ -231,6 +243,7 @@ impl Silences {
             }
             // The matchers of a silence never change.
             None => {
+                self.regex_states += regex_states(&silence.matchers);
                 self.version += 1;
                 self.known.insert(self.version, silence.id.clone());
             }

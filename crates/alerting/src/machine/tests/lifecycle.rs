@@ -97,6 +97,24 @@ fn alerts_and_groups_have_limits_with_names() {
     assert!(report.refused[0].1.to_string().contains("max_alerts"));
     let totals = machine.totals();
     assert_eq!((totals.groups, totals.counters.group_limit_reached), (2, 1));
+    // Memory is bounded, too, but what ends is always heard.
+    let (routing, integrations) = config("route: {receiver: R}\nreceivers: [{name: R}]").unwrap();
+    let options = Options { max_memory_bytes: 3_000, ..Options::default() };
+    let mut machine =
+        Machine::new(routing.into(), integrations.into(), options, Saved::default(), START, [0; 32]);
+    let report = machine.post(&alerts, START);
+    assert_eq!(report.firing, 2);
+    assert!(report.refused[0].1.to_string().contains("max_memory_bytes"), "{report:?}");
+    let longer = PostedAlert { annotations: vec![("a".to_owned(), "x".repeat(5_000))], ..firing("n=1") };
+    assert_eq!(machine.post(&[longer], START).refused.len(), 1);
+    assert_eq!(machine.post(&[resolved("n=1", START + 1)], START + 1).resolved, 1);
+    machine.post(&[resolved("n=2", START + 1)], START + 1);
+    for tick in 0..10 {
+        for work in machine.poll(START + tick * HOUR) {
+            machine.finished(work.group, true, START + tick * HOUR);
+        }
+    }
+    assert_eq!((machine.totals().stored, machine.totals().memory_bytes), (0, 0));
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn silences_that_make_no_sense_are_refused_and_change_nothing() {
         (silence("n=a", -HOUR, -MINUTE), "end time can't be in the past"),
         (with(|s| s.id = Some("nobody".to_owned())), "silence not found"),
         (with(|s| s.comment = "x".repeat(70_000)), "silence exceeded maximum size"),
+        (silence("n=~\"(?:a{100}){600}\"", 0, HOUR), "regular expressions compile to"),
     ] {
         let error = sim.machine.set_silence(&posted, sim.now_ms).unwrap_err().to_string();
         assert!(error.starts_with(want), "{error}");
