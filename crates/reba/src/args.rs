@@ -184,6 +184,8 @@ pub enum Role {
     Loki,
     /// The web app and Grafana's API, on port 3001.
     Grafana,
+    /// Who hears of which alerts: routes, groups, silences, receivers and Alertmanager's API, on port 9093.
+    Alertmanager,
     /// Following files, containers and the journal, and shipping their lines; its pages are on port 9080.
     Promtail,
     /// Taking in OpenTelemetry's logs, metrics and traces for the roles that store them: gRPC on port 4317, HTTP on port 4318.
@@ -213,10 +215,11 @@ pub enum Role {
 
 impl Role {
     /// All that can be asked for, in the order in which people read them.
-    pub const ALL: [Role; 10] = [
+    pub const ALL: [Role; 11] = [
         Role::Grafana,
         Role::Prometheus,
         Role::Loki,
+        Role::Alertmanager,
         Role::Promtail,
         Role::OtlpGrpc,
         Role::OtlpHttp,
@@ -232,6 +235,7 @@ impl Role {
             Role::Prometheus => 9090,
             Role::Loki => 3100,
             Role::Grafana => 3001,
+            Role::Alertmanager => 9093,
             Role::Promtail => 9080,
             Role::OtlpGrpc => 4317,
             Role::OtlpHttp => 4318,
@@ -251,6 +255,7 @@ impl Role {
             Role::Prometheus => "prometheus",
             Role::Loki => "loki",
             Role::Grafana => "grafana",
+            Role::Alertmanager => "alertmanager",
             Role::Promtail => "promtail",
             Role::OtlpGrpc => "otlp-grpc",
             Role::OtlpHttp => "otlp-http",

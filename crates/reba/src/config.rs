@@ -13,10 +13,12 @@ use reba_ingest::{
     loki::config::LokiConfig,
     traces::config::{TempoConfig, place},
 };
+use reba_notify::config::AlertmanagerFile;
 use reba_rules::{FileOptions, RuleFile};
 use reba_ship::ShipConfig;
 
 use crate::{
+    alertmanager,
     args::Role,
     folder::{self, Folder},
     grafana,
@@ -36,6 +38,8 @@ pub struct Loaded {
     pub tempo: TempoConfig,
     /// promtail-config.yml, if there is one.
     pub promtail: Option<ShipConfig>,
+    /// alertmanager.yml, if that role runs.
+    pub alertmanager: Option<AlertmanagerFile>,
     /// grafana.ini, and variables that begin with `GF_`.
     pub grafana: reba_api::grafana::Settings,
     /// The process environment and `.env`.
@@ -73,7 +77,9 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
     let ships = wanted(Role::Promtail) && folder.promtail.exists();
     let promtail = ships.then(|| ShipConfig::load(&folder.promtail, &variables)).transpose()?;
     let grafana = grafana::settings(&folder.grafana, &variables, wanted(Role::Grafana))?;
-    Ok(Loaded { prometheus, rules, loki, tempo, promtail, grafana, variables, demo: demo.clone() })
+    let routes = wanted(Role::Alertmanager).then(|| alertmanager::read(&folder.alertmanager, &variables));
+    let alertmanager = routes.transpose()?;
+    Ok(Loaded { prometheus, rules, loki, tempo, promtail, alertmanager, grafana, variables, demo: demo.clone() })
 }
 
 /// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside
@@ -123,7 +129,7 @@ impl Loaded {
     pub fn listen(&self, role: Role) -> (Option<IpAddr>, Option<u16>) {
         match role {
             Role::Grafana => (self.grafana.http_address, self.grafana.http_port),
-            Role::Prometheus | Role::Node | Role::Postgres | Role::Redis => (None, None),
+            Role::Prometheus | Role::Alertmanager | Role::Node | Role::Postgres | Role::Redis => (None, None),
             Role::Tempo => {
                 let server = &self.tempo.server;
                 (server.http_listen_address.parse().ok(), Some(server.http_listen_port))
@@ -154,6 +160,7 @@ impl Loaded {
         let path = match role {
             Role::Prometheus => return settings.prefix(),
             Role::Grafana => return self.grafana.prefix(),
+            Role::Alertmanager => return settings.alertmanager.prefix(),
             Role::Loki => self.loki.server.http_path_prefix.trim_matches('/'),
             Role::Tempo => self.tempo.http_api_prefix.trim_matches('/'),
             _ => "",

@@ -24,6 +24,8 @@ pub struct Folder {
     pub root: PathBuf,
     /// `tempo/tempo.yml`.
     pub tempo: PathBuf,
+    /// `alertmanager/alertmanager.yml`.
+    pub alertmanager: PathBuf,
     /// `reba.yml`: only what upstream has no place for.
     pub reba: PathBuf,
     /// `.env`: secrets.
@@ -41,9 +43,12 @@ impl Folder {
             bail!("{}: no such folder (--config)", path.display());
         }
         let mut folder = Self::layout(path);
-        let flat = path.join("prometheus.yml");
-        if !folder.prometheus.exists() && flat.exists() {
-            folder.prometheus = flat;
+        let flat = [(&mut folder.prometheus, "prometheus.yml"), (&mut folder.alertmanager, "alertmanager.yml")];
+        for (file, name) in flat {
+            let flat = path.join(name);
+            if !file.exists() && flat.exists() {
+                *file = flat;
+            }
         }
         Ok(folder)
     }
@@ -56,6 +61,7 @@ impl Folder {
             grafana: path.join("grafana/grafana.ini"),
             root: path.to_owned(),
             tempo: path.join("tempo/tempo.yml"),
+            alertmanager: path.join("alertmanager/alertmanager.yml"),
             reba: path.join("reba.yml"),
             env: path.join(".env"),
         }

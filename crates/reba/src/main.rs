@@ -1,6 +1,8 @@
 //! `reba`: configuration, wiring, reload and shutdown; no logic worth a unit test lives here, but for what only a
 //! terminal needs.
 
+mod alert_history;
+mod alertmanager;
 mod alertmanagers;
 mod args;
 mod backtest;

@@ -25,6 +25,11 @@ pub fn sources(store: &Arc<Tsdb>) -> Vec<MetricsSource> {
     ]
 }
 
+/// What `/metrics` of a role adds that is scraped by itself: the process.
+pub fn of_process() -> MetricsSource {
+    Box::new(process)
+}
+
 /// What `/metrics` of the logs adds, the process included: Loki is scraped by itself.
 pub fn of_logs(store: &Arc<Columnar>, lost: Arc<AtomicU64>) -> Vec<MetricsSource> {
     let store = Arc::clone(store);

@@ -24,6 +24,7 @@ use reba_tsdb::Tsdb;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
+    alertmanager::AlertHandles,
     alertmanagers::{self, Watching},
     args::Role,
     config::{Loaded, load},
@@ -41,6 +42,8 @@ pub struct Handles {
     pub metrics: Option<MetricHandles>,
     /// `loki`.
     pub logs: Option<LogHandles>,
+    /// `alertmanager`.
+    pub alerts: Option<AlertHandles>,
     /// `grafana`.
     pub grafana: Option<Arc<GrafanaApi>>,
     /// `tempo`.
@@ -61,6 +64,7 @@ impl Handles {
             (Role::Tempo, self.traces.is_some()),
             (Role::Promtail, self.promtail.is_some()),
             (Role::Grafana, self.grafana.is_some()),
+            (Role::Alertmanager, self.alerts.is_some()),
         ];
         all.into_iter().filter_map(|(role, runs)| runs.then_some(role)).collect()
     }
@@ -119,6 +123,9 @@ impl Reloader {
             metrics.runtime.reload_ok.store(result.is_ok(), Ordering::Relaxed);
             metrics.runtime.notifications.reloaded(result.is_ok(), now_ms());
         }
+        if let (Some(alerts), Err(_)) = (&self.handles.alerts, &result) {
+            alerts.reload_failed();
+        }
         match &result {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(error) => {
@@ -145,7 +152,7 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<()> {
-        let Loaded { prometheus, rules, loki, tempo, promtail, variables, .. } = loaded;
+        let Loaded { prometheus, rules, loki, tempo, promtail, alertmanager, variables, .. } = loaded;
         // What is wrong with one role's file must not leave another's half in force.
         if let Some(logs) = &self.handles.logs {
             logs.check(&loki).context("loki")?;
@@ -161,6 +168,9 @@ impl Reloader {
         }
         if let (Some(shipper), Some(config)) = (&self.handles.promtail, promtail) {
             shipper.apply(config).await.context("promtail")?;
+        }
+        if let (Some(alerts), Some(file)) = (&self.handles.alerts, alertmanager) {
+            alerts.apply(file);
         }
         if let Some(grafana) = self.handles.grafana.clone() {
             tokio::task::spawn_blocking(move || grafana.reload(&variables)).await?;

@@ -14,6 +14,7 @@ use reba_api::web::Web;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    alertmanager::{self, Alertmanager},
     args::{Role, RunArgs},
     config::{Loaded, load},
     door::{Door, Hall},
@@ -49,6 +50,7 @@ pub struct Running {
     loki: Option<Loki>,
     tempo: Option<Tempo>,
     promtail: Option<Arc<Promtail>>,
+    alertmanager: Option<Alertmanager>,
     serving: TaskTracker,
     /// Who logs in to the web app, and a password that was made up just now, for a person to read.
     pub first_login: Option<FirstLogin>,
@@ -109,7 +111,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     // Sockets first: a port that is taken should be said before minutes of replay, not after.
     let doors = bind(&configured, &stop, &serving)?;
     let door = |role| doors.iter().find(|door| door.role() == role);
-    let Configured { folder, settings, loaded, port_offset, exporters, .. } = configured;
+    let Configured { folder, settings, mut loaded, port_offset, exporters, .. } = configured;
 
     let metrics = async {
         match door(Role::Prometheus) {
@@ -134,12 +136,22 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
     }
     let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
-    let grafana = match door(Role::Grafana) {
-        Some(at) => {
-            let store = state::open(data).await?;
-            Some(Grafana::build(at, &doors, &folder, &loaded, store, port_offset).await?)
+    let keeps_state = [Role::Grafana, Role::Alertmanager].into_iter().any(|role| door(role).is_some());
+    let state = if keeps_state { Some(state::open(data).await?) } else { None };
+    let alerts = match (door(Role::Alertmanager), &state) {
+        (Some(door), Some(state)) => {
+            let history = logs.as_ref().map(loki::Built::appender);
+            let state = Arc::clone(state);
+            Some(alertmanager::Built::build(door, &settings, &mut loaded, state, history).await?)
         }
-        None => None,
+        _ => None,
+    };
+    let grafana = match (door(Role::Grafana), &state) {
+        (Some(at), Some(state)) => {
+            let state = Arc::clone(state);
+            Some(Grafana::build(at, &doors, &folder, &loaded, state, port_offset).await?)
+        }
+        _ => None,
     };
     let otlp = Otlp::new(metrics.as_ref(), logs.as_ref(), traces.as_ref(), &settings)?;
     let reloader = Arc::new(Reloader::new(
@@ -149,6 +161,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
             logs: logs.as_ref().map(loki::Built::handles),
             traces: traces.as_ref().map(tempo::Built::handles),
             promtail: promtail.clone(),
+            alerts: alerts.as_ref().map(alertmanager::Built::handles),
             grafana: grafana.as_ref().map(Grafana::api),
             data: data.to_owned(),
             demo: loaded.demo.clone(),
@@ -164,6 +177,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         loki: None,
         tempo: None,
         promtail: promtail.clone(),
+        alertmanager: None,
         serving,
         first_login: grafana.as_ref().map(Grafana::first_login),
     };
@@ -176,6 +190,9 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     if let (Some(built), Some(door)) = (traces, door(Role::Tempo)) {
         built.open_receivers(|role| doors.iter().find(|door| door.role() == role), &otlp.intake());
         running.tempo = Some(built.start(door, &settings)?);
+    }
+    if let (Some(built), Some(door)) = (alerts, door(Role::Alertmanager)) {
+        running.alertmanager = Some(built.start(door, &settings, &reloader)?);
     }
     if let (Some(built), Some(door)) = (metrics, door(Role::Prometheus)) {
         running.prometheus = Some(built.start(door, &settings, &reloader, &running.stop)?);
@@ -244,6 +261,9 @@ impl Running {
         }
         if let Some(prometheus) = &self.prometheus {
             prometheus.quiesce().await;
+        }
+        if let Some(alertmanager) = &self.alertmanager {
+            alertmanager.quiesce().await;
         }
         self.serving.close();
         self.serving.wait().await;

@@ -35,6 +35,7 @@ struct Raw {
     influx: RawInflux,
     listen: RawListen,
     web: RawWeb,
+    alertmanager: RawAlertmanager,
     exporters: ExporterSettings,
 }
 
@@ -102,6 +103,7 @@ struct RawListen {
     prometheus: Option<SocketAddr>,
     loki: Option<SocketAddr>,
     grafana: Option<SocketAddr>,
+    alertmanager: Option<SocketAddr>,
     promtail: Option<SocketAddr>,
     otlp_grpc: Option<SocketAddr>,
     otlp_http: Option<SocketAddr>,
@@ -120,6 +122,7 @@ impl RawListen {
             (Role::Prometheus, self.prometheus),
             (Role::Loki, self.loki),
             (Role::Grafana, self.grafana),
+            (Role::Alertmanager, self.alertmanager),
             (Role::Promtail, self.promtail),
             (Role::OtlpGrpc, self.otlp_grpc),
             (Role::OtlpHttp, self.otlp_http),
@@ -143,6 +146,29 @@ struct RawWeb {
     cors_origin: Value<String>,
     admin_api: bool,
     config_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAlertmanager {
+    external_url: Option<String>,
+    retention: Value<String>,
+}
+
+/// What the role `alertmanager` needs that its own file has no place for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertmanagerSettings {
+    /// `alertmanager.external_url`: the address by which people reach it, for links in notifications.
+    pub external_url: Option<String>,
+    /// `alertmanager.retention`: how long silences are kept after their end, in milliseconds (120 hours).
+    pub retention_ms: i64,
+}
+
+impl AlertmanagerSettings {
+    /// The path below which the role answers: that of its external URL, as [`Settings::prefix`] has it.
+    pub fn prefix(&self) -> String {
+        prefix_of(None, self.external_url.as_deref())
+    }
 }
 
 /// The settings in force.
@@ -186,6 +212,8 @@ pub struct Settings {
     pub influx: InfluxConfig,
     /// `listen.prometheus` and so on: in the place of `--bind` and the role's port; `--port-offset` is added to it, too.
     pub listen: BTreeMap<Role, SocketAddr>,
+    /// `alertmanager`.
+    pub alertmanager: AlertmanagerSettings,
     /// `web.external_url`: the address by which people reach Reba, for links in alerts.
     pub external_url: Option<String>,
     /// `web.route_prefix`: the path below which Reba answers (that of `web.external_url`).
@@ -263,6 +291,10 @@ impl Settings {
             result_cache_bytes: query.result_cache.map_or(64 << 20, |size| size.0),
             influx: raw.influx.into(),
             listen: raw.listen.addresses(),
+            alertmanager: AlertmanagerSettings {
+                retention_ms: check.positive_ms("alertmanager.retention", &raw.alertmanager.retention, 120 * 3_600_000),
+                external_url: raw.alertmanager.external_url.map(|url| url.trim_end_matches('/').to_owned()),
+            },
             external_url: raw.web.external_url,
             route_prefix: raw.web.route_prefix,
             admin_api: raw.web.admin_api,
@@ -282,16 +314,21 @@ impl Settings {
 
     /// The path below which Reba answers: empty, or with a slash at its start and none at its end.
     pub fn prefix(&self) -> String {
-        let external: Option<http::Uri> = self.external_url.as_deref().and_then(|url| url.parse().ok());
-        let path = match (&self.route_prefix, &external) {
-            (Some(prefix), _) => prefix,
-            (None, Some(url)) => url.path(),
-            (None, None) => "",
-        };
-        match path.trim_matches('/') {
-            "" => String::new(),
-            path => format!("/{path}"),
-        }
+        prefix_of(self.route_prefix.as_deref(), self.external_url.as_deref())
+    }
+}
+
+/// A path: empty, or with a slash at its start and none at its end.
+fn prefix_of(route_prefix: Option<&str>, external_url: Option<&str>) -> String {
+    let external: Option<http::Uri> = external_url.and_then(|url| url.parse().ok());
+    let path = match (route_prefix, &external) {
+        (Some(prefix), _) => prefix,
+        (None, Some(url)) => url.path(),
+        (None, None) => "",
+    };
+    match path.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
     }
 }
 

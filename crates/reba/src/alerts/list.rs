@@ -1,0 +1,65 @@
+//! `reba alerts list`.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use super::{ListFormat, Server, json_text, labels_text, query, text};
+use crate::query::render::columns_of;
+
+/// Options of `alerts list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// What they must match: `severity=critical`, `service=~"a|b"`; a word alone is an alert's name.
+    #[arg(value_name = "MATCHER")]
+    pub matchers: Vec<String>,
+    /// Only those of this receiver (a regular expression).
+    #[arg(long, value_name = "REGEX")]
+    pub receiver: Option<String>,
+    /// Where to ask.
+    #[arg(long, default_value = "http://127.0.0.1:9093", value_name = "URL")]
+    pub url: String,
+    /// How the list is printed.
+    #[arg(long, default_value = "table", value_name = "FORMAT")]
+    pub output: ListFormat,
+}
+
+/// The text to print.
+pub async fn list(args: &ListArgs) -> Result<String> {
+    let filters = matchers(&args.matchers);
+    let params = filters.iter().map(|m| ("filter", m.as_str()));
+    let params = params.chain(args.receiver.iter().map(|r| ("receiver", r.as_str())));
+    let answer = Server::new(&args.url).get(&format!("alerts{}", query(params))).await?;
+    if args.output == ListFormat::Json {
+        return Ok(json_text(&answer));
+    }
+    let rows: Vec<[String; 5]> = answer.as_array().into_iter().flatten().map(row).collect();
+    if rows.is_empty() {
+        return Ok("nothing fires\n".to_owned());
+    }
+    Ok(columns_of(&["ALERT", "STATE", "SINCE", "RECEIVERS", "LABELS"], &rows))
+}
+
+fn row(alert: &Value) -> [String; 5] {
+    let names = alert["receivers"].as_array().into_iter().flatten();
+    let receivers: Vec<&str> = names.map(|receiver| text(receiver, "name")).collect();
+    let why = [("silencedBy", "silenced"), ("inhibitedBy", "inhibited"), ("mutedBy", "muted")];
+    let why = why.iter().find(|(field, _)| alert["status"][field].as_array().is_some_and(|all| !all.is_empty()));
+    let state = why.map_or_else(|| text(alert, "status.state"), |(_, word)| word);
+    [
+        text(alert, "labels.alertname").to_owned(),
+        state.to_owned(),
+        text(alert, "startsAt").to_owned(),
+        receivers.join(","),
+        labels_text(&alert["labels"], &["alertname"]),
+    ]
+}
+
+/// A word without an operator is the name of an alert.
+pub fn matchers(words: &[String]) -> Vec<String> {
+    let one = |(i, word): (usize, &String)| match word.contains(['=', '~']) {
+        false if i == 0 => format!("alertname={word}"),
+        _ => word.clone(),
+    };
+    words.iter().enumerate().map(one).collect()
+}
