@@ -14,8 +14,9 @@ use std::{
 use anyhow::Result;
 use parking_lot::Mutex;
 use reba_alerting::{
-    Alert, RecurringSilence, Silence, fingerprint_text,
+    Alert, RecurringSilence, Silence,
     event::{AlertChange, Attempt, Event, Outcome, RecurringChange, What},
+    fingerprint_text,
     shell::OnEvent,
 };
 use reba_api::{
@@ -52,7 +53,8 @@ impl History {
         let (queue, items) = sync_channel(WAITING);
         let (recent, lost) = (Arc::new(RecentEvents::default()), Arc::new(AtomicU64::new(0)));
         let work = Writer { items, recent: Arc::clone(&recent), logs, lost: Arc::clone(&lost) };
-        let writer = std::thread::Builder::new().name("alert-history".to_owned()).spawn(move || work.run())?;
+        let writer =
+            std::thread::Builder::new().name("alert-history".to_owned()).spawn(move || work.run())?;
         Ok(History { queue, recent, lost, writer: Mutex::new(Some(writer)) })
     }
 
@@ -141,7 +143,12 @@ fn labels(event: &Event) -> Labels {
         What::Attempt(Attempt { outcome: Outcome::Retrying { .. }, .. }) => "warn",
         _ => "info",
     };
-    Labels::from_pairs([("job", "alert-history"), ("service", "alertmanager"), ("event", kind(event)), ("level", level)])
+    Labels::from_pairs([
+        ("job", "alert-history"),
+        ("service", "alertmanager"),
+        ("event", kind(event)),
+        ("level", level),
+    ])
 }
 
 fn kind(event: &Event) -> &'static str {
@@ -191,10 +198,9 @@ fn put_alert(out: &mut Map<String, Value>, change: &AlertChange, alert: &Alert) 
         "endsAt": rfc3339(alert.ends_at_ms),
     });
     put(out, fields);
-    if let AlertChange::Suppressed { silenced_by, inhibited_by, muted_by } = change {
+    if let AlertChange::Suppressed { silenced_by, inhibited_by } = change {
         let inhibited_by = inhibited_by.map(fingerprint_text);
-        let text = |all: &[String]| all.join(",");
-        put(out, json!({ "silencedBy": text(silenced_by), "inhibitedBy": inhibited_by, "mutedBy": text(muted_by) }));
+        put(out, json!({ "silencedBy": silenced_by.join(","), "inhibitedBy": inhibited_by }));
     }
 }
 
@@ -304,7 +310,10 @@ mod tests {
         let failed = attempt(Outcome::Failed("503".to_owned()));
         let line = Value::Object(super::line(&failed));
         assert_eq!((line["outcome"].as_str(), line["error"].as_str()), (Some("failed"), Some("503")));
-        assert_eq!((line["firingAlerts"][0].as_str(), labels(&failed).value("level")), (Some("00000000000000ff"), "error"));
+        assert_eq!(
+            (line["firingAlerts"][0].as_str(), labels(&failed).value("level")),
+            (Some("00000000000000ff"), "error")
+        );
     }
 
     #[tokio::test]

@@ -9,7 +9,9 @@ use reba_alerting::{
     shell::{Alerting, Setup},
 };
 use reba_api::{
-    alertmanager::{self as api, AlertmanagerApi, Current, HttpMetrics, MAX_READERS, Receiver, ReceiverIntegration},
+    alertmanager::{
+        self as api, AlertmanagerApi, Current, HttpMetrics, MAX_READERS, Receiver, ReceiverIntegration,
+    },
     answers::Answers,
     loki::Intake,
     prometheus::Readiness,

@@ -4,7 +4,13 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{query::logql::LogqlArgs, status::StatusArgs, tail::TailArgs, upstream::UpstreamFlags};
+use crate::{
+    alerts::{AlertsArgs, SilenceArgs},
+    query::logql::LogqlArgs,
+    status::StatusArgs,
+    tail::TailArgs,
+    upstream::UpstreamFlags,
+};
 
 /// Prometheus, Grafana, Loki, Promtail, Tempo, Alertmanager and the exporters in one program.
 #[derive(Debug, Parser)]
@@ -106,6 +112,10 @@ Examples:
 
 Exit codes: 0 it runs and is ready; 1 it does not run, or a role is not ready.")]
     Status(StatusArgs),
+    /// Look at alerts: what fires, what happened, and whether a drill reaches people.
+    Alerts(AlertsArgs),
+    /// Keep alerts quiet: once, until they are resolved, or again and again.
+    Silence(SilenceArgs),
     /// Write stored samples as OpenMetrics with timestamps.
     #[command(after_help = "\
 Examples:

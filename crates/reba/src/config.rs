@@ -79,7 +79,17 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
     let grafana = grafana::settings(&folder.grafana, &variables, wanted(Role::Grafana))?;
     let routes = wanted(Role::Alertmanager).then(|| alertmanager::read(&folder.alertmanager, &variables));
     let alertmanager = routes.transpose()?;
-    Ok(Loaded { prometheus, rules, loki, tempo, promtail, alertmanager, grafana, variables, demo: demo.clone() })
+    Ok(Loaded {
+        prometheus,
+        rules,
+        loki,
+        tempo,
+        promtail,
+        alertmanager,
+        grafana,
+        variables,
+        demo: demo.clone(),
+    })
 }
 
 /// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside

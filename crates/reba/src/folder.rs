@@ -43,7 +43,8 @@ impl Folder {
             bail!("{}: no such folder (--config)", path.display());
         }
         let mut folder = Self::layout(path);
-        let flat = [(&mut folder.prometheus, "prometheus.yml"), (&mut folder.alertmanager, "alertmanager.yml")];
+        let flat =
+            [(&mut folder.prometheus, "prometheus.yml"), (&mut folder.alertmanager, "alertmanager.yml")];
         for (file, name) in flat {
             let flat = path.join(name);
             if !file.exists() && flat.exists() {

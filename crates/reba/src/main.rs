@@ -4,6 +4,7 @@
 mod alert_history;
 mod alertmanager;
 mod alertmanagers;
+mod alerts;
 mod args;
 mod backtest;
 mod check;
@@ -182,6 +183,8 @@ async fn tool(command: Command) -> Result<(String, bool)> {
             clap_mangen::generate_to(Cli::command(), &dir)?;
             said(String::new())
         }
+        Command::Alerts(args) => alerts::alerts(&args).await,
+        Command::Silence(args) => said(alerts::silence(&args).await?),
         Command::Export(args) => {
             eprintln!("{}", transfer::export(&args)?);
             said(String::new())

@@ -292,7 +292,11 @@ impl Settings {
             influx: raw.influx.into(),
             listen: raw.listen.addresses(),
             alertmanager: AlertmanagerSettings {
-                retention_ms: check.positive_ms("alertmanager.retention", &raw.alertmanager.retention, 120 * 3_600_000),
+                retention_ms: check.positive_ms(
+                    "alertmanager.retention",
+                    &raw.alertmanager.retention,
+                    120 * 3_600_000,
+                ),
                 external_url: raw.alertmanager.external_url.map(|url| url.trim_end_matches('/').to_owned()),
             },
             external_url: raw.web.external_url,

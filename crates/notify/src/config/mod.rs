@@ -109,7 +109,16 @@ pub(crate) struct Context<'a> {
 /// Reads the file at `path`, fills in variables and reads the templates it names.
 pub fn load(path: &Path, variables: &Variables) -> Result<(AlertmanagerFile, Vec<Warning>), ConfigError> {
     let text = fs::read_to_string(path).map_err(|e| ConfigError::io(path, &e))?;
-    let expanded = variables.expand_leniently(&text, path)?;
+    parse(&text, path, variables)
+}
+
+/// Reads a text as if it stood in the file at `path`.
+pub fn parse(
+    text: &str,
+    path: &Path,
+    variables: &Variables,
+) -> Result<(AlertmanagerFile, Vec<Warning>), ConfigError> {
+    let expanded = variables.expand_leniently(text, path)?;
     let hide = |e: ConfigError| expanded.hide(e);
     let root = tree::parse(&expanded.text, path).map_err(hide)?;
     for u in &expanded.unresolved {

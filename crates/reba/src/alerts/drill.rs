@@ -66,7 +66,8 @@ pub async fn drill(args: &DrillArgs) -> Result<(String, bool)> {
     let mut labels = rule_labels;
     labels.extend(pairs(&args.labels)?);
     let params: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
-    let route = server.get(&format!("reba/route{}", query(params.iter().map(|p| ("label", p.as_str()))))).await?;
+    let route =
+        server.get(&format!("reba/route{}", query(params.iter().map(|p| ("label", p.as_str()))))).await?;
     let routes: Vec<Value> = route["routes"].as_array().cloned().unwrap_or_default();
     let expected = expected(&server, &routes).await?;
     let longest = routes.iter().filter_map(|r| r["groupWaitMs"].as_u64()).max().unwrap_or(0);
@@ -95,8 +96,12 @@ pub async fn drill(args: &DrillArgs) -> Result<(String, bool)> {
     let resolved = server.post("alerts", &json!([alert(&labels, Some(Timestamp::now()), patience)])).await;
     watched?;
     resolved.context("resolve the alert")?;
-    report.steps.push((began.elapsed(), "the alert was resolved; receivers that want to know hear of it at the group's next tick".to_owned()));
-    let ok = report.missing.is_empty() && !report.answers.is_empty() && report.answers.values().all(Result::is_ok);
+    report.steps.push((
+        began.elapsed(),
+        "the alert was resolved; receivers that want to know hear of it at the group's next tick".to_owned(),
+    ));
+    let ok =
+        report.missing.is_empty() && !report.answers.is_empty() && report.answers.values().all(Result::is_ok);
     let text = if args.output == ListFormat::Json { as_json(&report, ok) } else { as_text(&report, ok) };
     Ok((text, ok))
 }
@@ -131,7 +136,12 @@ async fn expected(server: &Server, routes: &[Value]) -> Result<Vec<String>> {
     for receiver in receivers.as_array().into_iter().flatten().filter(|r| wanted.contains(&text(r, "name"))) {
         for integration in receiver["integrations"].as_array().into_iter().flatten() {
             if integration["disabled"].is_null() {
-                all.push(format!("{}/{}[{}]", text(receiver, "name"), text(integration, "integration"), integration["index"]));
+                all.push(format!(
+                    "{}/{}[{}]",
+                    text(receiver, "name"),
+                    text(integration, "integration"),
+                    integration["index"]
+                ));
             }
         }
     }
@@ -154,7 +164,13 @@ fn alert(labels: &Value, ends_at: Option<Timestamp>, patience: Duration) -> Valu
 }
 
 /// Follows the events until all have answered, or patience ends.
-async fn watch(server: &Server, report: &mut Report, mut since: u64, began: Instant, patience: Duration) -> Result<()> {
+async fn watch(
+    server: &Server,
+    report: &mut Report,
+    mut since: u64,
+    began: Instant,
+    patience: Duration,
+) -> Result<()> {
     while began.elapsed() < patience && !report.missing.is_empty() && report.suppressed.is_none() {
         let answer = server.get(&format!("reba/events?since={since}")).await?;
         since = answer["last"].as_u64().unwrap_or(since);
@@ -172,7 +188,7 @@ fn note(report: &mut Report, event: &Value, at: Duration) {
         let change = text(event, "change");
         let step = match change {
             "suppressed" => {
-                let by = ["silencedBy", "inhibitedBy", "mutedBy"].map(|field| (field, text(event, field)));
+                let by = ["silencedBy", "inhibitedBy"].map(|field| (field, text(event, field)));
                 let by: Vec<String> =
                     by.iter().filter(|(_, t)| !t.is_empty()).map(|(f, t)| format!("{f} {t}")).collect();
                 report.suppressed = Some(by.join(", "));
@@ -192,7 +208,12 @@ fn note(report: &mut Report, event: &Value, at: Duration) {
         let said = if outcome == "delivered" { answer } else { error };
         report.steps.push((
             at,
-            format!("{key} {outcome} by try {} in {} ms: {said} (group {})", event["attempt"], event["tookMs"], text(event, "group")),
+            format!(
+                "{key} {outcome} by try {} in {} ms: {said} (group {})",
+                event["attempt"],
+                event["tookMs"],
+                text(event, "group")
+            ),
         ));
         if outcome != "retrying" {
             report.missing.retain(|missing| *missing != key);
@@ -210,7 +231,13 @@ fn as_text(report: &Report, ok: bool) -> String {
     for route in &report.routes {
         let seconds = |field: &str| route[field].as_f64().unwrap_or(0.0) / 1000.0;
         let _ = writeln!(out, "route       {} to {}", text(route, "route"), text(route, "receiver"));
-        let _ = writeln!(out, "group       {} (waits {} s, again every {} s)", text(route, "groupKey"), seconds("groupWaitMs"), seconds("groupIntervalMs"));
+        let _ = writeln!(
+            out,
+            "group       {} (waits {} s, again every {} s)",
+            text(route, "groupKey"),
+            seconds("groupWaitMs"),
+            seconds("groupIntervalMs")
+        );
     }
     match report.inhibited_by.first() {
         None => out.push_str("inhibition  none\n"),

@@ -40,9 +40,8 @@ pub async fn history(args: &HistoryArgs) -> Result<String> {
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let since = parse_duration("--since", &args.since)?.saturating_mul(1_000_000);
     let span = Span { start: now.saturating_sub(since), end: now };
-    let mut rows = Server::new(&args.url, None)?
-        .rows(&question(args), span, args.limit, Direction::Backward)
-        .await?;
+    let mut rows =
+        Server::new(&args.url, None)?.rows(&question(args), span, args.limit, Direction::Backward).await?;
     rows.reverse();
     if args.output == ListFormat::Json {
         return Ok(rows.iter().map(|row| format!("{}\n", row.line)).collect());
@@ -61,7 +60,8 @@ fn question(args: &HistoryArgs) -> String {
         query = r#"{job="alert-history", event="notification", level=~"warn|error"}"#.to_owned();
     }
     if let Some(name) = &args.alert {
-        query.push_str(&format!(" | json alertname=\"alertname\" | alertname={}", Value::from(name.as_str())));
+        query
+            .push_str(&format!(" | json alertname=\"alertname\" | alertname={}", Value::from(name.as_str())));
     }
     query
 }
@@ -73,7 +73,12 @@ fn line(event: &Value) -> [String; 4] {
         "alert" => (text(event, "alertname").to_owned(), alert(event)),
         _ => (
             text(event, "matchers").to_owned(),
-            format!("{} ({}) until {}", text(event, "comment"), text(event, "createdBy"), text(event, "endsAt")),
+            format!(
+                "{} ({}) until {}",
+                text(event, "comment"),
+                text(event, "createdBy"),
+                text(event, "endsAt")
+            ),
         ),
     };
     let kind = if kind == "notification" { text(event, "outcome") } else { change };
@@ -85,7 +90,7 @@ fn line(event: &Value) -> [String; 4] {
 }
 
 fn alert(event: &Value) -> String {
-    let why = [("silencedBy", "silenced by"), ("inhibitedBy", "inhibited by"), ("mutedBy", "muted by")];
+    let why = [("silencedBy", "silenced by"), ("inhibitedBy", "inhibited by")];
     let why = why.iter().filter(|(field, _)| !text(event, field).is_empty());
     let why: Vec<String> = why.map(|(field, word)| format!("{word} {} ", text(event, field))).collect();
     format!("{}{}", why.concat(), labels_text(&event["labels"], &["alertname"]))

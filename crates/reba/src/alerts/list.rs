@@ -44,7 +44,8 @@ fn row(alert: &Value) -> [String; 5] {
     let names = alert["receivers"].as_array().into_iter().flatten();
     let receivers: Vec<&str> = names.map(|receiver| text(receiver, "name")).collect();
     let why = [("silencedBy", "silenced"), ("inhibitedBy", "inhibited"), ("mutedBy", "muted")];
-    let why = why.iter().find(|(field, _)| alert["status"][field].as_array().is_some_and(|all| !all.is_empty()));
+    let why =
+        why.iter().find(|(field, _)| alert["status"][field].as_array().is_some_and(|all| !all.is_empty()));
     let state = why.map_or_else(|| text(alert, "status.state"), |(_, word)| word);
     [
         text(alert, "labels.alertname").to_owned(),

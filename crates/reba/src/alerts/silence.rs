@@ -94,7 +94,8 @@ pub async fn silence(args: &SilenceArgs) -> Result<String> {
 }
 
 async fn add(server: &Server, args: &AddArgs) -> Result<String> {
-    let read = |word: &String| matchers::parse_one(word, Grammar::Fallback).with_context(|| format!("{word:?}"));
+    let read =
+        |word: &String| matchers::parse_one(word, Grammar::Fallback).with_context(|| format!("{word:?}"));
     let matchers: Vec<Matcher> = list::matchers(&args.matchers).iter().map(read).collect::<Result<_>>()?;
     let matchers: Vec<Value> = matchers.iter().map(matcher).collect();
     let mut body = json!({ "matchers": matchers, "createdBy": args.author, "comment": args.comment });
@@ -134,7 +135,8 @@ async fn show(server: &Server, args: &SilenceListArgs) -> Result<String> {
         return Ok(json_text(&json!({ "silences": silences, "recurring": schedules })));
     }
     let wanted = |s: &&Value| args.expired || text(s, "status.state") != "expired";
-    let mut rows: Vec<[String; 6]> = silences.as_array().into_iter().flatten().filter(wanted).map(row).collect();
+    let mut rows: Vec<[String; 6]> =
+        silences.as_array().into_iter().flatten().filter(wanted).map(row).collect();
     rows.extend(schedules.as_array().into_iter().flatten().map(schedule));
     if rows.is_empty() {
         return Ok("no silences\n".to_owned());
@@ -161,7 +163,12 @@ fn schedule(of: &Value) -> [String; 6] {
     [
         text(of, "id").to_owned(),
         "recurring".to_owned(),
-        format!("{days} {} for {}, next {}", text(of, "schedule.at"), text(of, "schedule.duration"), text(of, "next.startsAt")),
+        format!(
+            "{days} {} for {}, next {}",
+            text(of, "schedule.at"),
+            text(of, "schedule.duration"),
+            text(of, "next.startsAt")
+        ),
         text(of, "createdBy").to_owned(),
         matcher_texts(of),
         text(of, "comment").to_owned(),
@@ -189,5 +196,9 @@ async fn expire(server: &Server, ids: &[String]) -> Result<String> {
             unknown.push(id.as_str());
         }
     }
-    if unknown.is_empty() { Ok(String::new()) } else { bail!("no silence and no schedule: {}", unknown.join(", ")) }
+    if unknown.is_empty() {
+        Ok(String::new())
+    } else {
+        bail!("no silence and no schedule: {}", unknown.join(", "))
+    }
 }
