@@ -1,6 +1,7 @@
 import { useMemo, useState, type CSSProperties } from "react";
 import { ansiSpans, hasAnsi } from "../model/logs/ansi";
 import { fieldsOfLine, prettyLine, traceIdOf } from "../model/logs/fields";
+import { readableLine } from "../model/logs/readable";
 import { levelColor, levelOf } from "../model/logs/level";
 import { allFields, foldRepeats, type Dedup } from "../model/logs/view";
 import type { LogRow } from "../model/data/loki";
@@ -22,6 +23,8 @@ interface Props {
   showLabels?: boolean;
   wrap?: boolean;
   pretty?: boolean;
+  /** The message of structured lines, then what is particular about them, in place of the whole line. */
+  readable?: boolean;
   dedup?: Dedup;
   details?: boolean;
   marked?: string;
@@ -103,7 +106,7 @@ function Details({ row, actions, style }: { row: LogRow; actions: LogActions; st
 const PAGE = 300;
 
 /** Lines of logs. Text stays text: nothing in a line is ever taken for markup. */
-export function LogLines({ rows, zone, isDark, showTime = true, showLabels = false, wrap = false, pretty = false, dedup = "none", details = true, marked, actions = {} }: Props) {
+export function LogLines({ rows, zone, isDark, showTime = true, showLabels = false, wrap = false, pretty = false, readable = false, dedup = "none", details = true, marked, actions = {} }: Props) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [shown, setShown] = useState(PAGE);
   const folded = useMemo(() => foldRepeats(rows, dedup), [rows, dedup]);
@@ -126,7 +129,7 @@ export function LogLines({ rows, zone, isDark, showTime = true, showLabels = fal
     >
       {folded.slice(0, shown).map(({ row, repeats }) => {
         const style = { "--level": levelColor(levelOf(row.labels, row.fields, row.line), isDark) } as CSSProperties;
-        const text = pretty ? prettyLine(row.line) : row.line;
+        const text = pretty ? prettyLine(row.line) : readable ? (readableLine(row.line) ?? row.line) : row.line;
         return (
           <div key={row.id}>
             <button type="button" className={row.id === marked ? "log marked" : "log"} style={style} aria-expanded={details ? open.has(row.id) : undefined} onClick={() => details && toggle(row.id)}>

@@ -124,7 +124,7 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
         </Suspense>
       )}
       <Suspense fallback={<Loading what="the answer" />}>
-        {traces.map((q) => <Traces key={q.refId} source={source} query={q.expr} time={time} onQuery={(expr) => run(q.refId, expr)} />)}
+        {traces.map((q) => <Traces key={q.refId} source={source} query={q.expr} time={time} scope={scope} onQuery={(expr) => run(q.refId, expr)} />)}
         {numbers.some((q) => q.expr.trim() !== "") || (lines.length === 0 && traces.length === 0) ? <Metrics source={source} queries={numbers} time={time} scope={scope} /> : null}
         {lines.map((q) => <Logs key={q.refId} source={source} query={q.expr} time={time} onQuery={(expr) => run(q.refId, expr)} />)}
       </Suspense>

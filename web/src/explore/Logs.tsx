@@ -1,4 +1,4 @@
-import { Button, Menu, Modal, Select, Switch } from "@mantine/core";
+import { Button, Menu, Modal, SegmentedControl, Select, Switch } from "@mantine/core";
 import { useCallback, useMemo, useState } from "react";
 import { lokiRange, nanos } from "../api/loki";
 import { Icon } from "../components/Icon";
@@ -9,7 +9,7 @@ import { explorePath } from "../dashboard/links";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
 import { logRows, type LogRow } from "../model/data/loki";
 import { allFields, fieldStatistics, logsAsJson, logsAsText, type Dedup } from "../model/logs/view";
-import { addFilter, isMetricQuery, parserFor } from "../model/query/logql";
+import { addFilter, addLineFilter, isMetricQuery, parserFor } from "../model/query/logql";
 import { formatValue } from "../model/units/format";
 import { useIsDark } from "../state/scheme";
 import { useSource } from "../state/session";
@@ -17,6 +17,7 @@ import { useStored } from "../state/stored";
 import type { TimeState } from "../state/time";
 import { useLoad } from "../state/useLoad";
 import { LogContext } from "./LogContext";
+import { Patterns } from "./Patterns";
 import { useTail } from "./useTail";
 import { Volume } from "./Volume";
 
@@ -46,6 +47,8 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
   const isDark = useIsDark();
   const [wrap, setWrap] = useStored("logs.wrap", "no");
   const [pretty, setPretty] = useStored("logs.pretty", "no");
+  const [readable, setReadable] = useStored("logs.readable", "yes");
+  const [view, setView] = useState("lines");
   const [labels, setLabels] = useStored("logs.labels", "no");
   const [dedup, setDedup] = useStored("logs.dedup", "none");
   const [order, setOrder] = useStored("logs.order", "newest");
@@ -97,6 +100,8 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
           <h2>
             {live ? (paused ? "Live, held" : "Live") : "Lines"} <span className="muted">{rows.length}{!live && data?.bytesRead !== undefined ? `, ${formatValue(data.bytesRead, "bytes")} read` : ""}</span>
           </h2>
+          <SegmentedControl size="xs" aria-label="How the lines are shown" data={[{ value: "lines", label: "Lines" }, { value: "patterns", label: "Patterns" }]} value={view} onChange={setView} />
+          {toggle("Readable", readable, setReadable)}
           {toggle("Wrap", wrap, setWrap)}
           {toggle("Pretty JSON", pretty, setPretty)}
           {toggle("Labels", labels, setLabels)}
@@ -119,9 +124,10 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
         {!live && data === undefined && loading && <Loading what="lines" />}
         {live && rows.length === 0 && <Empty title="Waiting for lines" />}
         {!live && data !== undefined && rows.length === 0 && error === undefined && <Empty title="No lines">Nothing fits the query in this time range.</Empty>}
-        {rows.length > 0 && (
+        {rows.length > 0 && view === "patterns" && <Patterns rows={rows} range={time.range} onPick={(text, operator) => { setView("lines"); onQuery(addLineFilter(query, operator, text)); }} />}
+        {rows.length > 0 && view === "lines" && (
           <div style={{ height: "60vh" }}>
-            <LogLines rows={rows} zone={time.zone} isDark={isDark} wrap={wrap === "yes"} pretty={pretty === "yes"} showLabels={labels === "yes"} dedup={dedups.find((d) => d.value === dedup)?.value ?? "none"} actions={actions} />
+            <LogLines rows={rows} zone={time.zone} isDark={isDark} wrap={wrap === "yes"} pretty={pretty === "yes"} readable={readable === "yes"} showLabels={labels === "yes"} dedup={dedups.find((d) => d.value === dedup)?.value ?? "none"} actions={actions} />
           </div>
         )}
         {!live && rows.length >= limit && <div className="table-foot"><Button size="compact-sm" variant="default" loading={loading} onClick={() => setLimit(Math.min(5000, limit * 2))} disabled={limit >= 5000}>{limit >= 5000 ? "5,000 lines: narrow the time range for more" : "More lines"}</Button></div>}

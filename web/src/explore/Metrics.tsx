@@ -44,7 +44,7 @@ export function Metrics({ source, queries, time, scope }: { source: DatasourceIn
   const plans = useMemo(
     () =>
       planQueries({
-        targets: queries.map((q) => ({ refId: q.refId, datasource: { uid: source.uid }, hide: q.rest["hide"] === true, raw: { ...q.rest, expr: q.expr, legendFormat: asString(q.rest["legendFormat"], "__auto"), exemplar: /histogram_quantile|_bucket/.test(q.expr), range: true, instant: false } })),
+        targets: queries.map((q) => ({ refId: q.refId, datasource: { uid: source.uid }, hide: q.rest["hide"] === true, raw: { ...q.rest, ...(source.type === "tempo" ? { query: q.expr } : {}), expr: q.expr, legendFormat: asString(q.rest["legendFormat"], "__auto"), exemplar: /histogram_quantile|_bucket/.test(q.expr), range: true, instant: false } })),
         panelDatasource: { uid: source.uid },
         sources,
         range: time.range,
@@ -52,7 +52,7 @@ export function Metrics({ source, queries, time, scope }: { source: DatasourceIn
         scope,
         filters: [],
       }).plans,
-    [queries, source.uid, sources, time.range, scope],
+    [queries, source.uid, source.type, sources, time.range, scope],
   );
   const { data, loading, error } = useLoad(plans.length === 0 ? undefined : JSON.stringify(plans), (signal) => runPlans(plans, signal));
   const table = useMemo(() => instantTable((data ?? []).flatMap((r) => r.frames)), [data]);

@@ -150,10 +150,10 @@ test("Explore completes names, runs on Enter, and shows what failed", async () =
 test("Explore reads logs: levels, fields, filters, statistics, context and the live tail", async () => {
   const { page, close } = await open(explore("loki", '{service="wallet-service"}'));
   const lines = page.getByRole("region", { name: "Log lines" });
-  await lines.getByText("line 1\"").first().waitFor();
+  await lines.getByText(/^line 1\b/).first().waitFor();
   await lines.getByText("onerror").first().waitFor();
   await page.getByRole("img", { name: /Lines by level/ }).waitFor();
-  await lines.getByText("line 1\"").first().click();
+  await lines.getByText(/^line 1\b/).first().click();
   await page.getByRole("button", { name: "Count the values of user" }).click();
   await page.getByRole("dialog").getByText("2 different values").waitFor();
   await page.keyboard.press("Escape");
@@ -170,17 +170,50 @@ test("Explore reads logs: levels, fields, filters, statistics, context and the l
 
 test("a line leads to its trace, and the trace back to its lines", async () => {
   const { page, close } = await open(explore("loki", '{service="wallet-service"}'));
-  await page.getByRole("region", { name: "Log lines" }).getByText('line 1"').first().click();
+  await page.getByRole("region", { name: "Log lines" }).getByText(/^line 1\b/).first().click();
   await page.getByRole("button", { name: /^Trace 01234567/ }).click();
   const spans = page.getByRole("region", { name: "Spans" });
   await spans.getByText("SELECT drivers").waitFor();
   await spans.getByText("charge").click();
   await spans.getByText("declined").waitFor();
   await page.getByRole("button", { name: "Logs of this trace" }).click();
-  await page.getByRole("region", { name: "Log lines" }).getByText('line 1"').first().waitFor();
+  await page.getByRole("region", { name: "Log lines" }).getByText(/^line 1\b/).first().waitFor();
   await page.goto(app.url + explore("tempo", "{ status = error }"));
   await page.getByRole("button", { name: /^123456789abc/ }).click();
   await spans.getByText("SELECT drivers").waitFor();
+  await close();
+});
+
+test("patterns fold lines that say the same, and lead to them", async () => {
+  const { page, close } = await open(explore("loki", '{service="wallet-service"}'));
+  await page.getByText("Patterns", { exact: true }).click();
+  const patterns = page.getByRole("region", { name: "Patterns" });
+  await patterns.getByText("line <…>").waitFor();
+  await patterns.getByRole("row", { name: /line <…>/ }).getByRole("button", { name: "Only these" }).click();
+  await page.waitForURL(/%7C%3D/);
+  await close();
+});
+
+test("traces are searched by a form, drawn as flames, and followed along their critical path", async () => {
+  const { page, close } = await open(explore("tempo", ""));
+  const form = page.getByRole("form", { name: "Search traces" });
+  await form.getByRole("combobox", { name: "Service" }).fill("agent-core");
+  await form.getByLabel("Longer than").fill("10ms");
+  await form.getByRole("button", { name: "Search" }).click();
+  await page.waitForURL(/duration/);
+  await page.getByRole("button", { name: /^123456789abc/ }).click();
+  await page.getByRole("region", { name: "Spans" }).getByText("charge").waitFor();
+  await page.getByRole("switch", { name: "Critical path" }).check();
+  assert.deepEqual(await page.locator('[data-critical="yes"] .legend-name').allInnerTexts(), ["agent-core POST /rides", "agent-core SELECT drivers", "wallet-service charge"]);
+  await page.getByText("Flame graph").click();
+  await page.getByRole("region", { name: "Flame graph" }).getByRole("button", { name: /charge/ }).click();
+  await page.getByText("Services", { exact: true }).click();
+  await page.getByRole("row", { name: /wallet-service/ }).waitFor();
+  await page.goto(app.url + explore("tempo", ""));
+  await page.getByText("Service map").click();
+  await page.getByRole("region", { name: "Calls between services" }).getByRole("row").nth(1).waitFor();
+  await page.getByRole("button", { name: /^wallet-service: / }).click();
+  await page.waitForURL(/wallet-service/);
   await close();
 });
 

@@ -15,6 +15,7 @@ const body = (req) =>
   });
 
 const seriesFor = (query) => {
+  if (/by \(client, server/.test(query)) return [{ client: "user", server: "agent-core", connection_type: "virtual_node" }, { client: "agent-core", server: "wallet-service", connection_type: "" }, { client: "wallet-service", server: "postgres", connection_type: "database" }];
   if (/by \(le\)/.test(query)) return ["0.1", "0.5", "1", "+Inf"].map((le) => ({ le }));
   if (/ALERTS|wallet_http/.test(query) && !query.includes("vector(0)")) return [];
   return services.map((service) => ({ service }));
@@ -77,6 +78,7 @@ const b64 = (hex) => Buffer.from(hex, "hex").toString("base64");
 
 function tempo(path) {
   if (path === "/api/v2/search/tags") return [200, { scopes: [{ name: "span", tags: ["http.method"] }] }];
+  if (/^\/api\/v2\/search\/tag\//.test(path)) return [200, { tagValues: services.map((value) => ({ type: "string", value })) }];
   if (path === "/api/search") return [200, { traces: [{ traceID: traceId.replace(/^0+/, ""), rootServiceName: "agent-core", rootTraceName: "POST /rides", startTimeUnixNano: `${Date.now()}000000`, durationMs: 120 }] }];
   if (path !== `/api/traces/${traceId}`) return [404, ""];
   const at = (ms) => String(BigInt(Date.now() - 60_000) * 1_000_000n + BigInt(ms) * 1_000_000n);

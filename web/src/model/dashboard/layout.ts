@@ -31,6 +31,7 @@ export const pixelsOf = (rows: number): number => rows * ROW_HEIGHT + Math.max(0
 export function narrow(panels: readonly Panel[]): readonly Panel[] {
   const order = [...panels].sort((a, b) => a.grid.y - b.grid.y || a.grid.x - b.grid.x);
   const result: Panel[] = [];
+  const lonely = new Set<Panel>();
   let y = 0;
   let half: Panel | undefined;
   for (const panel of order) {
@@ -40,11 +41,12 @@ export function narrow(panels: readonly Panel[]): readonly Panel[] {
       half = undefined;
       continue;
     }
+    if (half !== undefined) lonely.add(half);
     const placed = { ...panel, grid: { x: 0, y, w: small ? 12 : COLUMNS, h: panel.grid.h } };
     result.push(placed);
     y += panel.grid.h;
     half = small ? placed : undefined;
   }
   // A small one left alone takes the whole line.
-  return result.map((p) => (p === half ? { ...p, grid: { ...p.grid, w: COLUMNS } } : p));
+  return result.map((p) => (p === half || lonely.has(p) ? { ...p, grid: { ...p.grid, w: COLUMNS } } : p));
 }
