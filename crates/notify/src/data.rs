@@ -282,10 +282,6 @@ impl Object for Kv {
         Value::StringMap(Arc::clone(&self.0))
     }
 
-    fn text(&self) -> Option<String> {
-        Some(PairList(list_of(&self.0)).to_text())
-    }
-
     fn method(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>> {
         let sorted_pairs = || PairList(list_of(&self.0));
         Some(match name {
@@ -333,10 +329,6 @@ impl PairList {
     fn values(&self) -> Value {
         strings(self.0.iter().map(|(_, v)| v.as_str()))
     }
-
-    fn to_text(&self) -> String {
-        self.0.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(", ")
-    }
 }
 
 impl Object for PairList {
@@ -349,10 +341,6 @@ impl Object for PairList {
             Value::object(Pair { name: Value::from(n.as_str()), value: Value::from(v.as_str()) })
         };
         Value::list(self.0.iter().map(pair).collect())
-    }
-
-    fn text(&self) -> Option<String> {
-        Some(self.to_text())
     }
 
     fn method(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>> {

@@ -39,7 +39,8 @@ fn text_functions(table: &mut Functions) {
     table
         .add("toUpper", &[Param::Text], mapped(|s| s.to_uppercase()))
         .add("toLower", &[Param::Text], mapped(|s| s.to_lowercase()))
-        .add("title", &[Param::Text], mapped(title))
+        // Other than in Prometheus, the rest of a word becomes small.
+        .add("title", &[Param::Text], mapped(|s| title(&s.to_lowercase())))
         .add("trimSpace", &[Param::Text], mapped(|s| s.trim().to_owned()))
         .add("join", &[Param::Text, Param::Any], |args| {
             let parts = texts(&args[1]).ok_or_else(|| {
@@ -326,6 +327,7 @@ mod tests {
             ("{{ reReplaceAll \"(.)b\" \"${1}c\" \"abxb\" }}", "acxc"),
             ("{{ match \"^a.$\" \"ab\" }}", "true"),
             ("{{ append (list 1) 2 | len }}", "2"),
+            ("{{ title \"foo BAR user's\" }}", "Foo Bar User's"),
         ] {
             assert_eq!(render(source), want, "{source}");
         }

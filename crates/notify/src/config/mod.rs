@@ -131,11 +131,19 @@ pub fn parse(
     let unset = expanded.unresolved.iter().map(|u| format!("${{{}}}", u.name)).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
     let context = Context { unset, folder };
-    let mut read = read(&root, &expanded.text, &context, path).map_err(hide)?;
+    let read = read(&root, &expanded.text, &context, path);
+    let mut read = read.map_err(|e| hide(at_key(e, &expanded.text, path)))?;
     let shown = shown::without_secrets(&root);
     read.0.original = reba_config::hide_in_yaml(&shown, expanded.secrets(), reba_http::SECRET_TEXT);
     read.0.files.extend(expanded.files.iter().cloned());
     Ok(read)
+}
+
+/// The error with the place of the key itself, where it is known; a value may begin lines below.
+fn at_key(e: ConfigError, text: &str, path: &Path) -> ConfigError {
+    let keys = reba_config::keys(text, path).unwrap_or_default();
+    let place = keys.iter().find(|k| k.path == e.key && e.file == path).map(|k| k.at);
+    ConfigError { at: place.or(e.at), ..e }
 }
 
 /// How a reference that leads nowhere is named: `the variable X`, `the file Y`.

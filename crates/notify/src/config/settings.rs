@@ -198,7 +198,7 @@ impl<'a> Settings<'a> {
     pub fn secret_url(&self, key: &str) -> Result<FileOrText, Fault> {
         let secret = self.secret(key)?;
         // `<secret>` is what a configuration shows instead: it stays loadable.
-        if let Some(text) = secret.text.as_ref().filter(|t| t.expose() != reba_http::SECRET_TEXT) {
+        if let Some(text) = secret.text.as_ref().filter(|t| !t.expose().contains(reba_http::SECRET_TEXT)) {
             Url::new(text.expose()).map_err(|e| self.fault(key, e))?;
         }
         Ok(secret)

@@ -159,8 +159,11 @@ impl Http for Sns {
 
     fn requests(&self, m: &Message<'_>, secrets: &[Secret]) -> Result<Vec<Outgoing>, DeliverError> {
         let given = m.text(&self.api_url)?;
-        let url =
-            if given.is_empty() { format!("https://sns.{}.amazonaws.com/", self.region) } else { given };
+        // Requests go to the root of what is given, as in AWS' libraries.
+        let url = match given.trim_end_matches('/') {
+            "" => format!("https://sns.{}.amazonaws.com/", self.region),
+            given => format!("{given}/"),
+        };
         let uri: http::Uri = Url::new(&url)
             .and_then(|u| u.as_str().parse().map_err(|_| "not a URL".to_owned()))
             .map_err(|e| DeliverError::permanent(format!("api_url: {e}")))?;

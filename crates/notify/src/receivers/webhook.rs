@@ -39,7 +39,7 @@ impl Webhook {
         // What is a template can only be checked once it is rendered.
         if let Some(text) = url.text.as_ref().map(Secret::expose)
             && !text.contains("{{")
-            && text != reba_http::SECRET_TEXT
+            && !text.contains(reba_http::SECRET_TEXT)
         {
             Url::new(text).map_err(|e| s.fault("url", e))?;
         }
