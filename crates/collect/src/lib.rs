@@ -8,6 +8,9 @@ pub mod flags;
 pub mod node;
 mod own;
 mod page;
+pub mod postgres;
+pub mod redis;
+mod tls;
 mod web;
 
 pub use flags::{FlagError, Flags};

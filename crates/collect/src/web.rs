@@ -73,6 +73,27 @@ fn within(seconds: f64) -> Option<Duration> {
     Some(whole.saturating_sub(MARGIN).max(whole / 2).min(LONGEST))
 }
 
+/// Without `%xx`.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digit = |ahead: usize| bytes.get(at + ahead).and_then(|b| char::from(*b).to_digit(16));
+        match (byte, digit(1), digit(2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// An answer of plain words.
 pub(crate) fn say(status: StatusCode, text: impl Into<String>) -> Answer {
     answer(status, "text/plain; charset=utf-8", text.into())

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use reba_api::exporters::{self as api, Exporter};
-use reba_collect::{Question, node::Node};
+use reba_collect::{Question, node::Node, postgres::Postgres, redis::Redis};
 use reba_config::Variables;
 use serde::Deserialize;
 
@@ -144,6 +144,24 @@ fn build(role: Role, flags: &[String], variables: &Variables) -> Result<One> {
                     let work = tokio::task::spawn_blocking(move || node.answer(&Question::of(&request)));
                     work.await.unwrap_or_else(|_| failed())
                 })
+            });
+            (answer, listen)
+        }
+        Role::Postgres => {
+            let postgres = Arc::new(Postgres::new(flags, &env)?);
+            let listen = postgres.listen().map(str::to_owned);
+            let answer: Exporter = Arc::new(move |request| {
+                let postgres = Arc::clone(&postgres);
+                Box::pin(async move { postgres.answer(&Question::of(&request)).await })
+            });
+            (answer, listen)
+        }
+        Role::Redis => {
+            let redis = Arc::new(Redis::new(flags, &env)?);
+            let listen = redis.listen().map(str::to_owned);
+            let answer: Exporter = Arc::new(move |request| {
+                let redis = Arc::clone(&redis);
+                Box::pin(async move { redis.answer(&Question::of(&request)).await })
             });
             (answer, listen)
         }
