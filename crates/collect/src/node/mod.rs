@@ -4,6 +4,7 @@
 
 mod cpu;
 mod disk;
+mod fabric;
 mod files;
 mod filesystem;
 mod filter;
@@ -11,6 +12,12 @@ mod kernel;
 mod memory;
 mod net;
 mod options;
+mod processes;
+mod sensors;
+mod storage;
+mod systemd;
+mod textfile;
+mod time;
 
 use std::{collections::BTreeSet, io, time::Instant};
 
@@ -30,6 +37,9 @@ use crate::{
 
 /// The upstream's version whose names these are.
 const BUILD: Build = Build::like("1.7.0");
+
+/// The system's bus.
+const BUS: &str = "/run/dbus/system_bus_socket";
 
 /// Why a collector has nothing to tell.
 #[derive(Debug, Error)]
@@ -88,30 +98,52 @@ macro_rules! collector {
 /// All of them, by name.
 pub(crate) const COLLECTORS: &[Collector] = &[
     collector!("arp", true, net::arp, "Neighbours by device."),
+    collector!("bcache", true, storage::bcache, "Caches in front of disks."),
     collector!("bonding", true, net::bonding, "Bonded devices."),
+    collector!("btrfs", true, storage::btrfs, "File systems Btrfs."),
     collector!("conntrack", true, net::conntrack, "Tracked connections."),
     collector!("cpu", true, cpu::cpu, "Time of processors."),
     collector!("cpufreq", true, cpu::cpufreq, "Frequencies of processors."),
     collector!("diskstats", true, disk::diskstats, "Work of disks."),
     collector!("dmi", true, kernel::dmi, "What the firmware says of the machine."),
+    collector!("edac", true, sensors::edac, "Errors of memory."),
     collector!("entropy", true, kernel::entropy, "Entropy at hand."),
+    collector!("fibrechannel", true, fabric::fibrechannel, "Adapters of Fibre Channel."),
     collector!("filefd", true, kernel::filefd, "Open files."),
     collector!("filesystem", true, filesystem::filesystem, "Space in file systems."),
+    collector!("hwmon", true, sensors::hwmon, "Sensors and fans."),
+    collector!("infiniband", true, fabric::infiniband, "InfiniBand."),
+    collector!("ipvs", true, fabric::ipvs, "Load balancing in the kernel."),
     collector!("loadavg", true, kernel::loadavg, "Load averages."),
+    collector!("mdadm", true, storage::mdadm, "Arrays of disks."),
     collector!("meminfo", true, memory::meminfo, "Memory."),
     collector!("netclass", true, net::class::netclass, "Properties of network devices."),
     collector!("netdev", true, net::netdev, "Traffic of network devices."),
     collector!("netstat", true, net::netstat, "Counters of network protocols."),
+    collector!("nfs", true, fabric::nfs, "The client of NFS."),
+    collector!("nfsd", true, fabric::nfsd, "The server of NFS."),
+    collector!("nvme", true, storage::nvme, "NVMe devices."),
     collector!("os", true, kernel::os, "The operating system's release."),
+    collector!("powersupplyclass", true, sensors::power_supplies, "Power supplies."),
     collector!("pressure", true, kernel::pressure, "Time lost for want of processors, memory and disks."),
+    collector!("processes", false, processes::processes, "Processes and threads by state."),
+    collector!("rapl", true, sensors::rapl, "Energy used by processors."),
     collector!("schedstat", true, cpu::schedstat, "Work of the scheduler."),
     collector!("selinux", true, kernel::selinux, "SELinux."),
     collector!("sockstat", true, net::sockstat, "Sockets."),
     collector!("softnet", true, cpu::softnet, "Packets on their way to processors."),
     collector!("stat", true, kernel::stat, "Interrupts, context switches, processes."),
+    collector!("systemd", false, systemd::systemd, "Units of systemd."),
+    collector!("tapestats", true, storage::tapestats, "Tape drives."),
+    collector!("textfile", true, textfile::textfile, "Metrics that stand in files."),
+    collector!("thermal_zone", true, sensors::thermal_zone, "Temperatures and cooling."),
+    collector!("time", true, time::time, "The host's time."),
+    collector!("timex", true, time::timex, "How well the clock is set."),
     collector!("udp_queues", true, net::udp_queues, "Bytes in the queues of UDP."),
     collector!("uname", true, kernel::uname, "The kernel's release."),
     collector!("vmstat", true, memory::vmstat, "Counters of virtual memory."),
+    collector!("xfs", true, storage::xfs, "File systems XFS."),
+    collector!("zfs", true, storage::zfs, "File systems ZFS."),
 ];
 
 /// The exporter of a host.
@@ -121,6 +153,7 @@ pub struct Node {
     enabled: BTreeSet<&'static str>,
     cpu_times: Mutex<cpu::Times>,
     mounts: filesystem::Mounts,
+    bus_path: String,
     process: Process,
     http: Promhttp,
 }
@@ -141,6 +174,7 @@ impl Node {
             enabled: enabled(&flags),
             cpu_times: Mutex::default(),
             mounts: filesystem::Mounts::new(options.mount_timeout),
+            bus_path: BUS.to_owned(),
             options,
             process: Process::new(),
             http: Promhttp::default(),

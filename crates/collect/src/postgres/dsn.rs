@@ -30,8 +30,8 @@ impl Dsn {
 
     /// Reads the target of a probe, which may lack the scheme: `host:port/db?sslmode=disable`.
     pub fn parse_target(text: &str) -> Result<Self, String> {
-        let is_pairs =
-            text.contains('=') && !text.contains("://") && !text.contains('/') && !text.contains('?');
+        let is_key = |key: &str| key.trim().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_pairs = text.split_once('=').is_some_and(|(key, _)| is_key(key));
         if text.contains("://") || is_pairs {
             return Dsn::parse(text);
         }

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::page::Page;
 
-const QUERY: &str = "SELECT name, setting, coalesce(unit, ''), vartype FROM pg_settings \
+/// What our own session has set is not the server's.
+const QUERY: &str = "SELECT name, CASE source WHEN 'session' THEN reset_val ELSE setting END, coalesce(unit, ''), vartype FROM pg_settings \
                      WHERE vartype IN ('bool', 'integer', 'real') AND name <> 'sync_commit_cancel_wait'";
 
 /// Adds `pg_static`.
