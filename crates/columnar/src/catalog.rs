@@ -15,81 +15,87 @@ use reba_model::{NanoRange, Tenant};
 use crate::{
     day::Day,
     manifest::{Found, Manifest},
-    part::{Part, number_of},
-    state::State,
+    part::{LivePart, Part, number_of},
+    state::{Rows, State},
 };
 
 /// Ends the name of a part that was set aside.
 const QUARANTINED: &str = ".quarantined";
 
 /// Live parts, by tenant and first row.
-#[derive(Debug, Default)]
-pub(crate) struct PartSet {
-    tenants: BTreeMap<Tenant, Vec<Arc<Part>>>,
+#[derive(Debug)]
+pub(crate) struct PartSet<P = Part> {
+    tenants: BTreeMap<Tenant, Vec<Arc<P>>>,
 }
 
-impl PartSet {
-    fn new(parts: impl IntoIterator<Item = Arc<Part>>) -> Self {
-        let mut tenants: BTreeMap<Tenant, Vec<Arc<Part>>> = BTreeMap::new();
+impl<P: LivePart> PartSet<P> {
+    fn new(parts: impl IntoIterator<Item = Arc<P>>) -> Self {
+        let mut tenants: BTreeMap<Tenant, Vec<Arc<P>>> = BTreeMap::new();
         for part in parts {
-            tenants.entry(part.info.tenant.clone()).or_default().push(part);
+            tenants.entry(part.info().tenant.clone()).or_default().push(part);
         }
         for parts in tenants.values_mut() {
-            parts.sort_by_key(|p| (p.info.day, p.info.number));
+            parts.sort_by_key(|p| (p.info().day, p.info().number));
         }
         PartSet { tenants }
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Part>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<P>> {
         self.tenants.values().flatten()
     }
 
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&Tenant, &[Arc<Part>])> {
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&Tenant, &[Arc<P>])> {
         self.tenants.iter().map(|(t, parts)| (t, parts.as_slice()))
     }
 
-    pub(crate) fn of(&self, tenant: &Tenant) -> &[Arc<Part>] {
+    pub(crate) fn of(&self, tenant: &Tenant) -> &[Arc<P>] {
         self.tenants.get(tenant).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn overlapping(&self, tenant: &Tenant, range: NanoRange) -> impl Iterator<Item = &Arc<Part>> {
-        self.of(tenant).iter().filter(move |p| p.info.overlaps(range))
+    pub(crate) fn overlapping(&self, tenant: &Tenant, range: NanoRange) -> impl Iterator<Item = &Arc<P>> {
+        self.of(tenant).iter().filter(move |p| p.info().overlaps(range))
     }
 }
 
 /// A change of the set of parts.
-#[derive(Debug, Default)]
-pub(crate) struct Change {
-    pub(crate) add: Vec<Arc<Part>>,
-    pub(crate) remove: Vec<Arc<Part>>,
+#[derive(Debug)]
+pub(crate) struct Change<P = Part> {
+    pub(crate) add: Vec<Arc<P>>,
+    pub(crate) remove: Vec<Arc<P>>,
     /// The rows that were being written are in `add`.
     pub(crate) flushed: bool,
 }
 
+impl<P> Default for Change<P> {
+    fn default() -> Self {
+        Change { add: Vec::new(), remove: Vec::new(), flushed: false }
+    }
+}
+
 /// Who commits changes.
 #[derive(Debug)]
-pub(crate) struct Catalog {
+pub(crate) struct Catalog<P = Part> {
     dir: Dir,
     parts: Dir,
     next_part: AtomicU64,
     pub(crate) set_aside: AtomicU64,
-    committed: Mutex<Committed>,
+    committed: Mutex<Committed<P>>,
 }
 
 #[derive(Debug)]
-struct Committed {
+struct Committed<P> {
     manifest: Manifest,
     /// Live parts that could not be read at the start for a reason that may pass.
     unread: Vec<(Day, u64)>,
     /// Changes whose commit failed: they may be on the disk or not, so they come to pass at the next commit.
-    pending: Vec<Change>,
+    pending: Vec<Change<P>>,
 }
 
 /// What was found in the data directory.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) catalog: Catalog,
-    pub(crate) parts: PartSet,
+pub(crate) struct Opened<P = Part> {
+    pub(crate) catalog: Catalog<P>,
+    pub(crate) parts: PartSet<P>,
     /// Batches up to this one are in parts.
     pub(crate) flushed_seq: u64,
     pub(crate) first_segment: u64,
@@ -97,8 +103,8 @@ pub(crate) struct Opened {
     pub(crate) rebuilt: bool,
 }
 
-impl Catalog {
-    pub(crate) fn open(dir: &Dir) -> Result<Opened, DiskError> {
+impl<P: LivePart> Catalog<P> {
+    pub(crate) fn open(dir: &Dir) -> Result<Opened<P>, DiskError> {
         dir.remove_unfinished()?;
         dir.sync()?;
         let parts = dir.subdir("parts")?;
@@ -132,7 +138,10 @@ impl Catalog {
     }
 
     /// Opens what is live and removes what is not. Without a manifest every part is live whose rows are in no other.
-    fn open_parts(&self, live: Option<&BTreeMap<u64, Day>>) -> Result<(PartSet, Vec<(Day, u64)>), DiskError> {
+    fn open_parts(
+        &self,
+        live: Option<&BTreeMap<u64, Day>>,
+    ) -> Result<(PartSet<P>, Vec<(Day, u64)>), DiskError> {
         let (mut found, mut unread) = (Vec::new(), Vec::new());
         let mut missing = live.cloned().unwrap_or_default();
         for day in self.parts.list()?.into_iter().filter(|e| e.is_dir) {
@@ -147,7 +156,7 @@ impl Catalog {
                     continue;
                 }
                 missing.remove(&number);
-                match Part::open(&dir, number) {
+                match P::open(&dir, number) {
                     Ok(part) => found.push(Arc::new(part)),
                     Err(e @ DiskError::Corrupt { .. }) => self.quarantine(&dir, &entry.name, &e)?,
                     Err(error) => {
@@ -165,10 +174,10 @@ impl Catalog {
         }
         let replaced: BTreeSet<u64> = match live {
             Some(_) => BTreeSet::new(),
-            None => found.iter().flat_map(|p| p.info.parents.iter().copied()).collect(),
+            None => found.iter().flat_map(|p: &Arc<P>| p.info().parents.iter().copied()).collect(),
         };
         let (old, kept): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|p| replaced.contains(&p.info.number));
+            found.into_iter().partition(|p| replaced.contains(&p.info().number));
         self.remove_files(&old);
         Ok((PartSet::new(kept), unread))
     }
@@ -192,37 +201,49 @@ impl Catalog {
     }
 
     /// Commits what could not be committed before.
-    pub(crate) fn settle(&self, state: &RwLock<State>) -> Result<(), DiskError> {
+    pub(crate) fn settle<T: Rows>(&self, state: &RwLock<State<T, P>>) -> Result<(), DiskError> {
         let mut committed = self.committed.lock();
         if committed.pending.is_empty() { Ok(()) } else { self.commit_pending(&mut committed, state) }
     }
 
     /// Makes a change, durably and at once for all who read. If that fails it is still going to happen: by
     /// [`Catalog::settle`], or because the manifest was written after all and is found at the next start.
-    pub(crate) fn commit(&self, state: &RwLock<State>, change: Change) -> Result<(), DiskError> {
+    pub(crate) fn commit<T: Rows>(
+        &self,
+        state: &RwLock<State<T, P>>,
+        change: Change<P>,
+    ) -> Result<(), DiskError> {
         let mut committed = self.committed.lock();
         committed.pending.push(change);
         self.commit_pending(&mut committed, state)
     }
 
-    fn commit_pending(&self, committed: &mut Committed, state: &RwLock<State>) -> Result<(), DiskError> {
+    fn commit_pending<T: Rows>(
+        &self,
+        committed: &mut Committed<P>,
+        state: &RwLock<State<T, P>>,
+    ) -> Result<(), DiskError> {
         let (current, frozen) = {
             let state = state.read();
             (Arc::clone(&state.parts), state.frozen.clone())
         };
         let removed: BTreeSet<u64> =
-            committed.pending.iter().flat_map(|c| c.remove.iter().map(|p| p.info.number)).collect();
+            committed.pending.iter().flat_map(|c| c.remove.iter().map(|p| p.info().number)).collect();
         let flushed = committed.pending.iter().any(|c| c.flushed);
         let added = committed.pending.iter().flat_map(|c| &c.add);
         let parts =
-            PartSet::new(current.all().chain(added).filter(|p| !removed.contains(&p.info.number)).cloned());
+            PartSet::new(current.all().chain(added).filter(|p| !removed.contains(&p.info().number)).cloned());
         let mut manifest = Manifest {
             generation: committed.manifest.generation + 1,
-            parts: parts.all().map(|p| (p.info.day, p.info.number)).chain(committed.unread.clone()).collect(),
+            parts: parts
+                .all()
+                .map(|p| (p.info().day, p.info().number))
+                .chain(committed.unread.clone())
+                .collect(),
             ..committed.manifest
         };
         if let Some(frozen) = frozen.as_ref().filter(|_| flushed) {
-            manifest.flushed_seq = frozen.table.last_seq;
+            manifest.flushed_seq = frozen.table.last_seq();
             manifest.first_segment = frozen.first_segment;
         }
         manifest.write(&self.dir)?;
@@ -242,10 +263,10 @@ impl Catalog {
 
     /// Removes files of parts that are not live any more; those that are damaged are kept under another name. What cannot be
     /// removed now is removed at the next start.
-    pub(crate) fn remove_files(&self, parts: &[Arc<Part>]) {
+    pub(crate) fn remove_files(&self, parts: &[Arc<P>]) {
         for part in parts {
-            let dir = self.parts.existing(&part.info.day.folder());
-            let name = part.info.file_name();
+            let dir = self.parts.existing(&part.info().day.folder());
+            let name = part.info().file_name();
             let done = if part.damage().is_some() || part.bad_blocks() > 0 {
                 self.set_aside.fetch_add(1, Ordering::Relaxed);
                 dir.rename(&name, &format!("{name}{QUARANTINED}")).and_then(|()| dir.sync())

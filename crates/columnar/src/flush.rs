@@ -6,17 +6,20 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::{Mutex, RwLock};
+use reba_disk::{Env, Log};
 use reba_model::{Labels, LogBatch, Tenant};
 use reba_storage::AppendError;
 
 use crate::{
-    Columnar, ColumnarError,
+    Columnar, ColumnarConfig, ColumnarError,
     block::{MAX_ROWS, MAX_TEXT_BYTES},
-    catalog::Change,
+    catalog::{Catalog, Change},
     day::Day,
     memory::{RowRef, Table, TenantTable, text_bytes},
-    part::{Part, PartSpec, PartWriter},
-    state::Frozen,
+    metrics::Counters,
+    part::{LivePart, Part, PartSpec, PartWriter},
+    state::{Frozen, Rows, State},
 };
 
 /// After a failure nothing is tried for so long, unless somebody asks for it: writing a part only to find that it does not fit is
@@ -29,14 +32,29 @@ pub(crate) struct Flushing {
     not_before: Option<Duration>,
 }
 
-impl Columnar {
+/// Writes a table to parts, which it adds to a list even if it fails.
+pub(crate) type Write<'a, T, P> = dyn Fn(&T, &mut Vec<Arc<P>>) -> Result<(), ColumnarError> + 'a;
+
+/// What moves rows from memory to parts, whatever they are of.
+pub(crate) struct Machine<'a, T, P> {
+    pub(crate) env: &'a Env,
+    pub(crate) config: &'a ColumnarConfig,
+    pub(crate) log: &'a Log,
+    pub(crate) state: &'a RwLock<State<T, P>>,
+    pub(crate) catalog: &'a Catalog<P>,
+    pub(crate) flushing: &'a Mutex<Flushing>,
+    pub(crate) counters: &'a Counters,
+    pub(crate) write: &'a Write<'a, T, P>,
+}
+
+impl<T: Rows, P: LivePart> Machine<'_, T, P> {
     /// Before an append: writes the table to parts if it is full. Whoever fills it does the work; the others go on until memory
     /// runs out, then they wait.
     pub(crate) fn make_room(&self) -> Result<(), AppendError> {
         loop {
             let (active, total) = {
                 let state = self.state.read();
-                (state.active.bytes, state.bytes())
+                (state.active.bytes(), state.bytes())
             };
             if active < self.config.flush_bytes {
                 return Ok(());
@@ -66,8 +84,8 @@ impl Columnar {
         let now = self.env.clock.monotonic();
         let due = {
             let state = self.state.read();
-            let is_old = state.active.since.is_some_and(|t| now.saturating_sub(t) >= self.config.flush_age);
-            state.frozen.is_some() || state.active.bytes >= self.config.flush_bytes || is_old
+            let is_old = state.active.since().is_some_and(|t| now.saturating_sub(t) >= self.config.flush_age);
+            state.frozen.is_some() || state.active.bytes() >= self.config.flush_bytes || is_old
         };
         if !due || flushing.not_before.is_some_and(|t| now < t) {
             return Ok(());
@@ -90,29 +108,29 @@ impl Columnar {
         flushing.not_before = None;
         if let Err(error) = &result {
             self.counters.flushes_failed.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%error, "logs in memory cannot be written to parts");
+            tracing::error!(%error, "rows in memory cannot be written to parts");
             flushing.not_before = Some(self.env.clock.monotonic() + PAUSE);
         }
         result
     }
 
     fn try_flush(&self) -> Result<(), ColumnarError> {
-        self.catalog.settle(&self.state)?;
+        self.catalog.settle(self.state)?;
         let Some(frozen) = self.freeze()? else { return Ok(()) };
         let mut add = Vec::new();
-        if let Err(e) = self.write_table(&frozen.table, &mut add) {
+        if let Err(e) = (self.write)(&frozen.table, &mut add) {
             // No manifest knows them, and space may be what is missing.
             self.catalog.remove_files(&add);
             return Err(e);
         }
-        self.catalog.commit(&self.state, Change { add, remove: Vec::new(), flushed: true })?;
+        self.catalog.commit(self.state, Change { add, remove: Vec::new(), flushed: true })?;
         self.log.remove_before(frozen.first_segment)?;
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// The table to be written: the one that could not be written before, else the one that is being filled.
-    fn freeze(&self) -> Result<Option<Arc<Frozen>>, ColumnarError> {
+    fn freeze(&self) -> Result<Option<Arc<Frozen<T>>>, ColumnarError> {
         {
             let state = self.state.read();
             if let Some(frozen) = &state.frozen {
@@ -130,6 +148,28 @@ impl Columnar {
         let frozen = Arc::new(Frozen { table, first_segment });
         state.frozen = Some(Arc::clone(&frozen));
         Ok(Some(frozen))
+    }
+}
+
+impl Columnar {
+    /// Before an append: writes the table to parts if it is full.
+    pub(crate) fn make_room(&self) -> Result<(), AppendError> {
+        self.machine(&|table, add| self.write_table(table, add)).make_room()
+    }
+
+    /// Writes the table if it is full or old.
+    pub(crate) fn flush_if_due(&self) -> Result<(), ColumnarError> {
+        self.machine(&|table, add| self.write_table(table, add)).flush_if_due()
+    }
+
+    /// Writes everything that is in memory now to parts.
+    pub(crate) fn flush_all(&self) -> Result<(), ColumnarError> {
+        self.machine(&|table, add| self.write_table(table, add)).flush_all()
+    }
+
+    fn machine<'a>(&'a self, write: &'a Write<'a, Table, Part>) -> Machine<'a, Table, Part> {
+        let Columnar { env, config, log, state, catalog, flushing, counters, .. } = self;
+        Machine { env, config, log, state, catalog, flushing, counters, write }
     }
 
     fn write_table(&self, table: &Table, add: &mut Vec<Arc<Part>>) -> Result<(), ColumnarError> {

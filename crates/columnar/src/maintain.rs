@@ -13,9 +13,9 @@ const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 /// What maintenance remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Maintenance {
-    watch: Watch,
+    pub(crate) watch: Watch,
     /// The disk was full: nothing large is written before.
-    not_before: Option<Duration>,
+    pub(crate) not_before: Option<Duration>,
 }
 
 impl Columnar {

@@ -9,6 +9,8 @@ use std::{
 use reba_model::{Labels, LogBatch, LogEntry, NanoRange, Tenant};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::state::Rows;
+
 /// Small batches are put together until they have this much text, so that there are few of them.
 const JOINED_TEXT: usize = 128 << 10;
 
@@ -91,11 +93,25 @@ fn is_same(a: &LogEntry<'_>, b: &LogEntry<'_>) -> bool {
     a.ns == b.ns && a.line == b.line && a.metadata().eq(b.metadata())
 }
 
-impl Table {
-    pub(crate) fn is_empty(&self) -> bool {
+impl Rows for Table {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
+    fn since(&self) -> Option<Duration> {
+        self.since
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+}
+
+impl Table {
     pub(crate) fn tenant(&self, tenant: &Tenant) -> Option<&TenantTable> {
         self.tenants.get(tenant)
     }

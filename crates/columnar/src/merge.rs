@@ -13,7 +13,7 @@ use crate::{
     catalog::{Change, PartSet},
     day::{DAY_NS, Day},
     duplicates::read,
-    part::{BlockRef, Part, PartInfo, PartSpec, PartWriter, StreamCursor},
+    part::{BlockRef, LivePart, Part, PartInfo, PartSpec, PartWriter, StreamCursor},
 };
 
 /// Parts of about one size are merged when there are so many, and never more at a time than [`MAX_INPUTS`]. As long as blocks are
@@ -40,15 +40,19 @@ fn level(info: &PartInfo) -> u32 {
 }
 
 /// Chooses parts that should be one, if there are such.
-pub(crate) fn choose(parts: &PartSet, now_ns: i64, config: &ColumnarConfig) -> Option<Vec<Arc<Part>>> {
-    let mut days: BTreeMap<Day, Vec<&Arc<Part>>> = BTreeMap::new();
+pub(crate) fn choose<P: LivePart>(
+    parts: &PartSet<P>,
+    now_ns: i64,
+    config: &ColumnarConfig,
+) -> Option<Vec<Arc<P>>> {
+    let mut days: BTreeMap<Day, Vec<&Arc<P>>> = BTreeMap::new();
     for (_, parts) in parts.tenants() {
         days.clear();
-        for part in parts.iter().filter(|p| p.info.bytes <= config.max_part_bytes / 2) {
-            days.entry(part.info.day).or_default().push(part);
+        for part in parts.iter().filter(|p| p.info().bytes <= config.max_part_bytes / 2) {
+            days.entry(part.info().day).or_default().push(part);
         }
         for (day, parts) in &mut days {
-            parts.sort_by_key(|p| (p.info.bytes, p.info.number));
+            parts.sort_by_key(|p| (p.info().bytes, p.info().number));
             let end = i64::from(day.0 + 1).saturating_mul(DAY_NS);
             let is_over = now_ns.saturating_sub(end) > DAY_IS_OVER_NS;
             if let Some(group) =
@@ -62,31 +66,31 @@ pub(crate) fn choose(parts: &PartSet, now_ns: i64, config: &ColumnarConfig) -> O
 }
 
 /// As many of the smallest as may go into one part.
-fn fitting(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Vec<Arc<Part>> {
+fn fitting<P: LivePart>(parts: &[&Arc<P>], config: &ColumnarConfig) -> Vec<Arc<P>> {
     let (mut bytes, mut streams) = (0, 0);
-    let fits = |p: &&&Arc<Part>| {
-        bytes += p.info.bytes;
-        streams += p.info.streams;
+    let fits = |p: &&&Arc<P>| {
+        bytes += p.info().bytes;
+        streams += p.info().streams;
         bytes <= config.max_part_bytes && streams <= config.max_part_streams
     };
     parts.iter().take(MAX_INPUTS).take_while(fits).map(|p| Arc::clone(p)).collect()
 }
 
 /// Parts of one level, sorted by size.
-fn equals(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Option<Vec<Arc<Part>>> {
+fn equals<P: LivePart>(parts: &[&Arc<P>], config: &ColumnarConfig) -> Option<Vec<Arc<P>>> {
     parts
-        .chunk_by(|a, b| level(&a.info) == level(&b.info))
+        .chunk_by(|a, b| level(a.info()) == level(b.info()))
         .map(|group| fitting(group, config))
         .find(|group| group.len() >= enough(group))
 }
 
 /// How many parts like these make blocks that are full.
-fn enough(parts: &[Arc<Part>]) -> usize {
-    if parts.iter().all(|p| level(&p.info) == 0) {
+fn enough<P: LivePart>(parts: &[Arc<P>]) -> usize {
+    if parts.iter().all(|p| level(p.info()) == 0) {
         // The smallest cost next to nothing, and every one of them costs each query something.
         return MIN_INPUTS;
     }
-    let sum = |of: fn(&PartInfo) -> u64| parts.iter().map(|p| of(&p.info)).sum::<u64>();
+    let sum = |of: fn(&PartInfo) -> u64| parts.iter().map(|p| of(p.info())).sum::<u64>();
     let blocks = sum(|i| i.blocks).max(1);
     let (bytes, rows) = (sum(|i| i.text_bytes) / blocks, sum(|i| i.rows) / blocks);
     let by_bytes = (MAX_TEXT_BYTES as u64).div_ceil(bytes.max(1));
@@ -95,11 +99,11 @@ fn enough(parts: &[Arc<Part>]) -> usize {
 }
 
 /// What is left of a day that is over.
-fn rest(parts: &[&Arc<Part>], config: &ColumnarConfig) -> Option<Vec<Arc<Part>>> {
+fn rest<P: LivePart>(parts: &[&Arc<P>], config: &ColumnarConfig) -> Option<Vec<Arc<P>>> {
     let mut group = fitting(parts, config);
     while let Some((largest, smaller)) = group.split_last() {
-        let together: u64 = smaller.iter().map(|p| p.info.bytes).sum();
-        if together.saturating_mul(WORTH) >= largest.info.bytes {
+        let together: u64 = smaller.iter().map(|p| p.info().bytes).sum();
+        if together.saturating_mul(WORTH) >= largest.info().bytes {
             break;
         }
         group.pop();

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use reba_disk::LogStats;
+use reba_disk::{Dir, Log, LogStats};
 
-use crate::Columnar;
+use crate::{Columnar, part::PartInfo};
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -22,7 +22,7 @@ pub(crate) struct Counters {
     pub(crate) replay_ms: AtomicU64,
 }
 
-/// What a store of logs holds and has done since it was opened.
+/// What a store holds and has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ColumnarMetrics {
     /// Live parts.
@@ -75,12 +75,18 @@ pub struct ColumnarMetrics {
     pub replay_ms: u64,
 }
 
-impl Columnar {
-    /// Figures for the metrics page.
-    pub fn metrics(&self) -> ColumnarMetrics {
+/// Where figures come from that a store of any rows has.
+pub(crate) struct Figures<'a> {
+    pub(crate) wal: &'a Dir,
+    pub(crate) log: &'a Log,
+    pub(crate) set_aside: &'a AtomicU64,
+}
+
+impl Figures<'_> {
+    /// The figures without those of tables and parts.
+    pub(crate) fn metrics(&self, c: &Counters) -> ColumnarMetrics {
         let get = |a: &AtomicU64| a.load(Ordering::Relaxed);
-        let c = &self.counters;
-        let mut out = ColumnarMetrics {
+        ColumnarMetrics {
             wal_bytes: self.wal.size().unwrap_or(0),
             wal: self.log.stats(),
             oldest_ns: i64::MAX,
@@ -94,11 +100,32 @@ impl Columnar {
             parts_expired: get(&c.parts_expired),
             rows_deleted: get(&c.rows_deleted),
             bad_blocks: get(&c.bad_blocks),
-            quarantined_parts: get(&self.catalog.set_aside),
+            quarantined_parts: get(self.set_aside),
             wal_corruptions: get(&c.wal_corruptions),
             replay_ms: get(&c.replay_ms),
             ..ColumnarMetrics::default()
-        };
+        }
+    }
+}
+
+impl ColumnarMetrics {
+    /// Adds a live part.
+    pub(crate) fn add_part(&mut self, info: &PartInfo, bad_blocks: u64) {
+        self.parts += 1;
+        self.part_bytes += info.bytes;
+        self.part_rows += info.rows;
+        self.part_text_bytes += info.text_bytes;
+        self.blocks += info.blocks;
+        self.oldest_ns = self.oldest_ns.min(info.min_ns);
+        self.bad_blocks += bad_blocks;
+    }
+}
+
+impl Columnar {
+    /// Figures for the metrics page.
+    pub fn metrics(&self) -> ColumnarMetrics {
+        let figures = Figures { wal: &self.wal, log: &self.log, set_aside: &self.catalog.set_aside };
+        let mut out = figures.metrics(&self.counters);
         let state = self.state.read();
         for table in state.tables() {
             out.memory_rows += table.rows;
@@ -106,13 +133,7 @@ impl Columnar {
             out.memory_streams += table.stream_count() as u64;
         }
         for part in state.parts.all() {
-            out.parts += 1;
-            out.part_bytes += part.info.bytes;
-            out.part_rows += part.info.rows;
-            out.part_text_bytes += part.info.text_bytes;
-            out.blocks += part.info.blocks;
-            out.oldest_ns = out.oldest_ns.min(part.info.min_ns);
-            out.bad_blocks += part.bad_blocks();
+            out.add_part(&part.info, part.bad_blocks());
         }
         out
     }

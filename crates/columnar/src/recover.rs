@@ -4,7 +4,7 @@ use reba_disk::{
     Dir, DiskError, Env, SegmentEnd, read_segment, repair_segment, segment_name, segments, sync_segment,
 };
 
-use crate::{catalog::Opened, duplicates::Duplicates, memory::Table, wal};
+use crate::{catalog::Opened, duplicates::Duplicates, memory::Table, state::Rows as _, wal};
 
 /// What recovery found.
 #[derive(Debug)]
@@ -22,14 +22,29 @@ pub(crate) fn replay(
     env: &Env,
 ) -> Result<Recovered, DiskError> {
     let mut out = Recovered { table: Table::default(), next_seq: opened.flushed_seq + 1, corruptions: 0 };
-    let (old, numbers): (Vec<u64>, Vec<u64>) =
-        segments(wal)?.into_iter().partition(|n| *n < opened.first_segment);
+    out.corruptions =
+        read_log(wal, opened.first_segment, &mut |frame| apply(frame, opened, duplicates, &mut out))?;
+    if !out.table.is_empty() {
+        out.table.since = Some(env.clock.monotonic());
+    }
+    Ok(out)
+}
+
+/// Reads the frames of the log from a segment on; `each` says whether one makes sense. Older segments are removed. Returns how
+/// many segments are corrupt.
+pub(crate) fn read_log(
+    wal: &Dir,
+    first_segment: u64,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<u64, DiskError> {
+    let mut corruptions = 0;
+    let (old, numbers): (Vec<u64>, Vec<u64>) = segments(wal)?.into_iter().partition(|n| *n < first_segment);
     for number in old {
         wal.remove_file(&segment_name(number))?;
     }
     for number in &numbers {
-        let end = read_segment(wal, *number, |frame| apply(frame, opened, duplicates, &mut out))?;
-        out.corruptions += u64::from(report(wal, *number, end, numbers.last() == Some(number))?);
+        let end = read_segment(wal, *number, &mut *each)?;
+        corruptions += u64::from(report(wal, *number, end, numbers.last() == Some(number))?);
     }
     if let Some(last) = numbers.last()
         && segments(wal)?.contains(last)
@@ -37,10 +52,7 @@ pub(crate) fn replay(
         // What was read here counts as recovered from now on: a power loss later must not take it back.
         sync_segment(wal, *last)?;
     }
-    if !out.table.is_empty() {
-        out.table.since = Some(env.clock.monotonic());
-    }
-    Ok(out)
+    Ok(corruptions)
 }
 
 /// Applies a frame; `false` if it contradicts itself.

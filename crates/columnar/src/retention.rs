@@ -6,14 +6,15 @@ use std::{
     time::Duration,
 };
 
+use reba_disk::Env;
 use reba_model::{Labels, Matcher, NanoRange, Tenant};
 
 use crate::{
     Columnar, ColumnarError, Retention,
-    catalog::Change,
+    catalog::{Change, PartSet},
     config::Periods,
     delete::{Fate, Fates},
-    part::Part,
+    part::{LivePart, Part, PartInfo},
 };
 
 /// The wall clock leaps when it moves so much more or less than time passes, or is so far ahead of the newest row at the start.
@@ -75,34 +76,46 @@ impl Periods {
 }
 
 /// How long ago the newest row of a part was; none if it lies ahead.
-fn age(part: &Part, now_ns: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(now_ns.saturating_sub(part.info.max_ns)).unwrap_or(0))
+fn age(info: &PartInfo, now_ns: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(now_ns.saturating_sub(info.max_ns)).unwrap_or(0))
+}
+
+/// Parts that are too old or too many, as long as the clock can be trusted.
+pub(crate) fn outdated<P: LivePart>(
+    parts: &PartSet<P>,
+    retention: &Retention,
+    env: &Env,
+    now_ms: i64,
+    watch: &mut Watch,
+) -> Vec<Arc<P>> {
+    let now_ns = now_ms.saturating_mul(1_000_000);
+    let newest = || parts.all().map(|p| p.info().max_ns / 1_000_000).max();
+    let is_trusted = watch.trusts(now_ms, env.clock.monotonic(), newest);
+    let is_over = |part: &Arc<P>| {
+        let longest = retention.of(&part.info().tenant).longest();
+        longest.is_some_and(|keep| keep < age(part.info(), now_ns))
+    };
+    let (mut remove, mut kept): (Vec<_>, Vec<_>) =
+        parts.all().cloned().partition(|p| is_trusted && is_over(p));
+    if let Some(limit) = retention.max_bytes {
+        kept.sort_by_key(|p| (p.info().max_ns, p.info().number));
+        let mut bytes: u64 = kept.iter().map(|p| p.info().bytes).sum();
+        for part in kept {
+            if bytes <= limit {
+                break;
+            }
+            bytes -= part.info().bytes;
+            remove.push(part);
+        }
+    }
+    remove
 }
 
 impl Columnar {
     /// Drops parts that are too old or too many. To be called by whoever holds `maintenance`.
     pub(crate) fn retain(&self, now_ms: i64, watch: &mut Watch) -> Result<(), ColumnarError> {
-        let retention = self.retention.read().clone();
         let parts = Arc::clone(&self.state.read().parts);
-        let now_ns = now_ms.saturating_mul(1_000_000);
-        let newest = || parts.all().map(|p| p.info.max_ns / 1_000_000).max();
-        let is_trusted = watch.trusts(now_ms, self.env.clock.monotonic(), newest);
-        let is_over = |part: &Arc<Part>| {
-            retention.of(&part.info.tenant).longest().is_some_and(|keep| keep < age(part, now_ns))
-        };
-        let (mut remove, mut kept): (Vec<_>, Vec<_>) =
-            parts.all().cloned().partition(|p| is_trusted && is_over(p));
-        if let Some(limit) = retention.max_bytes {
-            kept.sort_by_key(|p| (p.info.max_ns, p.info.number));
-            let mut bytes: u64 = kept.iter().map(|p| p.info.bytes).sum();
-            for part in kept {
-                if bytes <= limit {
-                    break;
-                }
-                bytes -= part.info.bytes;
-                remove.push(part);
-            }
-        }
+        let remove = outdated(&parts, &self.retention.read(), &self.env, now_ms, watch);
         if remove.is_empty() {
             return Ok(());
         }
@@ -127,7 +140,7 @@ impl Columnar {
         for part in parts.all() {
             let number = part.info.number;
             let periods = retention.of(&part.info.tenant);
-            let age = age(part, now_ns);
+            let age = age(&part.info, now_ns);
             let Some(passed) = periods.longest_passed(age) else { continue };
             let known = before.remove(&number);
             if known.is_some_and(|t| t >= passed) {

@@ -7,8 +7,8 @@ mod record;
 
 use std::{fmt, sync::Arc};
 
-pub use batch::{SpanBatch, SpanBatchFull, SpanGroup, SpanHead, SpanWriter};
-pub use record::{AttributeList, Item, MAX_NESTING, SpanView, ValueRef};
+pub use batch::{SpanBatch, SpanBatchFull, SpanGroup, SpanHead, SpanWriter, read_source};
+pub use record::{AttributeList, Item, MAX_NESTING, SpanView, ValueRef, read_items};
 
 /// Which trace: 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

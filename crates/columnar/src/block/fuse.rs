@@ -11,7 +11,7 @@ use super::{
 const ATTEMPTS: u64 = 64;
 
 /// The hash of an id.
-pub(super) fn hash(id: &[u8]) -> u64 {
+pub(crate) fn hash(id: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(id)
 }
 
@@ -61,7 +61,7 @@ fn fingerprint(mixed: u64) -> u8 {
 }
 
 /// Writes a filter of the hashes; whether that was possible.
-pub(super) fn build(mut hashes: Vec<u64>, out: &mut Vec<u8>) -> bool {
+pub(crate) fn build(mut hashes: Vec<u64>, out: &mut Vec<u8>) -> bool {
     hashes.sort_unstable();
     hashes.dedup();
     let mut plan = Plan::of(hashes.len());
@@ -113,7 +113,7 @@ fn peel(plan: Plan, hashes: &[u64]) -> Option<Vec<(u64, usize)>> {
 }
 
 /// Whether an id may be among those of the filter.
-pub(super) fn may_hold(filter: &[u8], hash: u64) -> Result<bool, BlockError> {
+pub(crate) fn may_hold(filter: &[u8], hash: u64) -> Result<bool, BlockError> {
     let mut reader = Reader::new(filter);
     let attempt = reader.varint()?;
     let mut plan = Plan::of(reader.count(MAX_ROWS)?);

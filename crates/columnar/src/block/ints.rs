@@ -16,7 +16,7 @@ const VALUES: u8 = 1;
 const DELTAS: u8 = 2;
 
 /// Writes the values.
-pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
+pub(crate) fn encode(values: &[i64], out: &mut Vec<u8>) {
     let first = values.first().copied().unwrap_or(0);
     if values.iter().all(|v| *v == first) {
         out.push(SAME);
@@ -94,7 +94,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 }
 
 /// Reads `len` values.
-pub(super) fn decode(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, BlockError> {
+pub(crate) fn decode(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, BlockError> {
     if len > MAX_ROWS {
         return Err(BlockError("too many numbers"));
     }
@@ -117,7 +117,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, Bl
 }
 
 /// Reads those of `len` values that are at the places `wanted`, which rise.
-pub(super) fn pick(reader: &mut Reader<'_>, len: usize, wanted: &[u32]) -> Result<Vec<i64>, BlockError> {
+pub(crate) fn pick(reader: &mut Reader<'_>, len: usize, wanted: &[u32]) -> Result<Vec<i64>, BlockError> {
     if len > MAX_ROWS || wanted.last().is_some_and(|last| *last as usize >= len) {
         return Err(BlockError("too many numbers"));
     }
@@ -148,7 +148,7 @@ pub(super) fn pick(reader: &mut Reader<'_>, len: usize, wanted: &[u32]) -> Resul
 }
 
 /// The number at a place among numbers of `width` bits; zeros where there are no bytes.
-pub(super) fn bits(packed: &[u8], place: usize, width: u32) -> u64 {
+pub(crate) fn bits(packed: &[u8], place: usize, width: u32) -> u64 {
     if width == 0 {
         return 0;
     }
@@ -178,7 +178,7 @@ fn frames(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, BlockError> {
 }
 
 /// Writes numbers of `width` bits each, the lowest bits first, whole bytes in all.
-pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+pub(crate) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     if width == 0 {
         return;
     }
@@ -197,7 +197,7 @@ pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<
 }
 
 /// Reads `len` numbers of `width` bits.
-pub(super) fn unpack(
+pub(crate) fn unpack(
     reader: &mut Reader<'_>,
     len: usize,
     width: u32,

@@ -14,21 +14,55 @@ pub(crate) use cursor::StreamCursor;
 pub(crate) use reader::Part;
 pub(crate) use writer::{PartSpec, PartWriter};
 
+use reba_disk::{Dir, DiskError};
 use reba_model::{NanoRange, Tenant};
 
 use crate::day::Day;
 
 const MAGIC: &[u8; 8] = b"REBAPRT1";
-const END_MAGIC: &[u8; 8] = b"REBAPEND";
+pub(crate) const END_MAGIC: &[u8; 8] = b"REBAPEND";
 
 /// Offset of the directory `u64`, its length `u32`, its checksum `u32`, magic text.
-const TRAILER: usize = 8 + 4 + 4 + 8;
+pub(crate) const TRAILER: usize = 8 + 4 + 4 + 8;
 
 /// An index page is closed when it has this many bytes, unpacked.
 const PAGE_BYTES: usize = 32 << 10;
 
 /// No page is larger, unpacked: one entry of a page can be long.
 const MAX_PAGE_BYTES: u32 = 256 << 20;
+
+/// A part that is live, whatever its rows are.
+pub(crate) trait LivePart: Sized {
+    /// Opens the part `number` in the folder of its day.
+    fn open(dir: &Dir, number: u64) -> Result<Self, DiskError>;
+
+    /// What is known of it.
+    fn info(&self) -> &PartInfo;
+
+    /// What is wrong with its index, if something was found.
+    fn damage(&self) -> Option<&'static str>;
+
+    /// How many blocks are known to be damaged.
+    fn bad_blocks(&self) -> u64;
+}
+
+impl LivePart for Part {
+    fn open(dir: &Dir, number: u64) -> Result<Self, DiskError> {
+        Part::open(dir, number)
+    }
+
+    fn info(&self) -> &PartInfo {
+        &self.info
+    }
+
+    fn damage(&self) -> Option<&'static str> {
+        self.damage()
+    }
+
+    fn bad_blocks(&self) -> u64 {
+        self.bad_blocks()
+    }
+}
 
 /// What is known of a part without its index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +76,7 @@ pub(crate) struct PartInfo {
     pub(crate) bytes: u64,
     pub(crate) rows: u64,
     pub(crate) text_bytes: u64,
+    /// Streams of logs; traces of spans.
     pub(crate) streams: u64,
     pub(crate) blocks: u64,
     pub(crate) min_ns: i64,

@@ -146,6 +146,11 @@ impl SpanBatch {
         })
     }
 
+    /// Adds what a writer of records left out: an item as [`SpanView::raw_items`] gave it.
+    pub(crate) fn raw(&mut self, item: &[u8]) {
+        self.bytes.extend_from_slice(item);
+    }
+
     /// Adds a span as [`SpanGroup::records`] gave it.
     ///
     /// # Errors
@@ -240,7 +245,7 @@ impl<'a> SpanGroup<'a> {
 }
 
 /// Reads what [`SpanGroup::source`] gave.
-pub(super) fn read_source(source: &[u8]) -> Option<(Resource, InstrumentationScope)> {
+pub fn read_source(source: &[u8]) -> Option<(Resource, InstrumentationScope)> {
     let mut r = Bytes(source);
     let resource = Resource { attributes: r.list(true, 1)?.to_attributes() };
     let (name, version) = (r.text()?.to_owned(), r.text()?.to_owned());
@@ -260,6 +265,11 @@ impl SpanWriter<'_> {
     /// Adds an attribute: of the span, or of the event or link that was begun.
     pub fn attribute(&mut self, name: &str, value: ValueRef<'_>) {
         put_attribute(&mut self.batch.bytes, name, value);
+    }
+
+    /// Adds items as [`SpanView::raw_items`] gave them.
+    pub fn raw(&mut self, items: &[u8]) {
+        self.batch.raw(items);
     }
 
     /// Begins an event; [`SpanWriter::end`] ends it.

@@ -266,6 +266,11 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// Reads items that [`SpanView::raw_items`] gave, one behind the other, as far as they make sense.
+pub fn read_items(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
+    Items::named(bytes)
+}
+
 /// Reads from the front of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
@@ -415,9 +420,24 @@ impl<'a> SpanView<'a> {
         }
     }
 
+    /// Bytes of its items.
+    pub fn byte_len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Attributes, events and links in the order in which they came.
     pub fn items(&self) -> impl Iterator<Item = Item<'a>> {
         Items::named(self.items)
+    }
+
+    /// The same, each with its bytes: [`read_items`] reads them again.
+    pub fn raw_items(&self) -> impl Iterator<Item = (Item<'a>, &'a [u8])> {
+        let mut items = Items::named(self.items);
+        std::iter::from_fn(move || {
+            let before = items.rest;
+            let item = items.next()?;
+            Some((item, &before[..before.len() - items.rest.len()]))
+        })
     }
 
     /// Its attributes.
