@@ -96,6 +96,7 @@ impl From<SilenceError> for Refusal {
             SilenceError::TooMany { .. }
             | SilenceError::TooManyRecurring { .. }
             | SilenceError::TooLarge { .. }
+            | SilenceError::RegexTooLarge { .. }
             | SilenceError::Schedule(_) => Refusal::bad(text),
             SilenceError::NotSaved(_) => Refusal::internal(text),
         }
