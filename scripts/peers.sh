@@ -11,6 +11,17 @@ missing=()
 [ -x "$peers/usr/bin/amtool" ] || missing+=(prometheus-alertmanager)
 [ -x "$peers/usr/bin/victoria-metrics" ] || missing+=(victoria-metrics)
 
+for exporter in node postgres redis; do
+  [ -x "$peers/usr/bin/prometheus-$exporter-exporter" ] || missing+=("prometheus-$exporter-exporter")
+done
+# What exporters look at: the system's own, if it has them. The libraries are found through LD_LIBRARY_PATH.
+if ! command -v redis-server >/dev/null && [ ! -x "$peers/usr/bin/redis-server" ]; then
+  missing+=(redis-server redis-tools liblzf1 libjemalloc2)
+fi
+if ! ls /usr/lib/postgresql/*/bin/initdb "$peers"/usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+  missing+=(postgresql-15 postgresql-client-15 libpq5 libicu72 libxml2 libldap-2.5-0 libsasl2-2)
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || { echo "apt-get is needed to fetch ${missing[*]}" >&2; exit 1; }
   if ! (cd "$peers" && apt-get download -qq "${missing[@]}" 2>/dev/null); then

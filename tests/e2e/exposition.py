@@ -28,10 +28,10 @@ class Page:
                 return base
         return name
 
-    def value(self, name, **labels):
+    def value(self, series, /, **labels):
         wanted = set(labels.items())
-        found = [v for (n, pairs), v in self.families.get(name, {}).items() if n == name and wanted <= set(pairs)]
-        assert len(found) == 1, f"{name}{labels}: {len(found)} series"
+        found = [v for (n, pairs), v in self.families.get(series, {}).items() if n == series and wanted <= set(pairs)]
+        assert len(found) == 1, f"{series}{labels}: {len(found)} series"
         return found[0]
 
     def label_names(self, name):
