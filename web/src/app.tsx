@@ -24,7 +24,7 @@ const StatusPage = lazy(() => import("./pages/StatusPage").then((m) => ({ defaul
 
 type Phase = { is: "loading" } | { is: "login" } | { is: "failed"; why: string } | { is: "in"; session: Session };
 
-const statusPaths = new Set(["/targets", "/rules", "/config", "/flags", "/tsdb-status", "/runtime"]);
+const statusPaths = new Set(["/targets", "/rules", "/config", "/flags", "/tsdb-status", "/runtime", "/service-discovery"]);
 
 function Page() {
   const { path } = usePlace();

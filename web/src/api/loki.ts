@@ -1,5 +1,5 @@
 /** Loki's HTTP API, through the proxy of a data source. */
-import { asArray, asObject, asObjects, asString, asStrings, isObject, type Json } from "../model/json";
+import { asArray, asNumber, asObject, asObjects, asString, asStrings, isObject, type Json } from "../model/json";
 import type { LokiData, LokiStream } from "../model/data/loki";
 import { proxyPath } from "./grafana";
 import { basePath, getJson, HttpError, searchParams, type Query } from "./http";
@@ -102,4 +102,25 @@ export function lokiTail(source: Source, query: string, onStreams: (streams: rea
       socket.close();
     },
   };
+}
+
+export interface LogTotals {
+  streams: number;
+  chunks: number;
+  bytes: number;
+  entries: number;
+}
+
+/** How much there is of the streams that fit a selector. */
+export async function lokiTotals(source: Source, query: string, range: { from: number; to: number }, signal?: AbortSignal): Promise<LogTotals> {
+  const o = asObject(await getJson(proxyPath(source, "loki/api/v1/index/stats"), { query, start: nanos(range.from), end: nanos(range.to) }, signal));
+  const n = (key: string) => asNumber(o[key]) ?? 0;
+  return { streams: n("streams"), chunks: n("chunks"), bytes: n("bytes"), entries: n("entries") };
+}
+
+/** Bytes by the values of a label, the greatest first. */
+export async function lokiVolume(source: Source, query: string, label: string, range: { from: number; to: number }, limit: number, signal?: AbortSignal): Promise<readonly { value: string; bytes: number }[]> {
+  const { data } = decode(await getJson(proxyPath(source, "loki/api/v1/index/volume"), { query, targetLabels: label, limit, start: nanos(range.from), end: nanos(range.to) }, signal));
+  if (data.resultType !== "vector") return [];
+  return data.result.map((s) => ({ value: s.metric[label] ?? "", bytes: Number(s.value[1]) })).sort((a, b) => b.bytes - a.bytes);
 }

@@ -3,7 +3,7 @@ import { asArray, asNumber, asObject, asObjects, asString, asStrings, isObject, 
 import type { Labels } from "../model/data/frame";
 import type { PromData, PromSample, PromSeries } from "../model/data/prometheus";
 import { proxyPath } from "./grafana";
-import { getJson, HttpError, postForm, type Query } from "./http";
+import { getJson, HttpError, postForm, sendJson, type Query } from "./http";
 
 export interface Source {
   uid: string;
@@ -233,3 +233,20 @@ export async function tsdbStatus(source: Source, signal?: AbortSignal): Promise<
   };
 }
 
+
+export interface ActiveQuery {
+  id: number;
+  query: string;
+  ageS: number;
+  running: boolean;
+}
+
+/** What the engine works on or keeps waiting; Reba's own, which Prometheus does not answer. */
+export async function activeQueries(source: Source, signal?: AbortSignal): Promise<readonly ActiveQuery[]> {
+  const { data } = await get(source, "api/v1/status/active_queries", {}, signal);
+  return asObjects(data).map((q) => ({ id: asNumber(q["id"]) ?? 0, query: asString(q["query"]), ageS: asNumber(q["ageSeconds"]) ?? 0, running: q["running"] === true }));
+}
+
+export async function killQuery(source: Source, id: number): Promise<void> {
+  await sendJson("POST", proxyPath(source, `api/v1/status/active_queries/${id}/kill`));
+}

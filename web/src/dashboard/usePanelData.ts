@@ -1,4 +1,4 @@
-import { useMemo } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { runPlans, type QueryResult } from "../api/run";
 import type { Exemplar } from "../api/prometheus";
 import type { Panel } from "../model/dashboard/types";
@@ -53,7 +53,12 @@ export function usePanelData(panel: Panel, width: number, visible: boolean): Pan
       }),
     [asks, panel, sources, range, points, scope],
   );
-  const key = asks && visible && ready ? JSON.stringify(plans) : undefined;
+  const wanted = asks && ready ? JSON.stringify(plans) : undefined;
+  // What is out of sight asks nothing new, but an answer that is under way is still taken.
+  const [key, setKey] = useState(visible ? wanted : undefined);
+  useEffect(() => {
+    if (visible) setKey(wanted);
+  }, [visible, wanted]);
   const { data, loading } = useLoad(key, (signal) => runPlans(plans, signal));
   const prepared = useMemo(() => {
     const raw = (data ?? []).flatMap((r) => r.frames);

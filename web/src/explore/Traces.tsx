@@ -21,9 +21,9 @@ export function Traces({ source, query, time, scope, onQuery }: { source: Dataso
   const one = traceIdFrom(query) !== undefined;
   return (
     <>
-      <div className="page-actions" style={{ margin: "0 0 10px" }}>
+      {!one && <div className="page-actions" style={{ margin: "0 0 10px" }}>
         <SegmentedControl size="xs" aria-label="Beside the query" data={[{ value: "form", label: "Search form" }, { value: "map", label: "Service map" }, { value: "none", label: "Query only" }]} value={tool} onChange={setTool} />
-      </div>
+      </div>}
       {tool === "form" && !one && <TraceSearch source={source} onQuery={onQuery} />}
       {tool === "map" && !one && <ServiceMap source={source} time={time} onQuery={(q) => { setTool("form"); onQuery(q); }} />}
       {(tool !== "map" || one) && (isTraceMetrics(query) ? <Metrics source={source} queries={[{ refId: "A", expr: query, rest: { query } }]} time={time} scope={scope} /> : <Found source={source} query={query} time={time} onQuery={onQuery} />)}

@@ -8,6 +8,9 @@ import { humanDuration } from "../model/time/duration";
 import { formatDateTime, fromNow } from "../model/time/format";
 import { formatValue } from "../model/units/format";
 import { setParams, usePlace } from "../state/location";
+import { Discovery } from "../status/Discovery";
+import { LogStore } from "../status/LogStore";
+import { Queries } from "../status/Queries";
 import { useSource } from "../state/session";
 import { useLoad, type Loaded } from "../state/useLoad";
 import { Chips } from "../components/Chips";
@@ -159,9 +162,12 @@ function Flags({ source }: { source: DatasourceInfo }) {
 
 const tabs = [
   ["targets", "Targets", Targets],
+  ["service-discovery", "Discovery", Discovery],
   ["rules", "Rules", Rules],
   ["runtime", "Runtime", Facts],
   ["tsdb", "Store", Tsdb],
+  ["logs", "Logs", LogStore],
+  ["queries", "Queries", Queries],
   ["config", "Configuration", Configuration],
   ["flags", "Flags", Flags],
 ] as const;

@@ -223,9 +223,9 @@ test("alerts and status show what the server says", async () => {
   await page.getByRole("img", { name: /ServiceDown: chart/ }).waitFor();
   await page.goto(`${app.url}/status`);
   await page.getByText("http://wallet-service/metrics").waitFor();
-  for (const tab of ["Rules", "Runtime", "Store", "Configuration", "Flags"]) {
+  for (const tab of ["Discovery", "Rules", "Runtime", "Store", "Logs", "Queries", "Configuration", "Flags"]) {
     await page.getByRole("tab", { name: tab }).click();
-    await page.getByRole("tabpanel").locator("table, dl, pre").first().waitFor();
+    await page.getByRole("tabpanel").locator("table, dl, pre, details").first().waitFor();
   }
   assert.doesNotMatch(await page.title(), /hacked/);
   await close();

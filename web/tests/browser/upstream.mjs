@@ -53,6 +53,7 @@ function prometheus(path, query) {
     return ok({ activeTargets: services.map((service) => ({ scrapePool: service, scrapeUrl: `http://${service}/metrics`, health: "up", labels: { service }, discoveredLabels: {}, lastError: "", lastScrape: new Date().toISOString(), lastScrapeDuration: 0.002 })), droppedTargetCounts: {} });
   }
   if (path === "/api/v1/status/tsdb") return ok({ headStats: { numSeries: 10, chunkCount: 5, minTime: 0, maxTime: 1000, numLabelPairs: 7 }, seriesCountByMetricName: [{ name: "up", value: 3 }] });
+  if (path === "/api/v1/status/active_queries") return ok([{ id: 7, query: "sum(rate(x[1d]))", ageSeconds: 12.5, running: true }]);
   if (path === "/api/v1/status/config") return ok({ yaml: "global: {}\n" });
   if (/^\/api\/v1\/status\//.test(path)) return ok({ version: "test" });
   return [404, { status: "error", error: "not found" }];
@@ -61,6 +62,8 @@ function prometheus(path, query) {
 const line = (i) => (i === 3 ? `level=error msg="${hostile}"` : JSON.stringify({ level: [10, 20, 30, 40, 50][i % 5], msg: `line ${i}`, user: `u${i % 2}`, trace_id: traceId }));
 
 function loki(path, query) {
+  if (path.endsWith("/index/stats")) return [200, { streams: 12, chunks: 40, bytes: 4096000, entries: 2000 }];
+  if (path.endsWith("/index/volume")) return [200, { status: "success", data: { resultType: "vector", result: services.map((service, i) => ({ metric: { service }, value: [0, String((i + 1) * 1000)] })) } }];
   if (path.endsWith("/labels")) return [200, { status: "success", data: ["service", "level"] }];
   if (/\/label\//.test(path)) return [200, { status: "success", data: services }];
   const end = BigInt(query.get("end") ?? `${Date.now()}000000`) - 1_000_000n;
