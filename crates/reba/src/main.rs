@@ -35,6 +35,7 @@ mod settings;
 mod shift;
 mod ship_cmd;
 mod state;
+mod span_store;
 mod status;
 mod store;
 mod tail;

@@ -271,11 +271,15 @@ impl Running {
             Some(loki) => loki.close().await,
             None => Ok(()),
         };
-        // Whatever became of the logs, the metrics are closed.
+        let spans = match self.tempo {
+            Some(tempo) => tempo.close().await,
+            None => Ok(()),
+        };
+        // Whatever became of the logs and the spans, the metrics are closed.
         if let Some(prometheus) = self.prometheus {
             prometheus.close().await?;
         }
-        logs
+        logs.and(spans)
     }
 }
 

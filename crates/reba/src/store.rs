@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use reba_api::prometheus::{Block, Blocks, Readiness};
-use reba_columnar::Columnar;
+use reba_columnar::{Columnar, SpanStore};
 use reba_disk::{Env, LogConfig};
 use reba_ingest::config::Config;
 use reba_tsdb::{Tsdb, TsdbConfig};
@@ -140,6 +140,16 @@ impl Maintenance {
         Self::start("log-maintenance", move || {
             store.maintain(now_ms()).unwrap_or_else(|error| {
                 tracing::error!(%error, "maintenance of the log store failed");
+                false
+            })
+        })
+    }
+
+    /// The maintenance of the span store.
+    pub fn of_spans(store: Arc<SpanStore>) -> Result<Self> {
+        Self::start("span-maintenance", move || {
+            store.maintain(now_ms()).unwrap_or_else(|error| {
+                tracing::error!(%error, "maintenance of the span store failed");
                 false
             })
         })

@@ -11,6 +11,7 @@ use reba_api::{
     prometheus::Readiness,
     tempo::{self as api, TempoApi},
 };
+use reba_columnar::SpanStore;
 use reba_config::Variables;
 use reba_ingest::traces::{
     TraceReceiver,
@@ -18,25 +19,18 @@ use reba_ingest::traces::{
 };
 use reba_model::GoRegex;
 use reba_query::traces::{TraceEngineConfig, TraceLimits, TraceLimitsByTenant, TraceQueryEngine};
-use reba_storage::{SpanAdmin, SpanAppender, SpanQuerier};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{args::Role, config::Loaded, door::Door, run::now_ns, settings::Settings};
+use crate::{
+    args::Role, config::Loaded, door::Door, run::now_ns, settings::Settings, span_store, store::Maintenance,
+};
 
 /// How often the file with limits of tenants is read.
 const OVERRIDES_PERIOD: Duration = Duration::from_secs(10);
 
-/// Where spans are.
-#[derive(Clone)]
-struct Store {
-    appender: Arc<dyn SpanAppender>,
-    querier: Arc<dyn SpanQuerier>,
-    admin: Arc<dyn SpanAdmin>,
-}
-
 /// The role, built but without work.
 pub struct Built {
-    store: Store,
+    store: Arc<SpanStore>,
     engine: Arc<TraceQueryEngine>,
     receiver: Arc<TraceReceiver>,
     config: Arc<ArcSwap<TempoConfig>>,
@@ -46,6 +40,8 @@ pub struct Built {
 
 /// The role at work.
 pub struct Tempo {
+    store: Arc<SpanStore>,
+    maintenance: Maintenance,
     readiness: Arc<Readiness>,
     following: CancellationToken,
     tasks: TaskTracker,
@@ -54,6 +50,7 @@ pub struct Tempo {
 /// What a reload changes.
 #[derive(Clone)]
 pub struct TraceHandles {
+    store: Arc<SpanStore>,
     engine: Arc<TraceQueryEngine>,
     config: Arc<ArcSwap<TempoConfig>>,
     variables: Arc<ArcSwap<Variables>>,
@@ -68,6 +65,7 @@ impl TraceHandles {
                 "distributor.receivers changed: ports are opened and closed at the next start only"
             );
         }
+        self.store.set_retention(span_store::retention(&config));
         self.engine.set_limits(query_limits(&config));
         self.config.store(Arc::new(config));
         self.variables.store(Arc::new(variables.clone()));
@@ -109,15 +107,15 @@ impl Built {
     /// Opens the store below `data` and builds the parts around it.
     pub async fn build(door: &Door, settings: &Settings, loaded: &Loaded, data: &Path) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let store = open(data, settings, &loaded.tempo).await?;
+        let store = span_store::open(data, settings, &loaded.tempo).await?;
         let engine = TraceEngineConfig {
             max_concurrency: loaded.tempo.querier.max_concurrent_queries,
             cores,
             ..TraceEngineConfig::default()
         };
-        let engine = Arc::new(TraceQueryEngine::new(Arc::clone(&store.querier), engine)?);
+        let engine = Arc::new(TraceQueryEngine::new(Arc::clone(&store) as _, engine)?);
         let config = Arc::new(ArcSwap::from_pointee(loaded.tempo.clone()));
-        let receiver = TraceReceiver::new(Arc::clone(&store.appender), Arc::clone(&config), Arc::new(now_ns));
+        let receiver = TraceReceiver::new(Arc::clone(&store) as _, Arc::clone(&config), Arc::new(now_ns));
         Ok(Built {
             store,
             engine,
@@ -131,6 +129,7 @@ impl Built {
     /// What a reload changes.
     pub fn handles(&self) -> TraceHandles {
         TraceHandles {
+            store: Arc::clone(&self.store),
             engine: Arc::clone(&self.engine),
             config: Arc::clone(&self.config),
             variables: Arc::clone(&self.variables),
@@ -164,7 +163,7 @@ impl Built {
         let api = TempoApi {
             engine: self.engine,
             receiver: self.receiver,
-            admin: self.store.admin,
+            admin: Arc::clone(&self.store) as _,
             config: self.config,
             readiness: Arc::clone(&self.readiness),
             metrics: vec![Box::new(crate::metrics::process)],
@@ -177,7 +176,8 @@ impl Built {
         tasks.spawn(handles.follow_overrides(following.clone()));
         self.readiness.set_ready();
         door.open(api::router(Arc::new(api)));
-        Ok(Tempo { readiness: self.readiness, following, tasks })
+        let maintenance = Maintenance::of_spans(Arc::clone(&self.store))?;
+        Ok(Tempo { store: self.store, maintenance, readiness: self.readiness, following, tasks })
     }
 }
 
@@ -188,6 +188,16 @@ impl Tempo {
         self.following.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Closes the store, after everything that uses it.
+    pub async fn close(self) -> Result<()> {
+        let (maintenance, store) = (self.maintenance, self.store);
+        tokio::task::spawn_blocking(move || {
+            maintenance.stop();
+            store.close().context("close the span store")
+        })
+        .await?
     }
 }
 
@@ -214,17 +224,4 @@ fn query_limits(config: &TempoConfig) -> TraceLimitsByTenant {
     };
     let tenants = config.tenants.iter().map(|(tenant, limits)| (tenant.clone(), of(limits))).collect();
     TraceLimitsByTenant { others: of(&config.limits), tenants }
-}
-
-/// Opens the store below `data`.
-async fn open(_data: &Path, _settings: &Settings, _config: &TempoConfig) -> Result<Store> {
-    tracing::warn!("spans are kept in memory: a restart loses them");
-    let store = Arc::new(reba_testkit::MemSpanStore::default());
-    tokio::task::spawn_blocking(move || Store {
-        appender: Arc::clone(&store) as _,
-        querier: Arc::clone(&store) as _,
-        admin: store,
-    })
-    .await
-    .context("open the span store")
 }
