@@ -103,6 +103,9 @@ fn script() -> Vec<(u64, Step)> {
 
 const END: u64 = 14;
 
+/// How often it is played again if a busy machine was late.
+const MORE_TRIES: usize = 2;
+
 fn labels(text: &str) -> Vec<(String, String)> {
     text.split(' ').filter_map(|p| p.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
@@ -417,7 +420,10 @@ async fn receivers_hear_the_same_as_from_alertmanager() {
     };
     // A machine that stands still for half a second moves a step past a tick: then once more.
     let (mut heard, mut logs) = play(&binary).await;
-    if heard.0 != heard.1 {
+    for _ in 0..MORE_TRIES {
+        if heard.0 == heard.1 && logs.0 == logs.1 {
+            break;
+        }
         (heard, logs) = play(&binary).await;
     }
     let (ours, peers) = heard;
