@@ -14,8 +14,8 @@ use reba_disk::Env;
 use reba_model::{
     Tenant,
     spans::{
-        AttributeValue, Attributes, InstrumentationScope, Resource, SpanBatch, SpanHead, SpanId, SpanKind, SpanStatus,
-        TraceId, ValueRef,
+        AttributeValue, Attributes, InstrumentationScope, Resource, SpanBatch, SpanHead, SpanId, SpanKind,
+        SpanStatus, TraceId, ValueRef,
     },
 };
 use reba_query::traces::{RangeTraceMetrics, TraceById, TraceEngineConfig, TraceQueryEngine, TraceSearch};
@@ -29,7 +29,10 @@ const SEARCHES: [(&str, &str); 10] = [
     ("duration", "{ duration > 2.9s }"),
     ("status", "{ status = error }"),
     ("regex", "{ span.url.path =~ `.*/99999[0-4].*` }"),
-    ("structural", "{ resource.service.name = `gateway` } >> { resource.service.name = `risk` && status = error }"),
+    (
+        "structural",
+        "{ resource.service.name = `gateway` } >> { resource.service.name = `risk` && status = error }",
+    ),
     ("aggregate", "{ status = error } | count() > 3"),
     ("nothing found", "{ span.user.id = `nobody` }"),
     ("wide range", "{ name = `SELECT orders` && duration > 700ms }"),
@@ -39,7 +42,10 @@ const SEARCHES: [(&str, &str); 10] = [
 
 fn add(batch: &mut SpanBatch, spans: &[data::Span]) {
     for span in spans {
-        batch.begin_group(&resource(span), &InstrumentationScope { name: "io.opentelemetry".into(), ..Default::default() });
+        batch.begin_group(
+            &resource(span),
+            &InstrumentationScope { name: "io.opentelemetry".into(), ..Default::default() },
+        );
         let mut writer = batch.span();
         for (name, value) in &span.attributes {
             writer.attribute(
@@ -89,7 +95,11 @@ fn cpu() -> f64 {
 
 fn memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    status.lines().filter(|l| l.starts_with("VmHWM") || l.starts_with("RssAnon")).collect::<Vec<_>>().join(" ")
+    status
+        .lines()
+        .filter(|l| l.starts_with("VmHWM") || l.starts_with("RssAnon"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -142,7 +152,11 @@ async fn main() {
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
-    println!("trace by id: median {:.2} ms, p99 {:.2} ms", times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!(
+        "trace by id: median {:.2} ms, p99 {:.2} ms",
+        times[times.len() / 2],
+        times[times.len() * 99 / 100]
+    );
     for round in ["cold", "warm"] {
         for (name, query) in SEARCHES {
             let (before, start) = (cpu(), Instant::now());
@@ -167,7 +181,11 @@ async fn main() {
             );
         }
     }
-    for query in ["{} | rate() by (resource.service.name)", "{ status = error } | rate()", "{} | quantile_over_time(duration, .99)"] {
+    for query in [
+        "{} | rate() by (resource.service.name)",
+        "{ status = error } | rate()",
+        "{} | quantile_over_time(duration, .99)",
+    ] {
         let start = Instant::now();
         let end_ns = (T0 + (n as u64 / 8 / PER_SECOND + 60) * 1_000_000_000) as i64;
         let asked = RangeTraceMetrics {
