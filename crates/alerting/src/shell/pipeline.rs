@@ -54,6 +54,10 @@ impl Shared {
                 let failed = &mut metrics.integrations.entry(kind).or_default().failed;
                 *failed.entry(error.reason).or_default() += 1;
                 drop(metrics);
+                if error.reason == FailureReason::ContextCanceled {
+                    tracing::debug!(integration = %outgoing.integration, %error, "not notified any more");
+                    return false;
+                }
                 tracing::error!(
                     integration = %outgoing.integration,
                     group = %outgoing.note.group_key,
