@@ -1,7 +1,7 @@
 import { TextInput } from "@mantine/core";
 import { useMemo } from "react";
 import { parse } from "yaml";
-import { amAlerts, amStatus } from "../api/alertmanager";
+import { amAlerts, amStatus, integrations } from "../api/alertmanager";
 import { Chips } from "../components/Chips";
 import { Empty } from "../components/Notes";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
@@ -69,12 +69,12 @@ function Tree({ source }: { source: DatasourceInfo }) {
   const text = params.get("labels") ?? "";
   const labels = useMemo(() => parseLabels(text), [text]);
   const loaded = useLoad(source.uid, async (signal) => {
-    const [status, alerts] = await Promise.all([amStatus(source, signal), amAlerts(source, signal)]);
-    return { routing: read(status.configYaml), alerts, yaml: status.configYaml };
+    const [status, alerts, own] = await Promise.all([amStatus(source, signal), amAlerts(source, signal), integrations(source, signal)]);
+    return { routing: read(status.configYaml), alerts, yaml: status.configYaml, own };
   });
   return (
     <Of loaded={loaded} what="routes">
-      {({ routing, alerts, yaml }) => {
+      {({ routing, alerts, yaml, own }) => {
         if (routing === undefined) return <Empty title="The configuration could not be read">{yaml.slice(0, 200)}</Empty>;
         const asked = Object.keys(labels).length > 0;
         const ends = asked ? routesFor(routing.root, labels) : [];
@@ -100,7 +100,7 @@ function Tree({ source }: { source: DatasourceInfo }) {
             <div className="two">
               <div className="block">
                 <h2>Receivers</h2>
-                <table className="data"><tbody>{routing.receivers.map((r) => <tr key={r.name}><td><strong>{r.name}</strong></td><td className="muted">{r.kinds.length === 0 ? "tells nobody" : r.kinds.join(", ")}</td></tr>)}</tbody></table>
+                <table className="data"><tbody>{routing.receivers.map((r) => <tr key={r.name}><td><strong>{r.name}</strong></td><td className="muted">{r.kinds.length === 0 ? "tells nobody" : r.kinds.join(", ")}{own.filter((i) => i.receiver === r.name && i.disabled !== "").map((i) => <div key={`${i.kind} ${i.index}`} className="panel-warn">{i.kind} is switched off: {i.disabled}</div>)}</td></tr>)}</tbody></table>
               </div>
               <div className="block">
                 <h2>Inhibition</h2>

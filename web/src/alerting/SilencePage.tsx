@@ -1,4 +1,4 @@
-import { ActionIcon, Button, Select, TextInput } from "@mantine/core";
+import { ActionIcon, Button, Select, Switch, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { amAlerts, putSilence, silences, type AmAlert, type Silence } from "../api/alertmanager";
 import { wordsFor } from "../api/http";
@@ -67,6 +67,7 @@ function Form({ source, alerts, start }: { source: DatasourceInfo; alerts: reado
   const [comment, setComment] = useState(start.comment);
   const [author, setAuthor] = useState(edited?.createdBy ?? user.login);
   const [lasts, setLasts] = useState(edited === undefined ? "2h" : "");
+  const [resolved, setResolved] = useState(edited?.untilResolved ?? false);
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
   const [now] = useState(() => Date.now());
@@ -79,7 +80,7 @@ function Form({ source, alerts, start }: { source: DatasourceInfo; alerts: reado
     if (!ready) return;
     setBusy(true);
     try {
-      await putSilence(source, { ...(edited === undefined ? {} : { id: edited.id }), matchers, startsAt: edited?.startsAt ?? new Date().toISOString(), endsAt: new Date(endsAt).toISOString(), createdBy: author.trim(), comment: comment.trim() });
+      await putSilence(source, { ...(edited === undefined ? {} : { id: edited.id }), matchers, startsAt: edited?.startsAt ?? new Date().toISOString(), endsAt: new Date(endsAt).toISOString(), createdBy: author.trim(), comment: comment.trim(), ...(resolved ? { untilResolved: true } : {}) });
       navigate("/alerting/silences");
     } catch (caught) {
       setError(wordsFor(caught));
@@ -96,6 +97,7 @@ function Form({ source, alerts, start }: { source: DatasourceInfo; alerts: reado
           <TextInput label="Lasts" placeholder={edited === undefined ? "2h, 1d, 1w" : "as before"} value={lasts} onChange={(e) => setLasts(e.currentTarget.value)} error={lasts !== "" && ms === undefined ? "Such as 45m, 2h or 3d" : undefined} description={endsAt === undefined ? undefined : `until ${formatDateTime(endsAt, "browser")}, ${humanDuration(Math.max(0, endsAt - now))} from now`} />
           <div className="tags" style={{ marginTop: 6 }}>{durations.map((d) => <button key={d} type="button" className="tag" aria-pressed={d === lasts} onClick={() => setLasts(d)}>{d}</button>)}</div>
         </div>
+        <Switch size="sm" label="Ends sooner, once the alerts that it mutes are resolved" checked={resolved} onChange={(e) => setResolved(e.currentTarget.checked)} />
         <TextInput label="Why" placeholder="What is going on, who is on it" value={comment} onChange={(e) => setComment(e.currentTarget.value)} required />
         <TextInput label="Who" value={author} onChange={(e) => setAuthor(e.currentTarget.value)} required />
         <div className="page-actions">

@@ -40,14 +40,14 @@ function Row({ silence, muted, canEdit, onDone, source }: { silence: Silence; mu
       setBusy(false);
     }
   };
-  const extend = (minutes: number) => act(() => putSilence(source, { ...silence, endsAt: new Date(Math.max(now, Date.parse(silence.endsAt)) + minutes * 60_000).toISOString() }));
+  const extend = (minutes: number) => act(() => putSilence(source, { id: silence.id, matchers: silence.matchers, startsAt: silence.startsAt, createdBy: silence.createdBy, comment: silence.comment, ...(silence.untilResolved ? { untilResolved: true } : {}), endsAt: new Date(Math.max(now, Date.parse(silence.endsAt)) + minutes * 60_000).toISOString() }));
   return (
     <tr>
       <td style={{ width: 90 }}><span className={`state ${silence.state === "active" ? "ok" : silence.state === "pending" ? "pending" : "unknown"}`}>{silence.state}</span></td>
       <td>
         <MatcherChips list={silence.matchers} />
         <div>{silence.comment}</div>
-        <div className="muted">{silence.createdBy}, {formatDateTime(Date.parse(silence.startsAt), "browser")} to {formatDateTime(Date.parse(silence.endsAt), "browser")} <span className="mono">{silence.id.slice(0, 8)}</span></div>
+        <div className="muted">{silence.createdBy}, {formatDateTime(Date.parse(silence.startsAt), "browser")} to {formatDateTime(Date.parse(silence.endsAt), "browser")} <span className="mono">{silence.id.slice(0, 8)}</span>{silence.untilResolved && " · until its alerts are resolved"}</div>
         {silence.state === "active" && muted.length > 0 && (
           <details>
             <summary className="muted">{muted.length === 1 ? "Mutes one alert" : `Mutes ${muted.length} alerts`}</summary>

@@ -1,7 +1,7 @@
 /** Alertmanager's HTTP API v2, through the proxy of a data source. */
 import type { Matcher } from "../model/alerts/matchers";
 import type { Labels } from "../model/data/frame";
-import { asBool, asObject, asObjects, asString, asStrings, type Json, type JsonObject } from "../model/json";
+import { asBool, asNumber, asObject, asObjects, asString, asStrings, type Json, type JsonObject } from "../model/json";
 import { proxyPath } from "./grafana";
 import { getJson, sendJson } from "./http";
 import { labelsOf, type Source } from "./prometheus";
@@ -35,6 +35,7 @@ export interface Silence {
   createdBy: string;
   comment: string;
   state: "active" | "pending" | "expired";
+  untilResolved: boolean;
 }
 
 function readAlert(o: JsonObject): AmAlert {
@@ -71,6 +72,7 @@ function readSilence(o: JsonObject): Silence {
     updatedAt: asString(o["updatedAt"]),
     createdBy: asString(o["createdBy"]),
     comment: asString(o["comment"]),
+    untilResolved: asBool(o["untilResolved"]),
     state: state === "expired" || state === "pending" ? state : "active",
   };
 }
@@ -99,6 +101,8 @@ export interface SilenceDraft {
   endsAt: string;
   createdBy: string;
   comment: string;
+  /** It ends when the alerts that it muted are resolved, at the latest at its end; Reba's own. */
+  untilResolved?: boolean;
 }
 
 export async function putSilence(source: Source, draft: SilenceDraft): Promise<string> {
@@ -126,4 +130,18 @@ export async function amStatus(source: Source, signal?: AbortSignal): Promise<Am
     uptime: asString(o["uptime"]),
     cluster: asString(asObject(o["cluster"])["status"]),
   };
+}
+
+export interface Integration {
+  receiver: string;
+  kind: string;
+  index: number;
+  /** Why it tells nobody, if it is switched off. */
+  disabled: string;
+}
+
+/** What each receiver consists of and what is switched off; Reba's own, empty where the server does not know it. */
+export async function integrations(source: Source, signal?: AbortSignal): Promise<readonly Integration[]> {
+  const list = await getJson(proxyPath(source, "api/v2/reba/receivers"), {}, signal).catch(() => null);
+  return asObjects(list).flatMap((r) => asObjects(r["integrations"]).map((i) => ({ receiver: asString(r["name"]), kind: asString(i["integration"]), index: asNumber(i["index"]) ?? 0, disabled: typeof i["disabled"] === "string" ? i["disabled"] : "" })));
 }

@@ -32,6 +32,9 @@ class Guard extends Component<{ children: ReactNode; resetKey: unknown }, { erro
   }
 }
 
+/** Kinds that have a text for the lack of a value. */
+const showsValues = new Set(["stat", "gauge", "bargauge"]);
+
 function useVisible() {
   const ref = useRef<HTMLElement>(null);
   const [visible, setVisible] = useState(false);
@@ -59,6 +62,8 @@ function Body({ panel, data, width, height }: { panel: Panel; data: PanelData; w
   if (panel.type === "row") return null;
   if (rows === 0 && kind?.standsAlone !== true) {
     if (panel.targets.length === 0) return <div className="panel-message">{kind === undefined ? `Panels of the type "${panel.type}" are not drawn yet.` : "This panel asks nothing."}</div>;
+    const instead = panel.fieldConfig.defaults["noValue"];
+    if (typeof instead === "string" && instead !== "" && kind !== undefined && showsValues.has(panel.type)) return <div className="panel-message no-value">{instead}</div>;
     return (
       <Suspense fallback={<div className="panel-message">No data</div>}>
         <NoData results={data.results} />
