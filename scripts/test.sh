@@ -21,6 +21,9 @@ if [ "${CI:-}" = true ] && [ ! -d "$conformance" ]; then
   exit 1
 fi
 
+# A mail server in Python takes mails of the tests in Rust; without it they say that they are skipped.
+scripts/venv.sh || [ "${CI:-}" != true ] || exit 1
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

@@ -35,9 +35,16 @@ pub(crate) fn key_hash(group_key: &str) -> String {
     hex(ring::digest::digest(&ring::digest::SHA256, group_key.as_bytes()).as_ref())
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let mut out = String::with_capacity(2 * bytes.len());
+    for b in bytes {
+        out.push(char::from(HEX[usize::from(b >> 4)]));
+        out.push(char::from(HEX[usize::from(b & 15)]));
+    }
+    out
 }
 
 #[cfg(test)]

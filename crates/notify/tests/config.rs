@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use proptest::prelude::*;
 use reba_config::{ConfigError, Variables};
-use reba_notify::config::{AlertmanagerFile, Warning, load};
+use reba_notify::config::{AlertmanagerFile, Warning, load, parse};
 use reba_testkit::{conformance_dir, files_with_extension};
 
 /// Files that upstream refuses, with what it says (in our words where ours say more).
@@ -277,4 +278,27 @@ fn cram_md5_is_refused_by_name() {
         disabled(&file)[0].1,
         "auth_secret is for CRAM-MD5, which is not supported: set auth_password"
     );
+}
+
+/// Words of which files are made.
+const WORDS: &str = "(global|receivers|route|templates|name|slack_configs|email_configs|jira_configs|sns_configs|webhook_configs|\
+    api_url|url|to|fields|title|payload|http_config|tls_config|sigv4|receiver|a|http://h|\\$\\{X\\}|\\{\\{|\\}\\}|-|:|\n|\n  |\n- | |\\[|\\]|\\{|\\}|'|\\*a|&a|<<|1|true|~)";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(words in proptest::collection::vec(WORDS, 0..40)) {
+        let _ = parse(&words.concat(), Path::new("/nowhere/alertmanager.yml"), &Variables::default());
+    }
+
+    #[test]
+    fn no_value_of_any_key_makes_the_reader_panic(
+        kind in "(slack|email|pagerduty|opsgenie|jira|sns|telegram|wechat|webhook|whatsapp|mattermost|rocketchat|pushover)",
+        key in "(api_url|url|to|fields|actions|responders|details|sigv4|threading|headers|payload|priority|template|chat_id|http_config|tls_config|timeout|summary)",
+        value in "(\\[\\]|\\{\\}|x|1|\\[x\\]|\\[\\{\\}\\]|\\{a: b\\}|\\{a: \\[\\{\\}\\]\\}|-5|~|'')",
+    ) {
+        let text = format!("route: {{receiver: a}}\nreceivers:\n- name: a\n  {kind}_configs: [{{{key}: {value}}}]\n");
+        let _ = parse(&text, Path::new("/nowhere/alertmanager.yml"), &Variables::default());
+    }
 }

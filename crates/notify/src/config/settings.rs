@@ -248,20 +248,20 @@ impl<'a> Settings<'a> {
     /// The items of a list, each with settings of its own.
     pub fn list(&self, key: &str) -> Result<Vec<Settings<'a>>, Fault> {
         let items = self.section.list(key)?;
-        items.into_iter().map(|(path, node)| self.inner(Section::new(node, path)?, key, node)).collect()
+        items.into_iter().map(|(path, node)| Ok(self.inner(Section::new(node, path)?, key, node))).collect()
     }
 
     /// A map of settings.
     pub fn section(&self, key: &str) -> Result<Option<Settings<'a>>, Fault> {
         match (self.section.get(key), self.section.section(key)?) {
-            (Some(node), Some(section)) => self.inner(section, key, node).map(Some),
+            (Some(node), Some(section)) => Ok(Some(self.inner(section, key, node))),
             _ => Ok(None),
         }
     }
 
-    fn inner(&self, section: Section<'a>, key: &str, node: &Node) -> Result<Settings<'a>, Fault> {
+    fn inner(&self, section: Section<'a>, key: &str, node: &Node) -> Settings<'a> {
         self.lacks_anywhere(key, node);
-        Ok(Settings::new(section, self.global, self.context))
+        Settings::new(section, self.global, self.context)
     }
 
     /// A map of templates, in the order written.
@@ -281,9 +281,9 @@ impl<'a> Settings<'a> {
     /// A list of texts.
     pub fn texts(&self, key: &str) -> Result<Vec<String>, Fault> {
         let all = self.section.texts(key)?;
-        all.iter().for_each(|t| {
-            self.lacks(key, t);
-        });
+        for text in &all {
+            self.lacks(key, text);
+        }
         Ok(all)
     }
 

@@ -68,7 +68,7 @@ impl Sns {
     fn form(&self, m: &Message<'_>) -> Result<Vec<(String, String)>, DeliverError> {
         let mut form = vec![pair("Action", "Publish"), pair("Version", "2010-03-31")];
         let topic = m.text(&self.topic_arn)?;
-        if topic.ends_with(".fifo") {
+        if topic.strip_suffix(".fifo").is_some() {
             form.push(pair("MessageDeduplicationId", &m.key_hash()));
             form.push(pair("MessageGroupId", &m.key_hash()));
         }

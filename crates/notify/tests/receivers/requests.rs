@@ -529,3 +529,25 @@ fn lists_tell_what_is_disabled_and_the_machine_hears_of_the_rest() {
     let machine = receivers.integrations();
     assert_eq!((machine["a"].len(), machine["b"].len()), (1, 0));
 }
+
+#[test]
+fn ten_thousand_alerts_make_one_notification() {
+    let alerts = (0..10_000).map(|i| {
+        let instance = format!("host-{i}:9100");
+        alert(
+            &[("alertname", "Down"), ("instance", &instance), ("job", "node"), ("severity", "critical")],
+            &[("summary", "down")],
+            true,
+        )
+    });
+    let note = note(alerts.collect());
+    let receivers = receivers(
+        "route: {receiver: team-a}\nreceivers:\n- name: team-a\n  webhook_configs: [{url: 'http://h'}]\n  discord_configs: [{webhook_url: 'http://h'}]\n  \
+         email_configs: [{to: a@b, from: a@b, smarthost: 'h:25', text: '{{ template \"__text_alert_list\" .Alerts }}'}]\n",
+    );
+    let body = |kind| receivers.preview(&key(kind), &note).unwrap().remove(0).body;
+    let webhook: Value = serde_json::from_str(&body("webhook")).unwrap();
+    assert_eq!(webhook["alerts"].as_array().unwrap().len(), 10_000);
+    assert!(body("discord").contains("…"));
+    assert_eq!(body("email").matches("Source: ").count(), 10_000);
+}

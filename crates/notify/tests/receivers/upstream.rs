@@ -86,7 +86,7 @@ pub const EXTERNAL: &str = "http://am.example.org/alerts";
 
 /// Every kind that Debian's version has and that can be pointed elsewhere, with defaults; then a few with settings of their own.
 fn configuration(url: &str) -> String {
-    r##"
+    r#"
 global: {resolve_timeout: 1h}
 route: {receiver: 'team (a)', group_by: [alertname, cluster], group_wait: 100ms, group_interval: 1s, repeat_interval: 1h}
 receivers:
@@ -121,7 +121,7 @@ receivers:
   webex_configs: [{api_url: URL/webex, room_id: r1, http_config: {authorization: {credentials: t0ken}}}]
   wechat_configs: [{api_url: URL/wechat/, api_secret: s3cret, corp_id: c1, to_user: u1, send_resolved: true}]
   sns_configs: [{api_url: URL/sns, topic_arn: 'arn:aws:sns:eu-west-1:1:t', sigv4: {region: eu-west-1, access_key: AK, secret_key: SK}, attributes: {k: '{{ .Status }}'}}]
-"##
+"#
     .replace("URL/", &format!("{url}/"))
 }
 

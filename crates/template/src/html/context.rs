@@ -286,6 +286,7 @@ fn in_language(language: Language, text: &str, kind: Content, escaper: Option<&s
             let (escaped, part) = in_url(part, text, kind, escaper);
             (escaped, Language::Url(part))
         }
+        Language::Js(Js::Code) if kind == Content::Number => (format!(" {text} "), language),
         Language::Js(Js::Code) => (escape::js_value(text), language),
         Language::Js(Js::Quoted(_)) => (escape::js_text(text), language),
         Language::Css(Css::Code) => (escape::css_value(text), language),
@@ -372,6 +373,7 @@ fn follow_css(mut css: Css, text: &str) -> Css {
             }
             (Css::Quoted(q), c) if c == q => Css::Code,
             (Css::Url(_), ')') => Css::Code,
+            (Css::Url(UrlPart::Start), '"' | '\'') => css,
             (Css::Url(part), c) => Css::Url(follow_url(part, c.encode_utf8(&mut [0; 4]))),
             (Css::LineComment, '\n' | '\r') => Css::Code,
             (Css::BlockComment, '*') if next == Some('/') => {

@@ -135,12 +135,18 @@ pub(super) fn url(s: &str, keep: bool) -> String {
     out
 }
 
-/// A value of a script: numbers and truth values as they are, all else as a text.
+/// A text as a value of a script; what could end the script is escaped.
 pub(super) fn js_value(s: &str) -> String {
-    if s.parse::<f64>().is_ok_and(f64::is_finite) || matches!(s, "true" | "false" | "null") {
-        return format!(" {s} ");
+    let mut out = String::with_capacity(s.len() + 2);
+    for c in serde_json::Value::from(s).to_string().chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
     }
-    format!("\"{}\"", js_text(s))
+    out
 }
 
 /// Inside of a text of a script.

@@ -24,7 +24,7 @@ mod tests {
         t.execute_html(data, &functions, &options).unwrap()
     }
 
-    /// What Go's `html/template` gave for the same.
+    /// What Go 1.19's `html/template` gave for the same.
     #[test]
     fn every_place_has_its_escaping() {
         let data = Value::string_map([
@@ -48,7 +48,7 @@ mod tests {
             ("<p style=\"color: {{.u}}\">", "<p style=\"color: ZgotmplZ\">"),
             (
                 "<script>var x = {{.x}};</script>",
-                "<script>var x = \"a\\u003cb\\u003e\\u0026\\u0022\\u0027\\u002b c\";</script>",
+                "<script>var x = \"a\\u003cb\\u003e\\u0026\\\"'+ c\";</script>",
             ),
             (
                 "<script>var x = '{{.x}}';</script>",
@@ -61,6 +61,42 @@ mod tests {
                 "<a href=\"?a%3cb%3e%26%22%27%2b%20c\">a&lt;b&gt;&amp;&#34;&#39;&#43; c</a>",
             ),
             ("<b>{{.missing}}</b>", "<b></b>"),
+            (
+                "<a href=\"{{.ok}}#{{.x}}\">",
+                "<a href=\"http://h/p%20q?a=b&amp;c=d#a%3cb%3e%26%22%27%2b%20c\">",
+            ),
+            ("<a href={{.ok}}>", "<a href=http://h/p%20q?a&#61;b&amp;c&#61;d>"),
+            (
+                "<a href=\"{{.missing}}/x?y={{.ok}}\">",
+                "<a href=\"/x?y=http%3a%2f%2fh%2fp%20q%3fa%3db%26c%3dd\">",
+            ),
+            ("<td {{if .x}}bgcolor=\"{{.x}}\"{{end}}>", "<td bgcolor=\"a&lt;b&gt;&amp;&#34;&#39;&#43; c\">"),
+            ("<p style=\"width: {{len .x}}px\">", "<p style=\"width: 10px\">"),
+            (
+                "<div onclick=\"f({{.x}})\">",
+                "<div onclick=\"f(&#34;a\\u003cb\\u003e\\u0026\\&#34;&#39;&#43; c&#34;)\">",
+            ),
+            (
+                "<textarea>{{.x}} < {{\"<b>\" | safeHtml}}</textarea>",
+                "<textarea>a&lt;b&gt;&amp;&#34;&#39;&#43; c &lt; &lt;b&gt;</textarea>",
+            ),
+            ("<!DOCTYPE html><b>{{.x}}", "<!DOCTYPE html><b>a&lt;b&gt;&amp;&#34;&#39;&#43; c"),
+            ("<a href=\"mailto:{{.x}}\">", "<a href=\"mailto:a%3cb%3e&amp;%22%27&#43;%20c\">"),
+            ("<img src=\"{{.u}}\">", "<img src=\"#ZgotmplZ\">"),
+            ("<style>p { color: {{.x}} }</style>", "<style>p { color: ZgotmplZ }</style>"),
+            (
+                "<p style=\"background: url('{{.ok}}')\">",
+                "<p style=\"background: url('http://h/p%20q?a=b&amp;c=d')\">",
+            ),
+            ("<a data-href=\"{{.u}}\">", "<a data-href=\"#ZgotmplZ\">"),
+            (
+                "<input value='{{.x}}' disabled>{{.ok}}",
+                "<input value='a&lt;b&gt;&amp;&#34;&#39;&#43; c' disabled>http://h/p q?a=b&amp;c=d",
+            ),
+            ("{{.x | urlquery}}", "a%3Cb%3E%26%22%27%2B&#43;c"),
+            ("<a href=\"{{.ok | urlquery}}\">", "<a href=\"http%3A%2F%2Fh%2Fp&#43;q%3Fa%3Db%26c%3Dd\">"),
+            ("<a title=\"{{.x | html}}\">", "<a title=\"a&lt;b&gt;&amp;&#34;&#39;+ c\">"),
+            ("<script>var n = {{len .x}};</script>", "<script>var n =  10 ;</script>"),
         ] {
             assert_eq!(render(source, &data), want, "{source}");
         }

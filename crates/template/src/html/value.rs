@@ -12,6 +12,8 @@ use crate::{
 pub(crate) enum Content {
     /// Anything.
     Plain,
+    /// A number or a truth value.
+    Number,
     /// HTML that its author vouches for.
     Html,
     /// A URL that its author vouches for.
@@ -52,6 +54,7 @@ impl Content {
     pub fn of(value: &Value, limit: usize) -> Result<(String, Content), print::TooLong> {
         let kind = match value {
             Value::Nil => return Ok((String::new(), Content::Plain)),
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) => Content::Number,
             Value::Object(o) if o.type_name() == HTML => Content::Html,
             Value::Object(o) if o.type_name() == URL => Content::Url,
             _ => Content::Plain,
