@@ -51,7 +51,10 @@ impl View {
         let mut spans = Vec::new();
         let hash = hash::of_trace(id);
         for part in self.parts.of(&self.tenant) {
-            let places: Vec<Place> = part.find(hash)?.copied().collect();
+            let Ok(places) = part.find(hash).map(|places| places.copied().collect::<Vec<Place>>()) else {
+                budget.warn(left_out());
+                continue;
+            };
             for place in places {
                 budget.spend(0, u64::from(place.len))?;
                 spans.extend(self.of_block(part, &place, id, budget));

@@ -59,6 +59,10 @@ impl SpanStore {
         for (tenant, spans) in table.tenants() {
             let mut days: BTreeMap<Day, Vec<(i64, TraceId, &MemTrace)>> = BTreeMap::new();
             for (id, trace) in spans.traces() {
+                if trace.rows.len() > MAX_BLOCK_ROWS {
+                    // It will lie in several blocks, of which each alone is not all of it.
+                    Arc::make_mut(&mut self.shared.write()).insert(hash::of_trace(*id));
+                }
                 days.entry(Day::of(trace.min_ns)).or_default().push((trace.min_ns, *id, trace));
             }
             for (day, mut traces) in days {
@@ -128,7 +132,10 @@ impl SpanStore {
         let (add, united): (Vec<_>, _) = (merged.iter().cloned().collect(), merged);
         self.catalog.commit(&self.state, Change { add, remove: group, flushed: false })?;
         if let Some(part) = united {
-            self.forget_united(&part)?;
+            // To remember too many costs little.
+            if let Err(error) = self.forget_united(&part) {
+                tracing::debug!(%error, "traces that are united now are not forgotten");
+            }
         }
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         self.counters.merged_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -144,7 +151,7 @@ impl SpanStore {
             tenant: first.info().tenant.clone(),
             parents: group.iter().map(|p| p.info().number).collect(),
         };
-        let together = to_unite(group)?;
+        let together = to_unite(group);
         self.write_part(spec, |writer| {
             let mut all: Vec<(usize, &Place)> = group
                 .iter()
@@ -207,17 +214,18 @@ impl SpanStore {
 }
 
 /// Blocks that have spans of traces of which there are others in other blocks.
-fn to_unite(group: &[Arc<SpanPart>]) -> Result<BTreeSet<(usize, u32)>, ColumnarError> {
+fn to_unite(group: &[Arc<SpanPart>]) -> BTreeSet<(usize, u32)> {
     let mut all: Vec<(u64, u32, u32)> = Vec::new();
     for (i, part) in group.iter().enumerate() {
-        all.extend(part.index()?.iter().map(|entry| (entry_hash(entry), i as u32, entry_block(entry))));
+        // Without its index a part is copied.
+        all.extend(part.index().into_iter().flatten().map(|entry| (entry_hash(entry), i as u32, entry_block(entry))));
     }
     all.sort_unstable();
     let mut out = BTreeSet::new();
     for same in all.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
         out.extend(same.iter().map(|(_, part, block)| (*part as usize, *block)));
     }
-    Ok(out)
+    out
 }
 
 /// Writes the traces of some blocks anew, each whole and each span once.
@@ -311,7 +319,6 @@ impl SpanStore {
         let mut state = self.maintenance.lock();
         let state = &mut *state;
         self.catalog.settle(&self.state)?;
-        self.set_damaged_aside()?;
         // Retention first: it may be what makes room for the rest.
         self.retain(now_ms, &mut state.watch)?;
         self.flush_if_due()?;
@@ -334,20 +341,11 @@ impl SpanStore {
         }
     }
 
-    /// Takes parts away whose index a read found damaged.
-    fn set_damaged_aside(&self) -> Result<(), ColumnarError> {
-        let parts = Arc::clone(&self.state.read().parts);
-        let remove: Vec<_> = parts.all().filter(|p| p.damage().is_some()).cloned().collect();
-        if remove.is_empty() {
-            return Ok(());
-        }
-        Ok(self.catalog.commit(&self.state, Change { remove, ..Change::default() })?)
-    }
-
-    /// Writes a part anew whose blocks are not all readable, if there is one; the old one is set aside.
+    /// Writes a part anew whose index or blocks are not all readable, if there is one: the index is made of the blocks again, and
+    /// only blocks that are damaged are missing. The old part is set aside.
     fn heal(&self) -> Result<(), ColumnarError> {
         let parts = Arc::clone(&self.state.read().parts);
-        let Some(part) = parts.all().find(|p| p.bad_blocks() > 0) else { return Ok(()) };
+        let Some(part) = parts.all().find(|p| p.bad_blocks() > 0 || p.damage().is_some()) else { return Ok(()) };
         let add = match self.merge(std::slice::from_ref(part)) {
             Ok(rest) => rest.into_iter().collect(),
             Err(ColumnarError::Damaged { .. }) => return Ok(()),
