@@ -9,7 +9,7 @@ use reba_alerting::{
 use reba_http::{Client, ProxyEnv, SECRET_TEXT, Secret};
 
 use crate::{
-    config::{AlertmanagerFile, IntegrationConfig},
+    config::{self, AlertmanagerFile, IntegrationConfig},
     data::Data,
     receivers::{Email, Http, Kind, Message},
     send::{Hidden, Outgoing, Sender},
@@ -242,5 +242,9 @@ async fn post(http: &dyn Http, message: &Message<'_>, sender: &Sender) -> Result
         secrets.push(source.read().await.map_err(DeliverError::permanent)?);
     }
     let sent = http.send(message, &secrets, sender).await;
-    sent.map_err(|e| Hidden(secrets).hide(e))
+    sent.map_err(|e| {
+        // A service may send back what it was sent.
+        secrets.extend(config::secrets(&http.common().http));
+        Hidden(secrets).hide(e)
+    })
 }

@@ -269,6 +269,24 @@ fn a_template_that_does_not_parse_is_told_of_and_stops_nothing() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for settings in [
+        "basic_auth: hunter2",
+        "authorization: hunter2",
+        "follow_redirects: hunter2",
+        "oauth2: {scopes: hunter2}",
+    ] {
+        let text = format!(
+            "{ROUTE}receivers:\n- name: a\n  webhook_configs: [{{url: 'http://h', http_config: {{{settings}}}}}]\n"
+        );
+        let e = refusal(&text);
+        assert!(!e.contains("hunter2") && e.contains("http_config"), "{e}");
+    }
+    let e = refusal(&format!("{ROUTE}receivers:\n- name: a\n  slack_configs: [{{api_url: 'hunter2'}}]\n"));
+    assert!(!e.contains("hunter2"), "{e}");
+}
+
+#[test]
 fn cram_md5_is_refused_by_name() {
     let text = format!(
         "{ROUTE}receivers:\n- name: a\n  email_configs: [{{to: x@y, from: a@b, smarthost: 'h:25', auth_username: u, auth_secret: s}}]\n"

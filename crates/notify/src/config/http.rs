@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reba_config::tree::{Fault, Kind, Node};
-use reba_http::{HttpClientConfig, TlsConfig};
+use reba_http::{HttpClientConfig, Secret, TlsConfig};
 
 /// Reads an `http_config`; each key by itself first, so that an error names it.
 pub(crate) fn http_config(node: &Node, path: &str, folder: &Path) -> Result<HttpClientConfig, Fault> {
@@ -38,10 +38,30 @@ pub(crate) fn tls_config(node: &Node, path: &str, folder: &Path) -> Result<TlsCo
 }
 
 fn fault(node: &Node, path: &str, key: &str, e: &serde_json::Error) -> Fault {
-    let text = e.to_string();
+    let text = without_values(&e.to_string());
+    let unknown = text.starts_with(&format!("unknown field `{key}`"));
     let key = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    if text.starts_with("unknown field") {
-        return Fault::new(node.at, key, "unknown key");
+    Fault::new(node.at, key, if unknown { "unknown key" } else { &text })
+}
+
+/// The library's text without the value that it complains of, which may be a secret in the wrong place.
+fn without_values(text: &str) -> String {
+    let kinds = ["invalid type: string ", "invalid value: string "];
+    let begins = kinds.iter().find_map(|k| text.find(k).map(|at| at + k.len()));
+    match (begins, text.rfind(", expected ")) {
+        (Some(begin), Some(end)) if begin < end => format!("{}{}", text[..begin].trim_end(), &text[end..]),
+        _ => text.to_owned(),
     }
-    Fault::new(node.at, key, text)
+}
+
+/// The secrets that stand in an `http_config`, so that nothing shows them.
+pub(crate) fn secrets(http: &HttpClientConfig) -> Vec<Secret> {
+    let mut out: Vec<Option<&Secret>> = Vec::new();
+    out.push(http.basic_auth.as_ref().and_then(|b| b.password.as_ref()));
+    out.push(http.authorization.as_ref().and_then(|a| a.credentials.as_ref()));
+    out.push(http.oauth2.as_ref().and_then(|o| o.client_secret.as_ref()));
+    out.push(http.proxy_url.as_ref().and_then(|u| u.user()).and_then(|(_, password)| password));
+    out.extend(http.http_headers.values().flat_map(|h| &h.secrets).map(Some));
+    out.extend(http.proxy_connect_header.values().flatten().map(Some));
+    out.into_iter().flatten().cloned().collect()
 }

@@ -29,7 +29,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 pub(crate) use self::{
     global::{Global, host_port},
-    http::{http_config, tls_config},
+    http::{http_config, secrets, tls_config},
     secret::{FileOrText, SecretSource},
     settings::{Settings, Tpl, Url, duration},
 };

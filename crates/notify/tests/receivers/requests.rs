@@ -487,6 +487,22 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
 }
 
 #[tokio::test]
+async fn a_service_that_hangs_is_given_up_and_one_that_repeats_a_password_is_not_quoted() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let hanging = one("webhook", &format!("{{url: '{url}', timeout: 200ms}}"), "");
+    let e = deliver(&hanging, "webhook", &firing()).await.unwrap_err();
+    assert_eq!((e.retry, e.message.as_str()), (true, "POST: no answer within 200ms"));
+
+    let recorder = Recorder::start(vec![Reply::text("", 400, "bad password hunter2")]).await;
+    let global = "http_config: {basic_auth: {username: u, password: hunter2}}";
+    let echo = one("webhook", &format!("{{url: '{}'}}", recorder.url), global);
+    let e = deliver(&echo, "webhook", &firing()).await.unwrap_err();
+    assert_eq!(e.message, "unexpected status code 400: bad password <secret>");
+    assert!(recorder.seen()[0].header("authorization").starts_with("Basic "));
+}
+
+#[tokio::test]
 async fn a_template_that_fails_names_itself_and_is_not_tried_again() {
     let receivers = one("slack", "{api_url: 'http://127.0.0.1:1', title: 'a {{ .Nope.x }}'}", "");
     let e = deliver(&receivers, "slack", &firing()).await.unwrap_err();
