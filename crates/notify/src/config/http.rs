@@ -56,11 +56,12 @@ fn without_values(text: &str) -> String {
 
 /// The secrets that stand in an `http_config`, so that nothing shows them.
 pub(crate) fn secrets(http: &HttpClientConfig) -> Vec<Secret> {
-    let mut out: Vec<Option<&Secret>> = Vec::new();
-    out.push(http.basic_auth.as_ref().and_then(|b| b.password.as_ref()));
-    out.push(http.authorization.as_ref().and_then(|a| a.credentials.as_ref()));
-    out.push(http.oauth2.as_ref().and_then(|o| o.client_secret.as_ref()));
-    out.push(http.proxy_url.as_ref().and_then(|u| u.user()).and_then(|(_, password)| password));
+    let mut out: Vec<Option<&Secret>> = vec![
+        http.basic_auth.as_ref().and_then(|b| b.password.as_ref()),
+        http.authorization.as_ref().and_then(|a| a.credentials.as_ref()),
+        http.oauth2.as_ref().and_then(|o| o.client_secret.as_ref()),
+        http.proxy_url.as_ref().and_then(|u| u.user()).and_then(|(_, password)| password),
+    ];
     out.extend(http.http_headers.values().flat_map(|h| &h.secrets).map(Some));
     out.extend(http.proxy_connect_header.values().flatten().map(Some));
     out.into_iter().flatten().cloned().collect()

@@ -191,14 +191,12 @@ fn words(html: &str) -> Vec<String> {
 async fn mails_say_what_those_of_the_real_alertmanager_say() {
     let server = server!("starttls");
     let recorder = crate::recorder::Recorder::start(vec![]).await;
-    let more = format!(
-        ", html: '{{{{ template \"email.default.html\" . }}}}<p title=\"{{{{ .CommonAnnotations.summary }}}}\"><a href=\"{{{{ .CommonAnnotations.summary }}}}\">{{{{ .CommonAnnotations.summary }}}}</a>', \
-         text: '{{{{ template \"__text_alert_list\" .Alerts }}}}', headers: {{Subject: '{{{{ template \"email.default.subject\" . }}}} ü'}}"
-    );
+    let more = ", html: '{{ template \"email.default.html\" . }}<p title=\"{{ .CommonAnnotations.summary }}\"><a href=\"{{ .CommonAnnotations.summary }}\">{{ .CommonAnnotations.summary }}</a>', \
+         text: '{{ template \"__text_alert_list\" .Alerts }}', headers: {Subject: '{{ template \"email.default.subject\" . }} ü'}";
     let configuration = format!(
         "route: {{receiver: team-a, group_by: [alertname, cluster], group_wait: 100ms, group_interval: 1s}}\nreceivers:\n- name: team-a\n  \
          email_configs: [{}]\n  webhook_configs: [{{url: '{}'}}]\n",
-        server.settings(&more),
+        server.settings(more),
         recorder.url
     );
     let Some(peer) = Peer::start(&configuration) else {

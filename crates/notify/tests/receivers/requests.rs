@@ -28,7 +28,7 @@ async fn sent(
 
 fn hash(note: &reba_alerting::Notification) -> String {
     let out = ring::digest::digest(&ring::digest::SHA256, note.group_key.as_bytes());
-    out.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    out.as_ref().iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"))
 }
 
 #[tokio::test]
