@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use reba_api::web::Web;
+use reba_api::{grafana::Paths, web::Web};
 use reba_config::Variables;
 use reba_http::ProxyEnv;
 use reba_ingest::{
@@ -55,6 +55,7 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     if folder.promtail.exists() {
         promtail(&folder.promtail, &variables, &mut findings, &mut notes);
     }
+    grafana(&folder, &variables, &mut findings);
     match Settings::read(&folder.reba, &variables) {
         Err(e) => findings.extend(format!("{e:#}").lines().map(Finding::error)),
         Ok(settings) => {
@@ -64,6 +65,16 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     }
     let ok = findings.iter().all(|f| !f.error);
     Ok((print(&findings, &notes, ok, format), ok))
+}
+
+/// The web app's settings, data sources and dashboards.
+fn grafana(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding>) {
+    if let Err(e) = crate::grafana::settings(&folder.grafana, variables, true) {
+        findings.push(Finding::error(format!("{e:#}")));
+    }
+    for fault in reba_api::grafana::check(&Paths::below(&folder.root), variables) {
+        findings.push(Finding { error: !fault.loaded, text: fault.to_string() });
+    }
 }
 
 fn prometheus(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {

@@ -36,9 +36,15 @@ pub(super) type Asker = Extension<Arc<Identity>>;
 /// Passwords that were right a moment ago: a script that sends one with every request should not wait for argon2 each time.
 const REMEMBERED: usize = 100;
 
-/// Where the request comes from; proxies are not asked for whom they speak.
-pub(super) fn peer(request: &Request) -> IpAddr {
-    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+/// Where a request comes from. A proxy on this host that `root_url` speaks of says for whom it asks, in the last place of
+/// `X-Forwarded-For`; what stands before that, anybody may have written.
+fn client(api: &GrafanaApi, peer: Option<&Peer>, headers: &HeaderMap) -> IpAddr {
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    if !peer.is_loopback() || api.settings.root_url.is_none() {
+        return peer;
+    }
+    let named = headers.get_all("x-forwarded-for").iter().next_back().and_then(|v| v.to_str().ok());
+    named.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
 }
 
 /// Finds out who asks and puts it among the request's extensions. Wrong credentials are refused; none are for the route to judge.
@@ -47,7 +53,8 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match who(&api, request.headers(), peer(&request)).await {
+    let from = client(&api, request.extensions().get(), request.headers());
+    match who(&api, request.headers(), from).await {
         Ok(Some(identity)) => {
             let identity = Arc::new(identity);
             note_presence(&api, &identity);
@@ -194,12 +201,13 @@ pub(super) struct LogIn {
 pub(super) async fn log_in(
     State(api): State<Arc<GrafanaApi>>,
     peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     Body(form): Body<LogIn>,
 ) -> Answer<Response> {
     if !api.settings.login_form {
         return Err(Refusal::unauthorized("logging in with a password is switched off"));
     }
-    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(peer)| peer.0);
+    let from = client(&api, peer.as_ref().map(|Extension(peer)| peer), &headers);
     let user = check(&api, form.user, form.password, from, "form").await?;
     let (id, now) = (user.id, api.now_ms());
     let token = api.blocking(move |api| api.accounts.log_in(id, &from.to_string(), now)).await?;

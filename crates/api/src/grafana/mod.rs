@@ -34,7 +34,10 @@ use tokio_util::sync::CancellationToken;
 use self::{
     accounts::{Accounts, Lifetimes, throttle::Throttle},
     annotations::Annotations,
-    boards::{Boards, files::Reader},
+    boards::{
+        Boards,
+        files::{Files, Reader},
+    },
     org::Org,
     refusal::Refusal,
     sources::{Sources, upstream::Upstreams},
@@ -97,6 +100,18 @@ pub enum OpenError {
     /// The first user cannot be made.
     #[error("make the first user: {0}")]
     FirstUser(String),
+}
+
+/// What is wrong in the files of `provisioning/`, and in the dashboards that they name.
+pub fn check(paths: &Paths, variables: &Variables) -> Vec<Fault> {
+    let lookup = |name: &str| variables.get(name).map(str::to_owned);
+    let provided = sources::provided(paths, &lookup, &[]);
+    let default_of = |kind: &str| {
+        let source = provided.sources.iter().find(|source| source.r#type == kind);
+        source.map(|source| source.uid.clone())
+    };
+    let found = Reader::new(paths.clone()).look(&Files::default(), &lookup, &default_of);
+    provided.faults.iter().chain(&found.files.faults).cloned().collect()
 }
 
 /// The role.

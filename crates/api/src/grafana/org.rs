@@ -20,7 +20,7 @@ use super::{
     body::Body,
     login::Asker,
     refusal::{Answer, Refusal},
-    time_text::iso,
+    time_text::{age, iso},
     users::preferences,
 };
 
@@ -130,17 +130,18 @@ pub(super) async fn add() -> Answer {
     Err(Refusal::bad("this server has one organisation"))
 }
 
-fn member(user: &User) -> Value {
+fn member(user: &User, now_ms: i64) -> Value {
     json!({
         "orgId": 1, "userId": user.id, "uid": user.uid, "email": user.email, "name": user.name, "login": user.login,
-        "role": user.role.name(), "lastSeenAt": iso(user.seen_ms), "lastSeenAtAge": "", "isDisabled": user.disabled,
+        "role": user.role.name(), "lastSeenAt": iso(user.seen_ms), "lastSeenAtAge": age(now_ms, user.seen_ms), "isDisabled": user.disabled,
         "authLabels": [], "isExternallySynced": false,
     })
 }
 
 /// `GET /api/org/users`
 pub(super) async fn members(State(api): Api) -> Json<Value> {
-    Json(api.accounts.users(false).iter().map(member).collect::<Vec<_>>().into())
+    let now = api.now_ms();
+    Json(api.accounts.users(false).iter().map(|user| member(user, now)).collect::<Vec<_>>().into())
 }
 
 /// `GET /api/org/users/lookup`

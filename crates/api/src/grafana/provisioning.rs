@@ -49,15 +49,28 @@ pub struct Fault {
     pub column: Option<u64>,
     /// What is wrong.
     pub message: String,
+    /// Whether it was loaded all the same.
+    pub loaded: bool,
 }
 
 impl Fault {
     pub(super) fn new(file: &Path, message: impl Into<String>) -> Self {
-        Fault { file: file.display().to_string(), line: None, column: None, message: message.into() }
+        Fault {
+            file: file.display().to_string(),
+            line: None,
+            column: None,
+            message: message.into(),
+            loaded: false,
+        }
     }
 
     pub(super) fn at(self, line: u64, column: u64) -> Self {
         Fault { line: Some(line), column: Some(column), ..self }
+    }
+
+    /// The same as a remark: it was loaded otherwise than it is written.
+    pub(super) fn but_loaded(self) -> Self {
+        Fault { loaded: true, ..self }
     }
 
     /// What the JSON parser says, with its place.

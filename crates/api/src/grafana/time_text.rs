@@ -8,6 +8,18 @@ pub(super) fn iso(ms: i64) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// How long ago something was, as people say it.
+pub(super) fn age(now_ms: i64, ms: i64) -> String {
+    let seconds = now_ms.saturating_sub(ms) / 1000;
+    match seconds {
+        _ if ms == 0 => "never".to_owned(),
+        ..60 => "< 1 minute".to_owned(),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// Longest text of a time that is looked at.
 const MAX_TEXT: usize = 64;
 
@@ -89,6 +101,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn ages_are_short_texts() {
+        let now = 1_795_444_245_123;
+        for (ms, want) in [(0, "never"), (now, "< 1 minute"), (now - 125_000, "2m"), (now - 90_000_000, "1d")]
+        {
+            assert_eq!(age(now, ms), want);
+        }
+    }
 
     #[test]
     fn times_are_read_as_in_grafana() {

@@ -22,7 +22,7 @@ use super::{
     ids::digest,
     login::Asker,
     refusal::{Answer, Refusal},
-    time_text::iso,
+    time_text::{age, iso},
 };
 
 /// Bytes that somebody's preferences may have.
@@ -250,7 +250,7 @@ fn listed(api: &GrafanaApi, page: &Page) -> (Vec<Value>, usize) {
         json!({
             "id": u.id, "uid": u.uid, "name": u.name, "login": u.login, "email": u.email, "avatarUrl": avatar(api, u),
             "isAdmin": u.server_admin, "isDisabled": u.disabled, "authLabels": [], "role": u.role.name(),
-            "lastSeenAt": iso(u.seen_ms), "lastSeenAtAge": "",
+            "lastSeenAt": iso(u.seen_ms), "lastSeenAtAge": age(api.now_ms(), u.seen_ms),
         })
     };
     (all.iter().skip(skipped).take(per_page).map(one).collect(), all.len())

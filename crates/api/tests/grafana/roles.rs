@@ -15,7 +15,7 @@ enum Needs {
 }
 use Needs::{Admin, Editor, Nothing, ServerAdmin, Viewer};
 
-const ROUTES: [(&str, &str, Needs); 112] = [
+const ROUTES: [(&str, &str, Needs); 115] = [
     ("GET", "/", Nothing),
     ("GET", "/login", Nothing),
     ("GET", "/d/x/y", Nothing),
@@ -86,6 +86,9 @@ const ROUTES: [(&str, &str, Needs); 112] = [
     ("GET", "/api/dashboards/uid/x/versions", Editor),
     ("GET", "/api/dashboards/uid/x/versions/1", Editor),
     ("POST", "/api/dashboards/uid/x/restore", Editor),
+    ("GET", "/api/dashboards/id/1/versions", Editor),
+    ("GET", "/api/dashboards/id/1/versions/1", Editor),
+    ("POST", "/api/dashboards/id/1/restore", Editor),
     ("POST", "/api/folders", Editor),
     ("PUT", "/api/folders/x", Editor),
     ("DELETE", "/api/folders/x", Editor),

@@ -202,7 +202,8 @@ impl Reader {
         } else {
             "nothing is loaded".to_owned()
         };
-        faults.push(Fault::new(&given, format!("provider {:?}: no such folder, {what}", provider.name)));
+        let fault = Fault::new(&given, format!("provider {:?}: no such folder, {what}", provider.name));
+        faults.push(if instead { fault.but_loaded() } else { fault });
         instead.then(|| ours.clone())
     }
 

@@ -177,6 +177,35 @@ pub(in crate::grafana) struct Slice {
     start: Option<usize>,
 }
 
+/// The uid of a dashboard that an older client names by its number.
+fn uid_of(api: &GrafanaApi, id: u64) -> Answer<String> {
+    let board = api.boards.by_id(id).ok_or_else(|| Refusal::not_found("Dashboard not found"))?;
+    Ok(board.uid.clone())
+}
+
+/// `GET /api/dashboards/id/{id}/versions`
+pub(in crate::grafana) async fn versions_by_id(api: Api, Path(id): Path<u64>, slice: Query<Slice>) -> Answer {
+    let uid = uid_of(&api.0, id)?;
+    versions(api, Path(uid), slice).await
+}
+
+/// `GET /api/dashboards/id/{id}/versions/{version}`
+pub(in crate::grafana) async fn version_by_id(api: Api, Path((id, number)): Path<(u64, u64)>) -> Answer {
+    let uid = uid_of(&api.0, id)?;
+    version(api, Path((uid, number))).await
+}
+
+/// `POST /api/dashboards/id/{id}/restore`
+pub(in crate::grafana) async fn restore_by_id(
+    api: Api,
+    asker: Asker,
+    Path(id): Path<u64>,
+    form: Body<Restore>,
+) -> Answer {
+    let uid = uid_of(&api.0, id)?;
+    restore(api, asker, Path(uid), form).await
+}
+
 /// `GET /api/dashboards/uid/{uid}/versions`
 pub(in crate::grafana) async fn versions(
     State(api): Api,

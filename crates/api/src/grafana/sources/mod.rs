@@ -312,10 +312,8 @@ pub(super) fn provided(paths: &Paths, lookup: Lookup<'_>, roles: &[(&'static str
                 continue;
             }
             if source.is_default && out.sources.iter().any(|s| s.is_default) {
-                out.faults.push(Fault::new(
-                    &file,
-                    format!("data source {:?}: there is a default already", source.name),
-                ));
+                let text = format!("data source {:?}: there is a default already", source.name);
+                out.faults.push(Fault::new(&file, text).but_loaded());
             }
             out.sources.push(Arc::new(source));
         }
