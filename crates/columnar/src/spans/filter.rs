@@ -16,7 +16,7 @@ use crate::block::BlockError;
 
 /// Rows that may meet a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mask {
+pub(in crate::spans) enum Mask {
     None,
     All,
     Rows(Vec<bool>),
@@ -226,7 +226,7 @@ fn view_meets(condition: &SpanCondition, view: &SpanView<'_>, origin: &Origin) -
 }
 
 /// The rows of a block that may meet a need.
-pub(super) fn rows(need: &SpanNeed, block: &SpanBlock<'_>, origins: &[Origin]) -> Result<Mask, BlockError> {
+pub(in crate::spans) fn rows(need: &SpanNeed, block: &SpanBlock<'_>, origins: &[Origin]) -> Result<Mask, BlockError> {
     if need.conditions.is_empty() {
         return Ok(Mask::All);
     }

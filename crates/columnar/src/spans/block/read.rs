@@ -2,13 +2,17 @@
 
 use std::cell::OnceCell;
 
-use reba_model::spans::{SpanId, SpanKind, SpanStatus, TraceId};
+use reba_model::spans::{Span, SpanId, SpanKind, SpanStatus, TraceId};
+use reba_storage::SpanNeed;
 
 use super::{
-    Kind, MAX_BLOCK_ROWS, Type,
+    Kind, MAX_BLOCK_ROWS, Type, Wanted,
     columns::{Strings, Unpacker, may_hold},
 };
-use crate::block::{BlockError, wire::Reader};
+use crate::{
+    block::{BlockError, wire::Reader},
+    spans::{filter, origins::Origins},
+};
 
 /// Most columns that a reader accepts.
 const MOST_COLUMNS: usize = 4096;
@@ -104,6 +108,25 @@ impl<'a> SpanBlock<'a> {
             .into_iter()
             .all(|kind| is_whole(kind, rows, 0));
         if sane { Ok(block) } else { Err(BlockError("a column is missing")) }
+    }
+
+    /// Its spans, in their order.
+    ///
+    /// # Errors
+    /// If a column is not what was written.
+    pub fn all_spans(&self) -> Result<Vec<Span>, BlockError> {
+        let origins = Origins::default().of_block(self)?;
+        let rows: Vec<u32> = (0..self.rows as u32).collect();
+        self.spans(&rows, &Wanted::all(self), &origins)
+    }
+
+    /// Rows that may meet a need: all that do, and perhaps others.
+    ///
+    /// # Errors
+    /// If a column is not what was written.
+    pub fn rows_that_may_meet(&self, need: &SpanNeed) -> Result<Vec<usize>, BlockError> {
+        let mask = filter::rows(need, self, &Origins::default().of_block(self)?)?;
+        Ok((0..self.rows).filter(|row| mask.has(*row)).collect())
     }
 
     /// How many spans it has.
