@@ -11,7 +11,7 @@ use reba_http::{Client, ProxyEnv, SECRET_TEXT, Secret};
 use crate::{
     config::{self, AlertmanagerFile, IntegrationConfig},
     data::Data,
-    receivers::{Email, Http, Kind, Message},
+    receivers::{self, Email, Http, Kind, Message},
     send::{Hidden, Outgoing, Sender},
     templates::Templates,
 };
@@ -217,8 +217,11 @@ impl Deliver for Receivers {
     ) -> BoxFuture<'a, Result<Delivered, DeliverError>> {
         Box::pin(async move {
             let ready = self.find(integration)?;
-            let data = Data::new(note, &self.options.external_url);
-            let value = data.value();
+            let (data, value) = receivers::off_the_workers(|| {
+                let data = Data::new(note, &self.options.external_url);
+                let value = data.value();
+                (data, value)
+            });
             let message = Message {
                 note,
                 data: &data,

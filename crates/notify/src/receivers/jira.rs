@@ -315,11 +315,15 @@ impl Http for Jira {
                 if !m.is_firing() {
                     return Ok(Delivered { answer: "no issue to resolve".to_owned(), remember: None });
                 }
-                let out = request(Method::POST, self.url("issue"), &self.issue(m, false)?)?;
+                let out = request(
+                    Method::POST,
+                    self.url("issue"),
+                    &super::off_the_workers(|| self.issue(m, false))?,
+                )?;
                 return sender.ask(&out, &self.rule()).await.map(|a| done(&a));
             };
             let url = self.url(&format!("issue/{}", issue.key));
-            let out = request(Method::PUT, url, &self.issue(m, true)?)?;
+            let out = request(Method::PUT, url, &super::off_the_workers(|| self.issue(m, true))?)?;
             let answer = sender.ask(&out, &self.rule()).await?;
             self.transition(m, issue, sender).await?;
             Ok(done(&answer))

@@ -148,7 +148,7 @@ pub(crate) trait Http: std::fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Delivered, DeliverError>> {
         Box::pin(async move {
             let mut delivered = Delivered::default();
-            for out in self.requests(m, secrets)? {
+            for out in off_the_workers(|| self.requests(m, secrets))? {
                 let answer = sender.ask(&out, &self.rule()).await?;
                 if let Some(remembered) = self.accept(m, &answer)? {
                     delivered.remember = Some(remembered);
@@ -211,4 +211,13 @@ fn webhook_url(s: &Settings<'_>) -> Result<Common, Fault> {
 /// The first of the secrets.
 fn first(secrets: &[Secret]) -> &str {
     secrets.first().map_or("", Secret::expose)
+}
+
+/// Does what may take long, as templates over ten thousand alerts do, without keeping the runtime's other tasks waiting.
+pub(crate) fn off_the_workers<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|h| h.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }

@@ -12,11 +12,11 @@ use crate::{
     text::{cut_chars, excerpt},
 };
 
-/// Where bots post.
-const POST_MESSAGE: &str = "https://slack.com/api/chat.postMessage";
+/// Where bots post, below the address of the API.
+const POST_MESSAGE: &str = "/chat.postMessage";
 
 /// Where they change what they have posted.
-const UPDATE: &str = "https://slack.com/api/chat.update";
+const UPDATE: &str = "/chat.update";
 
 /// Characters that a title may have.
 const MAX_TITLE: usize = 1024;
@@ -108,7 +108,7 @@ impl Slack {
 
     /// Whether it posts to Slack's API, as bots do.
     fn is_bot(&self) -> bool {
-        matches!(self.common.secrets.first(), Some(SecretSource::Given(url)) if url.expose() == POST_MESSAGE)
+        matches!(self.common.secrets.first(), Some(SecretSource::Given(url)) if url.expose().ends_with(POST_MESSAGE))
     }
 
     fn attachment(&self, m: &Message<'_>) -> Result<serde_json::Value, DeliverError> {
@@ -264,12 +264,12 @@ impl Http for Slack {
     }
 
     fn requests(&self, m: &Message<'_>, secrets: &[Secret]) -> Result<Vec<Outgoing>, DeliverError> {
-        let mut url = super::first(secrets);
+        let mut url = super::first(secrets).to_owned();
         let mut channel = m.text(&self.channel)?;
         let mut out = Object::default();
         let said = (m.note.remembered.get(THREAD), m.note.remembered.get(CHANNEL));
         if let (true, (Some(thread), Some(place))) = (self.update_message, said) {
-            url = UPDATE;
+            url = format!("{}{UPDATE}", url.trim_end_matches(POST_MESSAGE));
             channel.clone_from(place);
             out.set("ts", thread.as_str());
         }

@@ -26,8 +26,13 @@ impl Teams {
         let kind = if v2 { "msteamsv2" } else { "msteams" };
         let default = |part: &str| format!("{{{{ template \"{kind}.default.{part}\" . }}}}");
         let summary = if v2 { None } else { Some(s.template("summary", &default("summary"))?) };
+        let mut common = super::webhook_url(s)?;
+        // As upstream, of this kind only: settings of its own without a proxy use the global one.
+        if v2 && common.http.proxy_url.is_none() {
+            common.http.proxy_url.clone_from(&s.global.http.proxy_url);
+        }
         Ok(Teams {
-            common: super::webhook_url(s)?,
+            common,
             title: s.template("title", &default("title"))?,
             text: s.template("text", &default("text"))?,
             summary,

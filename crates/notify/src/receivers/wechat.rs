@@ -152,7 +152,7 @@ impl Http for WeChat {
     ) -> BoxFuture<'a, Result<Delivered, DeliverError>> {
         Box::pin(async move {
             let token = self.token(m, super::first(secrets), sender).await?;
-            let answer = sender.send(&self.message(m, token.expose())?).await?;
+            let answer = sender.send(&super::off_the_workers(|| self.message(m, token.expose()))?).await?;
             if answer.status.as_u16() != 200 {
                 let text = format!("unexpected status code {}", answer.status.as_u16());
                 return Err(DeliverError::transient(text).because(reason(answer.status)));

@@ -113,24 +113,31 @@ async fn slack_may_refuse_with_200_and_that_is_final() {
 
 #[tokio::test]
 async fn a_bot_changes_what_it_has_said() {
-    // The API's address is fixed for updates; the first message goes to ours.
     let reply = Reply::json("", r#"{"ok":true,"channel":"C1","ts":"17.4"}"#);
     let recorder = Recorder::start(vec![reply]).await;
-    let settings = format!("{{app_token: xoxb-hunter2, app_url: '{}/api', channel: '#ops'}}", recorder.url);
-    let delivered = deliver(&one("slack", &settings, ""), "slack", &firing()).await.unwrap();
-    assert_eq!(recorder.seen()[0].header("authorization"), "Bearer xoxb-hunter2");
-    assert_eq!(delivered.remember, None);
-
-    let receivers = one("slack", "{app_token: xoxb-hunter2, channel: '#ops', update_message: true}", "");
+    let url = &recorder.url;
+    let settings = format!(
+        "{{app_token: xoxb-hunter2, app_url: '{url}/api/chat.postMessage', channel: '#ops', update_message: true}}"
+    );
+    let receivers = one("slack", &settings, "");
     let mut note = firing();
-    let first = receivers.preview(&key("slack"), &note).unwrap();
-    assert_eq!(first[0].to, "POST <secret>");
-    note.remembered =
-        [("threadTs", "17.4"), ("channelId", "C1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    let then = receivers.preview(&key("slack"), &note).unwrap();
-    assert_eq!(then[0].to, "POST https://slack.com/api/chat.update");
-    let body: Value = serde_json::from_str(&then[0].body).unwrap();
-    assert_eq!((&body["ts"], &body["channel"]), (&json!("17.4"), &json!("C1")));
+    note.remembered = deliver(&receivers, "slack", &note).await.unwrap().remember.unwrap();
+    deliver(&receivers, "slack", &note).await.unwrap();
+    let seen = recorder.seen();
+    assert!(seen.iter().all(|s| s.header("authorization") == "Bearer xoxb-hunter2"));
+    let said: Vec<(&str, Value, Value)> =
+        seen.iter().map(|s| (s.path.as_str(), s.json()["channel"].clone(), s.json()["ts"].clone())).collect();
+    assert_eq!(
+        said,
+        [
+            ("/api/chat.postMessage", json!("#ops"), Value::Null),
+            ("/api/chat.update", json!("C1"), json!("17.4")),
+        ]
+    );
+    // Without being told to, it says everything anew.
+    let plain = one("slack", &settings.replace(", update_message: true", ""), "");
+    assert_eq!(deliver(&plain, "slack", &note).await.unwrap().remember, None);
+    assert_eq!(recorder.seen()[2].path, "/api/chat.postMessage");
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ impl Email {
 
     /// Sends a notification.
     pub async fn send(&self, m: &Message<'_>, timeout: Duration) -> Result<Delivered, DeliverError> {
-        let ready = self.compose(m)?;
+        let ready = super::off_the_workers(|| self.compose(m))?;
         let answer = smtp::send(self, &ready, timeout).await?;
         Ok(Delivered { answer, remember: None })
     }
