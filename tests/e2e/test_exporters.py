@@ -89,6 +89,16 @@ class Exporter:
         return Page(body.decode())
 
 
+class Peer:
+    """One of Debian's."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def get(self):
+        return Page(self.program.raw("/metrics")[2].decode())
+
+
 def debian(scratch, name, *flags, env=None):
     """Debian's exporter."""
     port, folder = free_port(), scratch.sub(f"debian-{name}")
@@ -101,7 +111,7 @@ def debian(scratch, name, *flags, env=None):
         for key, value in old.items():
             os.environ.pop(key) if value is None else os.environ.__setitem__(key, value)
     scratch.programs.append(program)
-    return lambda: Page(program.raw("/metrics")[2].decode())
+    return Peer(program)
 
 
 class Beside(unittest.TestCase):
@@ -129,7 +139,7 @@ class Beside(unittest.TestCase):
             flag = f"--collector.textfile.directory={folder}"
             ours = Exporter(scratch, "node", flag, "--collector.processes")
             theirs = debian(scratch, "node", flag, "--collector.processes")
-            self.compare(ours.get, theirs, NODE)
+            self.compare(ours.get, theirs.get, NODE)
 
     @unittest.skipUnless((PEERS / "prometheus-postgres-exporter").exists() and Postgres.exists(), "there is no PostgreSQL")
     def test_postgresql_is_told_as_by_postgres_exporter(self):
@@ -150,7 +160,7 @@ class Beside(unittest.TestCase):
                             page.families[name] = {(n, drop(pairs)): v for (n, pairs), v in series.items()}
                     return page
 
-                self.compare(ours.get, theirs, POSTGRES, without_server)
+                self.compare(ours.get, theirs.get, POSTGRES, without_server)
             finally:
                 server.stop()
 
@@ -169,7 +179,7 @@ class Beside(unittest.TestCase):
                 address = f"-redis.addr=redis://127.0.0.1:{server.port}"
                 ours = Exporter(scratch, "redis", address, *flags)
                 theirs = debian(scratch, "redis", address, *flags)
-                self.compare(ours.get, theirs, REDIS)
+                self.compare(ours.get, theirs.get, REDIS)
                 page = ours.get()
                 self.assertEqual(page.value("redis_key_size", db="db0", key="list"), 3)
                 self.assertEqual(page.value("redis_keys_count", key="ride:*"), 20)

@@ -18,12 +18,17 @@ const fn flag(name: &'static str, takes: Takes, default: &'static str, help: &'s
     Flag { name, env: "", takes, default, help }
 }
 
+/// A flag that says where something is; containers say it in their environment.
+const fn path(name: &'static str, env: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, env, takes: Text, default, help }
+}
+
 /// Flags beside those that switch collectors. Those without help are old spellings, or without effect here.
 const FLAGS: &[Flag] = &[
-    flag("path.procfs", Text, "/proc", "Where /proc is."),
-    flag("path.sysfs", Text, "/sys", "Where /sys is."),
-    flag("path.rootfs", Text, "/", "Where the host's root is: its mount points are shown without this."),
-    flag("path.udev.data", Text, "/run/udev/data", "Where udev keeps what it knows."),
+    path("path.procfs", "NODE_EXPORTER_PROCFS", "/proc", "Where /proc is."),
+    path("path.sysfs", "NODE_EXPORTER_SYSFS", "/sys", "Where /sys is."),
+    path("path.rootfs", "NODE_EXPORTER_ROOTFS", "/", "Where the host's root is: its mount points are shown without this."),
+    path("path.udev.data", "NODE_EXPORTER_UDEV_DATA", "/run/udev/data", "Where udev keeps what it knows."),
     flag("web.listen-address", Text, "", "Where to listen, as :9100."),
     flag("web.telemetry-path", Text, "/metrics", "The path of the page."),
     flag("web.max-requests", Text, "40", "Scrapes at once; 0: no limit."),

@@ -443,16 +443,16 @@ fn wal_receiver(version: u32) -> Option<Cow<'static, str>> {
     Some(query.into())
 }
 
-/// Runs a collector; `excluded` are databases whose size nobody wants.
-pub async fn collect(
-    collector: &Collector,
-    session: &Session,
-    excluded: &[String],
-    page: &mut Page,
-    patience: Patience,
-) -> Result<(), QueryError> {
-    let Some(query) = (collector.query)(session.version) else { return Ok(()) };
-    let mut table = session.table(&query, patience).await?;
+/// Asks what a collector wants to know.
+pub async fn ask(collector: &Collector, session: &Session, patience: Patience) -> Result<Table, QueryError> {
+    match (collector.query)(session.version) {
+        Some(query) => session.table(&query, patience).await,
+        None => Ok(Table::default()),
+    }
+}
+
+/// Writes the answer; `excluded` are databases whose size nobody wants.
+pub fn write(collector: &Collector, mut table: Table, excluded: &[String], page: &mut Page) {
     if collector.name == "database" {
         table.rows.retain(|row| {
             !row.first().is_some_and(|name| name.as_ref().is_some_and(|n| excluded.contains(n)))
@@ -463,7 +463,6 @@ pub async fn collect(
     } else {
         rows(collector, &table, page);
     }
-    Ok(())
 }
 
 fn rows(collector: &Collector, table: &Table, page: &mut Page) {

@@ -13,16 +13,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use futures::future::join_all;
 use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::Instant};
 
 use self::{
-    collectors::COLLECTORS,
+    collectors::{COLLECTORS, Collector},
     dsn::Dsn,
     options::Options,
     queries::{Namespace, Sample},
-    session::{Patience, QueryError, Session},
+    session::{Patience, QueryError, Session, Table},
 };
 use crate::{
     flags::FlagError,
@@ -124,14 +125,14 @@ impl Postgres {
     /// Scrapes a source with the connection that is kept to it.
     async fn source(&self, page: &mut Page, i: usize, dsn: &Dsn, patience: Patience) -> Outcome {
         let kept = self.idle.lock().remove(&i).filter(|session| !session.is_closed());
-        let mut session = match kept {
+        let session = match kept {
             Some(session) => session,
             None => match Session::open(dsn, patience).await {
                 Ok(session) => session,
                 Err(error) => return not_connected(dsn, &error),
             },
         };
-        let outcome = self.scrape(page, &mut session, dsn, i == 0, patience).await;
+        let outcome = self.scrape(page, &session, dsn, i == 0, patience).await;
         // One that did not answer in time may still be at work.
         if !outcome.failed && !session.is_closed() {
             self.idle.lock().insert(i, session);
@@ -143,7 +144,7 @@ impl Postgres {
     async fn scrape(
         &self,
         page: &mut Page,
-        session: &mut Session,
+        session: &Session,
         dsn: &Dsn,
         first: bool,
         patience: Patience,
@@ -154,49 +155,65 @@ impl Postgres {
         if self.options.default_metrics {
             settings::write_static(page, session, &labels);
         }
-        if self.options.settings_metrics {
-            let result = settings::write(page, session, &self.options.prefix, &labels, patience).await;
-            failed |= note(dsn, "settings", result);
+        // All at once: the connection takes them one after the other without waiting for us in between.
+        let wanted = |namespace: &&Namespace| namespace.runs_on(session.version);
+        let settings = async {
+            if self.options.settings_metrics {
+                settings::ask(session, patience).await
+            } else {
+                Ok(Table::default())
+            }
+        };
+        let namespaces = self.options.namespaces.iter().filter(wanted);
+        let namespaces = join_all(namespaces.map(|n| self.namespace(n, session, (dsn, &labels), patience)));
+        let collectors = COLLECTORS.iter().filter(|c| first && self.options.collectors.contains(c.name));
+        let collectors = join_all(collectors.map(|c| timed(c, session, patience)));
+        let (settings, namespaces, collectors) = futures::join!(settings, namespaces, collectors);
+        match settings {
+            Ok(table) => settings::write(page, &table, &self.options.prefix, &labels),
+            Err(error) => failed |= note(dsn, "settings", Err(error)),
         }
-        let version = session.version;
-        for namespace in self.options.namespaces.iter().filter(|n| n.runs_on(version)) {
-            failed |= self.namespace(page, namespace, session, (dsn, &labels), patience).await;
+        for samples in namespaces {
+            match samples {
+                Some(samples) => samples.iter().for_each(|sample| sample.write(page)),
+                None => failed = true,
+            }
         }
+        self.write_collectors(page, dsn, collectors);
         if self.options.discover {
             failed |= self.other_databases(page, session, (dsn, &labels), patience).await;
-        }
-        if first {
-            self.collectors(page, session, dsn, patience).await;
         }
         Outcome { connected: true, failed }
     }
 
+    /// What a namespace finds; nothing, if it failed.
     async fn namespace(
         &self,
-        page: &mut Page,
         namespace: &Namespace,
-        session: &mut Session,
+        session: &Session,
         (dsn, labels): (&Dsn, &[(String, String)]),
         patience: Patience,
-    ) -> bool {
+    ) -> Option<Vec<Sample>> {
         let key = (dsn.shown(), namespace.name().to_owned());
         if namespace.cache_seconds > 0 {
-            let kept = self.kept.lock();
             let fresh = |kept: &&Kept| kept.at.elapsed().as_secs() < namespace.cache_seconds;
-            if let Some(kept) = kept.get(&key).filter(fresh) {
-                kept.samples.iter().for_each(|sample| sample.write(page));
-                return false;
+            let samples = self.kept.lock().get(&key).filter(fresh).map(|kept| kept.samples.clone());
+            if samples.is_some() {
+                return samples;
             }
         }
         match namespace.ask(session, &self.options.prefix, labels, patience).await {
             Ok(samples) => {
-                samples.iter().for_each(|sample| sample.write(page));
                 if namespace.cache_seconds > 0 {
-                    self.kept.lock().insert(key, Kept { at: Instant::now(), samples });
+                    let kept = Kept { at: Instant::now(), samples: samples.clone() };
+                    self.kept.lock().insert(key, kept);
                 }
-                false
+                Some(samples)
             }
-            Err(error) => note(dsn, namespace.name(), Err(error)),
+            Err(error) => {
+                note(dsn, namespace.name(), Err(error));
+                None
+            }
         }
     }
 
@@ -223,7 +240,7 @@ impl Postgres {
         for name in names.filter(wanted).take(MAX_DATABASES) {
             let mut other = dsn.clone();
             other.set("dbname", name);
-            let mut session = match Session::open(&other, patience).await {
+            let session = match Session::open(&other, patience).await {
                 Ok(session) => session,
                 Err(error) => {
                     failed |= note(&other, "connect", Err(error));
@@ -232,21 +249,33 @@ impl Postgres {
             };
             let version = session.version;
             for namespace in self.options.namespaces.iter().filter(|n| !n.master && n.runs_on(version)) {
-                failed |= self.namespace(page, namespace, &mut session, (&other, labels), patience).await;
+                match self.namespace(namespace, &session, (&other, labels), patience).await {
+                    Some(samples) => samples.iter().for_each(|sample| sample.write(page)),
+                    None => failed = true,
+                }
             }
         }
         failed
     }
 
-    async fn collectors(&self, page: &mut Page, session: &Session, dsn: &Dsn, patience: Patience) {
-        for collector in COLLECTORS.iter().filter(|c| self.options.collectors.contains(c.name)) {
-            let start = Instant::now();
-            let result =
-                collectors::collect(collector, session, &self.options.excluded, page, patience).await;
+    fn write_collectors(&self, page: &mut Page, dsn: &Dsn, answers: Vec<Answered<'_>>) {
+        for Answered { collector, seconds, table } in answers {
             let labels = [("collector", collector.name)];
-            page.gauge("pg_scrape_collector_duration_seconds", "How long each collector took.")
-                .with(&labels, start.elapsed().as_secs_f64());
-            let success = if note(dsn, collector.name, result) { 0.0 } else { 1.0 };
+            page.gauge(
+                "pg_scrape_collector_duration_seconds",
+                "How long each collector took, its turn included.",
+            )
+            .with(&labels, seconds);
+            let success = match table {
+                Ok(table) => {
+                    collectors::write(collector, table, &self.options.excluded, page);
+                    1.0
+                }
+                Err(error) => {
+                    note(dsn, collector.name, Err(error));
+                    0.0
+                }
+            };
             page.gauge("pg_scrape_collector_success", "Whether each collector had something to tell.")
                 .with(&labels, success);
         }
@@ -312,12 +341,25 @@ impl Postgres {
             Err(_) => Err(QueryError::Address(format!("{MAX_SCRAPES} scrapes are at work (MAX_SCRAPES)"))),
         };
         let outcome = match opened {
-            Ok(mut session) => self.scrape(&mut page, &mut session, &dsn, true, patience).await,
+            Ok(session) => self.scrape(&mut page, &session, &dsn, true, patience).await,
             Err(error) => not_connected(&dsn, &error),
         };
         self.about(&mut page, &[outcome], start);
         question.answer(&page)
     }
+}
+
+/// What a collector was told, and how long that took.
+struct Answered<'a> {
+    collector: &'a Collector,
+    seconds: f64,
+    table: Result<Table, QueryError>,
+}
+
+async fn timed<'a>(collector: &'a Collector, session: &Session, patience: Patience) -> Answered<'a> {
+    let start = Instant::now();
+    let table = collectors::ask(collector, session, patience).await;
+    Answered { collector, seconds: start.elapsed().as_secs_f64(), table }
 }
 
 fn not_connected(dsn: &Dsn, error: &QueryError) -> Outcome {

@@ -181,12 +181,12 @@ impl Namespace {
     /// Asks a server. `prefix` stands in the place of `pg`, `fixed` are labels of every series.
     pub async fn ask(
         &self,
-        session: &mut Session,
+        session: &Session,
         prefix: &str,
         fixed: &[(String, String)],
         patience: Patience,
     ) -> Result<Vec<Sample>, QueryError> {
-        let types = session.types(&self.query, patience).await.to_vec();
+        let types = session.types(&self.query, patience).await;
         let table = session.table(&self.query, patience).await?;
         let name = self.name.replacen("pg", prefix, 1);
         let mut samples = Vec::new();

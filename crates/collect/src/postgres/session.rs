@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::{
@@ -113,7 +114,7 @@ pub struct Session {
     /// What it says of itself.
     pub banner: String,
     /// Types of the columns of queries that were asked for them.
-    types: BTreeMap<String, Vec<Type>>,
+    types: Mutex<BTreeMap<String, Vec<Type>>>,
 }
 
 impl Drop for Session {
@@ -135,7 +136,7 @@ impl Session {
             _ => Self::open_with_tls(dsn, &config, patience).await?,
         };
         let mut session =
-            Session { client, driver, version: 0, banner: String::new(), types: BTreeMap::new() };
+            Session { client, driver, version: 0, banner: String::new(), types: Mutex::default() };
         let setup = format!("SET statement_timeout = {}", STATEMENT_TIMEOUT.as_millis());
         patience.wait(session.client.batch_execute(&setup)).await?;
         let about = "SELECT current_setting('server_version_num'), version()";
@@ -197,13 +198,16 @@ impl Session {
     }
 
     /// Types of a query's columns; none, if it is more than one statement. Asked for once.
-    pub async fn types(&mut self, query: &str, patience: Patience) -> &[Type] {
-        if !self.types.contains_key(query) {
-            let prepared = patience.wait(self.client.prepare(query)).await;
-            let types = prepared.map(|s| s.columns().iter().map(|c| c.type_().clone()).collect());
-            self.types.insert(query.to_owned(), types.unwrap_or_default());
+    pub async fn types(&self, query: &str, patience: Patience) -> Vec<Type> {
+        let known = self.types.lock().get(query).cloned();
+        if let Some(types) = known {
+            return types;
         }
-        self.types.get(query).map_or(&[], Vec::as_slice)
+        let prepared = patience.wait(self.client.prepare(query)).await;
+        let types = prepared.map(|s| s.columns().iter().map(|c| c.type_().clone()).collect::<Vec<_>>());
+        let types = types.unwrap_or_default();
+        self.types.lock().insert(query.to_owned(), types.clone());
+        types
     }
 }
 

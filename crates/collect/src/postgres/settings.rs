@@ -2,13 +2,13 @@
 
 use super::{
     queries::short_version,
-    session::{Patience, QueryError, Session},
+    session::{Patience, QueryError, Session, Table},
 };
 use crate::page::Page;
 
 /// What our own session has set is not the server's.
-const QUERY: &str = "SELECT name, CASE source WHEN 'session' THEN reset_val ELSE setting END, coalesce(unit, ''), vartype FROM pg_settings \
-                     WHERE vartype IN ('bool', 'integer', 'real') AND name <> 'sync_commit_cancel_wait'";
+const QUERY: &str = "SELECT name, CASE source WHEN 'session' THEN reset_val ELSE setting END, coalesce(unit, ''), vartype \
+                     FROM pg_settings WHERE vartype IN ('bool', 'integer', 'real') AND name <> 'sync_commit_cancel_wait'";
 
 /// Adds `pg_static`.
 pub fn write_static(page: &mut Page, session: &Session, labels: &[(String, String)]) {
@@ -20,17 +20,16 @@ pub fn write_static(page: &mut Page, session: &Session, labels: &[(String, Strin
     page.untyped("pg_static", "What the server is; always 1.").with(&all, 1.0);
 }
 
+/// Asks for all settings that are numbers.
+pub async fn ask(session: &Session, patience: Patience) -> Result<Table, QueryError> {
+    session.table(QUERY, patience).await
+}
+
 /// Adds `pg_settings_…`.
-pub async fn write(
-    page: &mut Page,
-    session: &Session,
-    prefix: &str,
-    labels: &[(String, String)],
-    patience: Patience,
-) -> Result<(), QueryError> {
+pub fn write(page: &mut Page, table: &Table, prefix: &str, labels: &[(String, String)]) {
     let mut labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     labels.sort_unstable();
-    for row in session.table(QUERY, patience).await?.rows {
+    for row in &table.rows {
         let [Some(name), Some(setting), Some(unit), Some(kind)] = row.as_slice() else { continue };
         let Some((value, base)) = value(setting, unit, kind) else { continue };
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
@@ -38,7 +37,6 @@ pub async fn write(
         page.gauge(format!("{prefix}_settings_{name}{suffix}"), "A setting of the server.")
             .with(&labels, value);
     }
-    Ok(())
 }
 
 /// A setting in its base unit; -1 means nothing in particular, and stays.
