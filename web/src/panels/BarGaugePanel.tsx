@@ -40,6 +40,10 @@ export function BarGaugePanel({ panel, frames, isDark, context, width, height }:
   const mode = asOneOf(o["displayMode"], ["basic", "gradient", "lcd"], "gradient");
   const valueMode = asString(o["valueMode"], "color");
   const named = asString(o["namePlacement"], "auto") !== "hidden" && values.some((v) => v.name !== "");
+  // All lines share their columns, so that bars can be compared.
+  const longest = (texts: readonly string[]) => Math.max(1, ...texts.map((t) => t.length));
+  const valueWidth = valueMode === "hidden" ? "" : ` ${longest(values.map((v) => plainText(v.display))) * 9 + 4}px`;
+  const columns = named ? `${Math.round(Math.min(width * 0.45, longest(values.map((v) => v.name)) * 7.4 + 4))}px minmax(0, 1fr)${valueWidth}` : `minmax(0, 1fr)${valueWidth}`;
   return (
     <div className={upright ? "bars upright" : "bars"}>
       {values.map((single) => {
@@ -48,7 +52,7 @@ export function BarGaugePanel({ panel, frames, isDark, context, width, height }:
         const share = number === null ? 0 : Math.min(1, Math.max(0, (number - min) / (max - min)));
         const text = plainText(single.display);
         return (
-          <div key={single.key} className="bar-line" style={named || upright ? undefined : { gridTemplateColumns: "1fr auto" }}>
+          <div key={single.key} className="bar-line" style={upright ? undefined : { gridTemplateColumns: columns }}>
             {named && (
               <span className="bar-name" title={single.name}>
                 {single.name}
@@ -58,7 +62,7 @@ export function BarGaugePanel({ panel, frames, isDark, context, width, height }:
               <Fill single={single} share={share} mode={mode} upright={upright} isDark={isDark} at={(s) => min + (max - min) * s} />
             </span>
             {valueMode !== "hidden" && (
-              <b className="num" style={{ color: valueMode === "color" ? single.color : undefined, fontSize: 15 }}>
+              <b className="num" style={{ color: valueMode === "color" ? single.color : undefined, fontSize: 15, textAlign: upright ? undefined : "right", whiteSpace: "nowrap" }}>
                 {text}
               </b>
             )}
