@@ -11,8 +11,8 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # The tests that read the data; each prints its lines.
 cargo test --locked --no-fail-fast --quiet --package reba-promql --package reba-ingest --package reba-rules \
-  --package reba-logql --package reba-query --package reba-api --package reba-traceql --package reba-alerting \
-  --test conformance --test exposition --test prometheus_config --test files --test promtool --test logql --test loki \
+  --package reba-logql --package reba-query --package reba-api --package reba-traceql --package reba-alerting --package reba-notify \
+  --test conformance --test exposition --test prometheus_config --test alertmanager_config --test files --test promtool --test logql --test loki \
   -- --nocapture >"$log" 2>&1
 status=$?
 grep -hoE '[a-z][a-z -]* passed [0-9]+ failed [0-9]+ skipped [0-9]+' "$log" | sort -u
