@@ -263,7 +263,6 @@ class Alone(unittest.TestCase):
                 self.assertEqual(page.value("pg_own_rides", name="a"), 7)
                 self.assertAlmostEqual(page.value("pg_own_at", name="a"), time.time(), delta=120)
                 self.assertEqual(page.types["pg_own_fine"], "untyped")
-                self.assertIn("pg_process_idle_seconds", page.types)
                 self.assertNotIn("process_cpu_seconds_total", page.families)
                 for params in ({}, {"target": "x", "auth_module": "nobody"}):
                     self.assertEqual(ours.program.raw("/probe", params)[0], 400)

@@ -176,13 +176,17 @@ impl Family {
         let sorted =
             self.kind.keeps_order() || self.rows.is_sorted_by(|a, b| self.compare(a, b) == Ordering::Less);
         if sorted {
-            self.rows.iter().for_each(|row| self.print_row(name, row, out));
+            for row in &self.rows {
+                self.print_row(name, row, out);
+            }
             return;
         }
         let mut order: Vec<&Row> = self.rows.iter().collect();
         order.sort_by(|a, b| self.compare(a, b));
         order.dedup_by(|b, a| self.compare(a, b) == Ordering::Equal);
-        order.into_iter().for_each(|row| self.print_row(name, row, out));
+        for row in order {
+            self.print_row(name, row, out);
+        }
     }
 
     fn print_row(&self, name: &str, row: &Row, out: &mut String) {

@@ -15,7 +15,9 @@ impl Host {
         for root in ["proc", "sys", "root", "udev"] {
             fs::create_dir(host.path(root)).unwrap();
         }
-        files.iter().for_each(|(path, text)| host.write(path, text));
+        for (path, text) in files {
+            host.write(path, text);
+        }
         host
     }
 

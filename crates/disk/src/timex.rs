@@ -44,6 +44,7 @@ pub struct KernelClock {
 }
 
 /// Asks the kernel. Some containers may not.
+#[expect(clippy::useless_conversion, reason = "these numbers have 32 bits elsewhere")]
 pub fn kernel_clock() -> io::Result<KernelClock> {
     // SAFETY: `timex` is made of integers only, for which zeros are values; with `modes` 0 the call changes nothing, and writes
     // into the one structure that it is given.

@@ -277,7 +277,7 @@ fn servers(text: &str, wanted: &[String]) -> BTreeMap<Vec<String>, [f64; 3]> {
                 (proto, local) = (kind, (ip, port, String::new()));
             }
             ["FWM", mark, ..] => {
-                (proto, local) = ("FWM", (String::new(), "0".to_owned(), (*mark).to_owned()))
+                (proto, local) = ("FWM", (String::new(), "0".to_owned(), (*mark).to_owned()));
             }
             ["->", address, _, weight, active, inactive, ..] if !proto.is_empty() => {
                 let Some((ip, port)) = address_of(address) else { continue };

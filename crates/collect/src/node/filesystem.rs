@@ -62,7 +62,7 @@ impl Mounts {
             if self.stuck.lock().contains(path) || self.stuck.lock().len() >= MAX_STUCK {
                 continue;
             }
-            let Some(one) = asker.take().or_else(|| self.start()) else { continue };
+            let Some(one) = asker.take().or_else(Self::start) else { continue };
             match one.ask(i, path, self.timeout) {
                 Asked::Answered(answer) => {
                     if let Some(place) = answers.get_mut(i) {
@@ -84,7 +84,7 @@ impl Mounts {
         answers
     }
 
-    fn start(&self) -> Option<Asker> {
+    fn start() -> Option<Asker> {
         let (jobs, todo) = sync_channel::<Job>(1);
         let (tell, done) = sync_channel::<Done>(1);
         let work = move || {

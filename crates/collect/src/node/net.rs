@@ -123,8 +123,8 @@ pub fn netstat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
             else {
                 return Err(Fault::failed(format!("/proc/{file}: {names:?}")));
             };
-            let pairs = names.split_ascii_whitespace().zip(values.split_ascii_whitespace());
-            pairs.map(|(name, value)| put(protocol, name, value)).collect::<Outcome>()?;
+            let mut pairs = names.split_ascii_whitespace().zip(values.split_ascii_whitespace());
+            pairs.try_for_each(|(name, value)| put(protocol, name, value))?;
         }
     }
     // Without IPv6 there is no such file.

@@ -27,7 +27,12 @@ const fn path(name: &'static str, env: &'static str, default: &'static str, help
 const FLAGS: &[Flag] = &[
     path("path.procfs", "NODE_EXPORTER_PROCFS", "/proc", "Where /proc is."),
     path("path.sysfs", "NODE_EXPORTER_SYSFS", "/sys", "Where /sys is."),
-    path("path.rootfs", "NODE_EXPORTER_ROOTFS", "/", "Where the host's root is: its mount points are shown without this."),
+    path(
+        "path.rootfs",
+        "NODE_EXPORTER_ROOTFS",
+        "/",
+        "Where the host's root is: its mount points are shown without this.",
+    ),
     path("path.udev.data", "NODE_EXPORTER_UDEV_DATA", "/run/udev/data", "Where udev keeps what it knows."),
     flag("web.listen-address", Text, "", "Where to listen, as :9100."),
     flag("web.telemetry-path", Text, "/metrics", "The path of the page."),

@@ -268,11 +268,11 @@ pub fn power_supplies(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Ou
         let base = format!("class/power_supply/{supply}");
         let present = files.sys_names(&base).unwrap_or_default();
         for (file, name, divisor) in SUPPLY {
-            if present.iter().any(|p| p == file) {
-                if let Some(value) = files.sys_number::<i64>(&format!("{base}/{file}")) {
-                    page.gauge(format!("node_power_supply_{name}"), "A property of each power supply.")
-                        .with(&[("power_supply", &supply)], value as f64 / divisor);
-                }
+            if present.iter().any(|p| p == file)
+                && let Some(value) = files.sys_number::<i64>(&format!("{base}/{file}"))
+            {
+                page.gauge(format!("node_power_supply_{name}"), "A property of each power supply.")
+                    .with(&[("power_supply", &supply)], value as f64 / divisor);
             }
         }
         let mut texts: Vec<(&str, String)> = vec![("power_supply", supply.clone())];

@@ -88,7 +88,9 @@ fn arrays(text: &str) -> Result<Vec<Array<'_>>, String> {
         // A line about a bitmap may stand between.
         let next = [lines.get(i + 2), lines.get(i + 3)].into_iter().flatten();
         let progress = next.map(|line| line.trim()).find(|line| !line.starts_with("bitmap"));
-        progress.into_iter().for_each(|line| progressing(&mut array, line));
+        if let Some(line) = progress {
+            progressing(&mut array, line);
+        }
         out.push(array);
     }
     Ok(out)

@@ -92,10 +92,11 @@ fn one(node: &Node, bus: &mut Bus, page: &mut Page, unit: &Unit) -> std::io::Res
     }
     let labels = [("name", unit.name.as_str())];
     let options = &node.options;
-    if suffix == "service" && options.systemd_restarts {
-        if let Some(n) = get(interface, "NRestarts").and_then(|v| v.number()) {
-            page.counter("node_systemd_service_restart_total", "Restarts of each service.").with(&labels, n);
-        }
+    if suffix == "service"
+        && options.systemd_restarts
+        && let Some(n) = get(interface, "NRestarts").and_then(|v| v.number())
+    {
+        page.counter("node_systemd_service_restart_total", "Restarts of each service.").with(&labels, n);
     }
     if suffix == "service" && options.systemd_tasks {
         for (property, name) in

@@ -48,7 +48,9 @@ pub fn textfile(node: &Node, _: &mut Files<'_>, page: &mut Page) -> Outcome {
             }
         }
     }
-    families.into_iter().for_each(|(name, family)| family.write(page, name));
+    for (name, family) in families {
+        family.write(page, name);
+    }
     let failed = if failed { 1.0 } else { 0.0 };
     page.gauge("node_textfile_scrape_error", "Whether a file or folder could not be read.").value(failed);
     Ok(())
@@ -63,7 +65,9 @@ fn folders(pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from(if pattern.starts_with('/') { "/" } else { "." })];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         if !part.contains(['*', '?', '[']) {
-            found.iter_mut().for_each(|path| path.push(part));
+            for path in &mut found {
+                path.push(part);
+            }
             continue;
         }
         let mut next = Vec::new();

@@ -2,6 +2,8 @@
 //!
 //! A null label leaves out its row, a null measure leaves out itself. Names are upstream's, with their faults.
 
+#![expect(clippy::unnecessary_wraps, reason = "all queries have one shape, and some versions have none")]
+
 use std::borrow::Cow;
 
 use super::session::{Patience, QueryError, Session, Table};

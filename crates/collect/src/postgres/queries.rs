@@ -398,7 +398,9 @@ mod tests {
             reader.samples(&[("server".to_owned(), "h:5432".to_owned())], &mut out);
         }
         let mut page = Page::new();
-        out.iter().for_each(|sample| sample.write(&mut page));
+        for sample in &out {
+            sample.write(&mut page);
+        }
         page.text()
     }
 

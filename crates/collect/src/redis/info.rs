@@ -186,10 +186,11 @@ pub fn write(out: &mut Out<'_>, text: &str, databases: u32, now: f64) -> Info {
             "Sentinel" => sentinel(out, key, value),
             _ => false,
         };
-        if section == "Server" && key == "uptime_in_seconds" {
-            if let Ok(uptime) = value.parse::<f64>() {
-                out.gauge("start_time_seconds", "When the server started, in Unix time.", &[], now - uptime);
-            }
+        if section == "Server"
+            && key == "uptime_in_seconds"
+            && let Ok(uptime) = value.parse::<f64>()
+        {
+            out.gauge("start_time_seconds", "When the server started, in Unix time.", &[], now - uptime);
         }
         if !done {
             field(out, key, value);

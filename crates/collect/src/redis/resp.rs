@@ -142,7 +142,9 @@ impl Connection {
     /// Sends commands at once, and waits for all replies; refusals are among them.
     pub async fn ask_all(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Value>, RespError> {
         let mut request = Vec::with_capacity(64 * commands.len());
-        commands.iter().for_each(|command| encode(&mut request, command));
+        for command in commands {
+            encode(&mut request, command);
+        }
         let (deadline, within) = (self.deadline, self.within);
         let work = async {
             self.stream.get_mut().write_all(&request).await?;
@@ -267,7 +269,9 @@ mod tests {
             }
             Value::List(values) => {
                 out.extend_from_slice(format!("*{}\r\n", values.len()).as_bytes());
-                values.iter().for_each(|value| print(value, out));
+                for value in values {
+                    print(value, out);
+                }
             }
         }
     }

@@ -76,7 +76,8 @@ impl Bus {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let user = rustix::process::getuid().as_raw().to_string();
-        let hex: String = user.bytes().map(|b| format!("{b:02x}")).collect();
+        // Digits are 0x30 and so on.
+        let hex: String = user.chars().flat_map(|digit| ['3', digit]).collect();
         stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
