@@ -169,7 +169,7 @@ class Checklist:
             _, _, body = self.at(9093).raw("/api/v2/alerts", {"filter": ['alertname="ServiceDown"', f'service="{self.service}"']})
             return json.loads(body)
         alert = wait_until(routed, 15, "Alertmanager has it")[0]
-        assert "email-and-slack" in [r["name"] for r in alert["receivers"]], alert["receivers"]
+        assert "on-call" in [r["name"] for r in alert["receivers"]], alert["receivers"]
 
     def an_email_is_received_once(self):
         wait_until(lambda: self.inbox("email", f"ServiceDown {self.service}"), 15, "the e-mail is there")

@@ -15,7 +15,7 @@ use reba_ship::ShipConfig;
 use serde_json::json;
 
 use crate::{
-    alertmanagers, args::CheckFormat, config::variables, folder::Folder, log_rules, run::USER_AGENT,
+    alert_check, alertmanagers, args::CheckFormat, config::variables, folder::Folder, log_rules, run::USER_AGENT,
     settings::Settings,
 };
 
@@ -51,6 +51,9 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     }
     if folder.loki.exists() {
         loki(&folder.loki, &variables, &mut findings, &mut notes);
+    }
+    if folder.alertmanager.exists() {
+        alertmanager(&folder.alertmanager, &variables, &mut findings, &mut notes);
     }
     if folder.promtail.exists() {
         promtail(&folder.promtail, &variables, &mut findings, &mut notes);
@@ -120,6 +123,18 @@ fn rules_about_logs(dir: &Path, variables: &Variables, findings: &mut Vec<Findin
     for file in &folder.files {
         let name = dir.join(file.tenant.as_str()).join(&file.namespace);
         notes.push(format!("{}: {} rules", name.display(), file.rules.rule_count()));
+    }
+}
+
+fn alertmanager(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    match reba_notify::config::load(path, variables) {
+        Err(e) => findings.push(Finding::error(e)),
+        Ok((file, warnings)) => {
+            findings.extend(warnings.iter().map(Finding::warning));
+            findings.extend(alert_check::ungrouped(path, &file.routing).iter().map(Finding::warning));
+            let routes = file.routing.routes().len();
+            notes.push(format!("{}: {routes} routes, {} receivers", path.display(), file.receivers.len()));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `reba`: configuration, wiring, reload and shutdown; no logic worth a unit test lives here, but for what only a
 //! terminal needs.
 
+mod alert_check;
 mod alert_history;
 mod alertmanager;
 mod alertmanagers;
