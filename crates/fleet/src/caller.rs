@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use easymo_commons::TraceContext;
-use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -20,6 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// Idle connections kept to each service.
 const IDLE_CONNECTIONS: usize = 16;
+
+/// Marks requests of people: nobody who sends spans caused them.
+pub(crate) const FROM_OUTSIDE: HeaderName = HeaderName::from_static("x-easymo-from-outside");
 
 /// An HTTP client that knows where every service is.
 #[derive(Clone, Debug)]
@@ -81,6 +84,10 @@ impl Caller {
         let mut request = Request::builder().method(method).uri(uri);
         if let Some(headers) = request.headers_mut() {
             trace.inject(headers);
+            // Services call with a span below the one that handles their own request.
+            if trace.parent().is_none() {
+                headers.insert(FROM_OUTSIDE, HeaderValue::from_static("1"));
+            }
         }
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body)).ok()?;
         let exchange = async {

@@ -28,6 +28,8 @@ pub struct FleetConfig {
     pub environment: String,
     /// Where the services write their logs; they write none without it.
     pub logs: Option<LogFiles>,
+    /// The address (`http://127.0.0.1:4318/v1/traces`) to which the services send their spans over OTLP; they send none without.
+    pub traces: Option<String>,
 }
 
 impl FleetConfig {
@@ -35,7 +37,7 @@ impl FleetConfig {
     pub fn new(seed: u64, start: SystemTime) -> Self {
         let addressing = Addressing::Documented { port_offset: 0 };
         let environment = "demo".to_owned();
-        Self { seed, start, speed: 1.0, rate: 1.0, addressing, environment, logs: None }
+        Self { seed, start, speed: 1.0, rate: 1.0, addressing, environment, logs: None, traces: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), FleetError> {

@@ -30,6 +30,7 @@ use crate::{
     process::SimProcess,
     rides::{MEAN_DURATION, Ride, RideType},
     routes,
+    traces::Traces,
 };
 
 /// The mean share of ride requests that become rides.
@@ -75,14 +76,21 @@ impl Fleet {
         let directory: Arc<[SocketAddr]> = listeners.iter().map(|(_, addr)| *addr).collect();
 
         let (logs, log_thread) = start_logs(&config)?.unzip();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let traces = config.traces.clone().map(|url| {
+            let (traces, sending) = Traces::start(url, config.environment.clone(), stop.clone());
+            tasks.spawn(sending);
+            traces
+        });
         let world = Arc::new(World {
             clock: SimClock::starting_now(config.speed),
             incidents: Arc::new(Board::default()),
             caller: Caller::new(directory.clone()),
             rides: Mutex::default(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
             logs,
+            traces,
         });
         let nodes: Vec<Arc<Node>> =
             Service::ALL.into_iter().map(|s| Arc::new(node(s, &config, &world))).collect();

@@ -25,6 +25,7 @@ mod process;
 mod rides;
 mod routes;
 mod service;
+mod traces;
 
 pub use config::{Addressing, FleetConfig, FleetError};
 pub use control::{ControlError, IncidentControl, IncidentStatus};

@@ -1,6 +1,6 @@
 //! A service as its handlers see it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Incident, Service,
-    caller::{Answer, Caller},
+    caller::{Answer, Caller, FROM_OUTSIDE},
     clock::SimClock,
     database::Database,
     dice::Dice,
@@ -23,6 +23,7 @@ use crate::{
     logs::{Level, Line, Logs, stacks},
     process::SimProcess,
     rides::Rides,
+    traces::{Kind, Span, Traces},
 };
 
 /// A query that takes longer is worth a line.
@@ -38,6 +39,7 @@ pub(crate) struct World {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) logs: Option<Logs>,
+    pub(crate) traces: Option<Traces>,
 }
 
 impl World {
@@ -100,7 +102,21 @@ impl Call {
     pub(crate) async fn query(&self, query_type: &'static str, table: &'static str) {
         let Node { service, database, world, .. } = &*self.node;
         let query = DbQuery { query_type, table };
+        let operation = query_type.to_ascii_uppercase();
+        let mut span = self
+            .begin(format!("{operation} {table}"))
+            .with("db.system", "postgresql")
+            .with("db.name", service.database())
+            .with("db.operation", operation.as_str())
+            .with("db.sql.table", table)
+            .with("server.address", "postgres")
+            .with("server.port", 5432);
         let outcome = database.query(world, *service, &self.business(), self.dice, query).await;
+        if let Some(error) = outcome.error {
+            span.set("error.type", error);
+            span.fail(format!("{error} while running {query_type} on {table}"));
+        }
+        span.end();
         let about = |line: Line| {
             let ms = outcome.took.as_secs_f64() * 1000.0;
             let line = line.with("query_type", query_type).with("table", table);
@@ -113,6 +129,22 @@ impl Call {
         } else if outcome.took > SLOW {
             self.log(about(Line::warn("query_slow", "slow database query")));
         }
+    }
+
+    /// Begins a span of a call to somebody else.
+    pub(crate) fn begin(&self, name: impl Into<Cow<'static, str>>) -> Span {
+        let context = self.trace.child(self.node.metrics.ids());
+        Span::begin(self.node.world.traces.as_ref(), self.node.service, &context, Kind::Client, name)
+    }
+
+    /// Asks the cache, which takes a millisecond and always answers.
+    pub(crate) async fn cached(&self, operation: &'static str, key: &'static str) {
+        let span = self.begin(format!("{operation} {key}")).with("db.system", "redis");
+        let span =
+            span.with("db.operation", operation).with("server.address", "redis").with("server.port", 6379);
+        let took = self.dice.for_asker(key).time("cache", Duration::from_micros(700), 0.4);
+        self.node.world.clock.take(took).await;
+        span.end();
     }
 
     /// Dice of the person whom all of this is for, the same in every service.
@@ -129,18 +161,30 @@ impl Call {
 
     /// Asks another service.
     pub(crate) async fn get(&self, service: Service, path: &str) -> Option<Answer> {
-        let span = self.trace.child(self.node.metrics.ids());
-        let answer = self.node.world.caller.get(&span, service, path).await;
+        let span = self.asking("GET", service, path);
+        let answer = self.node.world.caller.get(span.context(), service, path).await;
+        answered(span, answer.as_ref());
         self.note_silence(service, path, answer.is_none());
         answer
     }
 
     /// Sends something to another service.
     pub(crate) async fn post<T: Serialize>(&self, service: Service, path: &str, body: &T) -> Option<Answer> {
-        let span = self.trace.child(self.node.metrics.ids());
-        let answer = self.node.world.caller.post(&span, service, path, body).await;
+        let span = self.asking("POST", service, path);
+        let answer = self.node.world.caller.post(span.context(), service, path, body).await;
+        answered(span, answer.as_ref());
         self.note_silence(service, path, answer.is_none());
         answer
+    }
+
+    fn asking(&self, method: &'static str, service: Service, path: &str) -> Span {
+        let (name, port) = (service.name(), service.documented_addr().port());
+        self.begin(method)
+            .with("http.request.method", method)
+            .with("url.full", format!("http://{name}:{port}{path}"))
+            .with("server.address", name)
+            .with("server.port", port)
+            .with("peer.service", name)
     }
 
     fn note_silence(&self, upstream: Service, path: &str, silent: bool) {
@@ -170,6 +214,51 @@ impl FromRequestParts<Arc<Node>> for Call {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Infallible> {
         Ok(Self::new(node, parts.extensions.get()))
     }
+}
+
+/// Ends the span of a request that was answered, or was not.
+fn answered(mut span: Span, answer: Option<&Answer>) {
+    match answer {
+        Some(answer) => {
+            span.set("http.response.status_code", answer.status.as_u16());
+            if answer.status.as_u16() >= 400 {
+                span.fail(answer.status.canonical_reason().unwrap_or("failed"));
+            }
+        }
+        None => {
+            span.set("error.type", "ECONNREFUSED");
+            span.fail("connection refused");
+        }
+    }
+    span.end();
+}
+
+/// Makes a span of each request.
+pub(crate) async fn trace_requests(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    let context = request.extensions().get::<TraceContext>().cloned();
+    let (Some(traces), Some(context)) = (&node.world.traces, context) else { return next.run(request).await };
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    if route == "/health" {
+        return next.run(request).await;
+    }
+    let method = request.method().as_str().to_owned();
+    let span = Span::begin(Some(traces), node.service, &context, Kind::Server, format!("{method} {route}"));
+    let span = if request.headers().contains_key(&FROM_OUTSIDE) { span.as_root() } else { span };
+    let mut span = span
+        .with("http.request.method", method)
+        .with("http.route", route)
+        .with("url.path", request.uri().path())
+        .with("url.scheme", "http")
+        .with("server.address", node.service.name());
+    let answer = next.run(request).await;
+    let status = answer.status();
+    span.set("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.set("error.type", status.as_str());
+        span.fail(status.canonical_reason().unwrap_or("failed"));
+    }
+    span.end();
+    answer
 }
 
 /// Answers some requests with an error: very few as services do, a third of them during an error burst.

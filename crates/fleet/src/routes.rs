@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Service,
-    node::{Call, Node, fail_sometimes, log_requests},
+    node::{Call, Node, fail_sometimes, log_requests, trace_requests},
 };
 
 /// What a customer writes about.
@@ -56,6 +56,7 @@ pub(crate) fn router(node: &Arc<Node>) -> Router {
         .route("/health", get(health))
         .layer(from_fn_with_state(node.clone(), fail_sometimes))
         .layer(from_fn_with_state(node.clone(), log_requests))
+        .layer(from_fn_with_state(node.clone(), trace_requests))
         .with_state(node.clone());
     node.metrics.instrument(routes).route(node.service.metrics_path(), node.metrics.metrics_route())
 }

@@ -6,9 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     alerts::{AlertsArgs, SilenceArgs},
-    query::logql::LogqlArgs,
+    query::{logql::LogqlArgs, traceql::TraceqlArgs},
     status::StatusArgs,
     tail::TailArgs,
+    trace::TraceArgs,
     upstream::UpstreamFlags,
 };
 
@@ -116,6 +117,15 @@ Exit codes: 0 it runs and is ready; 1 it does not run, or a role is not ready.")
     Alerts(AlertsArgs),
     /// Keep alerts quiet: once, until they are resolved, or again and again.
     Silence(SilenceArgs),
+    /// Show a trace as a waterfall, with the lines that its services wrote.
+    #[command(after_help = "\
+Examples:
+  reba trace 4bf92f3577b34da6a3ce929d0e0e4736
+  reba trace 123e4567-e89b-12d3-a456-426614174000 --no-logs
+  reba query traceql '{ status = error }' --since 10m --output ids | head -1 | xargs reba trace
+
+Exit codes: 0 found; 1 there is no such trace, or no answer; 2 wrong command line.")]
+    Trace(TraceArgs),
     /// Write stored samples as OpenMetrics with timestamps.
     #[command(after_help = "\
 Examples:
@@ -575,6 +585,13 @@ Examples:
   reba query promql 'up == 0' --output json
   reba query promql up --start 2026-01-01T00:00:00Z --end 2026-01-01T01:00:00Z --step 1m --output csv")]
     Promql(PromqlArgs),
+    /// TraceQL: traces, or series made of their spans.
+    #[command(after_help = "\
+Examples:
+  reba query traceql '{ resource.service.name = \"wallet-service\" && status = error }'
+  reba query traceql '{ duration > 1s }' --since 1h --output ids
+  reba query traceql '{ kind = server } | quantile_over_time(duration, .99) by (resource.service.name)' --since 30m")]
+    Traceql(TraceqlArgs),
     /// LogQL: lines, or numbers made of them.
     #[command(after_help = "\
 Examples:

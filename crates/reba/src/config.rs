@@ -24,6 +24,7 @@ use crate::{
     grafana,
     settings::Settings,
     shift::{self, Demo},
+    tempo,
 };
 
 /// Everything that a reload reads. What belongs to a role that does not run is as if there were no file.
@@ -52,7 +53,7 @@ pub struct Loaded {
 pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result<Loaded> {
     let variables = variables(folder, data)?.with(&demo.variables);
     let wanted = |role| roles.contains(&role);
-    let (prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), demo.ports)?;
+    let (mut prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), demo.ports)?;
     let loki = if wanted(Role::Loki) && folder.loki.exists() {
         let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
         for warning in warnings {
@@ -65,7 +66,7 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
         config.auth_enabled = false;
         config
     };
-    let tempo = if wanted(Role::Tempo) && folder.tempo.exists() {
+    let traces = if wanted(Role::Tempo) && folder.tempo.exists() {
         let (config, warnings) = TempoConfig::load(&folder.tempo, &variables)?;
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -74,6 +75,9 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
     } else {
         TempoConfig::default()
     };
+    if wanted(Role::Prometheus) {
+        prometheus.remote_write.extend(tempo::remotes(&traces, &folder.tempo)?);
+    }
     let ships = wanted(Role::Promtail) && folder.promtail.exists();
     let promtail = ships.then(|| ShipConfig::load(&folder.promtail, &variables)).transpose()?;
     let grafana = grafana::settings(&folder.grafana, &variables, wanted(Role::Grafana))?;
@@ -83,7 +87,7 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
         prometheus,
         rules,
         loki,
-        tempo,
+        tempo: traces,
         promtail,
         alertmanager,
         grafana,

@@ -1,6 +1,6 @@
 //! `reba demo`: the simulated fleet beside Reba, and its incidents from the command line.
 
-use std::{fmt::Write as _, time::SystemTime};
+use std::{fmt::Write as _, net::SocketAddr, time::SystemTime};
 
 use anyhow::{Context, Result, bail};
 use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, InboxHandle, Incident, LogFiles};
@@ -18,12 +18,13 @@ const CONTROL_PORT: u16 = 3999;
 /// Below the data: where the fleet writes its logs, and promtail-config.yml looks for them.
 const FLEET_LOGS: &str = "fleet-logs";
 
-/// Starts the fleet.
-pub async fn fleet(args: &DemoArgs) -> Result<FleetHandle> {
+/// Starts the fleet; `traces` is where it sends its spans.
+pub async fn fleet(args: &DemoArgs, traces: Option<SocketAddr>) -> Result<FleetHandle> {
     let config = FleetConfig {
         speed: args.speed,
         addressing: Addressing::Documented { port_offset: args.run.port_offset },
         logs: Some(LogFiles::below(args.run.data.join(FLEET_LOGS))),
+        traces: traces.map(|address| format!("http://{address}/v1/traces")),
         ..FleetConfig::new(args.seed, SystemTime::now())
     };
     Fleet::start(config).await.context("start the simulated fleet")

@@ -42,6 +42,7 @@ mod store;
 mod tail;
 mod tempo;
 mod test_rules;
+mod trace;
 mod transfer;
 mod upstream;
 
@@ -139,7 +140,7 @@ async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
     let Some(configured) = configure(&args.run, &changes) else {
         return Ok(WRONG_CONFIGURATION.into());
     };
-    let fleet = demo::fleet(&args).await?;
+    let fleet = demo::fleet(&args, configured.takes_traces()).await?;
     let running = Box::pin(run::start(configured, data, own)).await?;
     print!("{}", demo::welcome(&running, &fleet, &inbox, offset));
     let code = until_stopped(running, hangup).await;
@@ -165,6 +166,7 @@ async fn tool(command: Command) -> Result<(String, bool)> {
             let (text, remarks) = match args.language {
                 QueryLanguage::Promql(args) => query::promql(&args).await?,
                 QueryLanguage::Logql(args) => query::logql::logql(&args).await?,
+                QueryLanguage::Traceql(args) => (query::traceql::traceql(&args).await?, Vec::new()),
                 QueryLanguage::Active(args) => (query::active::list(&args).await?, Vec::new()),
                 QueryLanguage::Kill(args) => (query::active::kill(&args).await?, Vec::new()),
             };
@@ -173,6 +175,13 @@ async fn tool(command: Command) -> Result<(String, bool)> {
                 eprintln!("{remark}");
             }
             said(String::new())
+        }
+        Command::Trace(args) => {
+            let (text, remarks) = trace::trace(&args).await?;
+            for remark in remarks {
+                eprintln!("{remark}");
+            }
+            Ok((text.clone().unwrap_or_default(), text.is_some()))
         }
         Command::Tail(args) => tail::tail(&args).await.map(|()| (String::new(), true)),
         Command::Status(args) => status::status(&args).await,

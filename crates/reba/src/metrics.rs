@@ -94,6 +94,43 @@ fn logs(page: &mut Page, m: &ColumnarMetrics) {
     }
 }
 
+/// What `/metrics` of the traces says of their store.
+pub fn traces(page: &mut Page, m: &ColumnarMetrics) {
+    for (name, help, value) in [
+        ("reba_traces_memory_traces", "Traces with spans in memory.", m.memory_streams),
+        ("reba_traces_memory_spans", "Spans that are not in a part yet.", m.memory_rows),
+        ("reba_traces_memory_bytes", "Memory that they take.", m.memory_bytes),
+        ("reba_traces_parts", "Parts in use.", m.parts),
+        ("reba_traces_part_bytes", "Bytes of their files.", m.part_bytes),
+        ("reba_traces_part_spans", "Their spans.", m.part_rows),
+        ("reba_traces_blocks", "Blocks in them.", m.blocks),
+        ("reba_traces_wal_bytes", "Bytes of the write-ahead log.", m.wal_bytes),
+    ] {
+        page.gauge(name, help).value(value as f64);
+    }
+    if m.oldest_ns < i64::MAX {
+        page.gauge("reba_traces_lowest_timestamp_seconds", "Oldest span in a part.")
+            .value(m.oldest_ns as f64 / 1e9);
+    }
+    for (name, help, value) in [
+        ("reba_traces_spans_appended_total", "Spans written.", m.appended),
+        ("reba_traces_duplicate_spans_total", "Spans that were there already.", m.duplicates),
+        ("reba_traces_flushes_total", "Times that memory was written to parts.", m.flushes),
+        ("reba_traces_flushes_failed_total", "Times that it could not be.", m.flushes_failed),
+        ("reba_traces_merges_total", "Merges of parts.", m.merges),
+        ("reba_traces_merges_failed_total", "Merges that failed.", m.merges_failed),
+        ("reba_traces_parts_expired_total", "Parts that retention dropped or cut.", m.parts_expired),
+        (
+            "reba_traces_parts_quarantined_total",
+            "Parts found damaged or missing, and set aside.",
+            m.quarantined_parts,
+        ),
+        ("reba_traces_blocks_damaged_total", "Blocks found damaged.", m.bad_blocks),
+    ] {
+        page.counter(name, help).value(value as f64);
+    }
+}
+
 fn head(page: &mut Page, h: &HeadMetrics) {
     for (name, help, value) in [
         ("prometheus_tsdb_head_series", "Series in the head.", h.series),

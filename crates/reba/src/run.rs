@@ -83,6 +83,15 @@ pub struct Configured {
     exporters: Exporters,
 }
 
+impl Configured {
+    /// Where spans are taken over HTTP, if they are.
+    pub fn takes_traces(&self) -> Option<SocketAddr> {
+        let address =
+            |wanted| self.roles.iter().find(|(role, _)| *role == wanted).map(|(_, address)| *address);
+        address(Role::Tempo).and(address(Role::OtlpHttp))
+    }
+}
+
 /// Reads the configuration, with what the demo changes of it.
 pub fn configure(args: &RunArgs, demo: &Demo) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
@@ -131,9 +140,10 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
             None => Ok(None),
         }
     };
-    let (metrics, mut logs, traces) = tokio::try_join!(metrics, logs, traces)?;
+    let (metrics, mut logs, mut traces) = tokio::try_join!(metrics, logs, traces)?;
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
+        traces = traces.map(|built| built.with_generator(metrics));
     }
     let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
     let keeps_state = [Role::Grafana, Role::Alertmanager].into_iter().any(|role| door(role).is_some());

@@ -30,6 +30,7 @@ pub type Value<T> = Option<Spanned<T>>;
 struct Raw {
     metrics: RawMetrics,
     logs: RawLogs,
+    traces: RawTraces,
     scrape: RawScrape,
     query: RawQuery,
     influx: RawInflux,
@@ -53,6 +54,12 @@ struct RawMetrics {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawLogs {
+    retention_size: ByteSize,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTraces {
     retention_size: ByteSize,
 }
 
@@ -188,6 +195,8 @@ pub struct Settings {
     pub max_series: u64,
     /// `logs.retention_size`: bytes of log entries at most; 0: no limit. How long they are kept stands in loki-config.yml.
     pub log_retention_bytes: u64,
+    /// `traces.retention_size`: bytes of spans at most; 0: no limit. How long they are kept stands in tempo.yml.
+    pub trace_retention_bytes: u64,
     /// `scrape.max_page_bytes` that the pages of all targets may take together (2 GiB).
     pub scrape_max_page_bytes: u64,
     /// `query.timeout`, in milliseconds (2 minutes).
@@ -267,6 +276,7 @@ impl Settings {
             fsync_interval_ms: check.ms("metrics.fsync_interval", &metrics.fsync_interval, 1000),
             max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
             log_retention_bytes: raw.logs.retention_size.0,
+            trace_retention_bytes: raw.traces.retention_size.0,
             scrape_max_page_bytes: check.positive(
                 "scrape.max_page_bytes",
                 &raw.scrape.max_page_bytes,
@@ -314,6 +324,11 @@ impl Settings {
     /// Bytes of log entries, if there is a limit.
     pub fn log_retention_bytes(&self) -> Option<u64> {
         (self.log_retention_bytes > 0).then_some(self.log_retention_bytes)
+    }
+
+    /// Bytes of spans, if there is a limit.
+    pub fn trace_retention_bytes(&self) -> Option<u64> {
+        (self.trace_retention_bytes > 0).then_some(self.trace_retention_bytes)
     }
 
     /// The path below which Reba answers: empty, or with a slash at its start and none at its end.

@@ -15,7 +15,7 @@ pub async fn open(data: &Path, settings: &Settings, config: &TempoConfig) -> Res
     let fsync_interval = Duration::from_millis(settings.fsync_interval_ms.unsigned_abs());
     let columnar = ColumnarConfig {
         wal: LogConfig { fsync_interval, ..LogConfig::default() },
-        retention: retention(config),
+        retention: retention(config, settings.trace_retention_bytes()),
         ..SpanStore::default_config()
     };
     let store = tokio::task::spawn_blocking(move || {
@@ -25,16 +25,12 @@ pub async fn open(data: &Path, settings: &Settings, config: &TempoConfig) -> Res
     Ok(Arc::new(store.await??))
 }
 
-/// How long the spans of each tenant are kept.
-pub fn retention(config: &TempoConfig) -> Retention {
+/// How long the spans of each tenant are kept. `max_bytes` is for all of them.
+pub fn retention(config: &TempoConfig, max_bytes: Option<u64>) -> Retention {
     let keep = config.retention();
     let own = config.tenants.iter().filter(|(_, limits)| !limits.block_retention.is_zero());
     let tenants = own.map(|(tenant, limits)| {
         (tenant.clone(), Periods { keep: Some(limits.block_retention.as_std()), rules: Vec::new() })
     });
-    Retention {
-        periods: Periods { keep, rules: Vec::new() },
-        tenants: tenants.collect(),
-        max_bytes: None,
-    }
+    Retention { periods: Periods { keep, rules: Vec::new() }, tenants: tenants.collect(), max_bytes }
 }

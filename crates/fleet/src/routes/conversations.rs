@@ -12,8 +12,12 @@ use super::{
 };
 use crate::{Service, logs::Line, node::Call, rides::RideType};
 
+/// Which language model answers.
+const MODEL: &str = "gpt-4o-mini";
+
 /// A customer wrote: the message is kept and acknowledged, and the agent answers afterwards.
 pub(crate) async fn answer(call: Call, Json(message): Json<Incoming>) -> StatusCode {
+    call.cached("GET", "session").await;
     call.query("select", "conversations").await;
     call.afterwards(move |call| converse(call, message.topic));
     StatusCode::ACCEPTED
@@ -50,11 +54,23 @@ async fn converse(call: Call, topic: Topic) {
 /// Takes as long as a language model takes.
 async fn think(call: &Call, agent: &str, median: u64) {
     let took = call.dice.time("think", Duration::from_millis(median), 0.55);
+    let tokens = (120.0 + call.dice.roll("tokens") * 900.0) as u32;
+    let span = call
+        .begin(format!("chat {MODEL}"))
+        .with("gen_ai.operation.name", "chat")
+        .with("gen_ai.system", "openai")
+        .with("gen_ai.request.model", MODEL)
+        .with("gen_ai.usage.input_tokens", tokens * 3)
+        .with("gen_ai.usage.output_tokens", tokens)
+        .with("easymo.agent_type", agent)
+        .with("server.address", "api.openai.com")
+        .with("peer.service", "openai");
     call.node.world.clock.take(took).await;
+    span.end();
     call.business().track_agent_response(agent, took);
     let line = Line::info("agent_replied", "agent replied").with("agent_type", agent);
     let line = line.with_rounded("duration_ms", took.as_secs_f64() * 1000.0, 0);
-    call.log(line.with("tokens", (120.0 + call.dice.roll("tokens") * 900.0) as u32).often());
+    call.log(line.with("tokens", tokens).often());
 }
 
 async fn book_ride(call: &Call) {

@@ -36,12 +36,23 @@ pub(crate) async fn receive(call: Call, Json(message): Json<Incoming>) -> Status
 /// Sends a message to a customer.
 pub(crate) async fn send(call: Call, Json(notice): Json<Notice>) -> StatusCode {
     let message_type = SENT.into_iter().find(|known| *known == notice.message_type).unwrap_or("text");
+    let mut span = call
+        .begin("POST /messages")
+        .with("http.request.method", "POST")
+        .with("url.full", "https://graph.facebook.com/v18.0/messages")
+        .with("server.address", "graph.facebook.com")
+        .with("peer.service", "whatsapp-api")
+        .with("messaging.message.type", message_type);
     call.work("whatsapp", 60).await;
     let business = call.business();
     business.track_whatsapp_message(message_type, MessageStatus::Sent);
     let fails = if call.suffers(Incident::WhatsappDeliveryFailures) { 0.5 } else { 0.015 };
     if call.dice.chance("delivery", fails) {
         let error_code = call.dice.pick("failure", &FAILURES);
+        span.set("http.response.status_code", 400);
+        span.set("error.type", error_code);
+        span.fail(format!("({error_code}) message undeliverable"));
+        span.end();
         business.track_whatsapp_message(message_type, MessageStatus::Failed { error_code });
         let line =
             Line::error("message_not_delivered", "message not delivered").with("error_code", error_code);
@@ -49,6 +60,8 @@ pub(crate) async fn send(call: Call, Json(notice): Json<Notice>) -> StatusCode {
         let reason = format!("({error_code}) message undeliverable");
         call.log(line.because("WhatsAppError", reason, stacks::WHATSAPP));
     } else {
+        span.set("http.response.status_code", 200);
+        span.end();
         business.track_whatsapp_message(message_type, MessageStatus::Delivered);
         let line = Line::info("message_delivered", "message delivered").with("message_type", message_type);
         call.log(line.with("to", masked_phone(call.person())).often());
@@ -63,6 +76,7 @@ pub(crate) async fn send(call: Call, Json(notice): Json<Notice>) -> StatusCode {
 /// Tells a customer something, over WhatsApp.
 pub(crate) async fn notify(call: Call, Json(notice): Json<Notice>) -> StatusCode {
     call.query("insert", "notifications").await;
+    call.cached("GET", "preferences").await;
     call.afterwards(|call| async move {
         call.post(Service::Message, "/messages", &notice).await;
     });

@@ -59,6 +59,12 @@ async fn transact(call: &Call, payment: &Payment) -> bool {
     let known = METHODS.iter().find(|(method, _)| *method == payment.method);
     let method = known.map_or("other", |(method, _)| method);
     let down = call.suffers(Incident::PaymentsDown);
+    let mut span = call
+        .begin("POST /collect")
+        .with("http.request.method", "POST")
+        .with("server.address", "api.pay.example")
+        .with("peer.service", "payment-provider")
+        .with("easymo.payment_method", method);
     call.work("provider", 180).await;
     let fails = call.dice.chance("payment", if down { 0.65 } else { 0.025 });
     let outcome = match (fails, down) {
@@ -66,6 +72,12 @@ async fn transact(call: &Call, payment: &Payment) -> bool {
         (true, false) => PaymentOutcome::Failed { error_code: call.dice.pick("failure", &FAILURES) },
         (true, true) => PaymentOutcome::Failed { error_code: "provider_unavailable" },
     };
+    if let PaymentOutcome::Failed { error_code } = outcome {
+        span.set("error.type", error_code);
+        span.fail(format!("payment failed: {error_code}"));
+    }
+    span.set("http.response.status_code", if down && fails { 503 } else { 200 });
+    span.end();
     let amount = payment.amount_usd.max(0.0);
     call.business().track_payment(method, amount, outcome);
     log_payment(call, method, amount, outcome);
@@ -95,6 +107,7 @@ fn log_payment(call: &Call, method: &'static str, amount: f64, outcome: PaymentO
 
 /// Somebody looks at a balance.
 pub(crate) async fn balance(call: Call) -> Json<Value> {
+    call.cached("GET", "balance").await;
     call.query("select", "wallets").await;
     Json(json!({ "balance_usd": call.dice.log_normal("balance", 12.0, 1.0) }))
 }

@@ -53,6 +53,7 @@ pub(crate) async fn rank(call: Call, Json(request): Json<RideRequest>) -> Json<D
 
 /// Where the drivers are.
 pub(crate) async fn drivers_nearby(call: Call) -> Json<Value> {
+    call.cached("GEOSEARCH", "positions").await;
     call.query("select", "drivers").await;
     let drivers = (0..5).map(|n| {
         let place = call.dice.for_asker(["a", "b", "c", "d", "e"][n]);

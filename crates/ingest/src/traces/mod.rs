@@ -5,6 +5,7 @@
 
 pub mod config;
 mod foreign;
+pub mod generator;
 mod incoming;
 mod jaeger;
 mod otlp;
@@ -29,6 +30,7 @@ use thiserror::Error;
 pub use self::tenant::Counters;
 use self::{
     config::TempoConfig,
+    generator::Generator,
     incoming::Tally,
     tenant::{Gate, TenantState},
 };
@@ -139,6 +141,7 @@ pub struct TraceReceiver {
     now_ns: NowNs,
     tenants: RwLock<HashMap<Tenant, Arc<TenantState>>>,
     pool: Mutex<Vec<SpanBatch>>,
+    generator: Option<Arc<Generator>>,
 }
 
 impl fmt::Debug for TraceReceiver {
@@ -150,7 +153,20 @@ impl fmt::Debug for TraceReceiver {
 impl TraceReceiver {
     /// A receiver that writes to `appender`, by the limits of the configuration in force.
     pub fn new(appender: Arc<dyn SpanAppender>, config: Arc<ArcSwap<TempoConfig>>, now_ns: NowNs) -> Self {
-        TraceReceiver { appender, config, now_ns, tenants: RwLock::default(), pool: Mutex::default() }
+        TraceReceiver {
+            appender,
+            config,
+            now_ns,
+            tenants: RwLock::default(),
+            pool: Mutex::default(),
+            generator: None,
+        }
+    }
+
+    /// The same, that has metrics made of what it takes.
+    #[must_use]
+    pub fn with_generator(self, generator: Option<Arc<Generator>>) -> Self {
+        TraceReceiver { generator, ..self }
     }
 
     /// Most bytes of a body, compressed or not.
@@ -278,6 +294,9 @@ impl TraceReceiver {
         self.appender.append_spans(tenant, batch).inspect_err(|_| {
             state.counters.internal.fetch_add(batch.len() as u64, Ordering::Relaxed);
         })?;
+        if let Some(generator) = &self.generator {
+            generator.observe(tenant, batch, (self.now_ns)());
+        }
         if config.distributor.log_received_spans.enabled {
             log_spans(batch, &config.distributor.log_received_spans);
         }

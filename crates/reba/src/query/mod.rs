@@ -5,6 +5,8 @@ pub mod answer;
 pub mod logql;
 pub mod loki;
 pub mod render;
+pub mod tempo;
+pub mod traceql;
 
 use std::io::IsTerminal as _;
 

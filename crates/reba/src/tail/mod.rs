@@ -2,7 +2,7 @@
 
 mod context;
 pub mod escape;
-mod event;
+pub mod event;
 mod follow;
 mod seen;
 pub mod show;

@@ -73,7 +73,7 @@ fn a_key_that_nobody_knows_is_an_error_with_its_place() {
         ),
         (
             "overrides: {metrics_generator_processors: [x]}",
-            "tempo.yml:1:43: key overrides.metrics_generator_proc",
+            "tempo.yml:1:44: key overrides.metrics_generator_proc",
         ),
         ("storage: {trace: {backend: s3}}", "tempo.yml:1:19: key storage.trace.backend: \"s3\" is no store"),
         (

@@ -1,0 +1,75 @@
+//! A server with Tempo's API, as the commands that read traces ask it.
+
+use anyhow::{Context as _, Result, bail};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::{
+    escape,
+    loki::{Refused, TENANT},
+};
+use crate::client;
+
+/// A server and the tenant to ask for.
+#[derive(Clone, Debug)]
+pub struct Server {
+    url: String,
+    headers: HeaderMap,
+}
+
+impl Server {
+    /// The server at `url`, whose API may stand below a path.
+    pub fn new(url: &str, tenant: Option<&str>) -> Result<Self> {
+        let mut headers = HeaderMap::new();
+        if let Some(tenant) = tenant {
+            let value = HeaderValue::from_str(tenant).with_context(|| format!("--tenant {tenant:?}"))?;
+            headers.insert(TENANT, value);
+        }
+        Ok(Server { url: url.trim_end_matches('/').to_owned(), headers })
+    }
+
+    /// Asks, and reads JSON; `None` if there is no such thing.
+    pub async fn find(&self, path: &str, params: &[(&str, String)]) -> Result<Option<Value>> {
+        let (status, body) = self.send(path, params).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            bail!(Refused::of(status, &body));
+        }
+        serde_json::from_slice(&body)
+            .map(Some)
+            .with_context(|| format!("{} does not answer as Tempo does", self.url))
+    }
+
+    /// Asks for something that is there.
+    pub async fn get(&self, path: &str, params: &[(&str, String)]) -> Result<Value> {
+        let found = self.find(path, params).await?;
+        found.with_context(|| format!("{} has no {path}: is it Tempo?", self.url))
+    }
+
+    async fn send(&self, path: &str, params: &[(&str, String)]) -> Result<(StatusCode, Vec<u8>)> {
+        let pairs: Vec<String> =
+            params.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        let url = format!("{}{path}{mark}{}", self.url, pairs.join("&"));
+        client::get(&url, self.headers.clone()).await.with_context(|| format!("no answer from {}", self.url))
+    }
+}
+
+/// A whole number that the API writes as a text.
+pub fn long(value: &Value) -> i64 {
+    value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_i64()).unwrap_or(0)
+}
+
+/// The value of an attribute as people read it.
+pub fn attribute_text(value: &Value) -> String {
+    let Some((kind, value)) = value.as_object().and_then(|map| map.iter().next()) else {
+        return String::new();
+    };
+    match (kind.as_str(), value) {
+        (_, Value::String(text)) => text.clone(),
+        ("arrayValue" | "kvlistValue", list) => list["values"].to_string(),
+        (_, other) => other.to_string(),
+    }
+}
