@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 
 use crate::{
     clock::Clock,
-    family::{Counters, Histograms, trace_labels},
+    family::{Counters, Gauges, Histograms, trace_labels},
     registry::Registrar,
     trace::TraceContext,
 };
@@ -31,6 +31,7 @@ const CLIENT_LEFT: &str = "499";
 #[derive(Clone, Debug)]
 pub(crate) struct HttpMetrics {
     requests: Counters<3>,
+    in_flight: Gauges<0>,
     duration: Histograms<3>,
     request_size: Histograms<2>,
     response_size: Histograms<2>,
@@ -43,6 +44,7 @@ impl HttpMetrics {
         let by_route = ["method", "route"];
         Self {
             requests: r.counter("http_requests", "HTTP requests answered", by_status),
+            in_flight: r.gauge("http_requests_in_flight", "HTTP requests that wait for their answer", []),
             duration: r.histogram(
                 "http_request_duration_seconds",
                 "Time until the answer began",
@@ -134,6 +136,7 @@ impl Pending {
         }
         let trace = request.extensions().get::<TraceContext>().cloned();
         let started = metrics.clock.monotonic();
+        metrics.in_flight.add([], 1.0);
         Self { metrics, method, route, trace, started, done: false }
     }
 
@@ -150,6 +153,7 @@ impl Pending {
 
     fn record(&mut self, status: &str) {
         self.done = true;
+        self.metrics.in_flight.add([], -1.0);
         let took = self.metrics.clock.monotonic().saturating_sub(self.started).as_secs_f64();
         let labels = [self.method, &self.route, status];
         let exemplar = self.trace.as_ref().and_then(trace_labels).map(|l| (l, self.metrics.clock.wall()));
@@ -166,7 +170,7 @@ impl Drop for Pending {
     }
 }
 
-fn method_label(method: &Method) -> &'static str {
+pub(crate) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

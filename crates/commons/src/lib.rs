@@ -7,6 +7,7 @@
 //! The crate knows nothing of Reba: any scraper of the Prometheus formats can read it.
 
 mod business;
+mod client;
 mod clock;
 mod exposition;
 mod family;
@@ -17,6 +18,7 @@ mod route;
 mod trace;
 
 pub use business::{BusinessMetrics, DbQuery, MessageStatus, PaymentOutcome, RejectReason, RideStatus};
+pub use client::ClientMetrics;
 pub use clock::Clock;
 pub use exposition::{Format, to_text_004};
 pub use family::{Counters, Family, Gauges, Histograms, OTHER};

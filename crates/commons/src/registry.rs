@@ -11,8 +11,8 @@ use prometheus_client::{
 use thiserror::Error;
 
 use crate::{
-    BusinessMetrics, Clock, Counters, Format, Gauges, Histograms, HttpMetricsLayer, IdGenerator,
-    ProcessReader, ProcessStats, TraceContextLayer, exposition,
+    BusinessMetrics, ClientMetrics, Clock, Counters, Format, Gauges, Histograms, HttpMetricsLayer,
+    IdGenerator, ProcessReader, ProcessStats, TraceContextLayer, exposition,
     http::HttpMetrics,
     process::{PROCESS_NAMES, ProcessCollector},
 };
@@ -42,6 +42,7 @@ struct Inner {
     registrar: Mutex<Registrar>,
     http: HttpMetrics,
     business: BusinessMetrics,
+    client: ClientMetrics,
     ids: IdGenerator,
 }
 
@@ -81,9 +82,16 @@ impl MetricsRegistryBuilder {
         let mut registrar = Registrar { registry: Registry::with_labels(labels), names: BTreeSet::new() };
         let http = HttpMetrics::register(&mut registrar, self.clock.clone());
         let business = BusinessMetrics::register(&mut registrar, self.clock);
+        let client = ClientMetrics::register(&mut registrar);
         registrar.registry.register_collector(Box::new(ProcessCollector(self.process)));
-        let inner =
-            Inner { service: self.service, registrar: Mutex::new(registrar), http, business, ids: self.ids };
+        let inner = Inner {
+            service: self.service,
+            registrar: Mutex::new(registrar),
+            http,
+            business,
+            client,
+            ids: self.ids,
+        };
         MetricsRegistry { inner: Arc::new(inner) }
     }
 }
@@ -113,6 +121,11 @@ impl MetricsRegistry {
     /// The business metrics of the contract.
     pub fn business(&self) -> &BusinessMetrics {
         &self.inner.business
+    }
+
+    /// Counts the requests that this service sends.
+    pub fn client(&self) -> &ClientMetrics {
+        &self.inner.client
     }
 
     /// The generator of this service's trace and span ids.

@@ -14,6 +14,18 @@ impl MetricsRegistry {
     pub fn metrics_route<S: Clone + Send + Sync + 'static>(&self) -> MethodRouter<S> {
         get(expose).with_state(self.clone())
     }
+
+    /// The handler to mount at `/health`: 200 as long as the service answers at all.
+    pub fn health_route<S: Clone + Send + Sync + 'static>(&self) -> MethodRouter<S> {
+        let body = health_body(self.service());
+        get(move || async move { ([(CONTENT_TYPE, "application/json")], body) })
+    }
+}
+
+/// `{"status":"ok","service":…}`.
+fn health_body(service: &str) -> String {
+    let escaped = service.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("{{\"status\":\"ok\",\"service\":\"{escaped}\"}}")
 }
 
 async fn expose(State(registry): State<MetricsRegistry>, headers: HeaderMap) -> Response {

@@ -341,3 +341,33 @@ fn metrics_of_ones_own_are_checked_when_registered() {
     assert_eq!(registry.gauge("ok", "", ["a:b"]).unwrap_err(), RegisterError::InvalidName("a:b".into()));
     assert!(registry.gauge("active_rides", "", ["x"]).is_err(), "the contract's names are taken");
 }
+
+#[tokio::test]
+async fn requests_in_flight_requests_sent_and_health_are_told() {
+    let metrics = MetricsRegistry::new("wallet-service", "test");
+    let inside = metrics.clone();
+    let page = get(move || async move { inside.expose(Format::Text) });
+    let app = metrics.instrument(Router::new().route("/page", page)).route("/health", metrics.health_route());
+    let ask = |path: &'static str| {
+        let app = app.clone();
+        async move {
+            let answer = app.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            String::from_utf8(body.to_vec()).unwrap()
+        }
+    };
+    let in_flight = |page: &str| {
+        parse(page).1.into_iter().find(|line| line.name == "http_requests_in_flight").unwrap().value
+    };
+    // The request that asks is under way while it is answered.
+    assert_eq!(in_flight(&ask("/page").await), 1.0);
+    assert_eq!(in_flight(&metrics.expose(Format::Text)), 0.0);
+    assert_eq!(ask("/health").await, r#"{"status":"ok","service":"wallet-service"}"#);
+    metrics.client().track(&http::Method::POST, "momo.example", Some(201), Duration::from_millis(20));
+    metrics.client().track(&http::Method::POST, "momo.example", None, Duration::from_millis(20));
+    let (_, lines) = parse(&metrics.expose(Format::Text));
+    let sent: Vec<_> = lines.iter().filter(|line| line.name == "http_client_requests_total").collect();
+    let statuses: Vec<&str> = sent.iter().map(|line| line.labels["status_code"].as_str()).collect();
+    assert_eq!(sent.len(), 2);
+    assert!(statuses.contains(&"201") && statuses.contains(&"error"), "{statuses:?}");
+}
