@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     alerts::{AlertsArgs, SilenceArgs},
+    demo::IncidentArgs,
+    demo_inbox::InboxArgs,
     query::{logql::LogqlArgs, traceql::TraceqlArgs},
     status::StatusArgs,
     tail::TailArgs,
@@ -329,51 +331,6 @@ Examples:
   reba demo inbox 3                the third message, in full
   reba demo inbox --output json | jq '.messages[].subject'")]
     Inbox(InboxArgs),
-}
-
-/// Options of `demo inbox`.
-#[derive(Debug, Args)]
-pub struct InboxArgs {
-    /// Show this message in full.
-    #[arg(value_name = "NUMBER", conflicts_with = "follow")]
-    pub number: Option<u64>,
-    /// Go on, and show new messages as they come.
-    #[arg(long, short)]
-    pub follow: bool,
-    /// How messages are printed.
-    #[arg(long, default_value = "table", value_name = "FORMAT", conflicts_with = "follow")]
-    pub output: ListFormat,
-    /// The demo's port offset.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub port_offset: u16,
-}
-
-/// Options of `demo incident`.
-#[derive(Debug, Args)]
-pub struct IncidentArgs {
-    /// list, start or stop.
-    #[command(subcommand)]
-    pub action: IncidentAction,
-    /// The demo's port offset.
-    #[arg(long, default_value_t = 0, global = true, value_name = "N")]
-    pub port_offset: u16,
-}
-
-/// What to do with incidents.
-#[derive(Debug, Subcommand)]
-pub enum IncidentAction {
-    /// What there is, and what is on.
-    List,
-    /// Switch one on.
-    Start {
-        /// Its name.
-        name: String,
-    },
-    /// Switch one off.
-    Stop {
-        /// Its name.
-        name: String,
-    },
 }
 
 /// Options of `ship`.

@@ -3,14 +3,43 @@
 use std::{fmt::Write as _, net::SocketAddr, time::SystemTime};
 
 use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
 use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, InboxHandle, Incident, LogFiles};
 use serde::Deserialize;
 
 use crate::{
-    args::{DemoArgs, IncidentAction, IncidentArgs, Role},
+    args::{DemoArgs, Role},
     client, run,
     shift::Demo,
 };
+
+/// Options of `demo incident`.
+#[derive(Debug, Args)]
+pub struct IncidentArgs {
+    /// list, start or stop.
+    #[command(subcommand)]
+    pub action: IncidentAction,
+    /// The demo's port offset.
+    #[arg(long, default_value_t = 0, global = true, value_name = "N")]
+    pub port_offset: u16,
+}
+
+/// What to do with incidents.
+#[derive(Debug, Subcommand)]
+pub enum IncidentAction {
+    /// What there is, and what is on.
+    List,
+    /// Switch one on.
+    Start {
+        /// Its name.
+        name: String,
+    },
+    /// Switch one off.
+    Stop {
+        /// Its name.
+        name: String,
+    },
+}
 
 /// Where the fleet's control server listens; the port is moved by the offset.
 const CONTROL_PORT: u16 = 3999;

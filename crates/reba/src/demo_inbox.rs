@@ -3,15 +3,30 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use easymo_fleet::{InboxConfig, Message};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use unicode_width::UnicodeWidthChar;
 
-use crate::{
-    args::{InboxArgs, ListFormat},
-    client, tail,
-};
+use crate::{args::ListFormat, client, tail};
+
+/// Options of `demo inbox`.
+#[derive(Debug, Args)]
+pub struct InboxArgs {
+    /// Show this message in full.
+    #[arg(value_name = "NUMBER", conflicts_with = "follow")]
+    pub number: Option<u64>,
+    /// Go on, and show new messages as they come.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How messages are printed.
+    #[arg(long, default_value = "table", value_name = "FORMAT", conflicts_with = "follow")]
+    pub output: ListFormat,
+    /// The demo's port offset.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub port_offset: u16,
+}
 
 /// How often `--follow` looks.
 const PAUSE: Duration = Duration::from_millis(500);
