@@ -66,7 +66,9 @@ pub const SERVICES: [&str; 12] = [
 ];
 
 /// Kinds of requests: method, route, and the calls they make as (service, depth).
-const REQUESTS: [(&str, &str, &[(usize, usize)]); 6] = [
+type Request = (&'static str, &'static str, &'static [(usize, usize)]);
+
+const REQUESTS: [Request; 6] = [
     ("GET", "/api/v1/products/{id}", &[(4, 1), (11, 2), (5, 1), (11, 2)]),
     ("GET", "/api/v1/search", &[(5, 1), (4, 2), (11, 3), (4, 2), (11, 3)]),
     ("POST", "/api/v1/cart/{id}/items", &[(6, 1), (3, 2), (11, 3), (11, 2)]),
@@ -159,7 +161,7 @@ impl Generator {
                 blank(dice, trace_id, client.span_id, *service, begin + took / 20, took - took / 10);
             server.kind = 2;
             server.name = format!("{}.Handle", SERVICES[*service]);
-            server.attributes = client.attributes.clone();
+            server.attributes.clone_from(&client.attributes);
             server.attributes.push(("thread.id", Value::Int(dice.roll(64) as i64)));
             server.attributes.push(("cached", Value::Bool(dice.roll(3) == 0)));
             if fails && is_last {

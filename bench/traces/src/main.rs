@@ -155,9 +155,7 @@ async fn feed(server: &Server, mut generator: Generator, spans: u64) -> Result<(
             has_needle |= is_needle;
             let trace = generator.trace(is_needle.then_some(NEEDLE));
             if traces.is_multiple_of(every) && ids.len() < BY_ID {
-                ids.extend(
-                    trace.first().map(|span| span.trace_id.iter().map(|b| format!("{b:02x}")).collect()),
-                );
+                ids.extend(trace.first().map(|span| format!("{:032x}", u128::from_be_bytes(span.trace_id))));
             }
             traces += 1;
             batch.extend(trace);

@@ -81,7 +81,9 @@ pub fn request(spans: &[Span]) -> Vec<u8> {
         bytes(&mut scope, 1, b"io.opentelemetry.spring");
         let mut of_scope = Vec::new();
         bytes(&mut of_scope, 1, &scope);
-        group.iter().for_each(|one| bytes(&mut of_scope, 2, &span(one)));
+        for one in group {
+            bytes(&mut of_scope, 2, &span(one));
+        }
         let mut batch = Vec::new();
         bytes(&mut batch, 1, &of_resource);
         bytes(&mut batch, 2, &of_scope);

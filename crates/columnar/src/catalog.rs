@@ -57,6 +57,9 @@ impl<P: LivePart> PartSet<P> {
     }
 }
 
+/// Live parts that could not be read.
+type Unread = Vec<(Day, u64)>;
+
 /// A change of the set of parts.
 #[derive(Debug)]
 pub(crate) struct Change<P = Part> {
@@ -86,7 +89,7 @@ pub(crate) struct Catalog<P = Part> {
 struct Committed<P> {
     manifest: Manifest,
     /// Live parts that could not be read at the start for a reason that may pass.
-    unread: Vec<(Day, u64)>,
+    unread: Unread,
     /// Changes whose commit failed: they may be on the disk or not, so they come to pass at the next commit.
     pending: Vec<Change<P>>,
 }
@@ -138,10 +141,7 @@ impl<P: LivePart> Catalog<P> {
     }
 
     /// Opens what is live and removes what is not. Without a manifest every part is live whose rows are in no other.
-    fn open_parts(
-        &self,
-        live: Option<&BTreeMap<u64, Day>>,
-    ) -> Result<(PartSet<P>, Vec<(Day, u64)>), DiskError> {
+    fn open_parts(&self, live: Option<&BTreeMap<u64, Day>>) -> Result<(PartSet<P>, Unread), DiskError> {
         let (mut found, mut unread) = (Vec::new(), Vec::new());
         let mut missing = live.cloned().unwrap_or_default();
         for day in self.parts.list()?.into_iter().filter(|e| e.is_dir) {

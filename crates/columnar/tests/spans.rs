@@ -275,7 +275,9 @@ fn a_full_disk_refuses_writes_keeps_answering_and_recovers_by_itself() {
         let config = ColumnarConfig { flush_bytes: 6000, memory_bytes: 20_000, ..config() };
         let db = SpanStore::open(&env(&fs, &clock), "/data", config.clone()).unwrap();
         let mut acknowledged: Vec<i64> = (0..10).collect();
-        acknowledged.iter().for_each(|n| assert_eq!(write(&db, *n).unwrap().appended, 3));
+        for n in &acknowledged {
+            assert_eq!(write(&db, *n).unwrap().appended, 3);
+        }
         fs.set_capacity(fs.used() + room);
         let mut n = 100;
         let refused = loop {
@@ -379,7 +381,7 @@ fn a_trace_of_a_hundred_thousand_spans_and_an_attribute_of_ten_megabytes_are_sur
         trace_id: id,
         span_id: SpanId((n + 1).to_be_bytes()),
         // Circles: every tenth span is its own ancestor.
-        parent_id: SpanId(if n % 10 == 0 { n + 2 } else { n }.to_be_bytes()),
+        parent_id: SpanId(if n.is_multiple_of(10) { n + 2 } else { n }.to_be_bytes()),
         name: "step".to_owned(),
         start_ns: T0 + n as i64,
         end_ns: T0,

@@ -117,7 +117,9 @@ impl SpanField {
 fn of_attribute(span: &Span, scope: Option<AttributeScope>, name: &str, out: &mut Vec<SpanValue>) {
     let mut of = |attributes: &Attributes| {
         let found = attributes.get(name);
-        found.into_iter().for_each(|value| flat(value, out));
+        if let Some(value) = found {
+            flat(value, out);
+        }
         found.is_some()
     };
     match scope {

@@ -192,9 +192,10 @@ fn item_meets(condition: &SpanCondition, item: &Item<'_>) -> bool {
 /// Whether a span in memory may meet a need.
 pub(super) fn may_meet(need: &SpanNeed, view: &SpanView<'_>, origin: &Origin) -> bool {
     let meets = |condition: &SpanCondition| view_meets(condition, view, origin);
-    match need.all {
-        true => need.conditions.iter().all(meets),
-        false => need.conditions.is_empty() || need.conditions.iter().any(meets),
+    if need.all {
+        need.conditions.iter().all(meets)
+    } else {
+        need.conditions.is_empty() || need.conditions.iter().any(meets)
     }
 }
 
@@ -226,7 +227,11 @@ fn view_meets(condition: &SpanCondition, view: &SpanView<'_>, origin: &Origin) -
 }
 
 /// The rows of a block that may meet a need.
-pub(in crate::spans) fn rows(need: &SpanNeed, block: &SpanBlock<'_>, origins: &[Origin]) -> Result<Mask, BlockError> {
+pub(in crate::spans) fn rows(
+    need: &SpanNeed,
+    block: &SpanBlock<'_>,
+    origins: &[Origin],
+) -> Result<Mask, BlockError> {
     if need.conditions.is_empty() {
         return Ok(Mask::All);
     }
@@ -297,38 +302,7 @@ fn of_condition(
             }
             Ok(mask)
         }
-        SpanField::TraceId => match test {
-            SpanTest::Compare(Comparison::Equal, SpanValue::Str(id)) => {
-                let trace =
-                    (id.len() == 32).then(|| TraceId::from_hex(id)).flatten().and_then(|id| block.find(id));
-                let Some(trace) = trace else { return Ok(Mask::None) };
-                let rows = block.rows_of(trace)?;
-                Ok(Mask::of((0..block.rows()).map(|row| rows.contains(&row)).collect()))
-            }
-            _ => Ok(Mask::All),
-        },
-        SpanField::SpanId => match test {
-            SpanTest::Compare(Comparison::Equal, SpanValue::Str(id)) => {
-                let Some(id) = (id.len() == 16).then(|| SpanId::from_hex(id)).flatten() else {
-                    return Ok(Mask::None);
-                };
-                Ok(Mask::of((0..block.rows()).map(|row| block.span_id(row) == id).collect()))
-            }
-            _ => Ok(Mask::All),
-        },
-        SpanField::ParentId => {
-            let is_root = |wanted| -> Result<Mask, BlockError> {
-                let parents = block.numbers_of(Kind::Parents)?;
-                Ok(Mask::of(parents.iter().map(|parent| (*parent == 0) == wanted).collect()))
-            };
-            match test {
-                SpanTest::Compare(Comparison::Equal, SpanValue::Str(id)) => is_root(id.is_empty()),
-                SpanTest::Compare(Comparison::NotEqual, SpanValue::Str(id)) if id.is_empty() => {
-                    is_root(false)
-                }
-                _ => Ok(Mask::All),
-            }
-        }
+        SpanField::TraceId | SpanField::SpanId | SpanField::ParentId => of_ids(condition, block),
         SpanField::InstrumentationName
         | SpanField::InstrumentationVersion
         | SpanField::Attribute {
@@ -356,6 +330,31 @@ fn of_condition(
     }
 }
 
+/// Conditions on ids: of equality only, and of being a root.
+fn of_ids(condition: &SpanCondition, block: &SpanBlock<'_>) -> Result<Mask, BlockError> {
+    let SpanTest::Compare(comparison, SpanValue::Str(id)) = &condition.test else { return Ok(Mask::All) };
+    let is_root = |wanted| -> Result<Mask, BlockError> {
+        let parents = block.numbers_of(Kind::Parents)?;
+        Ok(Mask::of(parents.iter().map(|parent| (*parent == 0) == wanted).collect()))
+    };
+    match (&condition.field, comparison) {
+        (SpanField::TraceId, Comparison::Equal) => {
+            let id = (id.len() == 32).then(|| TraceId::from_hex(id)).flatten();
+            let Some(trace) = id.and_then(|id| block.find(id)) else { return Ok(Mask::None) };
+            let rows = block.rows_of(trace)?;
+            Ok(Mask::of((0..block.rows()).map(|row| rows.contains(&row)).collect()))
+        }
+        (SpanField::SpanId, Comparison::Equal) => {
+            let id = (id.len() == 16).then(|| SpanId::from_hex(id)).flatten();
+            let Some(id) = id else { return Ok(Mask::None) };
+            Ok(Mask::of((0..block.rows()).map(|row| block.span_id(row) == id).collect()))
+        }
+        (SpanField::ParentId, Comparison::Equal) => is_root(id.is_empty()),
+        (SpanField::ParentId, Comparison::NotEqual) if id.is_empty() => is_root(false),
+        _ => Ok(Mask::All),
+    }
+}
+
 fn of_origins(
     condition: &SpanCondition,
     block: &SpanBlock<'_>,
@@ -379,11 +378,10 @@ fn texts<'a>(
     test: &SpanTest,
 ) -> Result<Option<Vec<bool>>, BlockError> {
     match test {
-        SpanTest::Compare(comparison, SpanValue::Str(text)) => {
-            if *comparison == Comparison::Equal && !block.may_hold(column, text)? {
-                return Ok(None);
-            }
+        SpanTest::Compare(Comparison::Equal, SpanValue::Str(text)) if !SpanBlock::may_hold(column, text)? => {
+            return Ok(None);
         }
+        SpanTest::Compare(_, SpanValue::Str(_)) => {}
         SpanTest::Compare(..) => return Ok(None),
         _ => {}
     }

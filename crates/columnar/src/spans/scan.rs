@@ -119,23 +119,22 @@ impl SpanStore {
         let origins = memory.sources().iter().map(origin).collect();
         (memory, origins)
     }
+}
 
+/// Who looks at blocks.
+type Visit<'v> = dyn FnMut(&SpanBlock<'_>, &[Origin]) -> Result<ControlFlow<()>, BlockError> + 'v;
+
+impl View {
     /// Visits the blocks of parts near a range, until the reader breaks off.
-    fn each_block(
-        &self,
-        view: &View,
-        range: NanoRange,
-        budget: &Budget,
-        visit: &mut dyn FnMut(&SpanBlock<'_>, &[Origin]) -> Result<ControlFlow<()>, BlockError>,
-    ) -> Result<(), QueryError> {
-        for part in view.parts.overlapping(&view.tenant, range) {
+    fn each_block(&self, range: NanoRange, budget: &Budget, visit: &mut Visit<'_>) -> Result<(), QueryError> {
+        for part in self.parts.overlapping(&self.tenant, range) {
             for place in part.blocks().iter().filter(|place| place.overlaps(range)) {
                 budget.spend(0, u64::from(place.len))?;
                 let Some(block) = part.block(place) else {
                     budget.warn(left_out());
                     continue;
                 };
-                match view.origins.of_block(&block).and_then(|origins| visit(&block, &origins)) {
+                match self.origins.of_block(&block).and_then(|origins| visit(&block, &origins)) {
                     Ok(ControlFlow::Continue(())) => {}
                     Ok(ControlFlow::Break(())) => return Ok(()),
                     Err(e) => {
@@ -216,7 +215,7 @@ impl SpanQuerier for SpanStore {
                 names_of(&span, &mut names);
             }
         }
-        self.each_block(&view, range, budget, &mut |block, origins| {
+        view.each_block(range, budget, &mut |block, origins| {
             block.names(origins, &mut names)?;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -245,7 +244,7 @@ impl SpanQuerier for SpanStore {
                 }
             }
         }
-        self.each_block(&view, range, budget, &mut |block, origins| {
+        view.each_block(range, budget, &mut |block, origins| {
             if let Some(done) = block.values(field, origins, visit)? {
                 return Ok(done);
             }

@@ -218,7 +218,9 @@ fn to_unite(group: &[Arc<SpanPart>]) -> BTreeSet<(usize, u32)> {
     let mut all: Vec<(u64, u32, u32)> = Vec::new();
     for (i, part) in group.iter().enumerate() {
         // Without its index a part is copied.
-        all.extend(part.index().into_iter().flatten().map(|entry| (entry_hash(entry), i as u32, entry_block(entry))));
+        all.extend(
+            part.index().into_iter().flatten().map(|entry| (entry_hash(entry), i as u32, entry_block(entry))),
+        );
     }
     all.sort_unstable();
     let mut out = BTreeSet::new();
@@ -345,7 +347,9 @@ impl SpanStore {
     /// only blocks that are damaged are missing. The old part is set aside.
     fn heal(&self) -> Result<(), ColumnarError> {
         let parts = Arc::clone(&self.state.read().parts);
-        let Some(part) = parts.all().find(|p| p.bad_blocks() > 0 || p.damage().is_some()) else { return Ok(()) };
+        let Some(part) = parts.all().find(|p| p.bad_blocks() > 0 || p.damage().is_some()) else {
+            return Ok(());
+        };
         let add = match self.merge(std::slice::from_ref(part)) {
             Ok(rest) => rest.into_iter().collect(),
             Err(ColumnarError::Damaged { .. }) => return Ok(()),

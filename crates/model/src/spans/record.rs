@@ -231,12 +231,17 @@ impl<'a> Items<'a> {
         })
     }
 
-    /// The next item; `Some(None)` at the end, `None` if it makes no sense.
-    pub(super) fn step(&mut self, depth: usize) -> Option<Option<Item<'a>>> {
-        let Some((&tag, rest)) = self.rest.split_first() else { return Some(None) };
-        if tag == tag::END {
-            return Some(None);
+    /// Whether the list ends here.
+    fn is_at_end(&self) -> bool {
+        self.rest.first().is_none_or(|tag| *tag == tag::END)
+    }
+
+    /// The next item; none at the end, or if it makes no sense.
+    pub(super) fn step(&mut self, depth: usize) -> Option<Item<'a>> {
+        if self.is_at_end() {
+            return None;
         }
+        let (&tag, rest) = self.rest.split_first()?;
         let mut r = Bytes(rest);
         let item = match tag {
             tag::EVENT if self.has_names && depth == 0 => {
@@ -254,7 +259,7 @@ impl<'a> Items<'a> {
             }
         };
         self.rest = r.0;
-        Some(Some(item))
+        Some(item)
     }
 }
 
@@ -262,7 +267,7 @@ impl<'a> Iterator for Items<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        self.step(0).flatten()
+        self.step(0)
     }
 }
 
@@ -336,7 +341,9 @@ impl<'a> Bytes<'a> {
         }
         let start = self.0;
         let mut items = Items { rest: start, has_names };
-        while items.step(depth)?.is_some() {}
+        while !items.is_at_end() {
+            items.step(depth)?;
+        }
         let len = start.len() - items.rest.len();
         let (list, rest) = start.split_at_checked(len)?;
         // Without the zero the list was cut off.
@@ -411,13 +418,8 @@ impl<'a> SpanView<'a> {
     /// Whether all its items can be read, to their end.
     pub fn is_whole(&self) -> bool {
         let mut items = Items::named(self.items);
-        loop {
-            match items.step(0) {
-                Some(Some(_)) => {}
-                Some(None) => return items.rest.is_empty(),
-                None => return false,
-            }
-        }
+        while items.step(0).is_some() {}
+        items.rest.is_empty()
     }
 
     /// Bytes of its items.

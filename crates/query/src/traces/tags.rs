@@ -166,11 +166,9 @@ pub(super) fn names(asked: &TagNamesQuery, context: Context<'_>) -> Result<TagNa
                 let (found, did) =
                     matching(&query, range, SpanDetails::All, context, &NameCollector::default)?;
                 stats = did;
-                found.into_iter().for_each(|collector| {
-                    collector.0.into_iter().for_each(|(scope, name)| {
-                        all.entry(scope).or_default().insert(name);
-                    });
-                });
+                for (scope, name) in found.into_iter().flat_map(|collector| collector.0) {
+                    all.entry(scope).or_default().insert(name);
+                }
             }
         }
     }
@@ -230,7 +228,9 @@ pub(super) fn values(asked: &TagValuesQuery, context: Context<'_>) -> Result<Tag
             let details = SpanDetails::Only(vec![field.clone()]);
             let (found, did) = matching(&query, range, details, context, &make)?;
             stats = did;
-            found.into_iter().for_each(|collector| distinct.merge(collector.distinct));
+            for collector in found {
+                distinct.merge(collector.distinct);
+            }
         }
     }
     let Distinct { values, truncated, .. } = distinct;

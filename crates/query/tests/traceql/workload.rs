@@ -95,7 +95,7 @@ fn extras(dice: &mut Dice, span: &mut Span) {
         _ => {}
     }
     if span.status == SpanStatus::Error {
-        span.status_message = ["boom", "timeout", ""][dice.roll(3) as usize].to_owned();
+        ["boom", "timeout", ""][dice.roll(3) as usize].clone_into(&mut span.status_message);
     }
     if dice.roll(4) == 0 {
         span.events.push(SpanEvent {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use reba_model::spans::{Item, SpanId, SpanView, ValueRef};
+use reba_model::spans::{Item, SpanExtra, SpanId, SpanView, ValueRef};
 
 use super::{Kind, MAX_COLUMNS, MAX_NAMES, Type, columns::Packer};
 use crate::{
@@ -275,7 +275,7 @@ impl<'a> Builder<'a> {
             }
         }
         let extra = view.extra;
-        if extra != Default::default() {
+        if extra != SpanExtra::default() {
             let mut blob = Vec::new();
             for n in [extra.flags, extra.dropped_attributes, extra.dropped_events, extra.dropped_links] {
                 push_varint(&mut blob, u64::from(n));
@@ -386,7 +386,9 @@ impl<'a> Builder<'a> {
 
 fn shape_bytes(shape: &[u32]) -> Vec<u8> {
     let mut out = Vec::with_capacity(shape.len());
-    shape.iter().for_each(|column| push_varint(&mut out, u64::from(*column)));
+    for column in shape {
+        push_varint(&mut out, u64::from(*column));
+    }
     out
 }
 

@@ -35,6 +35,7 @@ const MAX_NAMES: usize = 1000;
 /// What a column holds; its number in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
+#[expect(clippy::enum_variant_names, reason = "a kind may be of kinds")]
 pub(crate) enum Kind {
     TraceIds = 1,
     TraceRows = 2,

@@ -230,7 +230,7 @@ impl<'a> SpanBlock<'a> {
     }
 
     /// Whether a text may be among those of a column; no column is read for that.
-    pub(crate) fn may_hold(&self, column: &Column<'_>, text: &str) -> Result<bool, BlockError> {
+    pub(crate) fn may_hold(column: &Column<'_>, text: &str) -> Result<bool, BlockError> {
         may_hold(column.bytes, text)
     }
 

@@ -152,7 +152,7 @@ enum Cell<'b> {
     Blob(&'b [u8]),
 }
 
-impl<'a> SpanBlock<'a> {
+impl SpanBlock<'_> {
     /// Spans of rows, which rise, with the columns that are wanted. `origins` are those of the block.
     pub(crate) fn spans(
         &self,

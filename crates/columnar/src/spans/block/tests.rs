@@ -53,7 +53,9 @@ fn read(bytes: &[u8]) -> Result<Vec<Span>, crate::block::BlockError> {
 
 /// Attributes with a column and those without, in one order.
 fn sorted(mut spans: Vec<Span>) -> Vec<Span> {
-    spans.iter_mut().for_each(|span| span.attributes.0.sort_by(|a, b| a.0.cmp(&b.0)));
+    for span in &mut spans {
+        span.attributes.0.sort_by(|a, b| a.0.cmp(&b.0));
+    }
     spans
 }
 
