@@ -21,7 +21,7 @@ fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
 fn every_service_is_scraped_where_it_listens_on_its_path() {
     let config = read("prometheus/prometheus.yml");
     let jobs: Vec<&str> = config.split("- job_name: ").skip(1).collect();
-    assert_eq!(jobs.len(), 17);
+    assert_eq!(jobs.len(), 18);
     for service in Service::ALL {
         let job = jobs.iter().find(|job| job.lines().next() == Some(service.name())).unwrap();
         assert_eq!(values(job, "targets:"), [format!("[\"{}\"]", service.documented_addr())], "{job}");

@@ -53,7 +53,7 @@ pub struct Loaded {
 pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result<Loaded> {
     let variables = variables(folder, data)?.with(&demo.variables);
     let wanted = |role| roles.contains(&role);
-    let (mut prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), demo.ports)?;
+    let (mut prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), demo)?;
     let loki = if wanted(Role::Loki) && folder.loki.exists() {
         let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
         for warning in warnings {
@@ -107,7 +107,7 @@ fn metrics(
     folder: &Folder,
     variables: &Variables,
     wanted: bool,
-    port_shift: u16,
+    demo: &Demo,
 ) -> Result<(Config, Vec<RuleFile>)> {
     if !wanted {
         return Ok((Config::parse("", &folder.prometheus)?, Vec::new()));
@@ -118,7 +118,8 @@ fn metrics(
         tracing::info!(file = %folder.prometheus.display(), "no such file: nothing is scraped, no rule is evaluated");
         Config::parse("", &folder.prometheus)?
     };
-    shift::loopback_ports(&mut config, port_shift);
+    shift::loopback_ports(&mut config, demo.ports);
+    shift::leave_out(&mut config, &demo.absent);
     for file in config.missing_rule_files() {
         tracing::warn!(file = %file.display(), "rule_files names a file that does not exist");
     }
@@ -128,6 +129,17 @@ fn metrics(
 }
 
 impl Loaded {
+    /// Does without exporters that do not run, if this is a demo; then also after a reload.
+    pub fn leave_out_absent(&mut self, running: &[Role]) {
+        if !self.demo.is_demo() {
+            return;
+        }
+        let absent =
+            [Role::Node, Role::Postgres, Role::Redis].into_iter().filter(|role| !running.contains(role));
+        self.demo.absent = absent.filter_map(|role| role.port().checked_add(self.demo.ports)).collect();
+        shift::leave_out(&mut self.prometheus, &self.demo.absent);
+    }
+
     /// Receivers of traces that are there because tempo.yml names them.
     pub fn receivers(&self) -> Vec<Role> {
         let receivers = &self.tempo.distributor.receivers;

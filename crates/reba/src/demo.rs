@@ -74,7 +74,8 @@ pub fn changes(inbox: &InboxHandle, ports: u16) -> Demo {
         ("OPSGENIE_API_URL", format!("http://{http}/opsgenie/")),
         ("OPSGENIE_API_KEY", "demo".to_owned()),
     ];
-    Demo { ports, variables: variables.map(|(name, value)| (name.to_owned(), value)).into() }
+    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+    Demo { ports, variables, absent: Vec::new() }
 }
 
 /// What a person sees when the demo is up.

@@ -97,12 +97,13 @@ pub fn configure(args: &RunArgs, demo: &Demo) -> Result<Configured> {
     let folder = Folder::at(&args.config)?;
     let mut roles = Role::wanted(&args.only);
     otlp::check(&roles)?;
-    let loaded = load(&folder, &roles, &args.data, demo)?;
+    let mut loaded = load(&folder, &roles, &args.data, demo)?;
     roles.extend(loaded.receivers());
     let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
     args.upstream.apply(&mut settings);
     let exporters = Exporters::build(&mut roles, args, &settings.exporters, &loaded.variables)?;
     settings.listen.extend(roles.iter().filter_map(|role| Some((*role, exporters.listen(*role)?))));
+    loaded.leave_out_absent(&roles);
     let roles = roles.iter().map(|role| Ok((*role, address(args, &settings, &loaded, *role)?)));
     let roles = roles.collect::<Result<_>>()?;
     let web = settings

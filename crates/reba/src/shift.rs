@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use reba_ingest::config::Config;
 
+use crate::args::Role;
+
 /// What the demo changes. Nothing, for everybody else.
 #[derive(Clone, Debug, Default)]
 pub struct Demo {
@@ -11,6 +13,26 @@ pub struct Demo {
     pub ports: u16,
     /// In the place of the environment's and of `.env`'s: no demo shall wake anybody.
     pub variables: Vec<(String, String)>,
+    /// Ports of exporters that do not run, for nothing is there that they could watch: they are not scraped.
+    pub absent: Vec<u16>,
+}
+
+impl Demo {
+    /// Whether anything is changed.
+    pub fn is_demo(&self) -> bool {
+        !self.variables.is_empty()
+    }
+}
+
+/// Takes the static targets with these ports on loopback addresses out of a configuration.
+pub fn leave_out(config: &mut Config, ports: &[u16]) {
+    let is_absent = |target: &str| {
+        let address = target.replace("localhost:", "127.0.0.1:").parse::<SocketAddr>();
+        address.is_ok_and(|address| address.ip().is_loopback() && ports.contains(&address.port()))
+    };
+    for group in config.scrape_configs.iter_mut().flat_map(|job| &mut job.discovery.statics) {
+        group.targets.retain(|target| !is_absent(target));
+    }
 }
 
 /// Adds the offset to the port of every static target of the simulated fleet (127.0.1.N), and to Reba's own ports.
@@ -28,15 +50,12 @@ pub fn loopback_ports(config: &mut Config, shift: u16) {
     }
 }
 
-/// Prometheus, Alertmanager, node, postgres and redis.
-const OWN_PORTS: [u16; 5] = [9090, 9093, 9100, 9187, 9121];
-
 fn moved(target: &str, shift: u16) -> Option<String> {
     let local = target.replace("localhost:", "127.0.0.1:");
     let address: SocketAddr = local.parse().ok()?;
     let IpAddr::V4(ip) = address.ip() else { return None };
     let fleet = matches!(ip.octets(), [127, 0, 1, _]);
-    let own = ip.is_loopback() && OWN_PORTS.contains(&address.port());
+    let own = ip.is_loopback() && Role::ALL.iter().any(|role| role.port() == address.port());
     (fleet || own).then_some(())?;
     Some(SocketAddr::new(address.ip(), address.port().checked_add(shift)?).to_string())
 }
