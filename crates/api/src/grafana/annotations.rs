@@ -105,7 +105,9 @@ impl Annotations {
         let changes: Vec<StateChange> = ids.iter().map(|id| StateChange::delete(SPACE, &key(*id))).collect();
         self.store.write(&changes)?;
         let mut all = self.all.write();
-        ids.iter().for_each(|id| drop(all.remove(id)));
+        for id in ids {
+            all.remove(id);
+        }
         Ok(())
     }
 }
@@ -159,7 +161,7 @@ impl Wanted {
                 "from" => w.from = value.parse().ok(),
                 "to" => w.to = value.parse().ok(),
                 "dashboardUID" | "dashboardUid" => {
-                    w.dashboard_uid = Some(value.into_owned()).filter(|v| !v.is_empty())
+                    w.dashboard_uid = Some(value.into_owned()).filter(|v| !v.is_empty());
                 }
                 "dashboardId" => w.dashboard_id = value.parse().ok().filter(|id| *id != 0),
                 "panelId" => w.panel_id = value.parse().ok().filter(|id| *id != 0),

@@ -134,6 +134,6 @@ pub(super) async fn metrics(State(api): Api) -> Answer<Response> {
 }
 
 /// What is not here, by method and path.
-pub(super) async fn not_found() -> Response {
+pub(super) fn not_found() -> Response {
     Refusal::new(StatusCode::NOT_FOUND, "Not found").into_response()
 }

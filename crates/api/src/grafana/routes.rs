@@ -201,7 +201,7 @@ async fn page(State(api): State<Arc<GrafanaApi>>, request: Request) -> Response 
 async fn app(State(api): State<Arc<GrafanaApi>>, request: Request) -> Response {
     let path = request.uri().path();
     if security::is_api(path) {
-        return misc::not_found().await;
+        return misc::not_found();
     }
     let (method, path, headers) = (request.method().clone(), path.to_owned(), request.headers().clone());
     api.app.serve(&method, &path, &headers).await

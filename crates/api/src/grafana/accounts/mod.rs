@@ -435,7 +435,7 @@ impl Accounts {
 
     pub(crate) fn remove_token(&self, owner: u64, id: u64, now_ms: i64) -> Result<(), Refusal> {
         let _one = self.changing.lock();
-        if !self.state.read().tokens.get(&id).is_some_and(|t| t.owner == owner) {
+        if self.state.read().tokens.get(&id).is_none_or(|t| t.owner != owner) {
             return Err(Refusal::not_found("service account token not found"));
         }
         Ok(self.commit(vec![Doc::NoToken(id)], now_ms)?)

@@ -350,7 +350,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let reader = Reader::new(Paths::below(dir.path()));
             let folders = Folders(dir, reader);
-            files.iter().for_each(|(name, text)| folders.write(name, text));
+            for (name, text) in files {
+                folders.write(name, text);
+            }
             folders
         }
 

@@ -155,12 +155,15 @@ pub(super) struct Draft {
     pub by: String,
 }
 
+/// A saved dashboard, and the checksum of the file over which it was saved.
+type Kept = (Arc<Board>, Option<String>);
+
 /// All dashboards and folders.
 pub(super) struct Boards {
     store: Arc<dyn StateStore>,
     random: Random,
-    /// With the checksum of the file over which it was saved.
-    saved: RwLock<BTreeMap<String, (Arc<Board>, Option<String>)>>,
+    /// By uid.
+    saved: RwLock<BTreeMap<String, Kept>>,
     folders: RwLock<BTreeMap<String, Folder>>,
     files: ArcSwap<Files>,
     /// One change at a time.
@@ -497,7 +500,7 @@ impl Boards {
 }
 
 /// A file wins over what was saved before it changed.
-fn chosen(saved: Option<(Arc<Board>, Option<String>)>, provided: Option<Arc<Board>>) -> Option<Arc<Board>> {
+fn chosen(saved: Option<Kept>, provided: Option<Arc<Board>>) -> Option<Arc<Board>> {
     match (saved, provided) {
         (Some((board, over)), Some(provided)) => {
             let file = provided.file.clone()?;

@@ -41,7 +41,7 @@ impl Wanted {
                 "type" => wanted.kind = Some(value.into_owned()).filter(|t| !t.is_empty()),
                 "folderUIDs" | "folderUids" => wanted.folder_uids.extend(split(&value)),
                 "folderIds" => {
-                    wanted.folder_ids.extend(value.split(',').filter_map(|v| v.parse::<u64>().ok()))
+                    wanted.folder_ids.extend(value.split(',').filter_map(|v| v.parse::<u64>().ok()));
                 }
                 "dashboardUIDs" | "dashboardUIDs[]" => wanted.uids.extend(split(&value)),
                 "dashboardIds" => wanted.ids.extend(value.split(',').filter_map(|v| v.parse::<u64>().ok())),

@@ -10,8 +10,11 @@ use super::{
 };
 use crate::grafana::ids::hex;
 
+/// Names and values of a query.
+type Form = Vec<(&'static str, String)>;
+
 /// What has to be asked: a path and its query.
-pub(super) fn request(query: &Query, grid: &Grid) -> Result<(String, Vec<(&'static str, String)>), String> {
+pub(super) fn request(query: &Query, grid: &Grid) -> Result<(String, Form), String> {
     let text = query.text("query");
     match query.text("queryType").as_str() {
         "traceId" => Ok((format!("api/traces/{}", trace_id(&text).ok_or("not a trace id")?), Vec::new())),

@@ -64,6 +64,13 @@ impl Source {
         numeric_id("datasource", &self.uid)
     }
 
+    /// Gives what nobody said its default. The other way of access, by the browser itself, is not taken: pages ask this server only.
+    fn fill_in(&mut self) {
+        if self.access.is_empty() {
+            "proxy".clone_into(&mut self.access);
+        }
+    }
+
     /// As the API shows it, without secrets.
     pub(super) fn shown(&self) -> Value {
         let secure: Map<String, Value> =
@@ -85,18 +92,12 @@ struct RawFile {
 }
 
 /// A data source as files have it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RawSource {
     #[serde(flatten)]
     source: Source,
     editable: bool,
-}
-
-impl Default for RawSource {
-    fn default() -> Self {
-        RawSource { source: Source::default(), editable: false }
-    }
 }
 
 /// All data sources.
@@ -147,7 +148,7 @@ impl Sources {
         all.extend(saved.values().filter(free).cloned());
         drop(saved);
         one_default(&mut all);
-        all.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()));
+        all.sort_by_key(|source| source.name.to_lowercase());
         all
     }
 
@@ -211,7 +212,7 @@ impl Sources {
             }
             source.version = 1;
             if source.uid.is_empty() {
-                source.uid = hex(&(self.random)())[..14].to_owned();
+                hex(&(self.random)())[..14].clone_into(&mut source.uid);
             } else if !is_uid(&source.uid) {
                 return Err(Refusal::bad("uid contains illegal characters or is too long"));
             }
@@ -220,6 +221,7 @@ impl Sources {
             }
         }
         source.read_only = false;
+        source.fill_in();
         self.put(source, now_ms)
     }
 
@@ -293,6 +295,7 @@ pub(super) fn provided(paths: &Paths, lookup: Lookup<'_>, roles: &[(&'static str
         };
         for raw in raw.datasources {
             let mut source = Source { read_only: !raw.editable, version: 1, ..raw.source };
+            source.fill_in();
             let fault = |text: String| Fault::new(&file, format!("data source {:?}: {text}", source.name));
             if source.name.is_empty() || source.r#type.is_empty() {
                 out.faults.push(fault("it needs a name and a type".to_owned()));
@@ -370,7 +373,8 @@ mod tests {
             assert_eq!(uid(wanted).as_deref(), Some("l1"));
         }
         assert_eq!(uid("tempo"), None);
-        assert_eq!(sources.by_uid("l1").unwrap().url, "http://h:3100");
+        let logs = sources.by_uid("l1").unwrap();
+        assert_eq!((logs.url.as_str(), logs.access.as_str()), ("http://h:3100", "proxy"));
         assert_eq!(sources.provided().faults.len(), 2);
         let shown = format!("{} {:?}", sources.by_uid("l1").unwrap().shown(), sources.by_uid("l1"));
         assert!(shown.contains("httpHeaderValue1") && !shown.contains("s3cret"), "{shown}");
