@@ -1,14 +1,19 @@
 //! The command line.
 
+mod query;
+mod role;
+
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use query::{ActiveArgs, KillArgs, ListFormat, OutputFormat, PromqlArgs, QueryArgs, QueryLanguage};
+pub use role::Role;
 
 use crate::{
     alerts::{AlertsArgs, SilenceArgs},
     demo::IncidentArgs,
     demo_inbox::InboxArgs,
-    query::{logql::LogqlArgs, traceql::TraceqlArgs},
     status::StatusArgs,
     tail::TailArgs,
     trace::TraceArgs,
@@ -195,110 +200,6 @@ pub struct RunArgs {
     /// Flags of the one exporter that --only names, as its upstream spells them: `--only node -- --collector.systemd`.
     #[arg(last = true, value_name = "FLAG")]
     pub exporter_flags: Vec<String>,
-}
-
-/// The roles that this build has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
-pub enum Role {
-    /// Scraping, storage, PromQL, rules and Prometheus' API, on port 9090.
-    Prometheus,
-    /// Log storage, LogQL, the ruler and Loki's API, on port 3100.
-    Loki,
-    /// The web app and Grafana's API, on port 3001.
-    Grafana,
-    /// Who hears of which alerts: routes, groups, silences, receivers and Alertmanager's API, on port 9093.
-    Alertmanager,
-    /// Following files, containers and the journal, and shipping their lines; its pages are on port 9080.
-    Promtail,
-    /// Taking in OpenTelemetry's logs, metrics and traces for the roles that store them: gRPC on port 4317, HTTP on port 4318.
-    #[value(name = "otlp")]
-    OtlpGrpc,
-    /// The second port of `otlp`.
-    #[value(skip)]
-    OtlpHttp,
-    /// Trace storage, TraceQL and Tempo's API, on port 3200.
-    Tempo,
-    /// Where tempo.yml has Zipkin's receiver.
-    #[value(skip)]
-    Zipkin,
-    /// Where tempo.yml has Jaeger's receiver of Thrift over HTTP.
-    #[value(skip)]
-    JaegerThrift,
-    /// Where tempo.yml has Jaeger's receiver of gRPC.
-    #[value(skip)]
-    JaegerGrpc,
-    /// What this host says of itself, as node_exporter does, on port 9100.
-    Node,
-    /// What a PostgreSQL says of itself, as postgres_exporter does, on port 9187; runs where one is configured.
-    Postgres,
-    /// What a Redis says of itself, as redis_exporter does, on port 9121; runs where one is configured.
-    Redis,
-}
-
-impl Role {
-    /// All that can be asked for, in the order in which people read them.
-    pub const ALL: [Role; 11] = [
-        Role::Grafana,
-        Role::Prometheus,
-        Role::Loki,
-        Role::Alertmanager,
-        Role::Promtail,
-        Role::OtlpGrpc,
-        Role::OtlpHttp,
-        Role::Tempo,
-        Role::Node,
-        Role::Postgres,
-        Role::Redis,
-    ];
-
-    /// The upstream's port.
-    pub fn port(self) -> u16 {
-        match self {
-            Role::Prometheus => 9090,
-            Role::Loki => 3100,
-            Role::Grafana => 3001,
-            Role::Alertmanager => 9093,
-            Role::Promtail => 9080,
-            Role::OtlpGrpc => 4317,
-            Role::OtlpHttp => 4318,
-            Role::Tempo => 3200,
-            Role::Zipkin => 9411,
-            Role::JaegerThrift => 14268,
-            Role::JaegerGrpc => 14250,
-            Role::Node => 9100,
-            Role::Postgres => 9187,
-            Role::Redis => 9121,
-        }
-    }
-
-    /// The role's name, as it stands in the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Prometheus => "prometheus",
-            Role::Loki => "loki",
-            Role::Grafana => "grafana",
-            Role::Alertmanager => "alertmanager",
-            Role::Promtail => "promtail",
-            Role::OtlpGrpc => "otlp-grpc",
-            Role::OtlpHttp => "otlp-http",
-            Role::Tempo => "tempo",
-            Role::Zipkin => "zipkin",
-            Role::JaegerThrift => "jaeger-thrift",
-            Role::JaegerGrpc => "jaeger-grpc",
-            Role::Node => "node",
-            Role::Postgres => "postgres",
-            Role::Redis => "redis",
-        }
-    }
-
-    /// Those that `--only` names; all, if it names none.
-    pub fn wanted(only: &[Role]) -> Vec<Role> {
-        let is_named = |role: Role| match role {
-            Role::OtlpHttp => only.contains(&Role::OtlpGrpc),
-            role => only.contains(&role),
-        };
-        Role::ALL.into_iter().filter(|role| only.is_empty() || is_named(*role)).collect()
-    }
 }
 
 /// Options of `demo`.
@@ -521,128 +422,4 @@ pub struct TestRulesArgs {
     /// Run only the tests whose names match; may be given more than once.
     #[arg(long, value_name = "REGEX")]
     pub run: Vec<String>,
-}
-
-/// Options of `query`.
-#[derive(Debug, Args)]
-pub struct QueryArgs {
-    /// The language.
-    #[command(subcommand)]
-    pub language: QueryLanguage,
-}
-
-/// Query languages.
-#[derive(Debug, Subcommand)]
-pub enum QueryLanguage {
-    /// PromQL, now or over a range.
-    #[command(after_help = "\
-Examples:
-  reba query promql up
-  reba query promql 'sum(rate(http_requests_total[5m]))' --since 1h
-  reba query promql 'up == 0' --output json
-  reba query promql up --start 2026-01-01T00:00:00Z --end 2026-01-01T01:00:00Z --step 1m --output csv")]
-    Promql(PromqlArgs),
-    /// TraceQL: traces, or series made of their spans.
-    #[command(after_help = "\
-Examples:
-  reba query traceql '{ resource.service.name = \"wallet-service\" && status = error }'
-  reba query traceql '{ duration > 1s }' --since 1h --output ids
-  reba query traceql '{ kind = server } | quantile_over_time(duration, .99) by (resource.service.name)' --since 30m")]
-    Traceql(TraceqlArgs),
-    /// LogQL: lines, or numbers made of them.
-    #[command(after_help = "\
-Examples:
-  reba query logql '{service=\"wallet-service\"} |= \"failed\"' --since 10m
-  reba query logql '{service=\"wallet-service\"} | json | level=\"error\"' --output raw | jq .err.message
-  reba query logql 'sum by (service) (count_over_time({level=\"error\"} [5m]))'
-  reba query logql 'sum by (service) (rate({level=\"error\"} [1m]))' --since 1h
-  reba query logql '{level=\"error\"}' --start 2026-01-01T00:00:00Z --direction forward -n 5000 --output jsonl
-
-Exit codes: 0 answered, also with nothing; 1 no answer, or the query was refused; 2 wrong command line.")]
-    Logql(LogqlArgs),
-    /// List the queries that run or wait.
-    #[command(after_help = "\
-Examples:
-  reba query active
-  reba query active --output json")]
-    Active(ActiveArgs),
-    /// Stop queries by their numbers, as `reba query active` shows them.
-    #[command(after_help = "\
-Examples:
-  reba query kill 17
-  reba query kill 17 18 --url http://127.0.0.1:9090")]
-    Kill(KillArgs),
-}
-
-/// Options of `query active`.
-#[derive(Debug, Args)]
-pub struct ActiveArgs {
-    /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub url: String,
-    /// How the list is printed.
-    #[arg(long, default_value = "table", value_name = "FORMAT")]
-    pub output: ListFormat,
-}
-
-/// Form of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// Columns.
-    Table,
-    /// The API's JSON.
-    Json,
-}
-
-/// Options of `query kill`.
-#[derive(Debug, Args)]
-pub struct KillArgs {
-    /// The numbers.
-    #[arg(required = true, value_name = "ID")]
-    pub ids: Vec<u64>,
-    /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub url: String,
-}
-
-/// Options of `query promql`.
-#[derive(Debug, Args)]
-pub struct PromqlArgs {
-    /// The expression.
-    #[arg(allow_hyphen_values = true)]
-    pub expr: String,
-    /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub url: String,
-    /// The moment of an instant query (seconds or RFC 3339; now, if absent).
-    #[arg(long, conflicts_with_all = ["start", "since"], value_name = "TIME")]
-    pub time: Option<String>,
-    /// A range of this length that ends now.
-    #[arg(long, conflicts_with = "start", value_name = "DURATION")]
-    pub since: Option<String>,
-    /// Start of the range.
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<String>,
-    /// End of the range (now, if absent).
-    #[arg(long, requires = "start", value_name = "TIME")]
-    pub end: Option<String>,
-    /// Distance of two points (a 100th of the range, if absent).
-    #[arg(long, value_name = "DURATION")]
-    pub step: Option<String>,
-    /// How the answer is printed; a range is drawn unless told otherwise.
-    #[arg(long, value_name = "FORMAT")]
-    pub output: Option<OutputFormat>,
-}
-
-/// Form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// Columns.
-    Table,
-    /// One small picture a series (ranges only).
-    Plot,
-    /// The API's JSON.
-    Json,
-    /// Comma-separated values.
-    Csv,
 }
