@@ -80,10 +80,14 @@ fn collect(node: &Node, key: &str, each: &mut dyn FnMut(At, &str, &str)) {
     match &node.kind {
         Kind::Scalar { text, .. } => labels_in(text).for_each(|label| each(node.at, key, label)),
         Kind::List(items) => {
-            items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{key}[{i}]"), each));
+            for (i, item) in items.iter().enumerate() {
+                collect(item, &format!("{key}[{i}]"), each);
+            }
         }
         Kind::Map(entries) => {
-            entries.iter().for_each(|(name, value)| collect(value, &format!("{key}.{name}"), each));
+            for (name, value) in entries {
+                collect(value, &format!("{key}.{name}"), each);
+            }
         }
     }
 }

@@ -130,7 +130,7 @@ impl Built {
             events: history.recent(),
             reload: Box::new(move || {
                 let reloader = Arc::clone(&reloader);
-                Box::pin(async move { reloader.reload().await.map_err(|e| format!("{e:#}")) })
+                Box::pin(async move { Box::pin(reloader.reload()).await.map_err(|e| format!("{e:#}")) })
             }),
             readiness: Arc::clone(&readiness),
             metrics: vec![history.metrics(), metrics::of_process()],

@@ -207,7 +207,7 @@ fn only(
     allowed: &'static str,
     router: MethodRouter<Arc<AlertmanagerApi>>,
 ) -> MethodRouter<Arc<AlertmanagerApi>> {
-    router.fallback(move |method: Method| status::no_method(method, allowed))
+    router.fallback(move |method: Method| async move { status::no_method(method, allowed) })
 }
 
 fn json_answer(body: Body) -> Response {

@@ -64,7 +64,7 @@ pub async fn no_path(OriginalUri(uri): OriginalUri) -> Refusal {
 }
 
 /// A path that there is, but not with this method. `allowed` is a list with commas.
-pub async fn no_method(method: Method, allowed: &'static str) -> Response {
+pub fn no_method(method: Method, allowed: &'static str) -> Response {
     let message = format!("method {method} is not allowed, but [{allowed}] are");
     let mut response = Refusal::coded(StatusCode::METHOD_NOT_ALLOWED, 405, message).into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

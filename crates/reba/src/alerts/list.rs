@@ -58,9 +58,9 @@ fn row(alert: &Value) -> [String; 5] {
 
 /// A word without an operator is the name of an alert.
 pub fn matchers(words: &[String]) -> Vec<String> {
-    let one = |(i, word): (usize, &String)| match word.contains(['=', '~']) {
-        false if i == 0 => format!("alertname={word}"),
-        _ => word.clone(),
+    let one = |(i, word): (usize, &String)| {
+        let is_name = i == 0 && !word.contains(['=', '~']);
+        if is_name { format!("alertname={word}") } else { word.clone() }
     };
     words.iter().enumerate().map(one).collect()
 }

@@ -106,7 +106,10 @@ fn read((status, body): (StatusCode, Vec<u8>)) -> Result<Value> {
         Ok(Value::Object(fields)) => fields.get("message").and_then(Value::as_str).unwrap_or("").to_owned(),
         _ => String::from_utf8_lossy(&body).trim().to_owned(),
     };
-    if text.is_empty() { bail!("{status}") } else { bail!("{text}") }
+    if text.is_empty() {
+        bail!("{status}");
+    }
+    bail!("{text}")
 }
 
 /// `name=value` pairs.
