@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
     let mut out = String::from("&[\n");
     for (name, path) in files {
-        writeln!(out, "    ({name:?}, include_bytes!({path:?}) as &[u8]),")?;
+        writeln!(out, "    ({name:?}, include_bytes!({:?}) as &[u8]),", path.to_string_lossy())?;
     }
     out.push(']');
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("web_app.rs"), out)?;

@@ -243,7 +243,7 @@ pub(crate) async fn trace_requests(State(node): State<Arc<Node>>, request: Reque
     }
     let method = request.method().as_str().to_owned();
     let span = Span::begin(Some(traces), node.service, &context, Kind::Server, format!("{method} {route}"));
-    let span = if request.headers().contains_key(&FROM_OUTSIDE) { span.as_root() } else { span };
+    let span = if request.headers().contains_key(&FROM_OUTSIDE) { span.into_root() } else { span };
     let mut span = span
         .with("http.request.method", method)
         .with("http.route", route)

@@ -110,7 +110,7 @@ impl Span {
     }
 
     /// Nobody who sends spans caused it.
-    pub(crate) fn as_root(mut self) -> Self {
+    pub(crate) fn into_root(mut self) -> Self {
         self.parent = None;
         self
     }
@@ -259,7 +259,7 @@ mod tests {
         span.set("db.system", "postgresql");
         span.fail("timeout");
         span.end();
-        Span::begin(Some(&traces), Service::Wallet, &child, Kind::Server, "GET /").as_root().end();
+        Span::begin(Some(&traces), Service::Wallet, &child, Kind::Server, "GET /").into_root().end();
         let (first, second) = (ended.recv().await.unwrap(), ended.recv().await.unwrap());
         assert_eq!(first.span["parentSpanId"], root.span_id().to_string());
         assert_eq!(first.span["status"], json!({ "code": 2, "message": "timeout" }));

@@ -144,8 +144,13 @@ async fn main() {
         memory()
     );
     let engine = TraceQueryEngine::new(store, TraceEngineConfig::default()).unwrap();
+    ask(&engine, &tenant, &ids, n).await;
+}
+
+/// Asks for traces by id, and all questions.
+async fn ask(engine: &TraceQueryEngine, tenant: &Tenant, ids: &[TraceId], n: f64) {
     let mut times = Vec::new();
-    for id in &ids {
+    for id in ids {
         let start = Instant::now();
         let asked = TraceById { tenant: tenant.clone(), id: *id, range: None };
         assert!(!engine.trace(asked).await.unwrap().spans.is_empty());

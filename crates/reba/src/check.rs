@@ -15,8 +15,8 @@ use reba_ship::ShipConfig;
 use serde_json::json;
 
 use crate::{
-    alert_check, alertmanagers, args::CheckFormat, config::variables, folder::Folder, log_rules, run::USER_AGENT,
-    settings::Settings,
+    alert_check, alertmanagers, args::CheckFormat, config::variables, folder::Folder, log_rules,
+    run::USER_AGENT, settings::Settings,
 };
 
 /// One line of the verdict.

@@ -53,7 +53,9 @@ pub fn settings(file: &Path, variables: &Variables, wanted: bool) -> Result<Sett
     let lookup = |name: &str| variables.get(name).map(str::to_owned);
     match Settings::read(&ini, &lookup) {
         Ok((settings, warnings)) => {
-            warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
+            for warning in warnings {
+                tracing::warn!("{}: {warning}", file.display());
+            }
             Ok(settings)
         }
         Err(reason) => bail!("{}: {reason}", file.display()),

@@ -142,13 +142,13 @@ impl Reloader {
         let (folder, roles) = (self.folder.clone(), self.handles.roles());
         let (data, demo) = (self.handles.data.clone(), self.handles.demo.clone());
         let loaded = tokio::task::spawn_blocking(move || load(&folder, &roles, &data, &demo)).await??;
-        self.apply(loaded).await
+        Box::pin(self.apply(loaded)).await
     }
 
     /// Applies the configuration with which Reba starts.
     pub async fn start(&self, loaded: Loaded) -> Result<()> {
         let _one = self.one_at_a_time.lock().await;
-        self.apply(loaded).await
+        Box::pin(self.apply(loaded)).await
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<()> {

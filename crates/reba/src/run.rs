@@ -115,6 +115,40 @@ pub fn configure(args: &RunArgs, demo: &Demo) -> Result<Configured> {
     Ok(Configured { folder, settings, loaded, roles, port_offset: args.port_offset, web, exporters })
 }
 
+/// The roles that store, their logs read again.
+struct Stores {
+    metrics: Option<prometheus::Built>,
+    logs: Option<loki::Built>,
+    traces: Option<tempo::Built>,
+}
+
+impl Stores {
+    /// Builds those that are wanted, all at once: each may have much to read.
+    async fn build(doors: &[Door], settings: &Settings, loaded: &Loaded, data: &Path) -> Result<Self> {
+        let door = |role| doors.iter().find(|door| door.role() == role);
+        let metrics = async {
+            match door(Role::Prometheus) {
+                Some(door) => prometheus::Built::build(door, settings, loaded, data).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let logs = async {
+            match door(Role::Loki) {
+                Some(door) => loki::Built::build(door, settings, loaded, data).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let traces = async {
+            match door(Role::Tempo) {
+                Some(door) => tempo::Built::build(door, settings, loaded, data).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (metrics, logs, traces) = tokio::try_join!(metrics, logs, traces)?;
+        Ok(Stores { metrics, logs, traces })
+    }
+}
+
 /// Starts everything; data is kept below `data`, and what we say ourselves in the log store.
 pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Result<Running> {
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
@@ -123,25 +157,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     let door = |role| doors.iter().find(|door| door.role() == role);
     let Configured { folder, settings, mut loaded, port_offset, exporters, .. } = configured;
 
-    let metrics = async {
-        match door(Role::Prometheus) {
-            Some(door) => prometheus::Built::build(door, &settings, &loaded, data).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let logs = async {
-        match door(Role::Loki) {
-            Some(door) => loki::Built::build(door, &settings, &loaded, data).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let traces = async {
-        match door(Role::Tempo) {
-            Some(door) => tempo::Built::build(door, &settings, &loaded, data).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (metrics, mut logs, mut traces) = tokio::try_join!(metrics, logs, traces)?;
+    let Stores { metrics, mut logs, mut traces } = Stores::build(&doors, &settings, &loaded, data).await?;
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
         traces = traces.map(|built| built.with_generator(metrics));

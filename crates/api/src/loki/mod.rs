@@ -35,7 +35,6 @@ use reba_storage::LogAdmin;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
-pub(crate) use self::{refusal::blocking, tenant::owner};
 pub use self::{
     deletions::{Deletion, DeletionError, Deletions},
     http_metrics::RequestMetrics,
@@ -43,6 +42,7 @@ pub use self::{
     refusal::{Answer, Refusal},
     tenant::{Asks, Owns},
 };
+pub(crate) use self::{refusal::blocking, tenant::owner};
 use crate::{
     answers::Answers,
     compress,

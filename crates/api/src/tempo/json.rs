@@ -192,7 +192,7 @@ fn write_value(out: &mut Vec<u8>, value: &AttributeValue) {
         }
         AttributeValue::Float(x) => write_double(o.field("doubleValue"), *x),
         AttributeValue::Array(values) => {
-            object(o.field("arrayValue"), |o| o.list("values", values, write_value))
+            object(o.field("arrayValue"), |o| o.list("values", values, write_value));
         }
         AttributeValue::Map(map) => object(o.field("kvlistValue"), |o| {
             o.list("values", &map.0, |out, (key, value)| write_attribute(out, key, value));

@@ -45,7 +45,9 @@ pub fn trace(groups: &[ByResource<'_>]) -> Vec<u8> {
             for (scope, spans) in &group.scopes {
                 put_message(2, out, |out| {
                     put_message(1, out, |out| put_scope(scope, out));
-                    spans.iter().for_each(|span| put_message(2, out, |out| put_span(span, out)));
+                    for span in spans {
+                        put_message(2, out, |out| put_span(span, out));
+                    }
                 });
             }
         });
@@ -133,7 +135,9 @@ fn put_value(value: &AttributeValue, out: &mut Vec<u8>) {
         AttributeValue::Int(x) => put_varint_field(3, *x as u64, out),
         AttributeValue::Float(x) => put_double_field(4, *x, out),
         AttributeValue::Array(values) => put_message(5, out, |out| {
-            values.iter().for_each(|value| put_message(1, out, |out| put_value(value, out)));
+            for value in values {
+                put_message(1, out, |out| put_value(value, out));
+            }
         }),
         AttributeValue::Map(map) => put_message(6, out, |out| put_attributes(1, map, out)),
         AttributeValue::Bytes(bytes) => put_bytes_field(7, bytes, out),
@@ -227,7 +231,9 @@ fn put_tag_stats(number: u32, stats: &TraceStats, out: &mut Vec<u8>) {
 /// A `SearchTagsResponse`.
 pub fn tag_names(output: &TagNames) -> Vec<u8> {
     let mut out = Vec::new();
-    json::all_names(output).iter().for_each(|name| put_bytes_field(1, name.as_bytes(), &mut out));
+    for name in json::all_names(output) {
+        put_bytes_field(1, name.as_bytes(), &mut out);
+    }
     put_tag_stats(2, &output.stats, &mut out);
     out
 }
@@ -238,7 +244,9 @@ pub fn tag_names_by_scope(output: &TagNames) -> Vec<u8> {
     for (scope, names) in &output.scopes {
         put_message(1, &mut out, |out| {
             put_text(1, scope.as_str(), out);
-            names.iter().for_each(|name| put_bytes_field(2, name.as_bytes(), out));
+            for name in names {
+                put_bytes_field(2, name.as_bytes(), out);
+            }
         });
     }
     put_tag_stats(2, &output.stats, &mut out);

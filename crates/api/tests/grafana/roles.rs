@@ -161,7 +161,10 @@ async fn every_route_is_for_those_who_have_its_role_and_for_nobody_else() {
             let what = format!("{verb} {path} as {who:?}: {status} {}", reply.text());
             match (has, needs) {
                 _ if has >= needs => {
-                    assert!(!matches!(status, 401 | 403 | 404 if is_missing(&reply.text(), status)), "{what}")
+                    assert!(
+                        !matches!(status, 401 | 403 | 404 if is_missing(&reply.text(), status)),
+                        "{what}"
+                    );
                 }
                 (Nothing, _) => assert_eq!(status, 401, "{what}"),
                 _ => assert_eq!(status, 403, "{what}"),

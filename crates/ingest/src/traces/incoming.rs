@@ -85,7 +85,7 @@ impl<'a> Tally<'a> {
             return text;
         }
         self.truncated += 1;
-        &text[..text.floor_char_boundary(self.max_attribute_bytes)]
+        &text[..char_boundary(text, self.max_attribute_bytes)]
     }
 
     /// Bytes, cut if they are too many.
@@ -150,6 +150,11 @@ fn weight(value: &AttributeValue) -> usize {
         AttributeValue::Array(values) => values.iter().map(weight).sum(),
         AttributeValue::Map(map) => map.0.iter().map(|(key, value)| key.len() + weight(value)).sum(),
     }
+}
+
+/// The last place at or before `at` where a text can be cut.
+pub(super) fn char_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -333,7 +333,9 @@ impl TraceReceiver {
     pub fn each_tenant(&self, mut visit: impl FnMut(&Tenant, &Counters, usize)) {
         let mut all: Vec<Arc<TenantState>> = self.tenants.read().values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        all.iter().for_each(|state| visit(&state.name, &state.counters, state.live()));
+        for state in all {
+            visit(&state.name, &state.counters, state.live());
+        }
     }
 }
 

@@ -107,11 +107,17 @@ fn span(message: &[u8], mut out: SpanWriter<'_>, tally: &mut Tally<'_>) -> Resul
         match field.number {
             1 => match field.bytes()?.try_into() {
                 Ok(id) => head.trace_id = TraceId(id),
-                Err(_) => return wrong_id("trace ids must be 128 bit", field.bytes()?, tally),
+                Err(_) => {
+                    wrong_id("trace ids must be 128 bit", field.bytes()?, tally);
+                    return Ok(());
+                }
             },
             2 => match field.bytes()?.try_into() {
                 Ok(id) => head.span_id = SpanId(id),
-                Err(_) => return wrong_id("span ids must be 64 bit", field.bytes()?, tally),
+                Err(_) => {
+                    wrong_id("span ids must be 64 bit", field.bytes()?, tally);
+                    return Ok(());
+                }
             },
             3 => head.trace_state = field.string()?,
             // What has not eight bytes names no span.
@@ -134,9 +140,8 @@ fn span(message: &[u8], mut out: SpanWriter<'_>, tally: &mut Tally<'_>) -> Resul
     if tally.admits(&head, message.len()) { out.finish(&head).map_err(|_| Fault::Full) } else { Ok(()) }
 }
 
-fn wrong_id(rule: &str, id: &[u8], tally: &mut Tally<'_>) -> Result<(), Fault> {
+fn wrong_id(rule: &str, id: &[u8], tally: &mut Tally<'_>) {
     tally.refused.invalid(format!("{rule}, received {} bits", id.len() * 8));
-    Ok(())
 }
 
 fn event(message: &[u8], out: &mut SpanWriter<'_>, tally: &mut Tally<'_>) -> Result<(), Fault> {

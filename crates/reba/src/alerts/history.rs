@@ -44,7 +44,7 @@ pub async fn history(args: &HistoryArgs) -> Result<String> {
         Server::new(&args.url, None)?.rows(&question(args), span, args.limit, Direction::Backward).await?;
     rows.reverse();
     if args.output == ListFormat::Json {
-        return Ok(rows.iter().map(|row| format!("{}\n", row.line)).collect());
+        return Ok(rows.iter().flat_map(|row| [row.line.as_str(), "\n"]).collect());
     }
     let events = rows.iter().filter_map(|row| serde_json::from_str::<Value>(&row.line).ok());
     let table: Vec<[String; 4]> = events.map(|event| line(&event)).collect();
@@ -55,10 +55,12 @@ pub async fn history(args: &HistoryArgs) -> Result<String> {
 }
 
 fn question(args: &HistoryArgs) -> String {
-    let mut query = r#"{job="alert-history"}"#.to_owned();
-    if args.failed {
-        query = r#"{job="alert-history", event="notification", level=~"warn|error"}"#.to_owned();
-    }
+    let selector = if args.failed {
+        r#"{job="alert-history", event="notification", level=~"warn|error"}"#
+    } else {
+        r#"{job="alert-history"}"#
+    };
+    let mut query = selector.to_owned();
     if let Some(name) = &args.alert {
         query
             .push_str(&format!(" | json alertname=\"alertname\" | alertname={}", Value::from(name.as_str())));

@@ -131,7 +131,7 @@ fn query<'a>(params: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
         for b in value.bytes() {
             match b {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    out.push(char::from(b))
+                    out.push(char::from(b));
                 }
                 _ => out.push_str(&format!("%{b:02X}")),
             }

@@ -1,6 +1,9 @@
 //! The spans of a trace in the order in which people read them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use anyhow::{Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -101,7 +104,7 @@ impl Trace {
     pub fn rows<'a>(&'a self, notes: &'a [Note]) -> Vec<(usize, Item<'a>)> {
         let ids: BTreeMap<&str, usize> =
             self.spans.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
-        let mut below: BTreeMap<Option<usize>, Vec<(i64, Result<usize, usize>)>> = BTreeMap::new();
+        let mut below = Below::new();
         for (i, span) in self.spans.iter().enumerate() {
             let parent = ids.get(span.parent.as_str()).copied().filter(|parent| *parent != i);
             below.entry(parent).or_default().push((span.start_ns, Ok(i)));
@@ -110,7 +113,9 @@ impl Trace {
             let place = ids.get(note.span_id.as_str()).copied().or_else(|| self.around(note));
             below.entry(place).or_default().push((note.ns, Err(i)));
         }
-        below.values_mut().for_each(|items| items.sort_by_key(|(ns, _)| *ns));
+        for items in below.values_mut() {
+            items.sort_by_key(|(ns, _)| *ns);
+        }
         let mut rows = Vec::new();
         let mut seen = vec![false; self.spans.len()];
         walk(None, &below, &mut seen, |depth, item| rows.push((depth, self.item(item, notes))));
@@ -122,7 +127,7 @@ impl Trace {
                     *seen = true;
                 }
                 walk(Some(i), &below, &mut seen, |depth, item| {
-                    rows.push((depth + 1, self.item(item, notes)))
+                    rows.push((depth + 1, self.item(item, notes)));
                 });
             }
         }
@@ -144,10 +149,13 @@ impl Trace {
     }
 }
 
+/// What lies below each span (none: at the top), with its time: the number of a span, or as an error that of a note.
+type Below = BTreeMap<Option<usize>, Vec<(i64, Result<usize, usize>)>>;
+
 /// Visits what lies below a span, depth first, each span once. Traces may be deeper than a stack.
 fn walk(
     from: Option<usize>,
-    below: &BTreeMap<Option<usize>, Vec<(i64, Result<usize, usize>)>>,
+    below: &Below,
     seen: &mut [bool],
     mut visit: impl FnMut(usize, Result<usize, usize>),
 ) {
@@ -187,7 +195,10 @@ fn read_span(span: &Value, service: &str) -> Span {
 /// Ids are base64 in the API's JSON.
 fn hex(id: &Value) -> String {
     let bytes = BASE64_STANDARD.decode(id.as_str().unwrap_or("")).unwrap_or_default();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

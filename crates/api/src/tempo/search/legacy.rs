@@ -123,7 +123,7 @@ mod tests {
             ("http.status_code=500", r#"{ .http.status_code = 500 || .http.status_code =~ "(?i)500" }"#),
             (r#"name="GET \"/a.b\"""#, r#"{ name =~ "(?i)GET \"/a\\.b\"" }"#),
             (
-                r#"root.service.name=x  root.name=y"#,
+                r"root.service.name=x  root.name=y",
                 r#"{ rootServiceName =~ "(?i)x" } && { rootName =~ "(?i)y" }"#,
             ),
         ] {

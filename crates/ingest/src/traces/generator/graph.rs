@@ -147,7 +147,8 @@ impl Graph {
 
     /// Gives up halves that waited long enough, or makes edges of them to somebody who sends no spans.
     pub(super) fn expire(&mut self, now_ns: i64, registry: &mut Registry, counters: &GeneratorCounters) {
-        while let Some((_, key)) = self.queue.pop_front_if(|(until, _)| *until <= now_ns) {
+        while self.queue.front().is_some_and(|(until, _)| *until <= now_ns) {
+            let Some((_, key)) = self.queue.pop_front() else { break };
             // One that is not there any more is complete.
             let Some(mut edge) = self.waiting.remove(&key) else { continue };
             let unknown = |service: String, other: &Option<Side>| {

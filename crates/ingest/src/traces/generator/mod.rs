@@ -135,7 +135,9 @@ impl Generator {
     pub fn each_tenant(&self, mut visit: impl FnMut(&Tenant, &GeneratorCounters)) {
         let all: Vec<(Tenant, Arc<Instance>)> =
             self.tenants.lock().iter().map(|(tenant, i)| (tenant.clone(), Arc::clone(i))).collect();
-        all.iter().for_each(|(tenant, instance)| visit(tenant, &instance.counters));
+        for (tenant, instance) in all {
+            visit(&tenant, &instance.counters);
+        }
     }
 
     fn instance(&self, tenant: &Tenant, config: &Arc<TempoConfig>) -> Arc<Instance> {

@@ -10,7 +10,10 @@ use reba_storage::{
 };
 
 use super::{GeneratorOptions, label_name};
-use crate::traces::config::{Limits, TempoConfig};
+use crate::traces::{
+    config::{Limits, TempoConfig},
+    incoming::char_boundary,
+};
 
 /// Series of one set of labels that are counted together.
 #[derive(Debug)]
@@ -159,8 +162,8 @@ impl Registry {
             }
             self.active += series;
             for (name, value) in &mut labels {
-                name.truncate(self.max_name);
-                value.truncate(value.floor_char_boundary(self.max_value));
+                name.truncate(char_boundary(name, self.max_name));
+                value.truncate(char_boundary(value, self.max_value));
             }
             let group = Group { labels, parts, touched_ns: now_ns, born_ns: Some(now_ns), refs: Vec::new() };
             self.groups.insert(key, group);

@@ -66,7 +66,9 @@ impl SpanMetrics {
         }
         let labels = labels(&self.config, &self.dimensions, spot);
         self.key.begin(b's');
-        labels.iter().for_each(|(_, value)| self.key.text(value));
+        for (_, value) in &labels {
+            self.key.text(value);
+        }
         let (bounds, parts) = (&self.bounds, (self.counts, self.latency, self.sizes));
         let make = || (owned(&labels), make_parts(bounds, parts));
         let Some(group) = registry.group(self.key.hash(), spot.now_ns, make) else {
