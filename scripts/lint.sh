@@ -17,4 +17,6 @@ if ! command -v cargo-deny >/dev/null; then
   echo "installing cargo-deny (a few minutes, once)"
   cargo install cargo-deny --locked --quiet
 fi
+# Also what only other platforms need: cargo-deny looks at all of it.
+cargo fetch --locked --quiet
 cargo deny --offline --log-level error check bans licenses sources
