@@ -151,7 +151,9 @@ impl<P: LivePart> Catalog<P> {
                 let number = number_of(entry.name.trim_end_matches(QUARANTINED));
                 self.next_part.fetch_max(number.unwrap_or(0) + 1, Ordering::Relaxed);
                 let Some(number) = number_of(&entry.name) else { continue };
-                if live.is_some_and(|l| !l.contains_key(&number)) {
+                // A number can come again once its part is gone; a power loss can bring back the file of the one that is gone.
+                let is_live = |l: &BTreeMap<u64, Day>| l.get(&number).is_some_and(|d| d.folder() == day.name);
+                if live.is_some_and(|l| !is_live(l)) {
                     dir.remove_file(&entry.name)?;
                     continue;
                 }

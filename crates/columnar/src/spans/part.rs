@@ -266,7 +266,10 @@ impl SpanPart {
     pub(crate) fn index(&self) -> Result<&[[u8; 8]], ColumnarError> {
         let directory = &self.directory;
         let start = directory.index_offset as usize;
-        let bytes = self.map.get(start..start + 8 * directory.entries as usize).unwrap_or_default();
+        let bytes = self
+            .map
+            .get(start..start.saturating_add(8usize.saturating_mul(directory.entries as usize)))
+            .unwrap_or_default();
         let is_sane = self.index_is_sane.get_or_init(|| checksum(bytes) == directory.index_checksum);
         if *is_sane { Ok(bytes.as_chunks::<8>().0) } else { Err(self.damaged("wrong checksum of the index")) }
     }

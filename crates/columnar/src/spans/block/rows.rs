@@ -113,7 +113,9 @@ impl<'b, 'a> Walk<'b, 'a> {
         match self.parents.get(self.row).copied().unwrap_or(0) {
             0 => SpanId::NONE,
             _ if self.has_foreign_parent() => self.block.foreign_parent(self.foreign),
-            n => self.block.span_id(self.rows_of_trace.start + n as usize - 1),
+            // A negative number is in no block that we wrote.
+            n => usize::try_from(n.saturating_sub(1))
+                .map_or(SpanId::NONE, |n| self.block.span_id(self.rows_of_trace.start.saturating_add(n))),
         }
     }
 
