@@ -127,8 +127,8 @@ class Checklist:
             return re.sub(r"\$\{?[a-z]\w*(:\w+)?\}?", ".*", text)
         panels = [p for panel in self.overview["panels"] for p in [panel, *panel.get("panels", [])]]
         for panel in panels:
-            queries = [{**t, "expr": fill(t["expr"]), "datasource": {"uid": "prometheus"}}
-                       for t in panel.get("targets", []) if t.get("expr") and panel["type"] not in ("logs", "row")]
+            queries = [{**t, "expr": fill(t["expr"]), "datasource": t.get("datasource") or panel["datasource"]}
+                       for t in panel.get("targets", []) if t.get("expr")]
             if not queries:
                 continue
 

@@ -107,6 +107,12 @@ impl Built {
         Arc::clone(&self.parts.store) as _
     }
 
+    /// Has pages lead to the web app, which listens on this port.
+    pub fn lead_to(mut self, app: Option<u16>) -> Self {
+        self.parts.app_port = app;
+        self
+    }
+
     /// Starts evaluating, notifying and answering.
     pub fn start(
         self,
@@ -194,6 +200,7 @@ fn api(
         admin: settings.admin_api.then(|| Admin { store: Arc::clone(store) as _, random }),
         external_labels: Arc::clone(&parts.external_labels),
         external_url: parts.external_url.clone(),
+        app_port: parts.app_port,
         lookback_ms: settings.lookback_delta_ms,
         cors_origin: GoRegex::anchored(&settings.cors_origin)?,
         clock: Arc::new(now_ms),
@@ -215,6 +222,8 @@ struct Assembly {
     runtime: Arc<Runtime>,
     external_labels: Arc<ArcSwap<Labels>>,
     external_url: String,
+    /// The port of the web app.
+    app_port: Option<u16>,
     alertmanagers: Arc<watch::Sender<Arc<reba_notify::alertmanager::Alertmanagers>>>,
     batches: mpsc::Receiver<reba_model::AlertBatch>,
     proxies: ProxyEnv,
@@ -291,6 +300,7 @@ impl Assembly {
             runtime,
             external_labels: Arc::default(),
             external_url,
+            app_port: None,
             alertmanagers: Arc::new(alertmanagers),
             batches,
             proxies,

@@ -222,7 +222,8 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         running.alertmanager = Some(built.start(door, &settings, &reloader)?);
     }
     if let (Some(built), Some(door)) = (metrics, door(Role::Prometheus)) {
-        running.prometheus = Some(built.start(door, &settings, &reloader, &running.stop)?);
+        let app = running.address(Role::Grafana).map(|address| address.port());
+        running.prometheus = Some(built.lead_to(app).start(door, &settings, &reloader, &running.stop)?);
     }
     if let (Some(promtail), Some(door)) = (promtail, door(Role::Promtail)) {
         promtail.open(door, &reloader);

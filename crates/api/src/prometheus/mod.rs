@@ -28,8 +28,8 @@ use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
+    response::{Html, IntoResponse, Response},
     routing::{any, get, post},
 };
 use futures::future::BoxFuture;
@@ -110,6 +110,8 @@ pub struct PrometheusApi {
     pub external_labels: Arc<ArcSwap<Labels>>,
     /// The address by which people reach this server.
     pub external_url: String,
+    /// The port of the web app, if it runs: upstream's pages are in it, under the same addresses.
+    pub app_port: Option<u16>,
     /// How far back federation looks, in milliseconds.
     pub lookback_ms: i64,
     /// Origins whose pages may read answers.
@@ -176,7 +178,7 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .nest("/api/v1", v1)
         .merge(influx::routes())
         .route("/", get(home))
-        .route("/graph", get(graph))
+        .merge(PAGES.iter().fold(Router::new(), |router, page| router.route(page, get(page_of_the_app))))
         .route("/debug/{*rest}", any(no_profiles))
         .route("/consoles/{*rest}", get(no_consoles))
         .route("/metrics", get(self_metrics::page))
@@ -224,8 +226,36 @@ async fn no_consoles() -> Response {
     (StatusCode::NOT_FOUND, "Reba does not serve console templates.\n").into_response()
 }
 
-/// Until the web application is there, the root says where things are.
-async fn graph() -> &'static str {
-    "Reba answers Prometheus' API here. Try /api/v1/query?query=up, /api/v1/targets, /api/v1/rules, /metrics,\n\
-     or `reba query promql up` on the command line.\n"
+/// Pages of upstream's that the web app has, too.
+const PAGES: [&str; 9] = [
+    "/graph",
+    "/alerts",
+    "/targets",
+    "/rules",
+    "/config",
+    "/flags",
+    "/status",
+    "/tsdb-status",
+    "/service-discovery",
+];
+
+const NO_APP: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Reba</title>
+<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
+<h1>Reba</h1><p>This port answers Prometheus&#39; API; the web app (role <code>grafana</code>) does not run here.</p>
+<ul><li><a href="/api/v1/targets">targets</a></li><li><a href="/api/v1/rules">rules</a></li>
+<li><a href="/api/v1/alerts">alerts</a></li><li><a href="/metrics">metrics of Reba itself</a></li></ul>
+<p>On the command line: <code>reba query promql up</code></p></html>
+"#;
+
+/// Leads to the page of the web app on the host that the browser knows us by.
+async fn page_of_the_app(State(api): State<Arc<PrometheusApi>>, headers: HeaderMap, uri: Uri) -> Response {
+    let Some(port) = api.app_port else { return Html(NO_APP).into_response() };
+    let authority = headers.get(header::HOST).and_then(|h| h.to_str().ok()?.parse::<Authority>().ok());
+    let host = authority.as_ref().map_or("127.0.0.1", Authority::host);
+    let page = uri.path_and_query().map_or("/", |p| p.as_str());
+    // The address of the browser may have a prefix, which the app does not have.
+    let external: Option<Uri> = api.external_url.parse().ok();
+    let prefix = external.as_ref().map_or("", Uri::path).trim_end_matches('/');
+    let page = page.strip_prefix(prefix).filter(|page| page.starts_with('/')).unwrap_or(page);
+    (StatusCode::FOUND, [(header::LOCATION, format!("http://{host}:{port}{page}"))]).into_response()
 }
