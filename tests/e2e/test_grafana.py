@@ -13,7 +13,7 @@ from grafana_client.model import DatasourceIdentifier
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.builders import prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from harness import Http, Scratch, wait_until
+from harness import Http, Scratch, free_offset, wait_until
 
 PASSWORD = "correct horse battery"
 PROVIDER = """
@@ -29,7 +29,7 @@ datasources:
 """
 SCRAPE = """
 global: {scrape_interval: 1s}
-scrape_configs: [{job_name: self, static_configs: [{targets: ['127.0.0.1:9090']}]}]
+scrape_configs: [{job_name: self, static_configs: [{targets: ['127.0.0.1:%d']}]}]
 """
 
 
@@ -41,10 +41,12 @@ class Grafana:
         scratch.write("conf/.env", f"GRAFANA_ADMIN_PASSWORD={password}\n" if password else "")
         scratch.write("conf/grafana/provisioning/dashboards/d.yml", PROVIDER)
         scratch.write("conf/grafana/provisioning/datasources/d.yml", SOURCES)
-        scratch.write("conf/prometheus/prometheus.yml", SCRAPE)
+        offset = free_offset()
+        scratch.write("conf/prometheus/prometheus.yml", SCRAPE % (9090 + offset))
         scratch.write("conf/grafana/dashboards/good.json", json.dumps({"uid": "good", "title": "Good", "panels": []}))
         scratch.write("conf/grafana/dashboards/bad.json", '{\n  "title": "Bad"\n  "panels": []\n}')
-        self.program = scratch.reba("--only", "grafana,prometheus,loki", config=scratch.folder / "conf", port=3001, ready="/api/health")
+        self.program = scratch.reba("--only", "grafana,prometheus,loki", config=scratch.folder / "conf", offset=offset, port=3001,
+                                    ready="/api/health")
         self.offset = self.program.offset
         self.url = self.program.base
         self.prometheus = Http(f"http://127.0.0.1:{9090 + self.offset}")
@@ -126,8 +128,13 @@ class TestGrafana(unittest.TestCase):
         wait_until(counted, 30, "our own metrics are scraped")
         by_id = api.datasource.query_range(datasource_id=source["id"], query="up", start=time.time() - 60, end=time.time(), step=1)
         self.assertEqual(by_id["data"]["resultType"], "matrix")
-        answer = api.datasource.smartquery(source, "count(up)", attrs={"expr": "count(up)"})
-        frame = next(iter(answer["results"].values()))["frames"][0]
+
+        def frame_of_up():
+            answer = api.datasource.smartquery(source, "count(up)", attrs={"expr": "count(up)"})
+            return next(iter(answer["results"].values()))["frames"][0]
+
+        # The steps of a range lie on a grid: the first one with data may be seconds away.
+        frame = wait_until(frame_of_up, 30, "a step has data")
         self.assertEqual([f["type"] for f in frame["schema"]["fields"]], ["time", "number"])
         loki = api.datasource.get(DatasourceIdentifier(uid="logs"))
 
