@@ -36,9 +36,9 @@ HTTP_COMPRESSION = [Compression.NoCompression, Compression.Gzip, Compression.Def
 class Otlp:
     """Reba with its ports for OpenTelemetry."""
 
-    def __init__(self, scratch, auth="false", rate=100):
+    def __init__(self, scratch, *arguments, auth="false", rate=100):
         scratch.write("conf/loki/loki-config.yml", LOKI.format(auth=auth, rate=rate))
-        self.program = scratch.reba(config=scratch.folder / "conf")
+        self.program = scratch.reba(*arguments, config=scratch.folder / "conf")
         offset = self.program.offset
         self.grpc, self.http = f"127.0.0.1:{4317 + offset}", Http(f"http://127.0.0.1:{4318 + offset}")
         self.loki = Http(f"http://127.0.0.1:{3100 + offset}")
@@ -148,7 +148,7 @@ class Ports(unittest.TestCase):
 
     def test_refusals_have_the_codes_of_grpc(self):
         with Scratch() as scratch:
-            otlp = Otlp(scratch, rate=1)
+            otlp = Otlp(scratch, "--only", "prometheus,loki,otlp", rate=1)
 
             def refused(call):
                 with self.assertRaises(grpc.RpcError) as caught:
@@ -165,11 +165,11 @@ class Ports(unittest.TestCase):
             self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED, error)
             details = dict(error.trailing_metadata())["grpc-status-details-bin"]
             self.assertIn(b"google.rpc.RetryInfo", details)
-            # Traces have no store yet.
+            # Traces have no store among these roles.
             traces = trace_service_pb2_grpc.TraceServiceStub(channel)
             error = refused(lambda: traces.Export(trace_service_pb2.ExportTraceServiceRequest(), timeout=20))
             self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)
-            self.assertEqual(error.details(), "traces are not taken in by this process")
+            self.assertEqual(error.details(), "traces (the role tempo) are not taken in by this process")
             nobody = channel.unary_unary("/a.B/C")
             self.assertEqual(refused(lambda: nobody(b"", timeout=20)).code(), grpc.StatusCode.UNIMPLEMENTED)
             # 110 MiB; the server may close before all of it is sent.
