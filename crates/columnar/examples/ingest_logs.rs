@@ -1,6 +1,6 @@
 //! Measures the store alone: CPU of appending, flushing and merging, bytes on disk, memory, some reads.
 //!
-//! `cargo run --release -p reba-columnar --example ingest -- [MEGABYTES] [STREAMS] [ENTRIES-PER-BATCH]`
+//! `cargo run --release -p reba-columnar --example ingest_logs -- [MEGABYTES] [STREAMS] [ENTRIES-PER-BATCH]`
 //!
 //! With more streams than entries every entry has a stream of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
