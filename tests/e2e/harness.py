@@ -34,10 +34,12 @@ def wait_until(check, seconds, what):
 
 
 def free_offset():
-    """A port offset at which the ports of all roles and of the fleet are free."""
-    for offset in range(20000 + os.getpid() % 1000 * 20, 56000, 137):
+    """A port offset at which the ports of all roles and of the fleet are free. All of them lie below those that the system
+    gives to whoever connects somewhere (32768 and up): one of these may be taken between this look and the start."""
+    for step in range(90):
+        offset = 10000 + (os.getpid() * 13 + step * 137) % 13000
         try:
-            roles = [("127.0.0.1", port) for port in (9090, 3001, 3100, 9080, 9093, 4317, 4318, 9100, 9187, 9121)]
+            roles = [("127.0.0.1", port) for port in (9090, 3001, 3100, 3200, 9080, 9093, 4317, 4318, 9100, 9187, 9121)]
             for host, port in [*roles, ("127.0.1.1", 3000), ("127.0.1.5", 3004), ("127.0.1.100", 3999),
                                ("127.0.1.100", 2525), ("127.0.1.100", 8025)]:
                 with socket.socket() as s:
