@@ -24,6 +24,13 @@ fi
 # A mail server in Python takes mails of the tests in Rust; without it they say that they are skipped.
 scripts/venv.sh || [ "${CI:-}" != true ] || exit 1
 
+# The program carries the web app along: it is built first, so that the tests in a browser find it in the program under test.
+chromium=""
+if command -v npm >/dev/null; then
+  scripts/web.sh >/dev/null || exit 1
+  chromium=$(scripts/chromium.sh) || [ "${CI:-}" != true ] || exit 1
+fi
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -41,9 +48,15 @@ read -r e2e_passed _ e2e_failed _ <<<"${closing/,/ }"
 passed=$((passed + ${e2e_passed:-0}))
 failed=$((failed + ${e2e_failed:-1}))
 
-echo "== the web app: types, style, build, unit tests (in a real browser: web/test.sh)"
+# The counts of node's test runner, and of what ends in the same words as this script.
+add() {
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+}
+
+echo "== the web app: types, style, build, unit tests"
 if command -v npm >/dev/null; then
-  (cd web && npm ci --no-fund --no-audit --silent && npm run --silent lint && npm run --silent build >/dev/null && npm test --silent) 2>&1 | tee "$log"
+  (cd web && { [ -d node_modules ] || npm ci --no-fund --no-audit --silent; } && npm run --silent lint && npm run --silent build >/dev/null && npm test --silent) 2>&1 | tee "$log"
   web_status=${PIPESTATUS[0]}
   # vitest's last lines: `Tests  189 passed (189)`, coloured only on a terminal.
   web_passed=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '/^ *Tests / {for (i = 2; i < NF; i++) if ($(i + 1) == "passed") n += $i} END {print n + 0}')
@@ -51,6 +64,21 @@ if command -v npm >/dev/null; then
   if [ "$web_status" -ne 0 ]; then
     failed=$((failed + 1))
     status=1
+  fi
+  echo "== the web app in a browser"
+  if [ -n "$chromium" ]; then
+    export CHROMIUM=$chromium
+    (cd web && npm run --silent test:browser) 2>&1 | tee "$log"
+    [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+    add "$(awk '$1 == "ℹ" && $2 == "pass" {n = $3} END {print n + 0}' "$log")" "$(awk '$1 == "ℹ" && $2 == "fail" {n = $3; seen = 1} END {print seen ? n : 1}' "$log")"
+    echo "== the web app in a browser, on the started program with everything that its dashboards draw"
+    python3 tests/browser/run.py 2>&1 | tee "$log"
+    [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+    closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+    read -r real_passed _ real_failed _ <<<"${closing/,/ }"
+    add "${real_passed:-0}" "${real_failed:-1}"
+  else
+    echo "skipped: there is no Chromium (apt-get install chromium)"
   fi
 else
   echo "skipped: there is no npm"

@@ -6,9 +6,8 @@ npm ci --no-fund --no-audit
 npm run --silent lint
 npm run --silent build
 npm test --silent
-if ! command -v chromium >/dev/null && [ -z "${CHROMIUM:-}" ]; then
-  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
-fi
+CHROMIUM=$(../scripts/chromium.sh)
+export CHROMIUM
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 status=0

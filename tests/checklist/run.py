@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import sys
 import time
 
@@ -16,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 os.environ.setdefault("REBA_BIN", str(ROOT / "target/release/reba"))
 
-from harness import Http, Scratch, wait_until  # noqa: E402
+from harness import Http, Scratch, hurried, wait_until  # noqa: E402
 
 PASSWORD = "checklist-password"
 # Everything in one process in the place of nine containers: role, port, and a path that says whether it is there.
@@ -26,25 +25,6 @@ ROLES = [
 ]
 # Those run where a database and a cache are configured; the demo has neither.
 OPTIONAL = ["postgres-exporter", "redis-exporter"]
-
-
-def hurried(folder):
-    """A copy of the owner's configuration in which nobody waits."""
-    shutil.copytree(ROOT / "monitoring", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".env"))
-
-    def change(name, *changes):
-        path = folder / name
-        text = path.read_text()
-        for pattern, replacement in changes:
-            text, n = re.subn(pattern, replacement, text, flags=re.M)
-            assert n, f"{name} has no {pattern}"
-        path.write_text(text)
-
-    change("prometheus/prometheus.yml", (r"scrape_interval: \S+", "scrape_interval: 1s"),
-           (r"evaluation_interval: \S+", "evaluation_interval: 1s"), (r"scrape_timeout: \S+", "scrape_timeout: 1s"))
-    change("prometheus/alerts.yml", (r"(alert: ServiceDown\n\s+expr: .*\n\s+for:) 1m", r"\1 2s"))
-    change("alertmanager/alertmanager.yml", (r"group_wait: \S+", "group_wait: 1s"), (r"group_interval: \S+", "group_interval: 1s"))
-    return folder
 
 
 class Checklist:

@@ -18,6 +18,8 @@ const GroupsPage = lazy(() => import("./alerting/GroupsPage").then((m) => ({ def
 const SilencesPage = lazy(() => import("./alerting/SilencesPage").then((m) => ({ default: m.SilencesPage })));
 const SilencePage = lazy(() => import("./alerting/SilencePage").then((m) => ({ default: m.SilencePage })));
 const RoutesPage = lazy(() => import("./alerting/RoutesPage").then((m) => ({ default: m.RoutesPage })));
+const DemoPage = lazy(() => import("./alerting/DemoPage").then((m) => ({ default: m.DemoPage })));
+const ReceiversPage = lazy(() => import("./alerting/ReceiversPage").then((m) => ({ default: m.ReceiversPage })));
 const AdminPage = lazy(() => import("./admin/AdminPage").then((m) => ({ default: m.AdminPage })));
 const ProfilePage = lazy(() => import("./admin/ProfilePage").then((m) => ({ default: m.ProfilePage })));
 const StatusPage = lazy(() => import("./pages/StatusPage").then((m) => ({ default: m.StatusPage })));
@@ -38,6 +40,8 @@ function Page() {
   if (path === "/alerting/silences") return <SilencesPage />;
   if (path === "/alerting/silence/new") return <SilencePage />;
   if (path === "/alerting/routes") return <RoutesPage />;
+  if (path === "/alerting/notifications") return <ReceiversPage />;
+  if (path === "/alerting/demo") return <DemoPage />;
   if (path === "/alerts" || path.startsWith("/alerting")) return <AlertsPage />;
   if (path === "/profile" || path.startsWith("/profile/")) return <ProfilePage />;
   if (path.startsWith("/admin") || path.startsWith("/org") || path.startsWith("/connections")) return <AdminPage />;

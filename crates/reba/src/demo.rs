@@ -44,6 +44,9 @@ pub enum IncidentAction {
 /// Where the fleet's control server listens; the port is moved by the offset.
 const CONTROL_PORT: u16 = 3999;
 
+/// The address of its own that the fleet's control server has.
+const CONTROL_HOST: &str = "127.0.1.100";
+
 /// Below the data: where the fleet writes its logs, and promtail-config.yml looks for them.
 const FLEET_LOGS: &str = "fleet-logs";
 
@@ -75,7 +78,9 @@ pub fn changes(inbox: &InboxHandle, ports: u16) -> Demo {
         ("OPSGENIE_API_KEY", "demo".to_owned()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
-    Demo { ports, variables, absent: Vec::new() }
+    let incidents = format!("http://{CONTROL_HOST}:{}", CONTROL_PORT.saturating_add(ports));
+    let sources = vec![("reba-demo-inbox", format!("http://{http}")), ("reba-demo-incidents", incidents)];
+    Demo { ports, variables, absent: Vec::new(), sources }
 }
 
 /// What a person sees when the demo is up.
@@ -128,7 +133,7 @@ struct Status {
 /// `reba demo incident …`: the text to print.
 pub async fn incident(args: &IncidentArgs) -> Result<String> {
     let port = CONTROL_PORT.checked_add(args.port_offset).context("--port-offset leads beyond port 65535")?;
-    let base = format!("http://127.0.1.100:{port}/incidents");
+    let base = format!("http://{CONTROL_HOST}:{port}/incidents");
     let (method, path, name) = match &args.action {
         IncidentAction::List => (http::Method::GET, base, None),
         IncidentAction::Start { name } => {

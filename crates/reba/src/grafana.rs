@@ -85,6 +85,7 @@ impl Grafana {
             store,
             app: App::new(APP, &settings.base()),
             roles: doors.iter().filter_map(|door| own_role(door, port_offset)).collect(),
+            extra: loaded.demo.sources.clone(),
             paths: Paths::below(&folder.root),
             variables: loaded.variables.clone(),
             proxies: loaded.proxies(),

@@ -430,6 +430,12 @@ fn runtime(settings: &Settings, address: SocketAddr, external_url: &str, data: &
         ("query.timeout", reba_model::duration::format(settings.query_timeout_ms)),
         ("query.max-concurrency", settings.query_max_concurrency.to_string()),
         ("query.max-samples", settings.query_max_samples.to_string()),
+        // Limits that upstream's program does not have, by their places in reba.yml.
+        ("metrics.max_series", settings.max_series.to_string()),
+        ("query.max_series", settings.query_max_series.to_string()),
+        ("query.max_bytes", settings.query_max_bytes.to_string()),
+        ("query.max_result_series", settings.query_max_result_series.to_string()),
+        ("query.max_result_bytes", settings.query_max_result_bytes.to_string()),
     ];
     Runtime {
         started: Timestamp::now(),

@@ -15,6 +15,8 @@ pub struct Demo {
     pub variables: Vec<(String, String)>,
     /// Ports of exporters that do not run, for nothing is there that they could watch: they are not scraped.
     pub absent: Vec<u16>,
+    /// Data sources of the web app, by kind: where the demo's inbox and its incidents are.
+    pub sources: Vec<(&'static str, String)>,
 }
 
 impl Demo {

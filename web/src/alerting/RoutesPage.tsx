@@ -1,7 +1,8 @@
 import { TextInput } from "@mantine/core";
 import { useMemo } from "react";
 import { parse } from "yaml";
-import { amAlerts, amStatus, integrations } from "../api/alertmanager";
+import { amAlerts, amStatus } from "../api/alertmanager";
+import { integrations } from "../api/receivers";
 import { Chips } from "../components/Chips";
 import { Empty } from "../components/Notes";
 import type { DatasourceInfo } from "../model/dashboard/datasource";

@@ -1,7 +1,7 @@
 /** Alertmanager's HTTP API v2, through the proxy of a data source. */
 import type { Matcher } from "../model/alerts/matchers";
 import type { Labels } from "../model/data/frame";
-import { asBool, asNumber, asObject, asObjects, asString, asStrings, type Json, type JsonObject } from "../model/json";
+import { asBool, asObject, asObjects, asString, asStrings, type Json, type JsonObject } from "../model/json";
 import { proxyPath } from "./grafana";
 import { getJson, sendJson } from "./http";
 import { labelsOf, type Source } from "./prometheus";
@@ -130,18 +130,4 @@ export async function amStatus(source: Source, signal?: AbortSignal): Promise<Am
     uptime: asString(o["uptime"]),
     cluster: asString(asObject(o["cluster"])["status"]),
   };
-}
-
-export interface Integration {
-  receiver: string;
-  kind: string;
-  index: number;
-  /** Why it tells nobody, if it is switched off. */
-  disabled: string;
-}
-
-/** What each receiver consists of and what is switched off; Reba's own, empty where the server does not know it. */
-export async function integrations(source: Source, signal?: AbortSignal): Promise<readonly Integration[]> {
-  const list = await getJson(proxyPath(source, "api/v2/reba/receivers"), {}, signal).catch(() => null);
-  return asObjects(list).flatMap((r) => asObjects(r["integrations"]).map((i) => ({ receiver: asString(r["name"]), kind: asString(i["integration"]), index: asNumber(i["index"]) ?? 0, disabled: typeof i["disabled"] === "string" ? i["disabled"] : "" })));
 }

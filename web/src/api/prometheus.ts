@@ -124,6 +124,8 @@ export interface Rule {
   lastEvaluation: string;
 }
 export interface RuleGroup {
+  /** Of the data source whose ruler it is. */
+  sourceUid: string;
   name: string;
   file: string;
   intervalS: number;
@@ -158,9 +160,11 @@ const readRule = (o: JsonObject): Rule => ({
   lastEvaluation: asString(o["lastEvaluation"]),
 });
 
-export async function ruleGroups(source: Source, signal?: AbortSignal): Promise<readonly RuleGroup[]> {
-  const { data } = await get(source, "api/v1/rules", {}, signal);
+/** Rules of Prometheus, or those of Loki's ruler, which answers in the same shape. */
+export async function ruleGroups(source: Source & { type?: string }, signal?: AbortSignal): Promise<readonly RuleGroup[]> {
+  const { data } = await get(source, source.type === "loki" ? "prometheus/api/v1/rules" : "api/v1/rules", {}, signal);
   return asObjects(asObject(data)["groups"]).map((g) => ({
+    sourceUid: source.uid,
     name: asString(g["name"]),
     file: asString(g["file"]),
     intervalS: asNumber(g["interval"]) ?? 0,
@@ -241,12 +245,39 @@ export interface ActiveQuery {
   running: boolean;
 }
 
+const activePath = (source: { type?: string }) => `${source.type === "loki" ? "loki/" : ""}api/v1/status/active_queries`;
+
 /** What the engine works on or keeps waiting; Reba's own, which Prometheus does not answer. */
-export async function activeQueries(source: Source, signal?: AbortSignal): Promise<readonly ActiveQuery[]> {
-  const { data } = await get(source, "api/v1/status/active_queries", {}, signal);
+export async function activeQueries(source: Source & { type?: string }, signal?: AbortSignal): Promise<readonly ActiveQuery[]> {
+  const { data } = await get(source, activePath(source), {}, signal);
   return asObjects(data).map((q) => ({ id: asNumber(q["id"]) ?? 0, query: asString(q["query"]), ageS: asNumber(q["ageSeconds"]) ?? 0, running: q["running"] === true }));
 }
 
-export async function killQuery(source: Source, id: number): Promise<void> {
-  await sendJson("POST", proxyPath(source, `api/v1/status/active_queries/${id}/kill`));
+export async function killQuery(source: Source & { type?: string }, id: number): Promise<void> {
+  await sendJson("POST", proxyPath(source, `${activePath(source)}/${id}/kill`));
+}
+
+export interface TestedAlert {
+  labels: Labels;
+  periods: readonly { firing: boolean; startMs: number; /** Undefined while it lasts. */ endMs?: number }[];
+}
+
+/** When the alerts of a rule file would have been pending and firing; Reba's own, undefined where the server does not know it. */
+export async function backtestRules(source: Source, rules: string, startMs: number, endMs: number, signal?: AbortSignal): Promise<readonly TestedAlert[] | undefined> {
+  try {
+    const { data } = unwrap(await postForm(proxyPath(source, "api/v1/rules/backtest"), { rules, start: startMs / 1000, end: endMs / 1000 }, signal));
+    return asObjects(asObject(data)["rules"]).flatMap((rule) => {
+      if (typeof rule["error"] === "string") throw new HttpError(200, rule["error"]);
+      return asObjects(rule["alerts"]).map((a) => ({
+        labels: labelsOf(a["labels"]),
+        periods: asObjects(a["periods"]).map((p) => {
+          const end = asNumber(p["end"]);
+          return { firing: p["state"] === "firing", startMs: (asNumber(p["start"]) ?? 0) * 1000, ...(end === undefined ? {} : { endMs: end * 1000 }) };
+        }),
+      }));
+    });
+  } catch (error) {
+    if (error instanceof HttpError && ([403, 404, 405].includes(error.status))) return undefined;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@
 import { field, type Frame } from "../model/data/frame";
 import { lokiFrames } from "../model/data/loki";
 import { promFrames } from "../model/data/prometheus";
+import { evaluateExpressions, type Known } from "../model/expressions/evaluate";
 import type { Plan } from "../model/query/plan";
 import { traceTable } from "../model/traces/frames";
 import { graphFrames } from "../model/traces/graph";
@@ -58,7 +59,35 @@ async function runOne(plan: Plan, signal: AbortSignal): Promise<Pick<QueryResult
     }
     case "unsupported":
       throw new Error(plan.reason);
+    case "expression":
+      throw new Error("An expression asks nothing.");
   }
+}
+
+const isInstant = (plan: Plan): boolean => plan.kind === "prom-instant" || plan.kind === "loki-instant";
+
+/** Expressions are worked out here, of what the queries gave; what was asked for their sake only is not shown. */
+function withExpressions(results: readonly QueryResult[]): readonly QueryResult[] {
+  const expressions = results.flatMap(({ plan }) => (plan.kind === "expression" ? [plan] : []));
+  const first = expressions[0];
+  if (first === undefined) return results.map(shownOf);
+  const known = new Map<string, Known>();
+  for (const r of results) {
+    if (r.plan.kind === "expression") continue;
+    const before = known.get(r.plan.refId);
+    known.set(r.plan.refId, { frames: [...(before?.frames ?? []), ...r.frames], instant: isInstant(r.plan), ...(r.error === undefined ? {} : { error: r.error }) });
+  }
+  const outcomes = evaluateExpressions(expressions, known, { from: first.startMs, to: first.endMs });
+  return results.map((r) => {
+    const outcome = r.plan.kind === "expression" ? outcomes.get(r.plan.refId) : undefined;
+    return shownOf(outcome === undefined ? r : { ...r, frames: outcome.frames, ...(outcome.error === undefined ? {} : { error: outcome.error }) });
+  });
+}
+
+function shownOf(result: QueryResult): QueryResult {
+  if (result.plan.hidden !== true) return result;
+  const { error: _error, ...rest } = result;
+  return { ...rest, frames: [], exemplars: [] };
 }
 
 /** The value columns of several tables tell their queries apart, as Grafana names them: `Value #A`. */
@@ -67,10 +96,11 @@ function namedApart(result: Pick<QueryResult, "frames" | "exemplars" | "warnings
   return { ...result, frames };
 }
 
-export function runPlans(plans: readonly Plan[], signal: AbortSignal): Promise<readonly QueryResult[]> {
+export async function runPlans(plans: readonly Plan[], signal: AbortSignal): Promise<readonly QueryResult[]> {
   const several = plans.filter((p) => "format" in p && p.format === "table").length > 1;
-  return Promise.all(
+  const results = await Promise.all(
     plans.map(async (plan): Promise<QueryResult> => {
+      if (plan.kind === "expression") return { plan, frames: [], exemplars: [], warnings: [], tookMs: 0 };
       const began = performance.now();
       const done = () => Math.round(performance.now() - began);
       try {
@@ -82,4 +112,5 @@ export function runPlans(plans: readonly Plan[], signal: AbortSignal): Promise<r
       }
     }),
   );
+  return withExpressions(results);
 }

@@ -5,6 +5,7 @@ import { applyFieldConfig } from "../model/data/fieldConfig";
 import { field, type Frame } from "../model/data/frame";
 import { alignedGrid, intervalMs, safeStepMs } from "../model/query/interval";
 import type { Plan } from "../model/query/plan";
+import type { Range } from "../model/time/range";
 import { StateTimelinePanel } from "../panels/StatePanel";
 import { useIsDark } from "../state/scheme";
 import { useSource } from "../state/session";
@@ -33,25 +34,31 @@ export function lanesOf(frames: readonly Frame[]): readonly Frame[] {
   return [...lanes].map(([name, l]) => ({ refId: "A", kind: "series", fields: [l.times, { ...field(name, "string", l.states), sourceName: name }] }));
 }
 
+/** Lanes of pending and firing. */
+export function StateLanes({ title, frames: raw, range, zone, onZoom }: { title: string; frames: readonly Frame[]; range: Range; zone: string; onZoom: (range: Range) => void }) {
+  const isDark = useIsDark();
+  const [ref, size] = useSize<HTMLDivElement>();
+  const panel = useMemo(() => panelOf(title, { mappings }, { mergeValues: true }), [title]);
+  const frames = useMemo(() => applyFieldConfig(raw, panel.fieldConfig), [raw, panel]);
+  const height = Math.min(240, frames.length * 26 + 24);
+  return (
+    <div ref={ref} style={{ height }}>
+      {size.width > 0 && <StateTimelinePanel panel={panel} frames={frames} exemplars={[]} marks={[]} range={range} zone={zone} isDark={isDark} width={size.width} height={height} context={{ zone, now: range.to }} onZoom={onZoom} text={(t) => t} />}
+    </div>
+  );
+}
+
 /** When the alerts of a rule were pending and firing. */
 export function AlertHistory({ rule, time }: { rule: Rule; time: TimeState }) {
   const source = useSource("prometheus");
-  const isDark = useIsDark();
-  const [ref, size] = useSize<HTMLDivElement>();
   const plans = useMemo((): readonly Plan[] => {
     if (source === undefined) return [];
     const stepMs = safeStepMs(intervalMs({ range: time.range, maxDataPoints: 400, min: "15s" }), time.range);
     return [{ kind: "prom-range", refId: "A", source, expr: `ALERTS{alertname=${JSON.stringify(rule.name)}}`, legendFormat: "__auto", format: "time_series", exemplars: false, ...alignedGrid(time.range, stepMs) }];
   }, [source, time.range, rule.name]);
   const { data } = useLoad(JSON.stringify(plans), (signal) => runPlans(plans, signal));
-  const panel = useMemo(() => panelOf("History", { mappings }, { mergeValues: true }), []);
-  const frames = useMemo(() => applyFieldConfig(lanesOf((data ?? []).flatMap((r) => r.frames)), panel.fieldConfig), [data, panel]);
+  const frames = useMemo(() => lanesOf((data ?? []).flatMap((r) => r.frames)), [data]);
   if (data === undefined) return null;
   if (frames.length === 0) return <p className="muted">It was neither pending nor firing in this time range.</p>;
-  const height = Math.min(240, frames.length * 26 + 24);
-  return (
-    <div ref={ref} style={{ height }}>
-      {size.width > 0 && <StateTimelinePanel panel={panel} frames={frames} exemplars={[]} marks={[]} range={time.range} zone={time.zone} isDark={isDark} width={size.width} height={height} context={{ zone: time.zone, now: time.range.to }} onZoom={time.zoomTo} text={(t) => t} />}
-    </div>
-  );
+  return <StateLanes title="History" frames={frames} range={time.range} zone={time.zone} onZoom={time.zoomTo} />;
 }

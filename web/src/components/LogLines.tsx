@@ -1,4 +1,4 @@
-import { useMemo, useState, type CSSProperties } from "react";
+import { memo, useCallback, useMemo, useState, type CSSProperties } from "react";
 import { ansiSpans, hasAnsi } from "../model/logs/ansi";
 import { fieldsOfLine, prettyLine, traceIdOf } from "../model/logs/fields";
 import { readableLine } from "../model/logs/readable";
@@ -29,6 +29,8 @@ interface Props {
   details?: boolean;
   marked?: string;
   actions?: LogActions;
+  /** Told when the reader comes to the last line. */
+  onEnd?: () => void;
 }
 
 function Line({ text }: { text: string }) {
@@ -105,17 +107,63 @@ function Details({ row, actions, style }: { row: LogRow; actions: LogActions; st
 
 const PAGE = 300;
 
+interface OneProps {
+  row: LogRow;
+  repeats: number;
+  isOpen: boolean;
+  marked: boolean;
+  zone: string;
+  isDark: boolean;
+  showTime: boolean;
+  showLabels: boolean;
+  pretty: boolean;
+  readable: boolean;
+  details: boolean;
+  actions: LogActions;
+  toggle: (id: string) => void;
+}
+
+/** One line; of ten thousand only those that change are drawn again. */
+const One = memo(function One({ row, repeats, isOpen, marked, zone, isDark, showTime, showLabels, pretty, readable, details, actions, toggle }: OneProps) {
+  const style = { "--level": levelColor(levelOf(row.labels, row.fields, row.line), isDark) } as CSSProperties;
+  const text = pretty ? prettyLine(row.line) : readable ? (readableLine(row.line) ?? row.line) : row.line;
+  return (
+    <div>
+      <button type="button" className={marked ? "log marked" : "log"} style={style} aria-expanded={details ? isOpen : undefined} onClick={() => details && toggle(row.id)}>
+        {showTime && <time>{formatLayout(row.timeMs, "MM-DD HH:mm:ss.SSS", zone)}</time>}
+        {repeats > 0 && <span className="log-repeat">×{repeats + 1}</span>}
+        {showLabels && <span className="log-labels">{Object.values(row.labels).join(" ")}</span>}
+        <span className="log-line">
+          <Line text={text} />
+        </span>
+      </button>
+      {isOpen && <Details row={row} actions={actions} style={style} />}
+    </div>
+  );
+});
+
+const noActions: LogActions = {};
+
+/** Lines that the browser lays out together, and only while they are near what is seen. */
+const CHUNK = 50;
+/** Of a line that is not wrapped, in pixels: what lies ahead is reckoned with it. */
+const LINE_HEIGHT = 20;
+
+function chunksOf<T>(list: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
+}
+
 /** Lines of logs. Text stays text: nothing in a line is ever taken for markup. */
-export function LogLines({ rows, zone, isDark, showTime = true, showLabels = false, wrap = false, pretty = false, readable = false, dedup = "none", details = true, marked, actions = {} }: Props) {
+export function LogLines({ rows, zone, isDark, showTime = true, showLabels = false, wrap = false, pretty = false, readable = false, dedup = "none", details = true, marked, actions = noActions, onEnd }: Props) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [shown, setShown] = useState(PAGE);
   const folded = useMemo(() => foldRepeats(rows, dedup), [rows, dedup]);
-  const toggle = (id: string) =>
-    setOpen((now) => {
-      const next = new Set(now);
-      if (!next.delete(id)) next.add(id);
-      return next;
-    });
+  const chunks = useMemo(() => chunksOf(folded.slice(0, shown), CHUNK), [folded, shown]);
+  const toggle = useCallback((id: string) => setOpen((now) => {
+    const next = new Set(now);
+    if (!next.delete(id)) next.add(id);
+    return next;
+  }), []);
   return (
     <div
       className={wrap || pretty ? "logs wrap" : "logs"}
@@ -124,26 +172,18 @@ export function LogLines({ rows, zone, isDark, showTime = true, showLabels = fal
       aria-label="Log lines"
       onScroll={(e) => {
         const { scrollTop, scrollHeight, clientHeight } = e.currentTarget;
-        if (scrollHeight - scrollTop - clientHeight < 600 && shown < folded.length) setShown((n) => n + PAGE);
+        if (scrollHeight - scrollTop - clientHeight > 1200) return;
+        if (shown < folded.length) setShown((n) => n + PAGE);
+        else onEnd?.();
       }}
     >
-      {folded.slice(0, shown).map(({ row, repeats }) => {
-        const style = { "--level": levelColor(levelOf(row.labels, row.fields, row.line), isDark) } as CSSProperties;
-        const text = pretty ? prettyLine(row.line) : readable ? (readableLine(row.line) ?? row.line) : row.line;
-        return (
-          <div key={row.id}>
-            <button type="button" className={row.id === marked ? "log marked" : "log"} style={style} aria-expanded={details ? open.has(row.id) : undefined} onClick={() => details && toggle(row.id)}>
-              {showTime && <time>{formatLayout(row.timeMs, "MM-DD HH:mm:ss.SSS", zone)}</time>}
-              {repeats > 0 && <span className="log-repeat">×{repeats + 1}</span>}
-              {showLabels && <span className="log-labels">{Object.values(row.labels).join(" ")}</span>}
-              <span className="log-line">
-                <Line text={text} />
-              </span>
-            </button>
-            {open.has(row.id) && <Details row={row} actions={actions} style={style} />}
-          </div>
-        );
-      })}
+      {chunks.map((chunk) => (
+        <div key={chunk[0]?.row.id} className="log-chunk" style={{ containIntrinsicSize: `auto ${chunk.length * LINE_HEIGHT}px` }}>
+          {chunk.map(({ row, repeats }) => (
+            <One key={row.id} row={row} repeats={repeats} isOpen={open.has(row.id)} marked={row.id === marked} zone={zone} isDark={isDark} showTime={showTime} showLabels={showLabels} pretty={pretty} readable={readable} details={details} actions={actions} toggle={toggle} />
+          ))}
+        </div>
+      ))}
       {folded.length > shown && (
         <button type="button" className="range-option" onClick={() => setShown((n) => n + PAGE)}>
           {folded.length - shown} more lines

@@ -2,10 +2,10 @@ import { useMemo } from "react";
 import type { Rule } from "../api/prometheus";
 import { runPlans } from "../api/run";
 import { limitOf } from "../model/alerts/list";
+import type { DatasourceInfo } from "../model/dashboard/datasource";
 import type { JsonObject } from "../model/json";
 import { alignedGrid, intervalMs, safeStepMs } from "../model/query/interval";
 import type { Plan } from "../model/query/plan";
-import { useSource } from "../state/session";
 import type { TimeState } from "../state/time";
 import { useLoad } from "../state/useLoad";
 import { QueryGraph } from "./QueryGraph";
@@ -13,8 +13,7 @@ import { QueryGraph } from "./QueryGraph";
 const options: JsonObject = { legend: { showLegend: true, displayMode: "list", placement: "bottom" }, tooltip: { mode: "multi", sort: "desc" } };
 
 /** What a rule watches, over time, with its limit as a line. */
-export function RuleGraph({ rule, time }: { rule: Rule; time: TimeState }) {
-  const source = useSource("prometheus");
+export function RuleGraph({ rule, source, time }: { rule: Rule; source: DatasourceInfo; time: TimeState }) {
   const limit = useMemo(() => limitOf(rule.query), [rule.query]);
   const below = limit?.operator.startsWith("<") === true;
   const defaults = useMemo((): JsonObject => {
@@ -23,9 +22,10 @@ export function RuleGraph({ rule, time }: { rule: Rule; time: TimeState }) {
     return { thresholds: { mode: "absolute", steps }, custom: { thresholdsStyle: { mode: "line+area" }, axisSoftMax: limit.limit, axisSoftMin: Math.min(0, limit.limit) } };
   }, [limit, below]);
   const plans = useMemo((): readonly Plan[] => {
-    if (source === undefined) return [];
     const stepMs = safeStepMs(intervalMs({ range: time.range, maxDataPoints: 400, min: "15s" }), time.range);
-    return [{ kind: "prom-range", refId: "A", source, expr: limit?.expr ?? rule.query, legendFormat: "__auto", format: "time_series", exemplars: false, ...alignedGrid(time.range, stepMs) }];
+    const common = { refId: "A", source, expr: limit?.expr ?? rule.query, legendFormat: "__auto", ...alignedGrid(time.range, stepMs) };
+    if (source.type === "loki") return [{ ...common, kind: "loki-range", isMetric: true, limit: 0, direction: "forward" }];
+    return [{ ...common, kind: "prom-range", format: "time_series", exemplars: false }];
   }, [source, time.range, limit, rule.query]);
   const { data } = useLoad(JSON.stringify(plans), (signal) => runPlans(plans, signal));
   if (data?.[0]?.error !== undefined) return <p className="panel-bad">{data[0].error}</p>;

@@ -6,6 +6,7 @@ import type { Panel } from "../model/dashboard/types";
 import { frameToCsv } from "../model/data/csv";
 import { rowCount } from "../model/data/frame";
 import { displayName } from "../model/data/names";
+import { asksSource } from "../model/query/plan";
 import { useIsDark } from "../state/scheme";
 import { useDashboard } from "./context";
 import type { PanelData } from "./usePanelData";
@@ -42,7 +43,7 @@ export function Inspect({ panel, data, title, onClose }: { panel: Panel; data: P
               <dl className="pairs">
                 <dt>{r.plan.refId}</dt>
                 <dd>{r.plan.kind}</dd>
-                {r.plan.kind !== "unsupported" && (
+                {asksSource(r.plan) && (
                   <>
                     <dt>Source</dt>
                     <dd>{r.plan.source.name}</dd>
@@ -59,7 +60,8 @@ export function Inspect({ panel, data, title, onClose }: { panel: Panel; data: P
                 <dt>Frames</dt>
                 <dd>{r.frames.length}</dd>
               </dl>
-              {r.plan.kind !== "unsupported" && <pre className="code">{r.plan.expr}</pre>}
+              {asksSource(r.plan) && <pre className="code">{r.plan.expr}</pre>}
+              {r.plan.kind === "expression" && <pre className="code">{JSON.stringify(r.plan.raw, null, 2)}</pre>}
               {r.error !== undefined && <p className="panel-bad">{r.error}</p>}
             </div>
           ))}

@@ -94,7 +94,18 @@ function Body({ panel, data, width, height }: { panel: Panel; data: PanelData; w
   );
 }
 
-function PanelMenu({ panel, data, onInspect, viewed }: { panel: Panel; data: PanelData; onInspect: () => void; viewed: boolean }) {
+/** The panel as it stands, as a file. */
+async function savePicture(element: HTMLElement | null, title: string): Promise<void> {
+  if (element === null) return;
+  const [{ pictureOf }, { save }] = await Promise.all([import("../components/picture"), import("../components/save")]);
+  try {
+    save(`${title || "panel"}.png`, "image/png", await pictureOf(element, getComputedStyle(document.body).backgroundColor));
+  } catch (error) {
+    window.alert(`The picture could not be made: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function PanelMenu({ panel, data, onInspect, onPicture, viewed }: { panel: Panel; data: PanelData; onInspect: () => void; onPicture: () => void; viewed: boolean }) {
   const explore = exploreHref(data);
   const { edit } = useDashboard();
   const share = () => {
@@ -130,6 +141,9 @@ function PanelMenu({ panel, data, onInspect, viewed }: { panel: Panel; data: Pan
         </Menu.Item>
         <Menu.Item leftSection={<Icon name="link" size={16} />} onClick={share}>
           Copy a link to it
+        </Menu.Item>
+        <Menu.Item leftSection={<Icon name="download" size={16} />} onClick={onPicture}>
+          Save as a picture
         </Menu.Item>
         {edit?.duplicate !== undefined && (
           <>
@@ -198,7 +212,7 @@ export const PanelBox = memo(function PanelBox({ panel, viewed, filling = false 
               <Icon name="link" size={14} />
             </a>
           ))}
-          <PanelMenu panel={panel} data={data} onInspect={() => setInspecting(true)} viewed={viewed} />
+          <PanelMenu panel={panel} data={data} onInspect={() => setInspecting(true)} onPicture={() => void savePicture(ref.current, title)} viewed={viewed} />
         </header>
       )}
       <div ref={body} className={title === "" ? "panel-body untitled" : "panel-body"}>

@@ -1,11 +1,12 @@
 import type { DashboardLink } from "../model/dashboard/types";
+import { asksSource } from "../model/query/plan";
 import { allVariables, interpolate, type Scope } from "../model/variables/interpolate";
 import { hrefOf } from "../state/location";
 import type { PanelData } from "./usePanelData";
 
 /** The panel's queries, opened in Explore with the same range. */
 export function exploreHref(data: PanelData): string | undefined {
-  const plans = data.results.map((r) => r.plan).filter((p) => p.kind !== "unsupported");
+  const plans = data.results.map((r) => r.plan).filter(asksSource);
   const first = plans[0];
   if (first === undefined) return undefined;
   const queries = plans.filter((p) => p.source.uid === first.source.uid).map((p) => ({ refId: p.refId, expr: p.expr }));

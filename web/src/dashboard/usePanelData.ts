@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
 import { runPlans, type QueryResult } from "../api/run";
 import type { Exemplar } from "../api/prometheus";
+import { withShared } from "../model/dashboard/shared";
 import type { Panel } from "../model/dashboard/types";
 import { applyFieldConfig, defaultColorOf } from "../model/data/fieldConfig";
 import type { Frame } from "../model/data/frame";
@@ -25,11 +26,12 @@ export interface PanelData {
   notices: readonly string[];
 }
 
-const noTargets = new Set(["text", "dashlist", "row", "alertlist", "news", "welcome", "gettingstarted"]);
+const noTargets = new Set(["text", "dashlist", "row", "alertlist", "annolist", "news", "welcome", "gettingstarted"]);
 
 /** Asks for a panel's data when it is seen, and prepares it for drawing. */
-export function usePanelData(panel: Panel, width: number, visible: boolean): PanelData {
-  const { time, zone, scope: shared, ready } = useDashboard();
+export function usePanelData(written: Panel, width: number, visible: boolean): PanelData {
+  const { dashboard, time, zone, scope: shared, ready } = useDashboard();
+  const panel = useMemo(() => withShared(written, dashboard), [written, dashboard]);
   const { sources } = useSession();
   const range = useMemo(
     () => (panel.timeFrom === undefined && panel.timeShift === undefined ? time.range : panelRange({ from: String(time.range.from), to: String(time.range.to) }, time.range.to, zone, panel.timeFrom, panel.timeShift)),

@@ -18,6 +18,7 @@ import { Metrics } from "./Metrics";
 import { Traces } from "./Traces";
 
 const MetricBrowser = lazy(() => import("./MetricBrowser").then((m) => ({ default: m.MetricBrowser })));
+const Builder = lazy(() => import("./Builder").then((m) => ({ default: m.Builder })));
 const Editor = lazy(() => import("../editor/Editor").then((m) => ({ default: m.Editor })));
 
 const refreshToUrl = (refresh: string) => setParams({ refresh }, "replace");
@@ -48,6 +49,7 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
   const setRaw = useCallback((range: RawRange) => onChange({ ...pane, range }), [onChange, pane]);
   const time = useTimeOf({ raw: pane.range, zone: params.get("timezone") ?? "browser", refresh: params.get("refresh") ?? "", setRaw, setRefresh: refreshToUrl, setZone: zoneToUrl });
   const [drafts, setDrafts] = useState<Readonly<Record<string, string>>>({});
+  const [building, setBuilding] = useStored("explore.builder", "no");
   const [browsing, setBrowsing] = useState(false);
   const [stored, store] = useStored(`history.${source?.type ?? ""}`, "[]");
   const history = readHistory(stored);
@@ -87,20 +89,28 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
         </TimePicker>
       </div>
       {queries.map((q) => (
-        <div className="query-row" key={q.refId}>
-          <span className="query-ref">{q.refId}</span>
-          <Suspense fallback={<div className="editor" style={{ height: 38 }} />}>
-            <Editor value={drafts[q.refId] ?? q.expr} source={source} label={`Query ${q.refId}`} onRun={(text) => run(q.refId, text)} onChange={(text) => setDrafts((d) => ({ ...d, [q.refId]: text }))} />
-          </Suspense>
-          {queries.length > 1 && (
-            <>
-              <ActionIcon size={36} variant="subtle" color="gray" aria-label={isHidden(q) ? `Show query ${q.refId}` : `Hide query ${q.refId}`} aria-pressed={isHidden(q)} onClick={() => put(queries.map((o) => (o === q ? { ...o, rest: { ...o.rest, hide: !isHidden(o) } } : o)))}><Icon name="view" size={16} /></ActionIcon>
-              <ActionIcon size={36} variant="subtle" color="gray" aria-label={`Remove query ${q.refId}`} onClick={() => put(queries.filter((o) => o !== q))}><Icon name="close" size={16} /></ActionIcon>
-            </>
+        <div key={q.refId}>
+          <div className="query-row">
+            <span className="query-ref">{q.refId}</span>
+            <Suspense fallback={<div className="editor" style={{ height: 38 }} />}>
+              <Editor value={drafts[q.refId] ?? q.expr} source={source} label={`Query ${q.refId}`} onRun={(text) => run(q.refId, text)} onChange={(text) => setDrafts((d) => ({ ...d, [q.refId]: text }))} />
+            </Suspense>
+            {queries.length > 1 && (
+              <>
+                <ActionIcon size={36} variant="subtle" color="gray" aria-label={isHidden(q) ? `Show query ${q.refId}` : `Hide query ${q.refId}`} aria-pressed={isHidden(q)} onClick={() => put(queries.map((o) => (o === q ? { ...o, rest: { ...o.rest, hide: !isHidden(o) } } : o)))}><Icon name="view" size={16} /></ActionIcon>
+                <ActionIcon size={36} variant="subtle" color="gray" aria-label={`Remove query ${q.refId}`} onClick={() => put(queries.filter((o) => o !== q))}><Icon name="close" size={16} /></ActionIcon>
+              </>
+            )}
+          </div>
+          {building === "yes" && source.type !== "tempo" && (
+            <Suspense fallback={null}>
+              <Builder source={source} query={drafts[q.refId] ?? q.expr} onChange={(text) => setDrafts((d) => ({ ...d, [q.refId]: text }))} />
+            </Suspense>
           )}
         </div>
       ))}
       <div className="page-actions" style={{ marginBottom: 12 }}>
+        {source.type !== "tempo" && <Button size="compact-sm" variant={building === "yes" ? "light" : "default"} aria-pressed={building === "yes"} leftSection={<Icon name="settings" size={14} />} onClick={() => setBuilding(building === "yes" ? "no" : "yes")}>Builder</Button>}
         <Button size="compact-sm" variant="default" leftSection={<Icon name="plus" size={14} />} onClick={() => put([...queries, { refId: nextRefId(queries), expr: "", rest: {} }])}>Add a query</Button>
         {source.type === "prometheus" && <Button size="compact-sm" variant="default" leftSection={<Icon name="list" size={14} />} onClick={() => setBrowsing(true)}>Metrics</Button>}
         <Menu position="bottom-start" width={520} disabled={history.length === 0}>

@@ -1,13 +1,12 @@
 import { Button, Menu, Modal, SegmentedControl, Select, Switch } from "@mantine/core";
 import { useCallback, useMemo, useState } from "react";
-import { lokiRange, nanos } from "../api/loki";
 import { Icon } from "../components/Icon";
 import { LogLines, type LogActions } from "../components/LogLines";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { save } from "../components/save";
 import { explorePath } from "../dashboard/links";
 import type { DatasourceInfo } from "../model/dashboard/datasource";
-import { logRows, type LogRow } from "../model/data/loki";
+import type { LogRow } from "../model/data/loki";
 import { allFields, fieldStatistics, logsAsJson, logsAsText, type Dedup } from "../model/logs/view";
 import { addFilter, addLineFilter, isMetricQuery, parserFor } from "../model/query/logql";
 import { formatValue } from "../model/units/format";
@@ -15,9 +14,9 @@ import { useIsDark } from "../state/scheme";
 import { useSource } from "../state/session";
 import { useStored } from "../state/stored";
 import type { TimeState } from "../state/time";
-import { useLoad } from "../state/useLoad";
 import { LogContext } from "./LogContext";
 import { Patterns } from "./Patterns";
+import { MOST_LINES, usePages } from "./usePages";
 import { useTail } from "./useTail";
 import { Volume } from "./Volume";
 
@@ -54,18 +53,13 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
   const [order, setOrder] = useStored("logs.order", "newest");
   const [live, setLive] = useState(false);
   const [paused, setPaused] = useState(false);
-  const [limit, setLimit] = useState(500);
   const [counting, setCounting] = useState<string>();
   const [around, setAround] = useState<LogRow>();
   const newest = order === "newest";
-  const key = live || query.trim() === "" ? undefined : JSON.stringify([source.uid, query, time.range, limit, newest]);
-  const { data, error, loading, reload } = useLoad(key, async (signal) => {
-    const answer = await lokiRange(source, { query, start: nanos(time.range.from), end: nanos(time.range.to), limit, direction: newest ? "backward" : "forward" }, signal);
-    return { ...answer, rows: answer.data.resultType === "streams" ? logRows(answer.data.result, newest) : [] };
-  });
+  const pages = usePages(source, query, time.range, newest, live || query.trim() === "");
   const stop = useCallback(() => setLive(false), []);
   const tail = useTail(source, query, live, paused, stop);
-  const rows = useMemo(() => (live ? tail.rows : (data?.rows ?? [])), [live, tail.rows, data]);
+  const rows = useMemo(() => (live ? tail.rows : (pages.rows ?? [])), [live, tail.rows, pages.rows]);
   const streamLabels = useMemo(() => new Set(rows.flatMap((r) => Object.keys(r.labels))), [rows]);
   const filter = useCallback(
     (name: string, operator: "=" | "!=", value: string, row: LogRow | undefined) => {
@@ -98,7 +92,7 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
       <div className="block">
         <div className="block-head">
           <h2>
-            {live ? (paused ? "Live, held" : "Live") : "Lines"} <span className="muted">{rows.length}{!live && data?.bytesRead !== undefined ? `, ${formatValue(data.bytesRead, "bytes")} read` : ""}</span>
+            {live ? (paused ? "Live, held" : "Live") : "Lines"} <span className="muted">{rows.length}{!live && pages.bytesRead !== undefined ? `, ${formatValue(pages.bytesRead, "bytes")} read` : ""}</span>
           </h2>
           <SegmentedControl size="xs" aria-label="How the lines are shown" data={[{ value: "lines", label: "Lines" }, { value: "patterns", label: "Patterns" }]} value={view} onChange={setView} />
           {toggle("Readable", readable, setReadable)}
@@ -120,17 +114,18 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
           </Button>
         </div>
         {tail.why !== undefined && <ErrorNote title="The live tail has stopped" text={tail.why} />}
-        {error !== undefined && !live && <ErrorNote title="The query failed" text={error} onRetry={reload} />}
-        {!live && data === undefined && loading && <Loading what="lines" />}
+        {pages.error !== undefined && !live && <ErrorNote title="The query failed" text={pages.error} onRetry={pages.reload} />}
+        {!live && pages.rows === undefined && pages.loading && <Loading what="lines" />}
         {live && rows.length === 0 && <Empty title="Waiting for lines" />}
-        {!live && data !== undefined && rows.length === 0 && error === undefined && <Empty title="No lines">Nothing fits the query in this time range.</Empty>}
+        {!live && pages.rows !== undefined && rows.length === 0 && pages.error === undefined && <Empty title="No lines">Nothing fits the query in this time range.</Empty>}
         {rows.length > 0 && view === "patterns" && <Patterns rows={rows} range={time.range} onPick={(text, operator) => { setView("lines"); onQuery(addLineFilter(query, operator, text)); }} />}
         {rows.length > 0 && view === "lines" && (
           <div style={{ height: "60vh" }}>
-            <LogLines rows={rows} zone={time.zone} isDark={isDark} wrap={wrap === "yes"} pretty={pretty === "yes"} readable={readable === "yes"} showLabels={labels === "yes"} dedup={dedups.find((d) => d.value === dedup)?.value ?? "none"} actions={actions} />
+            <LogLines rows={rows} zone={time.zone} isDark={isDark} wrap={wrap === "yes"} pretty={pretty === "yes"} readable={readable === "yes"} showLabels={labels === "yes"} dedup={dedups.find((d) => d.value === dedup)?.value ?? "none"} actions={actions} {...(live || pages.more === undefined ? {} : { onEnd: pages.more })} />
           </div>
         )}
-        {!live && rows.length >= limit && <div className="table-foot"><Button size="compact-sm" variant="default" loading={loading} onClick={() => setLimit(Math.min(5000, limit * 2))} disabled={limit >= 5000}>{limit >= 5000 ? "5,000 lines: narrow the time range for more" : "More lines"}</Button></div>}
+        {!live && pages.more !== undefined && <div className="table-foot"><Button size="compact-sm" variant="default" loading={pages.loadingMore} onClick={pages.more}>{newest ? "Older lines" : "Newer lines"}</Button></div>}
+        {!live && rows.length >= MOST_LINES && <p className="muted">{formatValue(MOST_LINES, "locale")} lines are shown: narrow the time range for more.</p>}
       </div>
       {counting !== undefined && <Statistics rows={rows} name={counting} onPick={(v) => { filter(counting, "=", v, rows.find((r) => allFields(r)[counting] === v)); setCounting(undefined); }} onClose={() => setCounting(undefined)} />}
       {around !== undefined && <LogContext source={source} row={around} zone={time.zone} onClose={() => setAround(undefined)} />}

@@ -1,5 +1,5 @@
 import { Select, TextInput } from "@mantine/core";
-import { useRef, useState } from "react";
+import { lazy, Suspense, useRef, useState } from "react";
 import { ruleGroups, type Alert, type AlertState } from "../api/prometheus";
 import { AlertingNav } from "../alerting/AlertingNav";
 import { routeHref, silenceHref } from "../alerting/parts";
@@ -16,10 +16,12 @@ import { humanDuration } from "../model/time/duration";
 import { formatDateTime, fromNow } from "../model/time/format";
 import { fixedText } from "../model/units/format";
 import { setParams, usePlace } from "../state/location";
-import { useSource } from "../state/session";
+import { useSession, useSource } from "../state/session";
 import { useShortcuts } from "../state/shortcuts";
 import { useTime, type TimeState } from "../state/time";
 import { useLoad } from "../state/useLoad";
+
+const Backtest = lazy(() => import("../alerting/Backtest").then((m) => ({ default: m.Backtest })));
 
 const defaults = { time: { from: "now-1h", to: "now" }, refresh: "15s", zone: "browser" };
 const states: readonly AlertState[] = ["firing", "pending", "inactive", "unknown"];
@@ -63,9 +65,12 @@ function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string;
   );
 }
 
-function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: string }) {
+function RuleRow({ listed, time }: { listed: Listed; time: TimeState }) {
   const { rule, group } = listed;
+  const { sources } = useSession();
+  const source = sources.find((s) => s.uid === group.sourceUid);
   const [open, setOpen] = useState(false);
+  const [trying, setTrying] = useState(false);
   const summary = rule.alerts[0]?.annotations["summary"] ?? readableTemplate(rule.annotations["summary"] ?? "");
   return (
     <details className="rule" onToggle={(e) => setOpen(e.currentTarget.open)}>
@@ -83,7 +88,7 @@ function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: 
         <div className="rule-body">
           {rule.lastError !== "" && <ErrorNote title="The last evaluation failed" text={rule.lastError} />}
           <pre className="code">{rule.query}</pre>
-          <RuleGraph rule={rule} time={time} />
+          {source !== undefined && <RuleGraph rule={rule} source={source} time={time} />}
           <AlertHistory rule={rule} time={time} />
           {rule.alerts.length > 0 && <Alerts alerts={rule.alerts} zone={time.zone} now={time.range.to} />}
           <dl className="pairs">
@@ -110,7 +115,11 @@ function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: 
               {fromNow(Date.parse(rule.lastEvaluation), time.range.to)}, in {humanDuration(rule.evaluationTimeS * 1000)}
             </dd>
           </dl>
-          <a href={explorePath(uid, [{ refId: "A", expr: rule.query }], time.raw)}>Explore this expression</a>
+          <div className="chips">
+            <a className="tag" href={explorePath(group.sourceUid, [{ refId: "A", expr: rule.query }], time.raw)}>Explore this expression</a>
+            {source !== undefined && <button type="button" className="tag" aria-expanded={trying} onClick={() => setTrying(!trying)}>Change it and try it on past data</button>}
+          </div>
+          {trying && source !== undefined && <Suspense fallback={<Loading what="the back-test" />}><Backtest rule={rule} intervalS={group.intervalS} source={source} time={time} /></Suspense>}
         </div>
       )}
     </details>
@@ -119,10 +128,15 @@ function RuleRow({ listed, time, uid }: { listed: Listed; time: TimeState; uid: 
 
 export function AlertsPage() {
   const source = useSource("prometheus");
+  const loki = useSource("loki");
   const time = useTime(defaults);
   const { params } = usePlace();
   const input = useRef<HTMLInputElement>(null);
-  const { data, error, loading, reload } = useLoad(source === undefined ? undefined : `${source.uid} ${time.range.to}`, (signal) => (source === undefined ? Promise.resolve([]) : ruleGroups(source, signal)));
+  const { data, error, loading, reload } = useLoad(source === undefined ? undefined : `${source.uid} ${time.range.to}`, async (signal) => {
+    // Rules of logs are an extra: without them those of metrics are shown all the same.
+    const [metrics, logs] = await Promise.all([source === undefined ? [] : ruleGroups(source, signal), loki === undefined ? [] : ruleGroups(loki, signal).catch(() => [])]);
+    return [...metrics, ...logs];
+  });
   useShortcuts([{ keys: "/", what: "Search alerts", run: () => input.current?.focus() }]);
   const state = states.find((s) => s === params.get("state")) ?? "";
   const filter = { text: params.get("search") ?? "", state, severity: params.get("severity") ?? "" } as const;
@@ -158,7 +172,7 @@ export function AlertsPage() {
           </div>
           <div className="block" style={{ padding: 0 }}>
             {shown.map((l) => (
-              <RuleRow key={`${l.group.file} ${l.group.name} ${l.rule.name} ${l.rule.query}`} listed={l} time={time} uid={source.uid} />
+              <RuleRow key={`${l.group.sourceUid} ${l.group.file} ${l.group.name} ${l.rule.name} ${l.rule.query}`} listed={l} time={time} />
             ))}
             {shown.length === 0 && <Empty title={all.length === 0 ? "There are no alerting rules" : "No rule fits the filters"} />}
           </div>

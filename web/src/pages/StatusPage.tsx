@@ -9,7 +9,9 @@ import { formatDateTime, fromNow } from "../model/time/format";
 import { formatValue } from "../model/units/format";
 import { setParams, usePlace } from "../state/location";
 import { Discovery } from "../status/Discovery";
+import { Limits } from "../status/Limits";
 import { LogStore } from "../status/LogStore";
+import { MetricCardinality } from "../status/Metric";
 import { Queries } from "../status/Queries";
 import { useSource } from "../state/session";
 import { useLoad, type Loaded } from "../state/useLoad";
@@ -136,11 +138,12 @@ function Tsdb({ source }: { source: DatasourceInfo }) {
             <div className="fact"><b>{formatValue(head.labelPairs, "short")}</b><span>label pairs</span></div>
             <div className="fact"><b>{head.maxTime > head.minTime ? humanDuration(head.maxTime - head.minTime) : "–"}</b><span>{head.maxTime > head.minTime ? `since ${formatDateTime(head.minTime, "browser")}` : "nothing yet"}</span></div>
           </div>
+          <MetricCardinality source={source} />
           <div className="two">
             {tables.map((t) => (
               <div className="block" key={t.title}>
                 <h2>{t.title}</h2>
-                <table className="data"><tbody>{t.rows.map((r) => <tr key={r.name}><td className="mono" style={{ overflowWrap: "anywhere" }}>{r.name}</td><td className="num">{t.title.endsWith("memory") ? formatValue(r.value, "bytes") : r.value}</td></tr>)}</tbody></table>
+                <table className="data"><tbody>{t.rows.map((r) => <tr key={r.name}><td className="mono" style={{ overflowWrap: "anywhere" }}>{t.title.startsWith("Metrics") ? <button type="button" className="as-link" onClick={() => setParams({ metric: r.name }, "replace")}>{r.name}</button> : r.name}</td><td className="num">{t.title.endsWith("memory") ? formatValue(r.value, "bytes") : r.value}</td></tr>)}</tbody></table>
               </div>
             ))}
           </div>
@@ -168,6 +171,7 @@ const tabs = [
   ["tsdb", "Store", Tsdb],
   ["logs", "Logs", LogStore],
   ["queries", "Queries", Queries],
+  ["limits", "Limits", Limits],
   ["config", "Configuration", Configuration],
   ["flags", "Flags", Flags],
 ] as const;

@@ -1,5 +1,5 @@
 import { boundsOf, plainText } from "../model/data/display";
-import { cssColor } from "../model/color/named";
+import { cssColor, legible } from "../model/color/named";
 import { numberOf } from "../model/data/frame";
 import { asBool } from "../model/json";
 import { readReduce } from "../model/panels/options";
@@ -40,7 +40,7 @@ function Gauge({ single, width, height, isDark, markers, labelled, named }: { si
             return to > from ? <path key={i} d={arc(from, to, 94)} fill="none" stroke={cssColor(step.color, isDark)} strokeWidth="5" /> : null;
           })}
         {labelled && config.thresholds.filter((s) => s.value !== null).map((s) => <text key={s.value} x={point(START + SWEEP * at(s.value), 60).split(" ")[0]} y={point(START + SWEEP * at(s.value), 60).split(" ")[1]} fontSize="10" fill="var(--muted)" textAnchor="middle">{s.value}</text>)}
-        <text x="100" y="112" textAnchor="middle" fontSize={Math.min(38, 210 / Math.max(4, text.length))} fontWeight="650" fill={single.color === "inherit" ? "currentColor" : single.color}>
+        <text x="100" y="112" textAnchor="middle" fontSize={Math.min(38, 210 / Math.max(4, text.length))} fontWeight="650" fill={single.color === "inherit" ? "currentColor" : legible(single.color, isDark)}>
           {text}
         </text>
       </svg>

@@ -1,5 +1,5 @@
 import { asBool, asOneOf, asString } from "../model/json";
-import { textOn, withAlpha } from "../model/color/named";
+import { legible, textOn, withAlpha } from "../model/color/named";
 import { readReduce } from "../model/panels/options";
 import { singleValues, tileGrid, type Single } from "../model/panels/single";
 import { safeHref } from "../dashboard/links";
@@ -53,10 +53,11 @@ interface TileProps {
   height: number;
   /** The same for all tiles of a panel: different sizes would say something that is not so. */
   valueSize: number;
+  isDark: boolean;
   href: string | undefined;
 }
 
-function Tile({ single, look, width, height, valueSize, href }: TileProps) {
+function Tile({ single, look, width, height, valueSize, isDark, href }: TileProps) {
   const { display, color } = single;
   const filled = look.mode === "background" || look.mode === "background_solid";
   const spark = look.graph ? sparkPath(single.trend) : undefined;
@@ -64,7 +65,7 @@ function Tile({ single, look, width, height, valueSize, href }: TileProps) {
   const showValue = look.text !== "name" && look.text !== "none";
   const wide = isWide(look, single, width, height);
   const nameSize = Math.max(11, Math.min(20, valueSize * 0.42, wide ? 20 : (width - 12) / Math.max(4, single.name.length * 0.5)));
-  const ink = filled ? textOn(color) : look.mode === "value" ? color : "inherit";
+  const ink = filled ? textOn(color) : look.mode === "value" ? legible(color, isDark) : "inherit";
   const background = filled ? (look.mode === "background" ? `linear-gradient(135deg, ${color}, color-mix(in srgb, ${color} 78%, #000))` : color) : undefined;
   const body = (
     <>
@@ -124,7 +125,7 @@ export function StatPanel({ panel, frames, isDark, context, width, height, text 
     <div className="tiles" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gridTemplateRows: `repeat(${rows}, minmax(0, 1fr))` }}>
       {values.map((single) => {
         const link = single.field.config.links[0];
-        return <Tile key={single.key} single={single} look={look} width={tileWidth} height={tileHeight} valueSize={valueSize} href={link === undefined ? undefined : safeHref(text(link.url, "url"))} />;
+        return <Tile key={single.key} single={single} look={look} width={tileWidth} height={tileHeight} valueSize={valueSize} isDark={isDark} href={link === undefined ? undefined : safeHref(text(link.url, "url"))} />;
       })}
     </div>
   );

@@ -7,6 +7,7 @@ import { buildChart } from "../model/panels/series";
 import { traceIdOfLabels } from "../model/traces/trace";
 import { explorePath } from "../dashboard/links";
 import { useSource } from "../state/session";
+import { ExemplarMenu } from "./timeseries/ExemplarMenu";
 import { TimeSeriesChart } from "./timeseries/TimeSeriesChart";
 import type { PanelProps } from "./types";
 
@@ -38,24 +39,27 @@ export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, m
   const onToggle = useCallback((name: string, alone: boolean) => setHidden((h) => toggled(h, chart.series.map((s) => s.name), name, alone)), [chart]);
   return (
     <div className={legend.placement === "right" ? "chart right" : "chart"}>
-      <div className="chart-plot" ref={ref} role="img" aria-label={`${panel.title}: chart of ${chart.series.length} series`}>
-        <TimeSeriesChart
-          chart={chart}
-          hidden={hidden}
-          hovered={hovered}
-          width={size.width}
-          height={size.height}
-          range={range}
-          zone={zone}
-          isDark={isDark}
-          context={context}
-          tooltip={tooltip}
-          marks={marks}
-          exemplars={exemplars}
-          {...(syncKey === undefined ? {} : { syncKey })}
-          onZoom={onZoom}
-          {...(tempo === undefined ? {} : { onExemplar: openTrace })}
-        />
+      <div className="chart-plot" ref={ref}>
+        <div role="img" aria-label={`${panel.title}: chart of ${chart.series.length} series`}>
+          <TimeSeriesChart
+            chart={chart}
+            hidden={hidden}
+            hovered={hovered}
+            width={size.width}
+            height={size.height}
+            range={range}
+            zone={zone}
+            isDark={isDark}
+            context={context}
+            tooltip={tooltip}
+            marks={marks}
+            exemplars={exemplars}
+            {...(syncKey === undefined ? {} : { syncKey })}
+            onZoom={onZoom}
+            {...(tempo === undefined ? {} : { onExemplar: openTrace })}
+          />
+        </div>
+        {exemplars.length > 0 && tempo !== undefined && <ExemplarMenu exemplars={exemplars} unit={chart.series[0]?.field.config.unit ?? ""} zone={zone} onOpen={openTrace} />}
       </div>
       {legend.show && items.length > 0 && <Legend items={items} options={legend} hidden={hidden} onToggle={onToggle} onHover={setHovered} context={context} isDark={isDark} />}
     </div>

@@ -26,8 +26,11 @@ const kinds: Record<string, Kind> = {
   "status-history": { title: "Status history", draw: lazy(() => import("./StatePanel").then((m) => ({ default: m.StatusHistoryPanel }))) },
   nodeGraph: { title: "Node graph", draw: lazy(() => import("./NodeGraphPanel").then((m) => ({ default: m.NodeGraphPanel }))) },
   traces: { title: "Traces", draw: lazy(() => import("./TracesPanel").then((m) => ({ default: m.TracesPanel }))) },
+  flamegraph: { title: "Flame graph", draw: lazy(() => import("./FlamePanel").then((m) => ({ default: m.FlamePanel }))) },
+  xychart: { title: "XY chart", draw: lazy(() => import("./XyPanel").then((m) => ({ default: m.XyPanel }))) },
   text: { title: "Text", standsAlone: true, draw: lazy(() => import("./TextPanel").then((m) => ({ default: m.TextPanel }))) },
   alertlist: { title: "Alert list", standsAlone: true, draw: lazy(() => import("./AlertListPanel").then((m) => ({ default: m.AlertListPanel }))) },
+  annolist: { title: "Annotation list", standsAlone: true, draw: lazy(() => import("./AnnotationListPanel").then((m) => ({ default: m.AnnotationListPanel }))) },
   dashlist: { title: "Dashboard list", standsAlone: true, draw: lazy(() => import("./DashListPanel").then((m) => ({ default: m.DashListPanel }))) },
 };
 

@@ -2,42 +2,15 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { readFileSync } from "node:fs";
-import { openBrowser, serve } from "./browser.mjs";
-import { startUpstream } from "./upstream.mjs";
+import { explore, start } from "./fake.mjs";
 
 const axe = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
-const explore = (uid, expr) => `/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify({ a: { datasource: uid, queries: [{ refId: "A", expr }], range: { from: "now-30m", to: "now" } } }))}`;
-let upstream, app, browser;
-const faults = [];
+let upstream, app, open, faults, stop;
 
 before(async () => {
-  upstream = await startUpstream();
-  process.env.REBA_PROMETHEUS = upstream.url;
-  process.env.REBA_LOKI = upstream.url;
-  process.env.REBA_TEMPO = upstream.url;
-  process.env.REBA_ALERTMANAGER = upstream.url;
-  process.env.REBA_DASHBOARDS = new URL("dashboards", import.meta.url).pathname;
-  app = await serve();
-  browser = await openBrowser();
+  ({ upstream, app, open, faults, close: stop } = await start(new URL("dashboards", import.meta.url).pathname));
 });
-after(async () => {
-  await browser?.close();
-  upstream?.close();
-  await app?.close();
-});
-
-async function open(path, { phone = false, scheme = "dark" } = {}) {
-  const context = await browser.newContext({ viewport: phone ? { width: 390, height: 844 } : { width: 1400, height: 900 }, colorScheme: scheme, reducedMotion: "reduce" });
-  const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
-  page.on("pageerror", (error) => faults.push(`${path}: ${error.message}`));
-  page.on("request", (request) => {
-    const url = new URL(request.url());
-    if (!["data:", "blob:"].includes(url.protocol) && url.host !== new URL(app.url).host) faults.push(`${path}: asked ${request.url()}`);
-  });
-  await page.goto(app.url + path);
-  return { page, close: () => context.close() };
-}
+after(() => stop?.());
 
 /** Every panel in turn is scrolled to, since unseen ones ask nothing. */
 async function panelStates(page) {

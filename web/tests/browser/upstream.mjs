@@ -61,11 +61,26 @@ function prometheus(path, query) {
 
 const line = (i) => (i === 3 ? `level=error msg="${hostile}"` : JSON.stringify({ level: [10, 20, 30, 40, 50][i % 5], msg: `line ${i}`, user: `u${i % 2}`, trace_id: traceId }));
 
+const MANY = 12_000;
+const began = BigInt(Date.now()) * 1_000_000n;
+
+/** Twelve thousand lines, a millisecond apart, the newest first: as many of them as are asked for. */
+function manyLines(query) {
+  const [start, end] = [BigInt(query.get("start")), BigInt(query.get("end"))];
+  const values = [];
+  for (let i = 0; i < MANY && values.length < Number(query.get("limit")); i++) {
+    const at = began - BigInt(i) * 1_000_000n;
+    if (at >= start && at < end) values.push([String(at), JSON.stringify({ level: i % 7 === 0 ? 50 : 30, msg: `line ${i} of many`, user: `u${i % 50}`, took: i % 300, trace_id: traceId })]);
+  }
+  return [200, { status: "success", data: { resultType: "streams", result: [{ stream: { service: "many" }, values }], stats: { summary: { totalBytesProcessed: 4096, totalLinesProcessed: values.length } } } }];
+}
+
 function loki(path, query) {
   if (path.endsWith("/index/stats")) return [200, { streams: 12, chunks: 40, bytes: 4096000, entries: 2000 }];
   if (path.endsWith("/index/volume")) return [200, { status: "success", data: { resultType: "vector", result: services.map((service, i) => ({ metric: { service }, value: [0, String((i + 1) * 1000)] })) } }];
   if (path.endsWith("/labels")) return [200, { status: "success", data: ["service", "level"] }];
   if (/\/label\//.test(path)) return [200, { status: "success", data: services }];
+  if (/many/.test(query.get("query") ?? "") && path.endsWith("/query_range") && !/count_over_time/.test(query.get("query"))) return manyLines(query);
   const end = BigInt(query.get("end") ?? `${Date.now()}000000`) - 1_000_000n;
   if (/count_over_time/.test(query.get("query") ?? "")) {
     const [start, stop] = [Number(BigInt(query.get("start")) / 1_000_000_000n), Number(end / 1_000_000_000n)];

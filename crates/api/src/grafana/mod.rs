@@ -71,6 +71,8 @@ pub struct Parts {
     pub app: App,
     /// Roles of this process that are data sources.
     pub roles: Vec<OwnRole>,
+    /// Data sources beside those of files and roles: their kinds, which are their names and uids as well, and their URLs.
+    pub extra: Vec<(&'static str, String)>,
     /// Where provisioning files are.
     pub paths: Paths,
     /// What `${NAME}` in them may ask for.
@@ -130,6 +132,7 @@ pub struct GrafanaApi {
     reader: Mutex<Reader>,
     sources: Sources,
     upstreams: Upstreams,
+    extra: Vec<(&'static str, String)>,
     paths: Paths,
     variables: ArcSwap<Variables>,
     /// Faults of provisioning that were logged already.
@@ -166,6 +169,7 @@ impl GrafanaApi {
             throttle: Throttle::default(),
             comparisons: Semaphore::new(COMPARISONS),
             right: Mutex::default(),
+            extra: parts.extra,
             paths: parts.paths,
             variables: ArcSwap::from_pointee(parts.variables),
             said: Mutex::default(),
@@ -228,7 +232,8 @@ impl GrafanaApi {
             self.upstreams.roles().iter().map(|role| (role.name, role.url())).collect();
         let variables = self.variables.load();
         let lookup = |name: &str| variables.get(name).map(str::to_owned);
-        let provided = sources::provided(&self.paths, &lookup, &roles);
+        let mut provided = sources::provided(&self.paths, &lookup, &roles);
+        provided.add(&self.extra);
         self.say(&provided.faults);
         self.sources.provide(provided);
     }

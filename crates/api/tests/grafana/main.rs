@@ -150,6 +150,7 @@ fn open(
     let parts = Parts {
         store,
         app: App::new(&[("index.html", page)], &settings.base()),
+        extra: Vec::new(),
         roles: ["prometheus", "loki", "tempo", "alertmanager"].map(own_role).into(),
         paths: Paths::below(folder),
         variables: Variables::new(BTreeMap::from([("NAME".to_owned(), "value".to_owned())])),

@@ -1,12 +1,14 @@
 import { ActionIcon, Button, NumberInput, Select, Switch, TextInput } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
 import { Icon } from "../../components/Icon";
-import { resolveDatasource, readDatasource } from "../../model/dashboard/datasource";
+import { resolveDatasource, readDatasource, specialOf } from "../../model/dashboard/datasource";
 import { asBool, asNumber, asObjects, asString, type Json, type JsonObject } from "../../model/json";
 import { setAt } from "../../model/dashboard/edit";
 import { useSession } from "../../state/session";
+import { ExpressionEditor } from "./ExpressionEditor";
 
 const Editor = lazy(() => import("../../editor/Editor").then((m) => ({ default: m.Editor })));
+const Builder = lazy(() => import("../../explore/Builder").then((m) => ({ default: m.Builder })));
 const usable = new Set(["prometheus", "loki", "tempo"]);
 
 const nextRef = (list: readonly JsonObject[]) => [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"].find((l) => !list.some((t) => t["refId"] === l)) ?? `Q${list.length}`;
@@ -22,6 +24,7 @@ function Target({ target, panel, set, remove, alone }: { target: JsonObject; pan
   const source = resolveDatasource(readDatasource(target["datasource"] ?? panel["datasource"]), choices)?.source;
   const key = source?.type === "tempo" ? "query" : "expr";
   const [draft, setDraft] = useState<string>();
+  const [building, setBuilding] = useState(false);
   const refId = asString(target["refId"], "A");
   const text = draft ?? asString(target[key]);
   const commit = (value: string) => {
@@ -41,7 +44,9 @@ function Target({ target, panel, set, remove, alone }: { target: JsonObject; pan
         <ActionIcon size={36} variant="subtle" color="gray" aria-label={`${asBool(target["hide"]) ? "Show" : "Hide"} query ${refId}`} aria-pressed={asBool(target["hide"])} onClick={() => set("hide", asBool(target["hide"]) ? undefined : true)}><Icon name="view" size={16} /></ActionIcon>
         {!alone && <ActionIcon size={36} variant="subtle" color="gray" aria-label={`Remove query ${refId}`} onClick={remove}><Icon name="close" size={16} /></ActionIcon>}
       </div>
+      {building && source !== undefined && source.type !== "tempo" && <Suspense fallback={null}><Builder source={source} query={text} onChange={commit} /></Suspense>}
       <div className="variables" style={{ margin: 0, paddingLeft: 34 }}>
+        {source !== undefined && source.type !== "tempo" && <Button size="compact-sm" variant={building ? "light" : "default"} aria-pressed={building} onClick={() => setBuilding(!building)} style={{ alignSelf: "flex-end" }}>Builder</Button>}
         {source?.type !== "tempo" && <TextInput size="xs" label="Legend" placeholder="{{label}}, empty for all labels" value={asString(target["legendFormat"])} onChange={(e) => set("legendFormat", e.currentTarget.value)} w={220} />}
         {source?.type === "prometheus" && <Select size="xs" label="Format" data={[{ value: "time_series", label: "Time series" }, { value: "table", label: "Table" }, { value: "heatmap", label: "Heatmap" }]} value={asString(target["format"], "time_series")} onChange={(v) => set("format", v ?? undefined)} allowDeselect={false} w={120} />}
         {source?.type === "prometheus" && <Select size="xs" label="Asks for" data={[{ value: "range", label: "The range" }, { value: "instant", label: "The newest value" }]} value={asBool(target["instant"]) ? "instant" : "range"} onChange={(v) => { set("instant", v === "instant"); set("range", v !== "instant"); }} allowDeselect={false} w={150} />}
@@ -80,11 +85,15 @@ export function QueryEditor({ panel, onChange }: Props) {
         <TextInput size="xs" label="Range of its own" placeholder="such as 1h" value={asString(panel["timeFrom"])} onChange={(e) => onChange(setAt(panel, "timeFrom", e.currentTarget.value || undefined), "timeFrom")} w={120} />
         <TextInput size="xs" label="Shifted back by" placeholder="such as 1d" value={asString(panel["timeShift"])} onChange={(e) => onChange(setAt(panel, "timeShift", e.currentTarget.value || undefined), "timeShift")} w={120} />
       </div>
-      {targets.map((t, i) => (
+      {targets.map((t, i) => specialOf(readDatasource(t["datasource"])) === "expression" ? (
+        <ExpressionEditor key={asString(t["refId"]) + String(i)} target={t} others={targets.filter((o) => o !== t).map((o) => asString(o["refId"]))} remove={() => put(targets.filter((_, n) => n !== i))}
+          set={(key, value) => onChange({ ...panel, targets: targets.map((o, n) => (n === i ? setAt(o, key, value) : o)) }, `${String(t["refId"])} ${key}`)} />
+      ) : (
         <Target key={asString(t["refId"]) + String(i)} target={t} panel={panel} alone={targets.length === 1} remove={() => put(targets.filter((_, n) => n !== i))}
           set={(key, value) => onChange({ ...panel, targets: targets.map((o, n) => (n === i ? setAt(o, key, value) : o)) }, `${String(t["refId"])} ${key}`)} />
       ))}
-      <Button size="compact-sm" variant="default" leftSection={<Icon name="plus" size={14} />} onClick={() => put([...targets, { refId: nextRef(targets), ...(panel["datasource"] == null ? {} : { datasource: panel["datasource"] }), ...(current?.type === "tempo" ? { queryType: "traceql", query: "{}" } : { expr: "" }) }])}>Add a query</Button>
+      <Button size="compact-sm" variant="default" leftSection={<Icon name="plus" size={14} />} onClick={() => put([...targets, { refId: nextRef(targets), ...(panel["datasource"] == null ? {} : { datasource: panel["datasource"] }), ...(current?.type === "tempo" ? { queryType: "traceql", query: "{}" } : { expr: "" }) }])}>Add a query</Button>{" "}
+      <Button size="compact-sm" variant="default" leftSection={<Icon name="plus" size={14} />} onClick={() => put([...targets, { refId: nextRef(targets), datasource: { type: "__expr__", uid: "__expr__" }, type: "math", expression: "" }])}>Add an expression</Button>
     </>
   );
 }

@@ -5,7 +5,7 @@ import { alertingRules, countStates, filterRules, limitOf, readableTemplate } fr
 const rule = (name: string, state: AlertState, labels = {}): Rule => ({
   name, state, labels, query: "up == 0", kind: "alerting", health: "ok", lastError: "", durationS: 0, keepFiringForS: 0, annotations: {}, alerts: [], evaluationTimeS: 0, lastEvaluation: "",
 });
-const groups: RuleGroup[] = [{ name: "g", file: "f", intervalS: 1, evaluationTimeS: 0, lastEvaluation: "", rules: [rule("B", "inactive"), rule("A", "firing", { severity: "critical" }), { ...rule("r", "inactive"), kind: "recording" }] }];
+const groups: RuleGroup[] = [{ sourceUid: "p", name: "g", file: "f", intervalS: 1, evaluationTimeS: 0, lastEvaluation: "", rules: [rule("B", "inactive"), rule("A", "firing", { severity: "critical" }), { ...rule("r", "inactive"), kind: "recording" }] }];
 
 describe("lists of alerts", () => {
   it("puts the loudest first, leaves recording rules out, counts and filters", () => {

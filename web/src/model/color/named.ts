@@ -44,15 +44,36 @@ export function withAlpha(color: string, alpha: number): string {
   return `rgba(${rgb.join(", ")}, ${alpha})`;
 }
 
-/** Black or white, whichever reads better on the colour (relative luminance as WCAG defines it). */
-export function textOn(background: string): string {
-  const rgb = parseRgb(background);
-  if (rgb === undefined) return "#ffffff";
+/** Relative luminance as WCAG defines it, from 0 (black) to 1 (white). */
+function luminance(rgb: readonly [number, number, number]): number {
   const [r = 0, g = 0, b = 0] = rgb.map((c) => {
     const s = c / 255;
     return s <= 0.03928 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
   });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.36 ? "#111217" : "#ffffff";
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** Black or white, whichever reads better on the colour. */
+export function textOn(background: string): string {
+  const rgb = parseRgb(background);
+  if (rgb === undefined) return "#ffffff";
+  return luminance(rgb) > 0.36 ? "#111217" : "#ffffff";
+}
+
+/** The contrast that large text needs (WCAG 2.1, 1.4.3). */
+const LARGE_TEXT = 3;
+
+/** The colour as large text on a panel's ground: darkened or lightened until it can be read, else as it is. */
+export function legible(color: string, isDark: boolean): string {
+  const ground = luminance(isDark ? [0x16, 0x19, 0x1f] : [255, 255, 255]);
+  for (let share = 0; share <= 1; share += 0.08) {
+    const tried = share === 0 ? color : mix(color, isDark ? "#ffffff" : "#000000", share);
+    const rgb = parseRgb(tried);
+    if (rgb === undefined) return color;
+    const own = luminance(rgb);
+    if ((Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05) >= LARGE_TEXT) return tried;
+  }
+  return color;
 }
 
 export function mix(a: string, b: string, share: number): string {

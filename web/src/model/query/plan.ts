@@ -12,10 +12,13 @@ import { addFilters } from "./adhoc";
 import { traceIdFrom } from "../traces/trace";
 import { isMetricQuery } from "./logql";
 import { isTraceMetrics } from "./traceql";
+import { inputsOf } from "../expressions/evaluate";
 import { alignedGrid, intervalMs, intervalVariables, safeStepMs } from "./interval";
 
 interface Common {
   refId: string;
+  /** Asked for the sake of an expression only. */
+  hidden?: boolean;
   source: DatasourceInfo;
   expr: string;
   legendFormat: string;
@@ -30,7 +33,13 @@ export type Plan =
   | (Common & { kind: "tempo-metrics"; startMs: number; endMs: number; stepMs: number })
   | (Common & { kind: "tempo-trace" })
   | (Common & { kind: "service-map"; timeMs: number; rangeS: number })
-  | { kind: "unsupported"; refId: string; reason: string };
+  | { kind: "expression"; refId: string; raw: JsonObject; startMs: number; endMs: number; hidden?: boolean }
+  | { kind: "unsupported"; refId: string; reason: string; hidden?: boolean };
+
+/** What is asked of a data source. */
+export type QueryPlan = Exclude<Plan, { kind: "expression" | "unsupported" }>;
+
+export const asksSource = (plan: Plan): plan is QueryPlan => plan.kind !== "expression" && plan.kind !== "unsupported";
 
 export interface PlanInput {
   targets: readonly Target[];
@@ -114,15 +123,35 @@ function planTempo(target: Target, source: DatasourceInfo, input: PlanInput): re
   return [{ ...common, kind: "tempo-search", startMs: range.from, endMs: range.to, limit: asNumber(raw["limit"]) ?? 20, spss: asNumber(raw["spss"]) ?? 3, rows }];
 }
 
+const isExpression = (target: Target, input: PlanInput): boolean => specialOf(target.datasource ?? input.panelDatasource) === "expression";
+
+/** The targets that are shown, and those out of sight that their expressions read. */
+function wantedTargets(input: PlanInput): readonly Target[] {
+  const wanted = new Set<string>();
+  const add = (refId: string): void => {
+    if (wanted.has(refId)) return;
+    wanted.add(refId);
+    const target = input.targets.find((t) => t.refId === refId);
+    if (target !== undefined && isExpression(target, input)) for (const ref of inputsOf(target.raw)) add(ref);
+  };
+  for (const t of input.targets) if (!t.hide) add(t.refId);
+  return input.targets.filter((t) => wanted.has(t.refId));
+}
+
+function planExpression(target: Target, { range, scope }: PlanInput): readonly Plan[] {
+  const written = Object.fromEntries(["expression", "window"].flatMap((key) => (typeof target.raw[key] === "string" ? [[key, interpolate(target.raw[key], scope, "text")]] : [])));
+  return [{ kind: "expression", refId: target.refId, raw: { ...target.raw, ...written }, startMs: range.from, endMs: range.to }];
+}
+
 /** The requests, and in words what was guessed. A target that cannot be asked says why. */
 export function planQueries(input: PlanInput): { plans: readonly Plan[]; notices: readonly string[] } {
   const notices = new Set<string>();
-  const plans = input.targets.filter((t) => !t.hide).flatMap((target): readonly Plan[] => {
+  const planned = (target: Target): readonly Plan[] => {
     const refuse = (reason: string): readonly Plan[] => [{ kind: "unsupported", refId: target.refId, reason }];
     const wanted = target.datasource ?? input.panelDatasource;
     const special = specialOf(wanted);
-    if (special === "expression") return refuse("expressions (math, reduce, threshold) are not evaluated yet");
-    if (special === "dashboard") return refuse("data of another panel is not shared yet");
+    if (special === "expression") return planExpression(target, input);
+    if (special === "dashboard") return refuse("the panel whose data it shows is not on this dashboard");
     if (special === "grafana") return refuse("Grafana's own test data does not exist here");
     const ref = special === "mixed" ? null : wanted;
     const uid = ref?.uid === undefined ? undefined : interpolate(ref.uid, input.scope, "text");
@@ -141,8 +170,9 @@ export function planQueries(input: PlanInput): { plans: readonly Plan[]; notices
       case "tempo":
         return planTempo(target, found.source, input);
       default:
-        return refuse(`queries of type ${found.source.type} are not drawn on panels yet`);
+        return refuse(`queries of type ${found.source.type} are not drawn on panels`);
     }
-  });
+  };
+  const plans = wantedTargets(input).flatMap((target) => planned(target).map((plan): Plan => (target.hide ? { ...plan, hidden: true } : plan)));
   return { plans, notices: [...notices] };
 }

@@ -86,6 +86,7 @@ describe("plans", () => {
   });
   it("says why a target cannot be asked", () => {
     expect(planQueries(input({ query: "SELECT 1" })).plans[0]).toMatchObject({ kind: "unsupported", reason: "query language SQL: no such data source" });
-    expect(planQueries(input({ expr: "x" }, "__expr__")).plans[0]).toMatchObject({ kind: "unsupported" });
+    expect(planQueries(input({ expr: "x" }, "-- Dashboard --")).plans[0]).toMatchObject({ kind: "unsupported" });
+    expect(planQueries(input({ type: "math", expression: "$A" }, "__expr__")).plans[0]).toMatchObject({ kind: "expression", raw: { expression: "$A" } });
   });
 });

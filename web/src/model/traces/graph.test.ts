@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { PromSample } from "../data/prometheus";
 import { buildTraceQuery, isTraceMetrics } from "../query/traceql";
 import { buildGraph, graphFrames, layoutGraph, readGraph } from "./graph";
-import { criticalPath, flames, timeByService } from "./path";
+import { criticalPath, flames, flamesOfLevels, timeByService } from "./path";
 import { readTrace } from "./trace";
 
 const call = (client: string, server: string, value: number, connection_type = ""): PromSample => ({ metric: { client, server, connection_type }, value: [0, String(value)] });
@@ -71,5 +71,14 @@ describe("TraceQL", () => {
     expect(buildTraceQuery([])).toBe("{}");
     const all = [{ field: "resource.service.name", operator: "=", value: 'a"b' }, { field: "status", operator: "=", value: "error" }, { field: "duration", operator: ">", value: "5ms" }, { field: "span.http.status_code", operator: ">=", value: "500" }, { field: "name", operator: "=~", value: "GET.*" }, { field: "x", operator: "=", value: "" }];
     expect(buildTraceQuery(all)).toBe('{ resource.service.name = "a\\"b" && status = error && duration > 5ms && span.http.status_code >= 500 && name =~ "GET.*" }');
+  });
+});
+
+describe("profiles", () => {
+  it("lay boxes of a level side by side below their parent", () => {
+    const row = (level: number, value: number, name: string) => ({ level, value, own: 0, name });
+    const list = flamesOfLevels([row(0, 100, "all"), row(1, 60, "a"), row(2, 30, "b"), row(1, 40, "c"), row(2, 10, "d"), row(5, 1, "orphan")]);
+    expect(list.map((f) => [f.name, f.x, f.width])).toEqual([["all", 0, 1], ["a", 0, 0.6], ["b", 0, 0.3], ["c", 0.6, 0.4], ["d", 0.6, 0.1]]);
+    expect(flamesOfLevels([])).toEqual([]);
   });
 });

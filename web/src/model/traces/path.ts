@@ -99,3 +99,19 @@ export function flames(lines: readonly Line[]): readonly Flame[] {
   }
   return result;
 }
+
+/** A profile as Grafana's flame graphs have it: boxes in the order of a walk, each with its level. */
+export function flamesOfLevels(rows: readonly { level: number; value: number; own: number; name: string }[]): readonly Flame[] {
+  const whole = rows.filter((r) => r.level === 0).reduce((n, r) => n + r.value, 0);
+  // Where the next box of each level begins.
+  const next: number[] = [0];
+  return rows.flatMap((r): readonly Flame[] => {
+    const x = next[r.level];
+    if (x === undefined || whole <= 0) return [];
+    const width = r.value / whole;
+    next.length = r.level + 1;
+    next[r.level] = x + width;
+    next.push(x);
+    return [{ name: r.name, service: "", depth: r.level, x, width, spans: 1, total: r.value, own: r.own }];
+  });
+}

@@ -118,6 +118,17 @@ pub(super) struct Provided {
     pub faults: Vec<Fault>,
 }
 
+impl Provided {
+    /// Adds data sources of these kinds, unless a file has one of that name.
+    pub(super) fn add(&mut self, extra: &[(&'static str, String)]) {
+        for (kind, url) in extra {
+            if !self.sources.iter().any(|s| s.uid == *kind) {
+                self.sources.push(Arc::new(of_role(kind, url)));
+            }
+        }
+    }
+}
+
 impl Sources {
     pub(super) fn open(store: Arc<dyn StateStore>, random: Random) -> Result<Self, StateError> {
         let saved = read_all::<Source>(&*store, SPACE)?;
