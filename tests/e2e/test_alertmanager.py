@@ -422,6 +422,105 @@ class Faults(unittest.TestCase):
         self.assertEqual(json.loads(body)["status"]["state"], "active")
 
 
+class Rehearsals(unittest.TestCase):
+    """What receivers would be told, whether they take it, and how they are."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.recorder, cls.mail, cls.scratch = Recorder(), Mail(), Scratch()
+        for part in (cls.recorder.stop, cls.mail.stop, cls.scratch.__exit__):
+            cls.addClassCleanup(part)
+        url = cls.recorder.url
+        receivers = [
+            {"name": "on/call é", "webhook_configs": [{"url": f"{url}/hook/s3cret-path"}], "slack_configs": [
+                {"api_url": f"{url}/slack/s3cret", "channel": "#ops", "title": "{{ .CommonAnnotations.summary }}"},
+                {"api_url": "${NO_SUCH_VARIABLE}", "channel": "#none"}]},
+            {"name": "mail", "email_configs": [{"to": "a@x.example", "from": "b@x.example", "smarthost": cls.mail.address,
+                                                "text": "{{ range .Alerts }}{{ .Annotations.summary }}{{ end }}"}]},
+            {"name": "broken", "webhook_configs": [{"url": f"{url}/broken"}],
+             "slack_configs": [{"api_url": f"{url}/never", "channel": "c", "text": "{{ index .Alerts 100 }}"}]},
+        ]
+        route = {"receiver": "mail", "group_by": ["alertname"], "group_wait": "1h", "routes": [
+            {"receiver": "on/call é", "matchers": ['severity="critical"']}, {"receiver": "broken", "matchers": ['x="y"']}]}
+        cls.reba = start(cls.scratch, config(route, receivers))
+
+    def ask(self, path, body=None, status=200):
+        data = None if body is None else json.dumps(body).encode()
+        code, _, answer = self.reba.raw(f"/api/v2/reba/{path}", data=data, headers=JSON if data else None)
+        self.assertEqual(code, status, answer)
+        return json.loads(answer)
+
+    def test_a_preview_shows_every_message_sends_none_and_keeps_secrets(self):
+        alert = {"labels": {"alertname": "Down", "severity": "critical"}, "annotations": {"summary": "it <is> down"}}
+        before = len(self.recorder.posts)
+        [note] = self.ask("preview", {"alerts": [alert]})["notifications"]
+        self.assertEqual((note["receiver"], note["routed"], note["groupLabels"]), ("on/call é", True, {"alertname": "Down"}))
+        self.assertEqual(note["groupKey"], '{}/{severity="critical"}:{alertname="Down"}')
+        by = {(i["integration"], i["index"]): i for i in note["integrations"]}
+        self.assertEqual(set(by), {("webhook", 0), ("slack", 0), ("slack", 1)})
+        slack = json.loads(by["slack", 0]["messages"][0]["body"])
+        self.assertEqual((slack["channel"], slack["attachments"][0]["title"]), ("#ops", "it <is> down"))
+        hook = json.loads(by["webhook", 0]["messages"][0]["body"])
+        self.assertEqual((hook["status"], hook["alerts"][0]["labels"]["alertname"]), ("firing", "Down"))
+        self.assertIn("NO_SUCH_VARIABLE", by["slack", 1]["disabled"])
+        self.assertEqual(by["slack", 1]["messages"], [])
+        self.assertNotIn("s3cret", json.dumps(note))
+        # A receiver that would not hear of it, and the sample.
+        [note] = self.ask("preview", {"receiver": "mail", "alerts": [alert]})["notifications"]
+        self.assertFalse(note["routed"])
+        [message] = note["integrations"][0]["messages"]
+        self.assertTrue(message["to"].startswith("mail to a@x.example"), message)
+        self.assertEqual(message["body"], "it <is> down")
+        [note] = self.ask("preview", {"receiver": "broken"})["notifications"]
+        errors = {i["integration"]: i["error"] for i in note["integrations"]}
+        self.assertIsNone(errors["webhook"])
+        self.assertIn("slack_configs", errors["slack"])
+        over = {**alert, "endsAt": iso(-60), "startsAt": iso(-600)}
+        [note] = self.ask("preview", {"receiver": "mail", "alerts": [over]})["notifications"]
+        self.assertIn("resolved", note["integrations"][0]["error"])
+        self.assertIn("nobody", self.ask("preview", {"receiver": "nobody"}, 404))
+        self.assertEqual((len(self.recorder.posts), self.mail.mails), (before, []))
+
+    def test_a_test_is_marked_answered_told_to_be_over_and_remembered(self):
+        self.recorder.behave("/broken", 500)
+        self.assertIsNone(self.last("broken", "webhook"))
+        answer = self.ask("test", {"receiver": "on/call é", "alerts": [{"labels": {"alertname": "Down"}}]})
+        self.assertTrue(answer["ok"], answer)
+        tries = {(i["integration"], i["index"]): [(t["status"], t["delivered"]) for t in i["tries"]] for i in answer["integrations"]}
+        self.assertEqual(tries, {("webhook", 0): [("firing", True), ("resolved", True)], ("slack", 0): [("firing", True)], ("slack", 1): []})
+        first, second = self.recorder.at("/hook/s3cret-path")
+        self.assertEqual((first["status"], second["status"]), ("firing", "resolved"))
+        self.assertEqual(first["groupKey"], second["groupKey"])
+        self.assertEqual(first["alerts"][0]["labels"], {"alertname": "Down", "test": "true"})
+        self.assertIn("TEST, nothing is wrong", first["commonAnnotations"]["summary"])
+        self.assertEqual(self.last("on/call é", "webhook")["outcome"], "delivered")
+
+        answer = self.ask("test", {"receiver": "broken"})
+        self.assertFalse(answer["ok"])
+        by = {i["integration"]: i["tries"] for i in answer["integrations"]}
+        self.assertIn("500", by["webhook"][0]["error"])
+        self.assertEqual(len(by["webhook"]), 1)
+        self.assertEqual(self.recorder.at("/never", None), [])
+        last = self.last("broken", "webhook")
+        self.assertEqual((last["outcome"], last["failures"], last["deliveredAt"]), ("failed", 1, None))
+        self.assertIn("500", last["error"])
+        events = self.ask("events")["events"]
+        self.assertTrue(any(e.get("reason") == "test of the receiver" and e["outcome"] == "failed" for e in events))
+        # It changes nothing for real alerts.
+        self.assertEqual(self.reba.raw("/api/v2/alerts")[2].strip(), b"[]")
+        self.ask("test", {}, 422)
+        self.ask("test", {"receiver": "mail", "integration": "slack"}, 404)
+
+    def last(self, receiver, kind):
+        found = [i for r in self.ask("receivers") if r["name"] == receiver for i in r["integrations"] if i["integration"] == kind]
+        return found[0]["last"]
+
+    def test_a_test_of_mail_arrives(self):
+        self.assertTrue(self.ask("test", {"receiver": "mail"})["ok"])
+        self.assertEqual(len(self.mail.mails), 1)
+        self.assertIn("TEST, nothing is wrong", self.mail.mails.pop())
+
+
 class Check(unittest.TestCase):
     def test_the_owners_file_is_right_without_secrets_and_says_what_is_disabled(self):
         with Scratch() as scratch:

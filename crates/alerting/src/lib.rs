@@ -27,7 +27,8 @@ pub use identity::{compare_labels, fingerprint, fingerprint_text};
 pub use inhibition::InhibitRule;
 pub use machine::{
     AlertFilter, AlertState, AlertStatus, AlertView, Counters, GroupId, GroupView, GroupWork, LogUpdate,
-    Machine, Options, Outgoing, PostReport, RecurringView, RouteCounters, RouteView, Totals, UnsavedBatch,
+    Machine, Options, Outgoing, PostReport, RecurringView, Rehearsal, RouteCounters, RouteView, Totals,
+    UnsavedBatch,
 };
 pub use notification::{
     Deliver, DeliverError, Delivered, FailureReason, Integration, IntegrationKey, Integrations, Notification,

@@ -2,6 +2,7 @@
 
 mod flush;
 mod groups;
+mod rehearsal;
 mod reload;
 mod silences;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use reba_storage::StateChange;
 
 pub use flush::{GroupWork, LogUpdate, Outgoing};
 pub use groups::GroupId;
+pub use rehearsal::Rehearsal;
 pub use silences::RecurringView;
 pub use view::{AlertFilter, AlertState, AlertStatus, AlertView, GroupView, RouteView, Totals};
 

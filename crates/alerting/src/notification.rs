@@ -48,6 +48,8 @@ pub enum Reason {
     NewResolved,
     /// Nothing is new, but the last notification is older than `repeat_interval`.
     Repeat,
+    /// Somebody tests the receiver.
+    Test,
 }
 
 impl Reason {
@@ -59,6 +61,7 @@ impl Reason {
             Reason::AllResolved => "all alerts resolved",
             Reason::NewResolved => "new resolved alerts",
             Reason::Repeat => "repeat interval elapsed",
+            Reason::Test => "test of the receiver",
         }
     }
 }

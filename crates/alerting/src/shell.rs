@@ -1,5 +1,6 @@
 //! The thin part of alerting that has a clock, tasks and a disk: it does what [`Machine`] says.
 
+mod health;
 mod metrics;
 mod pipeline;
 mod save;
@@ -14,6 +15,7 @@ use reba_storage::{StateError, StateStore};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use health::Health;
 pub use metrics::{FailureCounts, IntegrationMetrics, LATENCY_BUCKETS, Metrics};
 
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     config::Routing,
     event::Event,
     machine::{Machine, Options, PostReport},
-    notification::{Deliver, IntegrationKey, Integrations},
+    notification::{Deliver, DeliverError, Delivered, IntegrationKey, Integrations, Notification},
     saved::Saved,
     silence::{PostedRecurring, PostedSilence, SilenceError},
 };
@@ -83,6 +85,7 @@ struct Shared {
     saved: watch::Sender<u64>,
     gates: Mutex<BTreeMap<IntegrationKey, Arc<Semaphore>>>,
     metrics: Mutex<Metrics>,
+    health: Mutex<BTreeMap<IntegrationKey, Health>>,
     /// No new work.
     stopping: CancellationToken,
     /// No work at all.
@@ -129,6 +132,7 @@ impl Alerting {
             saved: watch::Sender::new(0),
             gates: Mutex::default(),
             metrics: Mutex::default(),
+            health: Mutex::default(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             work: TaskTracker::new(),
@@ -200,9 +204,28 @@ impl Alerting {
         deliver: Arc<dyn Deliver>,
     ) {
         *self.shared.deliver.write() = deliver;
-        self.shared.gates.lock().retain(|key, _| integrations.contains_key(&key.receiver));
+        let is_there = |key: &IntegrationKey| {
+            integrations.get(&key.receiver).is_some_and(|all| all.iter().any(|i| i.key == *key))
+        };
+        self.shared.gates.lock().retain(|key, _| is_there(key));
+        self.shared.health.lock().retain(|key, _| is_there(key));
         let integrations = Arc::new(integrations);
         self.shared.with(|machine, now_ms| machine.reload(routing, integrations, options, now_ms));
+    }
+
+    /// Hands a notification to an integration once, now, whatever was said before: for tests of receivers. The notification log does
+    /// not hear of it, nor do the counters; the alert history does.
+    pub async fn try_once(
+        &self,
+        integration: &IntegrationKey,
+        note: &Notification,
+    ) -> Result<Delivered, DeliverError> {
+        self.shared.try_once(integration, note).await
+    }
+
+    /// How integrations are that were tried since the start.
+    pub fn health(&self) -> BTreeMap<IntegrationKey, Health> {
+        self.shared.health.lock().clone()
     }
 
     /// What was counted about notifications; the machine has the rest ([`Machine::totals`]).

@@ -11,6 +11,7 @@ use reba_alerting::{
 use reba_api::{
     alertmanager::{
         self as api, AlertmanagerApi, Current, HttpMetrics, MAX_READERS, Receiver, ReceiverIntegration,
+        Rehearsals,
     },
     answers::Answers,
     loki::Intake,
@@ -60,6 +61,7 @@ pub struct Alertmanager {
 pub struct AlertHandles {
     alerting: Alerting,
     current: Arc<ArcSwap<Current>>,
+    receivers: Arc<ArcSwap<Receivers>>,
     options: ReceiverOptions,
     settings: AlertmanagerSettings,
 }
@@ -69,8 +71,9 @@ impl AlertHandles {
     pub fn apply(&self, file: AlertmanagerFile) {
         self.current.store(Arc::new(current(&file)));
         let (routing, options) = (Arc::new(file.routing.clone()), machine_options(&self.settings, &file));
-        let receivers = Receivers::new(file, self.options.clone());
-        self.alerting.reload(routing, receivers.integrations(), options, Arc::new(receivers));
+        let receivers = Arc::new(Receivers::new(file, self.options.clone()));
+        self.receivers.store(Arc::clone(&receivers));
+        self.alerting.reload(routing, receivers.integrations(), options, receivers);
     }
 
     /// Notes that a reload was tried in vain.
@@ -100,18 +103,19 @@ impl Built {
         let history = History::start(logs)?;
         let current = Arc::new(ArcSwap::from_pointee(current(&file)));
         let (routing, machine) = (Arc::new(file.routing.clone()), machine_options(&own, &file));
-        let receivers = Receivers::new(file, options.clone());
+        let receivers = Arc::new(Receivers::new(file, options.clone()));
         let setup = Setup {
             routing,
             integrations: receivers.integrations(),
             options: machine,
             store,
-            deliver: Arc::new(receivers),
+            deliver: Arc::clone(&receivers) as _,
             on_event: history.sink(),
             clock: Arc::new(now_ms),
         };
         let alerting = Alerting::start(setup).await.context("read the state of alerting")?;
-        let handles = AlertHandles { alerting, current, options, settings: own };
+        let receivers = Arc::new(ArcSwap::new(receivers));
+        let handles = AlertHandles { alerting, current, receivers, options, settings: own };
         Ok(Built { handles, history, readiness: Arc::clone(door.readiness()) })
     }
 
@@ -127,6 +131,7 @@ impl Built {
         let api = AlertmanagerApi {
             alerting: handles.alerting.clone(),
             current: handles.current,
+            receivers: handles.receivers,
             events: history.recent(),
             reload: Box::new(move || {
                 let reloader = Arc::clone(&reloader);
@@ -140,6 +145,7 @@ impl Built {
             answers: Answers::default(),
             intake: Intake::default(),
             readers: Semaphore::new(MAX_READERS),
+            rehearsals: Rehearsals::default(),
         };
         readiness.set_ready();
         door.open(api::router(Arc::new(api)));

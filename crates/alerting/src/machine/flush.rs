@@ -290,7 +290,7 @@ impl Machine {
     }
 }
 
-fn notified(alert: &Alert, firing: bool) -> NotifiedAlert {
+pub(super) fn notified(alert: &Alert, firing: bool) -> NotifiedAlert {
     NotifiedAlert {
         labels: alert.labels.clone(),
         annotations: alert.annotations.clone(),

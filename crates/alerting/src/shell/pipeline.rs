@@ -13,9 +13,9 @@ use tokio::{
 
 use super::Shared;
 use crate::{
-    event::{Attempt, Event, MAX_EVENT_ALERTS, Outcome, What},
+    event::{Attempt, MAX_EVENT_ALERTS, Outcome},
     machine::{GroupWork, Outgoing},
-    notification::{DeliverError, Delivered, FailureReason, IntegrationKey, Notification},
+    notification::{Deliver, DeliverError, Delivered, FailureReason, IntegrationKey, Notification},
 };
 
 /// How many tries one integration has at the same time: enough that ten thousand groups are told within a group interval, few
@@ -85,24 +85,14 @@ impl Shared {
             let Ok(Ok(place)) = place else { return Err(too_late(last)) };
             let began_ms = (self.clock)();
             let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
-            // A fault of ours in one receiver must not leave the group waiting for ever.
-            let attempt = async { deliver.deliver(&outgoing.integration, &outgoing.note).await };
-            let attempt = AssertUnwindSafe(attempt).catch_unwind();
-            let result = tokio::select! {
-                result = timeout_at(until, attempt) => result,
-                () = self.stopped.cancelled() => return Err(ended(last)),
-            };
+            let result = self.attempt(&*deliver, &outgoing.integration, &outgoing.note, until).await;
             drop(place);
-            let result = match result {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(DeliverError::permanent("a fault of Reba's own: the receiver panicked")),
-                Err(_) => Err(timed_out()),
-            };
+            let Some(result) = result else { return Err(ended(last)) };
             self.count(&outgoing.integration, began_ms, result.is_ok());
             let error = match result {
                 Ok(delivered) => {
                     let outcome = Outcome::Delivered(delivered.answer.clone());
-                    self.tell(outgoing, number, began_ms, outcome);
+                    self.note_attempt(&outgoing.integration, &outgoing.note, number, began_ms, outcome);
                     return Ok(delivered);
                 }
                 Err(error) => error,
@@ -111,11 +101,12 @@ impl Shared {
             backoff_ms = (backoff_ms * BACKOFF_FACTOR).min(MAX_BACKOFF_MS);
             let pause = Duration::from_millis(pause_ms);
             if !error.retry || Instant::now() + pause >= deadline {
-                self.tell(outgoing, number, began_ms, Outcome::Failed(error.message.clone()));
+                let outcome = Outcome::Failed(error.message.clone());
+                self.note_attempt(&outgoing.integration, &outgoing.note, number, began_ms, outcome);
                 return Err(error);
             }
             let outcome = Outcome::Retrying { message: error.message.clone(), in_ms: pause_ms as i64 };
-            self.tell(outgoing, number, began_ms, outcome);
+            self.note_attempt(&outgoing.integration, &outgoing.note, number, began_ms, outcome);
             if last.as_ref().map(|l| &l.message) != Some(&error.message) {
                 tracing::warn!(integration = %outgoing.integration, group = %outgoing.note.group_key, %error, "notify attempt failed, will retry later");
             }
@@ -126,6 +117,48 @@ impl Shared {
             }
         }
         Err(too_late(last))
+    }
+
+    /// One try and no more, for a test.
+    pub(super) async fn try_once(
+        &self,
+        integration: &IntegrationKey,
+        note: &Notification,
+    ) -> Result<Delivered, DeliverError> {
+        let deliver = self.deliver.read().clone();
+        let until = Instant::now() + ATTEMPT_TIMEOUT;
+        let gate = self.gate(integration);
+        let Ok(Ok(_place)) = timeout_at(until, gate.acquire()).await else { return Err(timed_out()) };
+        let began_ms = (self.clock)();
+        let result = self.attempt(&*deliver, integration, note, until).await;
+        let result = result.unwrap_or_else(|| Err(ended(None)));
+        let outcome = match &result {
+            Ok(delivered) => Outcome::Delivered(delivered.answer.clone()),
+            Err(error) => Outcome::Failed(error.message.clone()),
+        };
+        self.note_attempt(integration, note, 1, began_ms, outcome);
+        result
+    }
+
+    /// Hands a notification over; none if everything has to end.
+    async fn attempt(
+        &self,
+        deliver: &dyn Deliver,
+        integration: &IntegrationKey,
+        note: &Notification,
+        until: Instant,
+    ) -> Option<Result<Delivered, DeliverError>> {
+        // A fault of ours in one receiver must not leave the group waiting for ever.
+        let attempt = AssertUnwindSafe(async { deliver.deliver(integration, note).await }).catch_unwind();
+        let result = tokio::select! {
+            result = timeout_at(until, attempt) => result,
+            () = self.stopped.cancelled() => return None,
+        };
+        Some(match result {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(DeliverError::permanent("a fault of Reba's own: the receiver panicked")),
+            Err(_) => Err(timed_out()),
+        })
     }
 
     fn gate(&self, integration: &IntegrationKey) -> Arc<Semaphore> {
@@ -143,13 +176,19 @@ impl Shared {
     }
 
     /// Tells of a try.
-    fn tell(&self, outgoing: &Outgoing, number: u32, began_ms: i64, outcome: Outcome) {
+    fn note_attempt(
+        &self,
+        integration: &IntegrationKey,
+        note: &Notification,
+        number: u32,
+        began_ms: i64,
+        outcome: Outcome,
+    ) {
         let at_ms = (self.clock)();
-        let note = &outgoing.note;
         let (firing, firing_total) = fingerprints(note, true);
         let (resolved, resolved_total) = fingerprints(note, false);
         let attempt = Attempt {
-            integration: outgoing.integration.clone(),
+            integration: integration.clone(),
             group_key: note.group_key.clone(),
             group_labels: note.group_labels.clone(),
             reason: note.reason.as_str(),
@@ -161,7 +200,7 @@ impl Shared {
             took_ms: at_ms.saturating_sub(began_ms),
             outcome,
         };
-        (self.on_event)(Event { at_ms, what: What::Attempt(attempt) });
+        self.tell(at_ms, attempt);
     }
 }
 

@@ -452,3 +452,35 @@ async fn a_receiver_that_panics_is_tried_again_at_the_next_tick() {
     assert_eq!(b.outbox.got(), [(330, "A".to_owned(), 1)]);
     b.alerting.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_test_of_a_receiver_is_one_try_that_the_log_does_not_hear_of() {
+    let b = bench(PLAIN).await;
+    let key = IntegrationKey { receiver: "R".to_owned(), integration: "webhook", index: 0 };
+    let note = |b: &Bench| {
+        let all = b.alerting.read(|m, now_ms| m.rehearse(&[firing("n=a")], Some("R"), now_ms)).unwrap();
+        Notification { reason: crate::Reason::Test, ..all[0].note.clone() }
+    };
+    assert!(b.alerting.try_once(&key, &note(&b)).await.is_ok());
+    b.outbox.set("R", Manner::Fails(unavailable()));
+    for _ in 0..2 {
+        assert_eq!(b.alerting.try_once(&key, &note(&b)).await.unwrap_err(), unavailable());
+    }
+    assert_eq!(b.attempts().iter().map(|a| a.reason).collect::<Vec<_>>(), ["test of the receiver"; 3]);
+    let health = &b.alerting.health()[&key];
+    assert_eq!((health.failures, health.took_ms), (2, 50));
+    assert_eq!(health.outcome, Outcome::Failed("503 Service Unavailable".to_owned()));
+    assert!(health.delivered_ms.is_some_and(|at| at < health.at_ms));
+    assert_eq!(b.alerting.metrics().integrations.len(), 0);
+    // The real thing is told of as if nothing had been.
+    b.outbox.set("R", Manner::Takes);
+    b.outbox.got();
+    b.fire("n=a");
+    seconds(60).await;
+    assert_eq!(b.outbox.got().len(), 1);
+    assert_eq!(b.alerting.health()[&key].failures, 0);
+    b.outbox.set("R", Manner::Hangs);
+    let hung = b.alerting.try_once(&key, &note(&b)).await.unwrap_err();
+    assert_eq!(hung.message, "no answer within 60 s");
+    b.alerting.stop().await;
+}

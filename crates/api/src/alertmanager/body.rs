@@ -44,6 +44,58 @@ pub fn alerts(body: &[u8]) -> Result<Vec<PostedAlert>, Refusal> {
     list.iter().enumerate().map(|(i, alert)| one_alert(i, alert)).collect()
 }
 
+/// What somebody wants to see previewed, or tested.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// Only this receiver.
+    pub receiver: Option<String>,
+    /// Only integrations of this kind.
+    pub integration: Option<String>,
+    /// Only those with this number among their kind.
+    pub index: Option<usize>,
+    /// The alerts; none for a sample.
+    pub alerts: Vec<PostedAlert>,
+}
+
+/// Alerts that a preview may have: people look at it.
+pub const MAX_REHEARSED: usize = 100;
+
+/// Reads what is to be previewed or tested; an empty body asks for everything with a sample.
+pub fn rehearsal(body: &[u8]) -> Result<Rehearsed, Refusal> {
+    let unreadable = |e: String| Refusal::unreadable("request", e);
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Rehearsed::default());
+    }
+    let asked = match serde_json::from_slice(body).map_err(|e| unreadable(e.to_string()))? {
+        Value::Object(asked) => asked,
+        other => return Err(unreadable(format!("{} cannot be a request", kind(&other)))),
+    };
+    let known = ["receiver", "integration", "index", "alerts"];
+    if let Some(field) = asked.keys().find(|field| !known.contains(&field.as_str())) {
+        return Err(unreadable(format!("there is no field {field:?}")));
+    }
+    let index = match asked.get("index") {
+        None | Some(Value::Null) => None,
+        Some(n) => {
+            let number = n.as_u64().and_then(|n| usize::try_from(n).ok());
+            Some(number.ok_or_else(|| unreadable(format!("{} cannot be index, which is a number", kind(n))))?)
+        }
+    };
+    let alerts = match asked.get("alerts") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(list)) if list.len() > MAX_REHEARSED => {
+            let text = format!("{} alerts at once; at most {MAX_REHEARSED} are taken (MAX_REHEARSED)", list.len());
+            return Err(Refusal::say(StatusCode::PAYLOAD_TOO_LARGE, text));
+        }
+        Some(Value::Array(list)) => {
+            list.iter().enumerate().map(|(i, alert)| one_alert(i, alert)).collect::<Result<_, _>>()?
+        }
+        Some(other) => return Err(unreadable(format!("{} cannot be a list of alerts", kind(other)))),
+    };
+    let receiver = text(&asked, "receiver").map_err(unreadable)?;
+    Ok(Rehearsed { receiver, integration: text(&asked, "integration").map_err(unreadable)?, index, alerts })
+}
+
 fn one_alert(i: usize, alert: &Value) -> Result<PostedAlert, Refusal> {
     let unreadable = |e: String| Refusal::unreadable("alerts", e);
     let Value::Object(alert) = alert else {
@@ -255,6 +307,20 @@ mod tests {
         let [alert] = &alerts(body.as_bytes()).unwrap()[..] else { panic!() };
         assert_eq!((alert.starts_at_ms, alert.ends_at_ms), (Some(1_795_420_800_500), None));
         assert_eq!(alert.labels, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+    }
+
+    #[tokio::test]
+    async fn a_rehearsal_is_read_strictly_and_nothing_asks_for_everything() {
+        assert_eq!(rehearsal(b" ").unwrap(), Rehearsed::default());
+        let asked = rehearsal(br#"{"receiver":"r","integration":"slack","index":1,"alerts":[{"labels":{"a":"1"}}]}"#).unwrap();
+        assert_eq!((asked.receiver.as_deref(), asked.integration.as_deref(), asked.index), (Some("r"), Some("slack"), Some(1)));
+        assert_eq!(asked.alerts[0].labels, [("a".to_owned(), "1".to_owned())]);
+        for body in ["[]", "{", r#"{"reciever":"r"}"#, r#"{"index":-1}"#, r#"{"alerts":{}}"#, r#"{"receiver":1}"#] {
+            let (status, text) = said(rehearsal(body.as_bytes()).unwrap_err()).await;
+            assert_eq!(status, 400, "{body}: {text}");
+        }
+        let many = format!(r#"{{"alerts":[{}]}}"#, vec!["{}"; MAX_REHEARSED + 1].join(","));
+        assert_eq!(said(rehearsal(many.as_bytes()).unwrap_err()).await.0, 413);
     }
 
     const SILENCE: &str = r#"{"matchers":[{"name":"a","value":"b.*","isRegex":true,"isEqual":false}],"startsAt":"2026-11-23T10:00:00Z",

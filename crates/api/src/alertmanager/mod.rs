@@ -9,6 +9,7 @@ mod metrics;
 mod middleware;
 mod params;
 mod refusal;
+mod rehearsal;
 mod silences;
 mod status;
 
@@ -25,11 +26,14 @@ use axum::{
 use http_body_util::{BodyExt as _, Limited};
 use reba_alerting::{Machine, shell::Alerting};
 use reba_model::GoRegex;
+use reba_notify::Receivers;
 use tokio::sync::Semaphore;
 use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
 use self::refusal::Answer;
-pub use self::{events::RecentEvents, http_metrics::HttpMetrics, json::time as rfc3339, refusal::Refusal};
+pub use self::{
+    events::RecentEvents, http_metrics::HttpMetrics, json::time as rfc3339, refusal::Refusal, rehearsal::Rehearsals,
+};
 use crate::{
     answers::Answers,
     compress,
@@ -93,6 +97,8 @@ pub struct AlertmanagerApi {
     pub alerting: Alerting,
     /// The configuration in force.
     pub current: Arc<ArcSwap<Current>>,
+    /// The receivers of that configuration, for previews.
+    pub receivers: Arc<ArcSwap<Receivers>>,
     /// The newest events.
     pub events: Arc<RecentEvents>,
     /// Reads the configuration again.
@@ -113,6 +119,8 @@ pub struct AlertmanagerApi {
     pub intake: Intake,
     /// Places of readers: [`MAX_READERS`].
     pub readers: Semaphore,
+    /// Places of those who preview and test receivers.
+    pub rehearsals: Rehearsals,
 }
 
 impl fmt::Debug for AlertmanagerApi {
@@ -194,6 +202,8 @@ fn v2() -> Router<Arc<AlertmanagerApi>> {
         .route("/reba/receivers", only("GET", get(status::integrations)))
         .route("/reba/route", only("GET", get(status::route)))
         .route("/reba/events", only("GET", get(status::events)))
+        .route("/reba/preview", only("POST", post(rehearsal::preview)))
+        .route("/reba/test", only("POST", post(rehearsal::test)))
         .route(
             "/reba/recurring",
             only("GET,POST", get(silences::list_recurring).post(silences::post_recurring)),

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use reba_alerting::{AlertFilter, config::GroupBy};
+use reba_alerting::{AlertFilter, IntegrationKey, config::GroupBy, event::Outcome, shell::Health};
 use reba_model::{LabelsBuilder, Matcher};
 use serde_json::{Value, json};
 
@@ -76,9 +76,10 @@ pub async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }
 
-/// GET `/api/v2/reba/receivers`: every integration, and why it is disabled if it is.
+/// GET `/api/v2/reba/receivers`: every integration, why it is disabled if it is, and what became of its last try.
 pub async fn integrations(State(api): State<Arc<AlertmanagerApi>>) -> Answer {
     let current = api.current.load();
+    let health = api.alerting.health();
     let list: Value = current
         .receivers
         .iter()
@@ -86,12 +87,41 @@ pub async fn integrations(State(api): State<Arc<AlertmanagerApi>>) -> Answer {
             let integrations: Value = receiver
                 .integrations
                 .iter()
-                .map(|i| json!({ "integration": i.kind, "index": i.index, "sendResolved": i.send_resolved, "disabled": i.disabled }))
+                .map(|i| {
+                    let key =
+                        IntegrationKey { receiver: receiver.name.clone(), integration: i.kind, index: i.index };
+                    json!({
+                        "integration": i.kind,
+                        "index": i.index,
+                        "sendResolved": i.send_resolved,
+                        "disabled": i.disabled,
+                        "last": health.get(&key).map(last_try),
+                    })
+                })
                 .collect();
             json!({ "name": receiver.name, "integrations": integrations })
         })
         .collect();
     Ok(json_answer(Body::from(format!("{list}\n"))))
+}
+
+fn last_try(health: &Health) -> Value {
+    let (outcome, answer, error) = match &health.outcome {
+        Outcome::Delivered(answer) => ("delivered", Some(answer), None),
+        Outcome::Retrying { message, .. } => ("retrying", None, Some(message)),
+        Outcome::Failed(message) => ("failed", None, Some(message)),
+    };
+    json!({
+        "at": time(health.at_ms),
+        "tookMs": health.took_ms,
+        "outcome": outcome,
+        "answer": answer,
+        "error": error,
+        "reason": health.reason,
+        "groupKey": &*health.group_key,
+        "deliveredAt": health.delivered_ms.map(time),
+        "failures": health.failures,
+    })
 }
 
 /// GET `/api/v2/reba/route?label=name=value&label=…`: where an alert with these labels would go.

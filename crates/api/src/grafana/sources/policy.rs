@@ -128,6 +128,12 @@ fn alertmanager(path: &[&str], method: &Method) -> OrgRole {
         ["-", "healthy" | "ready"] | ["api", "v2", ..] if reads => OrgRole::Viewer,
         ["api", "v2", "silences"] if *method == Method::POST => OrgRole::Editor,
         ["api", "v2", "silence", _] if *method == Method::DELETE => OrgRole::Editor,
+        // It renders, and sends nothing.
+        ["api", "v2", "reba", "preview"] if *method == Method::POST => OrgRole::Viewer,
+        // A marked test message goes out.
+        ["api", "v2", "reba", "test"] if *method == Method::POST => OrgRole::Editor,
+        ["api", "v2", "reba", "recurring"] if *method == Method::POST => OrgRole::Editor,
+        ["api", "v2", "reba", "recurring", _] if *method == Method::DELETE => OrgRole::Editor,
         _ => OrgRole::Admin,
     }
 }
@@ -189,6 +195,11 @@ mod tests {
             ("alertmanager", "GET", "api/v2/alerts", Viewer),
             ("alertmanager", "POST", "api/v2/silences", Editor),
             ("alertmanager", "DELETE", "api/v2/silence/x", Editor),
+            ("alertmanager", "POST", "api/v2/reba/preview", Viewer),
+            ("alertmanager", "POST", "api/v2/reba/test", Editor),
+            ("alertmanager", "DELETE", "api/v2/reba/test", Admin),
+            ("alertmanager", "POST", "api/v2/reba/recurring", Editor),
+            ("alertmanager", "DELETE", "api/v2/reba/recurring/x", Editor),
             ("alertmanager", "POST", "api/v2/alerts", Admin),
             ("alertmanager", "POST", "-/reload", Admin),
             ("mysql", "GET", "x", Viewer),
