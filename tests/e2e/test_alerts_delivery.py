@@ -9,6 +9,17 @@ from harness import ROOT, Http, Scratch, reba, wait_until
 
 SERVICE = "wallet-service"
 
+OUTSIDE = """receivers:
+  - name: outside
+    webhook_configs:
+      - {url: "http://192.0.2.1/alerts/s3cret", http_config: {proxy_url: "http://192.0.2.1:3128"}}
+      - url: http://192.0.2.1/alerts
+        http_config: {oauth2: {client_id: c, client_secret: s3cret, token_url: "http://192.0.2.1/token"}}
+    telegram_configs: [{api_url: "https://192.0.2.1", bot_token: s3cret, chat_id: 1, message: hello}]
+    slack_configs: [{api_url: "https://192.0.2.1/services/s3cret", channel: "#out"}]
+    email_configs: [{to: out@x.example, smarthost: "192.0.2.1:587", auth_password: s3cret}]
+"""
+
 
 class Delivery(unittest.TestCase):
     @classmethod
@@ -23,7 +34,12 @@ class Delivery(unittest.TestCase):
         file.write_text(re.sub(r"for: \d+[sm]", "for: 3s", file.read_text()))
         file = config / "alertmanager/alertmanager.yml"
         text = re.sub(r"group_wait: \d+s", "group_wait: 1s", file.read_text())
-        file.write_text(re.sub(r"group_interval: \d+m", "group_interval: 3s", text))
+        text = re.sub(r"group_interval: \d+m", "group_interval: 3s", text)
+        # Addresses and keys that stand in the file itself, all of them on another host (TEST-NET-1, where nobody is).
+        text = text.replace("  routes:\n", '  routes:\n    - {receiver: outside, matchers: [alertname="Outside"]}\n', 1)
+        file.write_text(text.replace("receivers:\n", OUTSIDE, 1))
+        file = config / "prometheus/prometheus.yml"
+        file.write_text(file.read_text().replace('targets: ["127.0.0.1:9093"]', 'targets: ["127.0.0.1:9093", "192.0.2.1:9093"]', 1))
         # The node exporter is there, or HostDown would keep ServiceDown silent. Secrets that must not be used: a demo never leaves the house.
         (config / ".env").write_text("SLACK_WEBHOOK_URL=http://127.0.0.1:1/\nSENDGRID_API_KEY=x\n")
         cls.reba = cls.scratch.reba("--only", "prometheus,alertmanager,loki,node", "--speed", "5", command="demo", config=config)
@@ -87,9 +103,9 @@ class Delivery(unittest.TestCase):
         self.assertRegex(out, r"slack .*ServiceDown wallet-service")
 
     def test_a_drill_goes_all_the_way_and_says_so(self):
-        code, out, err = reba("alerts", "drill", "HighErrorRate", "severity=critical", "--url", self.alertmanager,
-                              "--rules-url", self.reba.base)
+        code, out, err = reba("alerts", "drill", "HighErrorRate", "severity=critical", "--port-offset", str(self.reba.offset))
         self.assertEqual(code, 0, out + err)
+        self.assertNotIn("no rule of this name", out)
         for wanted in ("route ", "group ", "inhibition  none", "on-call/email[0] delivered", "on-call/slack[0] delivered", "passed"):
             self.assertIn(wanted, out)
         self.assertTrue(self.messages("email", "HighErrorRate", "drill"))
@@ -98,6 +114,24 @@ class Delivery(unittest.TestCase):
     def test_a_drill_that_nobody_hears_of_fails_and_says_why(self):
         code, _, err = reba("silence", "add", "LowRideAcceptanceRate", "drill=true", "--comment", "test", "--url", self.alertmanager)
         self.assertEqual(code, 0, err)
-        code, out, err = reba("alerts", "drill", "LowRideAcceptanceRate", "--url", self.alertmanager, "--rules-url", self.reba.base)
+        code, out, err = reba("alerts", "drill", "LowRideAcceptanceRate", "--url", self.alertmanager)
         self.assertEqual(code, 1, out + err)
         self.assertIn("silencedBy", out)
+
+    def test_nothing_leaves_the_house_whatever_the_files_say(self):
+        code, out, err = reba("alerts", "drill", "Outside", "--port-offset", str(self.reba.offset))
+        self.assertEqual(code, 0, out + err)
+        for kind in ("webhook[0]", "webhook[1]", "telegram[0]", "slack[0]", "email[0]"):
+            self.assertIn(f"outside/{kind} delivered", out)
+        places = {m["to"] for m in self.messages("webhook")}
+        self.assertLessEqual({"/webhook/192.0.2.1", "/telegram/192.0.2.1"}, places)
+        self.assertTrue([m for m in self.messages("slack") if m["to"] == "#out"])
+        self.assertTrue([m for m in self.messages("email") if m["to"] == "out@x.example"])
+        _, _, body = self.inbox.raw("/messages")
+        self.assertNotIn(b"s3cret", body)
+        found = self.reba.data("alertmanagers")
+        urls = lambda key: [a["url"] for a in found[key]]
+        own = 9093 + self.reba.offset
+        self.assertEqual(urls("activeAlertmanagers"), [f"http://127.0.0.1:{own}/api/v2/alerts"])
+        self.assertEqual(urls("droppedAlertmanagers"), ["http://192.0.2.1:9093/api/v2/alerts"])
+        self.assertIn("a demo sends no alerts to other hosts", self.reba.log())

@@ -52,13 +52,14 @@ async fn a_mail_and_a_message_of_every_kind_arrive_and_can_be_read() {
         ("/opsgenie/v2/alerts", r#"{"message":"M"}"#, 202, "requestId"),
         ("/opsgenie/v2/alerts/abc/close?identifierType=alias", r#"{"source":"s"}"#, 202, "requestId"),
         ("/webhook/x/y", r#"{"status":"firing","groupKey":"{}:{}","alerts":[1]}"#, 200, ""),
+        ("/elsewhere/telegram/api.telegram.org", "hello", 200, r#""ok":true"#),
     ] {
         let (is, text) = ask(inbox.http, "POST", path, body).await;
         assert!(is == status && text.contains(answer), "{path}: {is} {text}");
     }
     let (_, list) = ask(inbox.http, "GET", "/messages?since=1", "").await;
     let list: Value = serde_json::from_str(&list).unwrap();
-    assert_eq!((list["received"].as_u64(), list["messages"][0]["to"].as_str()), (Some(7), Some("#a")));
+    assert_eq!((list["received"].as_u64(), list["messages"][0]["to"].as_str()), (Some(8), Some("#a")));
 
     let all = inbox.inbox.messages(0);
     let subjects: Vec<_> = all.iter().map(|m| (m.channel, m.subject.as_str())).collect();
@@ -72,6 +73,7 @@ async fn a_mail_and_a_message_of_every_kind_arrive_and_can_be_read() {
             (Channel::Opsgenie, "M"),
             (Channel::Opsgenie, "s"),
             (Channel::Webhook, "firing: 1 alerts of {}:{}"),
+            (Channel::Webhook, "hello"),
         ]
     );
     assert_eq!(ask(inbox.http, "DELETE", "/messages", "").await.0, 204);

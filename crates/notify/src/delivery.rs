@@ -6,11 +6,12 @@ use futures::future::BoxFuture;
 use reba_alerting::{
     Deliver, DeliverError, Delivered, Integration, IntegrationKey, Integrations, Notification,
 };
-use reba_http::{Client, ProxyEnv, SECRET_TEXT, Secret};
+use reba_http::{Client, HttpClientConfig, ProxyEnv, SECRET_TEXT, Secret};
 
 use crate::{
     config::{self, AlertmanagerFile, IntegrationConfig},
     data::Data,
+    diverted::{Diversion, Inbox},
     receivers::{self, Email, Http, Kind, Message},
     send::{Hidden, Outgoing, Sender},
     templates::Templates,
@@ -27,6 +28,8 @@ pub struct Options {
     pub proxies: ProxyEnv,
     /// For one request, unless the settings say otherwise.
     pub timeout: Duration,
+    /// Where everything ends that is for other hosts, if nothing may leave this one (a demo).
+    pub inbox: Option<Inbox>,
 }
 
 impl Default for Options {
@@ -36,6 +39,7 @@ impl Default for Options {
             user_agent: "Alertmanager/0.26.0 (Reba)".to_owned(),
             proxies: ProxyEnv::default(),
             timeout: Duration::from_secs(30),
+            inbox: None,
         }
     }
 }
@@ -182,7 +186,7 @@ fn ready(i: IntegrationConfig, options: &Options) -> Ready {
     let state = match i.settings {
         Err(reason) => State::Disabled(reason),
         Ok(Kind::Email(email)) => State::Email(email),
-        Ok(Kind::Http(http)) => match sender(&*http, options) {
+        Ok(Kind::Http(http)) => match sender(i.kind, &*http, options) {
             Ok(sender) => State::Http { http, sender },
             Err(reason) => State::Disabled(reason),
         },
@@ -190,11 +194,14 @@ fn ready(i: IntegrationConfig, options: &Options) -> Ready {
     Ready { send_resolved: i.send_resolved, state }
 }
 
-fn sender(http: &dyn Http, options: &Options) -> Result<Sender, String> {
+fn sender(kind: &'static str, http: &dyn Http, options: &Options) -> Result<Sender, String> {
     let common = http.common();
-    let client =
-        Client::new(&common.http, &options.user_agent, &options.proxies).map_err(|e| e.to_string())?;
-    Ok(Sender { client, timeout: common.timeout.unwrap_or(options.timeout) })
+    let diversion = options.inbox.map(|inbox| Diversion { kind, to: inbox.http });
+    // Proxies, and the servers that give tokens, are other hosts.
+    let plain = (HttpClientConfig::default(), ProxyEnv::default());
+    let (config, proxies) = if diversion.is_some() { (&plain.0, &plain.1) } else { (&common.http, &options.proxies) };
+    let client = Client::new(config, &options.user_agent, proxies).map_err(|e| e.to_string())?;
+    Ok(Sender { client, timeout: common.timeout.unwrap_or(options.timeout), diversion })
 }
 
 fn preview(out: Outgoing) -> Preview {
@@ -231,7 +238,7 @@ impl Deliver for Receivers {
             };
             match &ready.state {
                 State::Disabled(reason) => Err(disabled(reason)),
-                State::Email(email) => email.send(&message, self.options.timeout).await,
+                State::Email(email) => email.send(&message, self.options.timeout, self.options.inbox).await,
                 State::Http { http, sender } => post(&**http, &message, sender).await,
             }
         })

@@ -6,9 +6,11 @@ pub mod alertmanager;
 pub mod config;
 mod data;
 mod delivery;
+mod diverted;
 mod receivers;
 mod send;
 mod templates;
 mod text;
 
 pub use delivery::{IntegrationStatus, Options, Preview, Receivers};
+pub use diverted::Inbox;

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use reba_alerting::{DeliverError, FailureReason};
 use reba_http::{BodyBuffer, Client, HttpError, Request, Secret};
 
-use crate::text::excerpt;
+use crate::{diverted::Diversion, text::excerpt};
 
 /// A request that is ready to be sent.
 #[derive(Clone, Debug)]
@@ -84,6 +84,8 @@ pub(crate) struct Sender {
     pub client: Client,
     /// For one request.
     pub timeout: Duration,
+    /// Where requests go in the place of where they are for.
+    pub diversion: Option<Diversion>,
 }
 
 /// More of an answer's body nobody needs.
@@ -92,6 +94,8 @@ const BODY_LIMIT: u64 = 1 << 20;
 impl Sender {
     /// Sends a request. Any status is an answer; what comes without one may be tried again.
     pub async fn send(&self, out: &Outgoing) -> Result<Answer, DeliverError> {
+        let led = self.diversion.map(|diversion| diversion.lead(out));
+        let out = led.as_ref().unwrap_or(out);
         let uri: Uri = out.url.expose().parse().map_err(|_| DeliverError::permanent("the URL is none"))?;
         let mut headers = HeaderMap::new();
         if !out.content_type.is_empty() {

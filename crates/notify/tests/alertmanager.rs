@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use reba_http::{Client, HttpClientConfig, ProxyEnv};
 use reba_model::{Alert, Labels, NameScheme, Relabel, RelabelAction, RelabelSpec};
 use reba_notify::alertmanager::{
-    ALERTS_PATH, AlertmanagerTarget, Alertmanagers, Notifier, NotifierOptions, NotifierSettings,
+    ALERTS_PATH, AlertmanagerTarget, Alertmanagers, Inside, Notifier, NotifierOptions, NotifierSettings,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ async fn alertmanager(status: StatusCode, delay: Duration) -> (Fake, Alertmanage
         client: Client::new(&HttpClientConfig::default(), "test", &ProxyEnv::default()).unwrap(),
         timeout: Duration::from_millis(500),
         alert_relabel: Arc::from([]),
+        inside: None,
     };
     (fake, target)
 }
@@ -176,4 +177,32 @@ async fn the_set_of_alertmanagers_changes_while_it_runs() {
     assert_eq!((first.got.lock().len(), second.got.lock().len()), (1, 1));
     assert_eq!(notifier.alertmanagers(), (vec![to_second.url.to_string()], dropped));
     assert!(!notifier.metrics().managers.contains_key(&to_first.url.to_string()));
+}
+
+#[tokio::test]
+async fn an_alertmanager_of_this_process_needs_no_socket() {
+    let (_, target) = alertmanager(StatusCode::OK, Duration::ZERO).await;
+    let got: Arc<Mutex<Vec<serde_json::Value>>> = Arc::default();
+    let kept = Arc::clone(&got);
+    let inside = Inside::new(move |body| {
+        let kept = Arc::clone(&kept);
+        Box::pin(async move {
+            kept.lock().push(serde_json::from_slice(&body).unwrap());
+            StatusCode::OK
+        })
+    });
+    let slow = Inside::new(|_| Box::pin(std::future::pending()));
+    // Nobody listens there.
+    let at = |port: u16, inside| AlertmanagerTarget {
+        url: format!("http://127.0.0.1:{port}{ALERTS_PATH}").parse().unwrap(),
+        timeout: Duration::from_millis(100),
+        inside: Some(inside),
+        ..target.clone()
+    };
+    let running = start(vec![at(1, inside), at(2, slow)], NotifierOptions::default());
+    running.batches.send(vec![alert(1)]).await.unwrap();
+    let metrics = running.finish().await.metrics();
+    assert_eq!(got.lock()[0][0]["labels"]["n"], "1");
+    let errors: Vec<u64> = metrics.managers.values().map(|m| m.errors).collect();
+    assert_eq!((errors, metrics.dropped), (vec![0, 1], 0));
 }

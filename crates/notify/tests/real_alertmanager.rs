@@ -81,6 +81,7 @@ async fn the_real_alertmanager_takes_our_alerts() {
         client: client.clone(),
         timeout: Duration::from_secs(10),
         alert_relabel: Arc::from([]),
+        inside: None,
     };
     let alertmanagers = Alertmanagers { active: vec![target.clone()], dropped: Vec::new() };
     let (_targets, receiver) = watch::channel(Arc::new(alertmanagers));

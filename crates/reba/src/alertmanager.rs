@@ -99,6 +99,7 @@ impl Built {
             user_agent: USER_AGENT.to_owned(),
             proxies: proxies(loaded),
             timeout: TIMEOUT,
+            inbox: loaded.demo.inbox,
         };
         let history = History::start(logs)?;
         let current = Arc::new(ArcSwap::from_pointee(current(&file)));

@@ -1,20 +1,61 @@
 //! From the `alerting` section to the Alertmanagers that the notifier knows.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use anyhow::{Context, Result};
+use http::Uri;
+use reba_api::grafana::OwnRole;
 use reba_http::ProxyEnv;
 use reba_ingest::{
     config::{AlertingConfig, AlertmanagerConfig},
     discovery::{self, ADDRESS_LABEL, DiscoveryMetrics, DiscoveryOptions, TargetGroups},
 };
 use reba_model::LabelsBuilder;
-use reba_notify::alertmanager::{ALERTS_PATH, AlertmanagerTarget, Alertmanagers};
+use reba_notify::alertmanager::{ALERTS_PATH, AlertmanagerTarget, Alertmanagers, Inside};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const SCHEME: &str = "__scheme__";
 const PATH: &str = "__alerts_path__";
+
+/// Where alerts are at home.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    /// The role `alertmanager` of this process, if it runs.
+    pub own: Option<OwnRole>,
+    /// Whether alerts must not leave this host: those of a demo wake nobody.
+    pub stays: bool,
+}
+
+impl Home {
+    /// The target as alerts reach it: without a detour through the network if it is our own role, whose port a configuration may
+    /// name as it is before `--port-offset`. None if they may not go there.
+    pub fn admit(&self, target: AlertmanagerTarget) -> Option<AlertmanagerTarget> {
+        if let Some(own) = self.own.as_ref().filter(|own| own.is_meant(&target.url)) {
+            let url: Uri = format!("http://127.0.0.1:{}{}", own.port, target.url.path()).parse().ok()?;
+            return Some(AlertmanagerTarget { inside: Some(inside(own, &url)), url, ..target });
+        }
+        if self.stays && !is_here(&target.url) {
+            tracing::warn!(alertmanager = %target.url, "a demo sends no alerts to other hosts: left out");
+            return None;
+        }
+        Some(target)
+    }
+}
+
+fn is_here(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Our own role behind its socket.
+fn inside(own: &OwnRole, url: &Uri) -> Inside {
+    let (own, url) = (own.clone(), url.clone());
+    Inside::new(move |body| {
+        let (own, url) = (own.clone(), url.clone());
+        Box::pin(async move { own.post(&url, body).await })
+    })
+}
 
 /// One section with its client and what discovery finds for it.
 struct Section {
@@ -38,10 +79,16 @@ impl Drop for Watching {
 pub struct Prepared {
     sections: Vec<(AlertmanagerConfig, reba_http::Client)>,
     discovery: DiscoveryOptions,
+    home: Home,
 }
 
 /// Makes the clients of all sections; what is wrong with one is found here, before anything changes.
-pub fn prepare(config: &AlertingConfig, user_agent: &str, proxies: &ProxyEnv) -> Result<Prepared> {
+pub fn prepare(
+    config: &AlertingConfig,
+    user_agent: &str,
+    proxies: &ProxyEnv,
+    home: &Home,
+) -> Result<Prepared> {
     let client = |(i, section): (usize, &AlertmanagerConfig)| {
         let client = reba_http::Client::new(&section.http, user_agent, proxies)
             .with_context(|| format!("alerting.alertmanagers[{i}]"))?;
@@ -53,7 +100,7 @@ pub fn prepare(config: &AlertingConfig, user_agent: &str, proxies: &ProxyEnv) ->
         proxies: proxies.clone(),
         ..DiscoveryOptions::default()
     };
-    Ok(Prepared { sections, discovery })
+    Ok(Prepared { sections, discovery, home: home.clone() })
 }
 
 impl Prepared {
@@ -67,8 +114,8 @@ impl Prepared {
             Section { config, client, groups }
         };
         let mut sections: Vec<Section> = self.sections.into_iter().map(start).collect();
-        sender.send_replace(Arc::new(collect(&mut sections)));
-        tokio::spawn(follow(sections, sender, cancel.clone()));
+        sender.send_replace(Arc::new(collect(&mut sections, &self.home)));
+        tokio::spawn(follow(sections, self.home, sender, cancel.clone()));
         Watching { cancel }
     }
 }
@@ -76,6 +123,7 @@ impl Prepared {
 /// Ends with `cancel`, or when nothing can change any more: a section of static targets has no sender.
 async fn follow(
     mut sections: Vec<Section>,
+    home: Home,
     sender: Arc<watch::Sender<Arc<Alertmanagers>>>,
     cancel: CancellationToken,
 ) {
@@ -89,7 +137,7 @@ async fn follow(
             () = cancel.cancelled() => return,
             _ = futures::future::select_all(changes) => {}
         }
-        let found = Arc::new(collect(&mut sections));
+        let found = Arc::new(collect(&mut sections, &home));
         sender.send_if_modified(|current| {
             // Asked under the sender's lock: what a successor has said since is not overwritten.
             let ours = !cancel.is_cancelled();
@@ -101,7 +149,7 @@ async fn follow(
     }
 }
 
-fn collect(sections: &mut [Section]) -> Alertmanagers {
+fn collect(sections: &mut [Section], home: &Home) -> Alertmanagers {
     let mut all = Alertmanagers::default();
     for section in sections {
         let groups = Arc::clone(&section.groups.borrow_and_update());
@@ -111,14 +159,18 @@ fn collect(sections: &mut [Section]) -> Alertmanagers {
             builder.set(PATH, &format!("{}{ALERTS_PATH}", prefix(&section.config.path_prefix)));
             let discovered = url(&builder);
             let kept = section.config.relabel_configs.iter().all(|r| r.apply(&mut builder));
-            match url(&builder) {
-                Some(url) if kept => all.active.push(AlertmanagerTarget {
+            let target = url(&builder).filter(|_| kept).and_then(|url| {
+                home.admit(AlertmanagerTarget {
                     url,
                     client: section.client.clone(),
                     timeout: section.config.timeout.as_std(),
                     alert_relabel: section.config.alert_relabel_configs.clone().into(),
-                }),
-                _ => all.dropped.extend(discovered.map(|u| u.to_string())),
+                    inside: None,
+                })
+            });
+            match target {
+                Some(target) => all.active.push(target),
+                None => all.dropped.extend(discovered.map(|u| u.to_string())),
             }
         }
     }
@@ -146,4 +198,55 @@ fn url(labels: &LabelsBuilder) -> Option<http::Uri> {
         (false, _) => ":80",
     };
     format!("{scheme}://{address}{port}{path}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reba_api::server::Router;
+    use reba_http::{Client, HttpClientConfig};
+
+    use super::*;
+
+    fn target(url: &str) -> AlertmanagerTarget {
+        AlertmanagerTarget {
+            url: url.parse().unwrap(),
+            client: Client::new(&HttpClientConfig::default(), "test", &ProxyEnv::default()).unwrap(),
+            timeout: Duration::from_secs(1),
+            alert_relabel: Arc::new([]),
+            inside: None,
+        }
+    }
+
+    fn own() -> OwnRole {
+        let (name, prefix) = ("alertmanager", "/am".to_owned());
+        OwnRole { name, port: 9193, port_offset: 100, prefix, router: Router::new() }
+    }
+
+    #[test]
+    fn our_own_role_is_reached_inside_wherever_the_offset_put_it() {
+        let home = Home { own: Some(own()), stays: false };
+        for url in ["http://127.0.0.1:9093/am/api/v2/alerts", "http://localhost:9193/am/api/v2/alerts"] {
+            let found = home.admit(target(url)).unwrap();
+            assert!(found.inside.is_some(), "{url}");
+            assert_eq!(found.url.port_u16(), Some(9193), "{url}");
+        }
+        // Another one on this host, and one on another, stay what they are.
+        for url in ["http://127.0.0.1:9094/api/v2/alerts", "http://10.0.0.1:9093/api/v2/alerts"] {
+            let found = home.admit(target(url)).unwrap();
+            assert!(found.inside.is_none() && found.url == url, "{url}");
+        }
+        let without = Home::default().admit(target("http://127.0.0.1:9093/api/v2/alerts")).unwrap();
+        assert!(without.inside.is_none());
+    }
+
+    #[test]
+    fn a_demo_sends_alerts_to_no_other_host() {
+        let home = Home { own: None, stays: true };
+        assert!(home.admit(target("http://127.0.0.1:9093/api/v2/alerts")).is_some());
+        for url in ["http://alertmanager.example:9093/api/v2/alerts", "https://10.0.0.1/api/v2/alerts"] {
+            assert!(home.admit(target(url)).is_none(), "{url}");
+        }
+    }
 }

@@ -15,7 +15,9 @@ use reba_ship::ShipConfig;
 use serde_json::json;
 
 use crate::{
-    alert_check, alertmanagers, args::CheckFormat, config::variables, folder::Folder, log_rules,
+    alert_check,
+    alertmanagers::{self, Home},
+    args::CheckFormat, config::variables, folder::Folder, log_rules,
     run::USER_AGENT, settings::Settings,
 };
 
@@ -93,7 +95,7 @@ fn prometheus(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding
             findings.push(Finding::error(format!("{}: job {:?}: {e}", file.display(), job.job_name)));
         }
     }
-    if let Err(e) = alertmanagers::prepare(&config.alerting, USER_AGENT, &ProxyEnv::default()) {
+    if let Err(e) = alertmanagers::prepare(&config.alerting, USER_AGENT, &ProxyEnv::default(), &Home::default()) {
         findings.push(Finding::error(format!("{}: {e:#}", file.display())));
     }
     let Ok(paths) = config.rule_paths() else { return };

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, net::SocketAddr, time::SystemTime};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, InboxHandle, Incident, LogFiles};
+use reba_notify::Inbox;
 use serde::Deserialize;
 
 use crate::{
@@ -80,7 +81,9 @@ pub fn changes(inbox: &InboxHandle, ports: u16) -> Demo {
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
     let incidents = format!("http://{CONTROL_HOST}:{}", CONTROL_PORT.saturating_add(ports));
     let sources = vec![("reba-demo-inbox", format!("http://{http}")), ("reba-demo-incidents", incidents)];
-    Demo { ports, variables, absent: Vec::new(), sources }
+    // And if the file has addresses and keys in it, not there either.
+    let inbox = Some(Inbox { smtp, http });
+    Demo { ports, variables, inbox, absent: Vec::new(), sources }
 }
 
 /// What a person sees when the demo is up.

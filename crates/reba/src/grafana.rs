@@ -120,7 +120,8 @@ impl Grafana {
     }
 }
 
-fn own_role(door: &Door, port_offset: u16) -> Option<OwnRole> {
+/// The role behind a door, if it is one that data sources may be; its neighbours reach it without a socket.
+pub fn own_role(door: &Door, port_offset: u16) -> Option<OwnRole> {
     let name = SOURCES.into_iter().find(|name| *name == door.role().name())?;
     let (port, prefix, router) = (door.address().port(), door.prefix().to_owned(), door.inside());
     Some(OwnRole { name, port, port_offset, prefix, router })

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    alertmanagers::Home,
     prometheus,
     run::{USER_AGENT, now_ms},
 };
@@ -38,6 +39,7 @@ struct Own {
     targets: watch::Sender<Arc<Alertmanagers>>,
     batches: parking_lot::Mutex<Option<mpsc::Receiver<AlertBatch>>>,
     proxies: ProxyEnv,
+    home: Home,
 }
 
 impl LogRules {
@@ -51,7 +53,7 @@ impl LogRules {
     ) -> Result<Self> {
         let own = (!config.ruler.alertmanager_url.is_empty()).then(|| {
             let (sender, batches) = mpsc::channel(ALERT_QUEUE_BATCHES);
-            (sender, Own::new(config, metrics.proxies(), batches))
+            (sender, Own::new(config, metrics.proxies(), metrics.home(), batches))
         });
         let (alerts, own) = match own {
             Some((sender, own)) => (sender, Some(own?)),
@@ -128,20 +130,26 @@ impl LogRules {
 }
 
 impl Own {
-    fn new(config: &LokiConfig, proxies: ProxyEnv, batches: mpsc::Receiver<AlertBatch>) -> Result<Self> {
+    fn new(
+        config: &LokiConfig,
+        proxies: ProxyEnv,
+        home: Home,
+        batches: mpsc::Receiver<AlertBatch>,
+    ) -> Result<Self> {
         let (targets, receiver) = watch::channel(Arc::default());
         let options = NotifierOptions {
             queue_capacity: config.ruler.notification_queue_capacity,
             ..NotifierOptions::default()
         };
         let notifier = Arc::new(Notifier::new(receiver, options));
-        let own = Own { notifier, targets, batches: parking_lot::Mutex::new(Some(batches)), proxies };
+        let own = Own { notifier, targets, batches: parking_lot::Mutex::new(Some(batches)), proxies, home };
         own.apply(config)?;
         Ok(own)
     }
 
     fn alertmanagers(&self, config: &LokiConfig) -> Result<Vec<AlertmanagerTarget>> {
-        alertmanagers(config, &self.proxies).context("ruler.alertmanager_url")
+        let all = alertmanagers(config, &self.proxies).context("ruler.alertmanager_url")?;
+        Ok(all.into_iter().filter_map(|target| self.home.admit(target)).collect())
     }
 
     fn apply(&self, config: &LokiConfig) -> Result<()> {
@@ -174,6 +182,7 @@ fn alertmanagers(config: &LokiConfig, proxies: &ProxyEnv) -> Result<Vec<Alertman
             client: client.clone(),
             timeout: ruler.notification_timeout.as_std(),
             alert_relabel: Arc::new([]),
+            inside: None,
         })
     };
     urls.map(target).collect()

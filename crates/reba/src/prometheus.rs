@@ -39,6 +39,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    alertmanagers::Home,
     config::Loaded,
     door::Door,
     metrics, push,
@@ -70,10 +71,16 @@ pub struct Prometheus {
 
 impl Built {
     /// Opens the store below `data` and builds the parts around it.
-    pub async fn build(door: &Door, settings: &Settings, loaded: &Loaded, data: &Path) -> Result<Self> {
+    pub async fn build(
+        door: &Door,
+        settings: &Settings,
+        loaded: &Loaded,
+        data: &Path,
+        home: Home,
+    ) -> Result<Self> {
         let readiness = Arc::clone(door.readiness());
         let store = store::open(data, settings, &loaded.prometheus, Arc::clone(&readiness)).await?;
-        let parts = Assembly::new(settings, loaded, door, &store, data)?;
+        let parts = Assembly { home, ..Assembly::new(settings, loaded, door, &store, data)? };
         Ok(Built { parts, readiness })
     }
 
@@ -95,6 +102,11 @@ impl Built {
     /// Where alerts go, for other roles.
     pub fn alerts(&self) -> mpsc::Sender<reba_model::AlertBatch> {
         self.parts.alerts.clone()
+    }
+
+    /// Where alerts are at home.
+    pub fn home(&self) -> Home {
+        self.parts.home.clone()
     }
 
     /// Proxies of the environment.
@@ -224,6 +236,7 @@ struct Assembly {
     external_url: String,
     /// The port of the web app.
     app_port: Option<u16>,
+    home: Home,
     alertmanagers: Arc<watch::Sender<Arc<reba_notify::alertmanager::Alertmanagers>>>,
     batches: mpsc::Receiver<reba_model::AlertBatch>,
     proxies: ProxyEnv,
@@ -301,6 +314,7 @@ impl Assembly {
             external_labels: Arc::default(),
             external_url,
             app_port: None,
+            home: Home::default(),
             alertmanagers: Arc::new(alertmanagers),
             batches,
             proxies,
@@ -318,6 +332,7 @@ impl Assembly {
             scrape: self.scrape.clone(),
             rules: Arc::clone(&self.rules),
             notifier: Arc::clone(&self.notifier),
+            home: self.home.clone(),
             alertmanagers: Arc::clone(&self.alertmanagers),
             engines: [Arc::clone(&self.engine), Arc::clone(&self.rule_engine)],
             store: Arc::clone(&self.store),

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::{
     alertmanager::AlertHandles,
-    alertmanagers::{self, Watching},
+    alertmanagers::{self, Home, Watching},
     args::Role,
     config::{Loaded, load},
     folder::Folder,
@@ -78,6 +78,8 @@ pub struct MetricHandles {
     pub rules: Arc<RuleManager>,
     /// External labels and relabelling of alerts.
     pub notifier: Arc<Notifier>,
+    /// Where alerts are at home.
+    pub home: Home,
     /// Alertmanagers.
     pub alertmanagers: Arc<watch::Sender<Arc<Alertmanagers>>>,
     /// The step of subqueries.
@@ -181,7 +183,7 @@ impl Reloader {
     async fn apply_metrics(&self, h: &MetricHandles, config: Config, rules: Vec<RuleFile>) -> Result<()> {
         // What can still fail comes first, and changes nothing that runs.
         let alertmanagers =
-            alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies).context("alerting")?;
+            alertmanagers::prepare(&config.alerting, USER_AGENT, &h.proxies, &h.home).context("alerting")?;
         let external = Labels::from_pairs(&config.global.external_labels);
         let log = config.global.query_log_file.as_deref();
         h.runtime.query_log.reopen(log).with_context(|| format!("query_log_file: {log:?}"))?;

@@ -15,12 +15,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     alertmanager::{self, Alertmanager},
+    alertmanagers::Home,
     args::{Role, RunArgs},
     config::{Loaded, load},
     door::{Door, Hall},
     exporters::Exporters,
     folder::Folder,
-    grafana::{FirstLogin, Grafana},
+    grafana::{self, FirstLogin, Grafana},
     logging::Spoken,
     loki::{self, Loki},
     otlp::{self, Otlp},
@@ -124,11 +125,17 @@ struct Stores {
 
 impl Stores {
     /// Builds those that are wanted, all at once: each may have much to read.
-    async fn build(doors: &[Door], settings: &Settings, loaded: &Loaded, data: &Path) -> Result<Self> {
+    async fn build(
+        doors: &[Door],
+        settings: &Settings,
+        loaded: &Loaded,
+        data: &Path,
+        home: Home,
+    ) -> Result<Self> {
         let door = |role| doors.iter().find(|door| door.role() == role);
         let metrics = async {
             match door(Role::Prometheus) {
-                Some(door) => prometheus::Built::build(door, settings, loaded, data).await.map(Some),
+                Some(door) => prometheus::Built::build(door, settings, loaded, data, home).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -157,7 +164,12 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     let door = |role| doors.iter().find(|door| door.role() == role);
     let Configured { folder, settings, mut loaded, port_offset, exporters, .. } = configured;
 
-    let Stores { metrics, mut logs, mut traces } = Stores::build(&doors, &settings, &loaded, data).await?;
+    let home = Home {
+        own: door(Role::Alertmanager).and_then(|door| grafana::own_role(door, port_offset)),
+        stays: loaded.demo.is_demo(),
+    };
+    let Stores { metrics, mut logs, mut traces } =
+        Stores::build(&doors, &settings, &loaded, data, home).await?;
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
         traces = traces.map(|built| built.with_generator(metrics));

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use reba_ingest::config::Config;
+use reba_notify::Inbox;
 
 use crate::args::Role;
 
@@ -13,6 +14,8 @@ pub struct Demo {
     pub ports: u16,
     /// In the place of the environment's and of `.env`'s: no demo shall wake anybody.
     pub variables: Vec<(String, String)>,
+    /// Where receivers' messages end, whatever their addresses are.
+    pub inbox: Option<Inbox>,
     /// Ports of exporters that do not run, for nothing is there that they could watch: they are not scraped.
     pub absent: Vec<u16>,
     /// Data sources of the web app, by kind: where the demo's inbox and its incidents are.

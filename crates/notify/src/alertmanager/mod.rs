@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
+use futures::future::BoxFuture;
+use http::{StatusCode, Uri};
 use parking_lot::{Mutex, RwLock};
 use reba_model::{Alert, AlertBatch, Labels, LabelsBuilder, Relabel};
 use tokio::sync::{Notify, mpsc, watch};
@@ -36,6 +37,29 @@ pub struct AlertmanagerTarget {
     pub timeout: Duration,
     /// Rules for alerts that go to this one, after those for all.
     pub alert_relabel: Arc<[Relabel]>,
+    /// The Alertmanager itself, if it is a part of this process: no socket is needed then.
+    pub inside: Option<Inside>,
+}
+
+/// An Alertmanager of this process. Clones are the same.
+#[derive(Clone)]
+pub struct Inside(Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, StatusCode> + Send + Sync>);
+
+impl Inside {
+    /// One that takes bodies of `POST /api/v2/alerts`, and answers with a status.
+    pub fn new(take: impl Fn(Vec<u8>) -> BoxFuture<'static, StatusCode> + Send + Sync + 'static) -> Self {
+        Inside(Arc::new(take))
+    }
+
+    pub(crate) async fn take(&self, body: Vec<u8>) -> StatusCode {
+        (self.0)(body).await
+    }
+}
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inside")
+    }
 }
 
 /// What discovery and relabelling found.

@@ -1,5 +1,7 @@
 //! One request.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reba_http::{BodyBuffer, HttpError, Request};
 use reba_model::Alert;
@@ -14,6 +16,8 @@ pub(super) enum SendError {
     Http(#[from] HttpError),
     #[error("bad response status {0}")]
     Status(StatusCode),
+    #[error("no answer within {0:?}")]
+    Late(Duration),
     #[error("encoding alerts failed: {0}")]
     Encoding(#[from] serde_json::Error),
 }
@@ -23,16 +27,24 @@ const BODY_LIMIT: u64 = 1 << 20;
 
 /// Posts alerts; any status 2xx is a success.
 pub(super) async fn post(target: &AlertmanagerTarget, alerts: &[Alert]) -> Result<(), SendError> {
+    let status = send(target, payload::body(alerts)?).await?;
+    if status.is_success() { Ok(()) } else { Err(SendError::Status(status)) }
+}
+
+async fn send(target: &AlertmanagerTarget, body: Vec<u8>) -> Result<StatusCode, SendError> {
+    if let Some(inside) = &target.inside {
+        let answer = tokio::time::timeout(target.timeout, inside.take(body)).await;
+        return answer.map_err(|_| SendError::Late(target.timeout));
+    }
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let request = Request {
         method: Method::POST,
         uri: target.url.clone(),
         headers,
-        body: payload::body(alerts)?.into(),
+        body: body.into(),
         timeout: target.timeout,
         body_limit: BODY_LIMIT,
     };
-    let response = target.client.send(request, &mut BodyBuffer::default()).await?;
-    if response.status.is_success() { Ok(()) } else { Err(SendError::Status(response.status)) }
+    Ok(target.client.send(request, &mut BodyBuffer::default()).await?.status)
 }

@@ -12,8 +12,8 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ListFormat, Server, labels_text, pairs, query, text};
-use crate::{client, query::parse_duration};
+use super::{At, ListFormat, Server, labels_text, pairs, query, text};
+use crate::{args::Role, client, query::parse_duration};
 
 /// How often the events are looked at.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -34,11 +34,11 @@ pub struct DrillArgs {
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
     /// Where the alert is sent: the role alertmanager.
-    #[arg(long, default_value = "http://127.0.0.1:9093", value_name = "URL")]
-    pub url: String,
-    /// Where rules are asked for: the role prometheus.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub rules_url: String,
+    #[command(flatten)]
+    pub at: At,
+    /// Where rules are asked for: the role prometheus (beside the role alertmanager, if absent).
+    #[arg(long, value_name = "URL")]
+    pub rules_url: Option<String>,
     /// How the report is printed.
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     pub output: ListFormat,
@@ -61,8 +61,12 @@ struct Report {
 
 /// The report, and whether every receiver has taken the alert.
 pub async fn drill(args: &DrillArgs) -> Result<(String, bool)> {
-    let server = Server::new(&args.url);
-    let (rule_labels, rule) = rule_labels(args).await;
+    let server = Server::new(&args.at.url_of(Role::Alertmanager)?);
+    let rules_url = match &args.rules_url {
+        Some(url) => url.clone(),
+        None => args.at.url_beside(Role::Alertmanager, Role::Prometheus)?,
+    };
+    let (rule_labels, rule) = rule_labels(&args.alert, &rules_url).await;
     let mut labels = rule_labels;
     labels.extend(pairs(&args.labels)?);
     let params: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -107,20 +111,20 @@ pub async fn drill(args: &DrillArgs) -> Result<(String, bool)> {
 }
 
 /// The labels of the rule, and whether there is one.
-async fn rule_labels(args: &DrillArgs) -> (BTreeMap<String, String>, bool) {
+async fn rule_labels(alert: &str, rules_url: &str) -> (BTreeMap<String, String>, bool) {
     let mark = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut labels = BTreeMap::from([
-        mark("alertname", &args.alert),
+        mark("alertname", alert),
         mark("drill", "true"),
         mark("severity", "warning"),
         mark("service", "drill"),
     ]);
-    let url = format!("{}/api/v1/rules?type=alert", args.rules_url.trim_end_matches('/'));
+    let url = format!("{}/api/v1/rules?type=alert", rules_url.trim_end_matches('/'));
     let Ok((StatusCode::OK, body)) = client::send(Method::GET, &url).await else { return (labels, false) };
     let Ok(answer) = serde_json::from_slice::<Value>(&body) else { return (labels, false) };
     let groups = answer["data"]["groups"].as_array().into_iter().flatten();
     let mut rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
-    let Some(rule) = rules.find(|rule| text(rule, "name") == args.alert) else { return (labels, false) };
+    let Some(rule) = rules.find(|rule| text(rule, "name") == alert) else { return (labels, false) };
     let own = rule["labels"].as_object().into_iter().flatten();
     // Templates of labels are filled in by an evaluation, which there is none of.
     let own = own.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));

@@ -5,11 +5,14 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ListFormat, labels_text, text};
-use crate::query::{
-    loki::{Direction, Server, Span},
-    parse_duration,
-    render::columns_of,
+use super::{At, ListFormat, labels_text, text};
+use crate::{
+    args::Role,
+    query::{
+        loki::{Direction, Server, Span},
+        parse_duration,
+        render::columns_of,
+    },
 };
 
 /// Options of `alerts history`.
@@ -28,8 +31,8 @@ pub struct HistoryArgs {
     #[arg(long, short = 'n', default_value_t = 200, value_name = "N")]
     pub limit: usize,
     /// Where to ask: the role loki.
-    #[arg(long, default_value = "http://127.0.0.1:3100", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
     /// How the list is printed: columns, or an event a line as it was written.
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     pub output: ListFormat,
@@ -40,8 +43,9 @@ pub async fn history(args: &HistoryArgs) -> Result<String> {
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let since = parse_duration("--since", &args.since)?.saturating_mul(1_000_000);
     let span = Span { start: now.saturating_sub(since), end: now };
+    let url = args.at.url_of(Role::Loki)?;
     let mut rows =
-        Server::new(&args.url, None)?.rows(&question(args), span, args.limit, Direction::Backward).await?;
+        Server::new(&url, None)?.rows(&question(args), span, args.limit, Direction::Backward).await?;
     rows.reverse();
     if args.output == ListFormat::Json {
         return Ok(rows.iter().flat_map(|row| [row.line.as_str(), "\n"]).collect());

@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::{ListFormat, Server, json_text, labels_text, query, text};
-use crate::query::render::columns_of;
+use super::{At, ListFormat, Server, json_text, labels_text, query, text};
+use crate::{args::Role, query::render::columns_of};
 
 /// Options of `alerts list`.
 #[derive(Debug, Args)]
@@ -16,9 +16,9 @@ pub struct ListArgs {
     /// Only those of this receiver (a regular expression).
     #[arg(long, value_name = "REGEX")]
     pub receiver: Option<String>,
-    /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9093", value_name = "URL")]
-    pub url: String,
+    /// Where to ask: the role alertmanager.
+    #[command(flatten)]
+    pub at: At,
     /// How the list is printed.
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     pub output: ListFormat,
@@ -29,7 +29,7 @@ pub async fn list(args: &ListArgs) -> Result<String> {
     let filters = matchers(&args.matchers);
     let params = filters.iter().map(|m| ("filter", m.as_str()));
     let params = params.chain(args.receiver.iter().map(|r| ("receiver", r.as_str())));
-    let answer = Server::new(&args.url).get(&format!("alerts{}", query(params))).await?;
+    let answer = Server::new(&args.at.url_of(Role::Alertmanager)?).get(&format!("alerts{}", query(params))).await?;
     if args.output == ListFormat::Json {
         return Ok(json_text(&answer));
     }

@@ -7,13 +7,50 @@ mod silence;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use serde_json::Value;
 
-use crate::{args::ListFormat, client};
+use crate::{
+    args::{ListFormat, Role},
+    client,
+};
 
 pub use self::silence::{SilenceArgs, silence};
 use self::{drill::DrillArgs, history::HistoryArgs, list::ListArgs};
+
+/// Where to ask.
+#[derive(Debug, Args)]
+pub struct At {
+    /// Where to ask (this host, if absent).
+    #[arg(long, value_name = "URL", global = true)]
+    pub url: Option<String>,
+    /// As `reba run` was given it: where to ask without a URL.
+    #[arg(long, default_value_t = 0, value_name = "N", global = true)]
+    pub port_offset: u16,
+}
+
+impl At {
+    /// The URL of a role: the one that was given, or the role's port on this host.
+    fn url_of(&self, role: Role) -> Result<String> {
+        if let Some(url) = &self.url {
+            return Ok(url.trim_end_matches('/').to_owned());
+        }
+        let port = role.port().checked_add(self.port_offset);
+        Ok(format!("http://127.0.0.1:{}", port.context("--port-offset leads beyond port 65535")?))
+    }
+
+    /// The URL of a role beside `known`, whose URL may have been given: on the same host, as far away from its usual port.
+    fn url_beside(&self, known: Role, role: Role) -> Result<String> {
+        let base = self.url_of(known)?;
+        let uri: Uri = base.parse().with_context(|| format!("{base:?} is no URL"))?;
+        let moved = uri.port_u16().and_then(|port| {
+            let offset = i32::from(port) - i32::from(known.port());
+            u16::try_from(i32::from(role.port()) + offset).ok()
+        });
+        let (scheme, host) = (uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or("127.0.0.1"));
+        Ok(format!("{scheme}://{host}:{}", moved.unwrap_or(role.port())))
+    }
+}
 
 /// Options of `alerts`.
 #[derive(Debug, Args)]
@@ -170,6 +207,19 @@ mod tests {
         assert_eq!(refused(r#"{"code":602,"message":"x"}"#), "x");
         assert_eq!(refused(""), "400 Bad Request");
         assert_eq!(read((StatusCode::OK, Vec::new())).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn a_role_is_found_by_the_offset_and_beside_another_one() {
+        let at = |url: Option<&str>, port_offset| At { url: url.map(str::to_owned), port_offset };
+        let url = |at: At| at.url_of(Role::Alertmanager).unwrap();
+        assert_eq!(url(at(None, 100)), "http://127.0.0.1:9193");
+        assert_eq!(url(at(Some("http://a/am/"), 100)), "http://a/am");
+        assert!(at(None, 60_000).url_of(Role::Alertmanager).is_err());
+        let rules = |at: At| at.url_beside(Role::Alertmanager, Role::Prometheus).unwrap();
+        assert_eq!(rules(at(None, 100)), "http://127.0.0.1:9190");
+        assert_eq!(rules(at(Some("https://host:10093/am"), 0)), "https://host:10090");
+        assert_eq!(rules(at(Some("http://host"), 0)), "http://host:9090");
     }
 
     #[test]

@@ -8,8 +8,11 @@ use reba_alerting::matchers::{self, Grammar};
 use reba_model::{MatchOp, Matcher};
 use serde_json::{Value, json};
 
-use super::{ListFormat, Server, json_text, list, query, text};
-use crate::query::{parse_duration, render::columns_of};
+use super::{At, ListFormat, Server, json_text, list, query, text};
+use crate::{
+    args::Role,
+    query::{parse_duration, render::columns_of},
+};
 
 /// Options of `silence`.
 #[derive(Debug, Args)]
@@ -17,9 +20,9 @@ pub struct SilenceArgs {
     /// What to do.
     #[command(subcommand)]
     pub action: SilenceAction,
-    /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9093", value_name = "URL", global = true)]
-    pub url: String,
+    /// Where to ask: the role alertmanager.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// What can be done with silences.
@@ -85,7 +88,7 @@ pub struct SilenceListArgs {
 
 /// The text to print.
 pub async fn silence(args: &SilenceArgs) -> Result<String> {
-    let server = Server::new(&args.url);
+    let server = Server::new(&args.at.url_of(Role::Alertmanager)?);
     match &args.action {
         SilenceAction::Add(args) => add(&server, args).await,
         SilenceAction::List(args) => show(&server, args).await,

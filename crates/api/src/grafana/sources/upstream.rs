@@ -41,7 +41,7 @@ pub struct OwnRole {
 
 impl OwnRole {
     /// Whether a URL means this role: on this host, or in the container of its name, and on its port, as it is or before the offset.
-    fn is_meant(&self, uri: &Uri) -> bool {
+    pub fn is_meant(&self, uri: &Uri) -> bool {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let local = host == self.name
             || host == "localhost"
@@ -53,6 +53,20 @@ impl OwnRole {
     /// Where people would reach it.
     pub(in crate::grafana) fn url(&self) -> String {
         format!("http://127.0.0.1:{}{}", self.port, self.prefix)
+    }
+
+    /// Posts JSON the way a request would take from the role's socket, without the socket; the status of the answer.
+    pub async fn post(&self, uri: &Uri, body: Vec<u8>) -> StatusCode {
+        let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let ask = Ask {
+            method: Method::POST,
+            path: String::new(),
+            query: None,
+            headers: HeaderMap::from_iter([json]),
+            body: Body::from(body),
+            upgrade: None,
+        };
+        inside(self, uri, ask).await.status()
     }
 }
 

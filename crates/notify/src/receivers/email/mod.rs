@@ -24,6 +24,7 @@ use reba_template::Time;
 use super::Message;
 use crate::{
     config::{SecretSource, Settings, Tpl, host_port, tls_config},
+    diverted::Inbox,
     text::{hex, key_hash},
 };
 
@@ -124,15 +125,44 @@ impl Email {
         all
     }
 
+    /// Where mails are handed in, and how. An inbox in the place of another host gets no password and needs no TLS.
+    fn server_for(&self, inbox: Option<Inbox>) -> smtp::Server<'_> {
+        let own = smtp::Server {
+            host: self.smarthost.0.clone(),
+            port: self.smarthost.1,
+            hello: &self.hello,
+            auth: self.auth.as_ref(),
+            require_tls: self.require_tls,
+            implicit_tls: self.implicit_tls,
+            tls: &self.tls,
+        };
+        match inbox.map(|inbox| inbox.smtp).filter(|at| at.to_string() != self.server()) {
+            None => own,
+            Some(at) => smtp::Server {
+                host: at.ip().to_string(),
+                port: at.port(),
+                auth: None,
+                require_tls: false,
+                implicit_tls: false,
+                ..own
+            },
+        }
+    }
+
     /// Where mails are handed in, for people.
     pub fn server(&self) -> String {
         format!("{}:{}", self.smarthost.0, self.smarthost.1)
     }
 
     /// Sends a notification.
-    pub async fn send(&self, m: &Message<'_>, timeout: Duration) -> Result<Delivered, DeliverError> {
+    pub async fn send(
+        &self,
+        m: &Message<'_>,
+        timeout: Duration,
+        inbox: Option<Inbox>,
+    ) -> Result<Delivered, DeliverError> {
         let ready = super::off_the_workers(|| self.compose(m))?;
-        let answer = smtp::send(self, &ready, timeout).await?;
+        let answer = smtp::send(&self.server_for(inbox), &ready, timeout).await?;
         Ok(Delivered { answer, remember: None })
     }
 

@@ -12,40 +12,57 @@ use lettre::transport::smtp::{
 use reba_alerting::DeliverError;
 use reba_http::{Secret, TlsConfig};
 
-use super::{Auth, Email, Ready};
+use super::{Auth, Ready};
+
+/// A server that takes mails, and how it is spoken to.
+pub(super) struct Server<'a> {
+    pub host: String,
+    pub port: u16,
+    pub hello: &'a str,
+    pub auth: Option<&'a Auth>,
+    pub require_tls: bool,
+    pub implicit_tls: bool,
+    pub tls: &'a TlsConfig,
+}
+
+impl Server<'_> {
+    fn name(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
 
 /// Sends a mail within `timeout`; what the server answered, in one line.
-pub(super) async fn send(email: &Email, ready: &Ready, timeout: Duration) -> Result<String, DeliverError> {
-    match tokio::time::timeout(timeout, converse(email, ready, timeout)).await {
+pub(super) async fn send(to: &Server<'_>, ready: &Ready, timeout: Duration) -> Result<String, DeliverError> {
+    match tokio::time::timeout(timeout, converse(to, ready, timeout)).await {
         Ok(result) => result,
-        Err(_) => Err(DeliverError::transient(format!("{}: no answer within {timeout:?}", email.server()))
+        Err(_) => Err(DeliverError::transient(format!("{}: no answer within {timeout:?}", to.name()))
             .because(reba_alerting::FailureReason::ContextDeadlineExceeded)),
     }
 }
 
-async fn converse(email: &Email, ready: &Ready, timeout: Duration) -> Result<String, DeliverError> {
-    let hello = ClientId::Domain(email.hello.clone());
-    let (host, port) = (&email.smarthost.0, email.smarthost.1);
-    let needs_tls = email.implicit_tls || email.require_tls;
-    let tls = if needs_tls { Some(parameters(&email.tls, host).await?) } else { None };
-    let at_once = tls.clone().filter(|_| email.implicit_tls);
+async fn converse(to: &Server<'_>, ready: &Ready, timeout: Duration) -> Result<String, DeliverError> {
+    let hello = ClientId::Domain(to.hello.to_owned());
+    let needs_tls = to.implicit_tls || to.require_tls;
+    let tls = if needs_tls { Some(parameters(to.tls, &to.host).await?) } else { None };
+    let at_once = tls.clone().filter(|_| to.implicit_tls);
+    let address = (to.host.as_str(), to.port);
     let mut server =
-        AsyncSmtpConnection::connect_tokio1((host.as_str(), port), Some(timeout), &hello, at_once, None)
+        AsyncSmtpConnection::connect_tokio1(address, Some(timeout), &hello, at_once, None)
             .await
             .map_err(|e| failure("establish connection to server", &e))?;
-    if let (Some(tls), false) = (tls, email.implicit_tls) {
+    if let (Some(tls), false) = (tls, to.implicit_tls) {
         if !server.can_starttls() {
             server.abort().await;
             let text = format!(
                 "'require_tls' is true (default) but {:?} does not advertise the STARTTLS extension",
-                email.server()
+                to.name()
             );
             return Err(DeliverError::transient(text));
         }
         server.starttls(tls, &hello).await.map_err(|e| failure("send STARTTLS command", &e))?;
     }
-    if let Some(auth) = &email.auth {
-        authenticate(&mut server, auth, host).await?;
+    if let Some(auth) = to.auth {
+        authenticate(&mut server, auth, &to.host).await?;
     }
     let sent = server.send(&ready.envelope, &ready.mail.formatted()).await;
     let answer = sent.map_err(|e| failure("delivery failure", &e))?;
