@@ -422,6 +422,66 @@ class Faults(unittest.TestCase):
         self.assertEqual(json.loads(body)["status"]["state"], "active")
 
 
+@unittest.skipUnless(HAS_PEER, "Debian's Alertmanager or its templates are not there")
+class Import(unittest.TestCase):
+    """Moving from Debian's Alertmanager with its own files."""
+
+    def test_silences_come_along_and_nobody_is_told_twice(self):
+        recorder = Recorder()
+        self.addCleanup(recorder.stop)
+        with Scratch() as scratch:
+            route = {"receiver": "r", "group_by": ["alertname"], "group_wait": "1s", "group_interval": "2s", "repeat_interval": "1h"}
+            text = config(route, [{"name": "r", "webhook_configs": [{"url": f"{recorder.url}/r"}]}])
+            peer = scratch.alertmanager(scratch.write("peer.yml", text))
+            ids = {name: self.silence(peer, name, start, end) for name, start, end in
+                   [("Quiet", 0, 3600), ("Later", 1800, 3600), ("Ended", 0, 3600)]}
+            peer.raw(f"/api/v2/silence/{ids['Ended']}", method="DELETE")
+            post(peer, {"alertname": "Known"}, {"alertname": "Over"}, {"alertname": "Quiet"})
+            heard = lambda name: [n["status"] for n in recorder.at("/r") if n["groupLabels"]["alertname"] == name]
+            wait_until(lambda: heard("Known") and heard("Over"), 20, "the peer has told")
+            self.assertEqual(peer.stop(), 0)
+            files = peer.folder / "data"
+            data = scratch.sub("reba-data")
+            code, out, err = reba("import", "alertmanager", str(files), "--data", str(data))
+            self.assertEqual(code, 0, err)
+            self.assertRegex(out, "3 silences imported")
+            self.assertRegex(out, "2 entries of the notification log imported")
+
+            ours = start(scratch, text)
+            states = {s["id"]: s["status"]["state"] for s in json.loads(ours.raw("/api/v2/silences")[2])}
+            self.assertEqual(states, {ids["Quiet"]: "active", ids["Later"]: "pending", ids["Ended"]: "expired"})
+            code, _, err = reba("import", "alertmanager", str(files), "--data", str(data))
+            self.assertEqual(code, 1)
+            self.assertIn("in use", err)
+            # Known goes on, Over is resolved, Quiet is silenced, and New is the fence.
+            post(ours, {"alertname": "Known"}, {"alertname": "Quiet"})
+            post(ours, {"alertname": "Over"}, resolved=True)
+            wait_until(lambda: heard("Over") == ["firing", "resolved"], 20, "what is over is told")
+            post(ours, {"alertname": "New"})
+            wait_until(lambda: heard("New"), 20, "what is new is told")
+            self.assertEqual((heard("Known"), heard("Quiet")), (["firing"], []))
+            # What was changed since is not brought back.
+            ours.raw(f"/api/v2/silence/{ids['Quiet']}", method="DELETE")
+            self.assertEqual(ours.stop(), 0)
+            code, out, err = reba("import", "alertmanager", str(files), "--data", str(data))
+            self.assertEqual(code, 0, err)
+            self.assertRegex(out, "0 silences imported; 3 were known already")
+            ours.start()
+            _, _, body = ours.raw(f"/api/v2/silence/{ids['Quiet']}")
+            self.assertEqual(json.loads(body)["status"]["state"], "expired")
+            code, _, err = reba("import", "alertmanager", str(scratch.sub("nothing")), "--data", str(scratch.sub("other")))
+            self.assertEqual(code, 1)
+            self.assertIn("neither silences nor nflog", err)
+
+    @staticmethod
+    def silence(server, name, starts, ends):
+        body = {"matchers": [{"name": "alertname", "value": name, "isRegex": False}], "startsAt": iso(starts), "endsAt": iso(ends),
+                "createdBy": "someone", "comment": name}
+        status, _, answer = server.raw("/api/v2/silences", data=json.dumps(body).encode(), headers=JSON)
+        assert status == 200, answer
+        return json.loads(answer)["silenceID"]
+
+
 class Rehearsals(unittest.TestCase):
     """What receivers would be told, whether they take it, and how they are."""
 

@@ -198,6 +198,14 @@ fn read_silence(document: &Document) -> Result<Silence, String> {
     })
 }
 
+/// When a silence was changed, or a receiver was told, by the document that says so; the smallest time if it cannot be read.
+pub(crate) fn time_of(space: &str, body: &[u8]) -> i64 {
+    let silence = || serde_json::from_slice::<SavedSilence>(body).map(|s| s.updated_at_ms);
+    let entry = || serde_json::from_slice::<SavedEntry>(body).map(|e| e.at_ms);
+    let time = if space == SILENCES { silence() } else { entry() };
+    time.unwrap_or(i64::MIN)
+}
+
 #[derive(Serialize, Deserialize)]
 struct SavedRecurring {
     matchers: Vec<SavedMatcher>,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use reba_model::{MatchOp, Matcher};
-use reba_storage::StateChange;
+use reba_storage::{StateChange, StateError, StateStore};
 use thiserror::Error;
 
 use crate::{
@@ -34,8 +34,27 @@ pub struct Imported {
     pub taken: usize,
     /// What was over already.
     pub expired: usize,
+    /// What the state store has as new as this, or newer.
+    pub known: usize,
     /// What could not be taken, as `silence ID: reason`.
     pub left_out: Vec<String>,
+}
+
+impl Imported {
+    /// Leaves out what the store has as new or newer: a silence that was ended since must not come back by a second import.
+    pub fn only_news(mut self, store: &dyn StateStore) -> Result<Imported, StateError> {
+        let mut news = Vec::new();
+        for change in self.changes {
+            let StateChange::Put { space, key, body, .. } = &change else { continue };
+            let time = |body: &[u8]| saved::time_of(space, body);
+            match store.get(space, key)? {
+                Some(known) if time(&known.body) >= time(body) => self.known += 1,
+                _ => news.push(change),
+            }
+        }
+        self.taken = news.len();
+        Ok(Imported { changes: news, ..self })
+    }
 }
 
 /// Reads `nflog`.
@@ -356,7 +375,6 @@ fn varint(data: &[u8], pos: &mut usize) -> Result<u64, UpstreamError> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use reba_storage::StateStore as _;
     use reba_testkit::RamState;
 
     use super::*;
@@ -441,7 +459,11 @@ mod tests {
         );
         assert_eq!(imported.left_out[1], "silence an-id: unknown type 9 of a matcher");
         let store = RamState::default();
+        let imported = imported.only_news(&store).unwrap();
         store.write(&imported.changes).unwrap();
+        // A second time there is nothing new.
+        let again = read_silences(&file, 1_000).unwrap().only_news(&store).unwrap();
+        assert_eq!((again.taken, again.known, again.changes.len()), (0, 1, 0));
         let saved = Saved::load(&store).unwrap().silences;
         assert_eq!(saved.len(), 1);
         assert_eq!(

@@ -10,7 +10,7 @@ use reba_alerting::{
 };
 use reba_api::{
     alertmanager::{
-        self as api, AlertmanagerApi, Current, HttpMetrics, MAX_READERS, Receiver, ReceiverIntegration,
+        self as api, AlertmanagerApi, Current, HttpMetrics, Readers, Receiver, ReceiverIntegration,
         Rehearsals,
     },
     answers::Answers,
@@ -24,16 +24,16 @@ use reba_notify::{
     config::{AlertmanagerFile, ReceiverConfig},
 };
 use reba_storage::{LogAppender, StateStore};
-use tokio::sync::Semaphore;
 
 use crate::{
     alert_history::History,
+    alertmanager_settings::AlertmanagerSettings,
     config::Loaded,
     door::Door,
     metrics,
     reload::Reloader,
     run::now_ms,
-    settings::{AlertmanagerSettings, Settings},
+    settings::Settings,
 };
 
 /// Who we are to receivers: some of them tell programs apart.
@@ -128,7 +128,7 @@ impl Built {
     /// Starts answering.
     pub fn start(self, door: &Door, settings: &Settings, reloader: &Arc<Reloader>) -> Result<Alertmanager> {
         let Built { handles, history, readiness } = self;
-        let reloader = Arc::clone(reloader);
+        let (reloader, own) = (Arc::clone(reloader), &handles.settings);
         let api = AlertmanagerApi {
             alerting: handles.alerting.clone(),
             current: handles.current,
@@ -145,7 +145,7 @@ impl Built {
             http: HttpMetrics::default(),
             answers: Answers::default(),
             intake: Intake::default(),
-            readers: Semaphore::new(MAX_READERS),
+            readers: Readers::new(own.get_concurrency, own.timeout_ms),
             rehearsals: Rehearsals::default(),
         };
         readiness.set_ready();
@@ -184,7 +184,14 @@ fn proxies(loaded: &Loaded) -> ProxyEnv {
 
 fn machine_options(settings: &AlertmanagerSettings, file: &AlertmanagerFile) -> Options {
     let resolve_timeout_ms = i64::try_from(file.resolve_timeout.as_millis()).unwrap_or(i64::MAX);
-    Options { resolve_timeout_ms, retention_ms: settings.retention_ms, ..Options::default() }
+    Options {
+        resolve_timeout_ms,
+        retention_ms: settings.retention_ms,
+        gc_interval_ms: settings.gc_interval_ms,
+        max_silences: settings.max_silences,
+        max_silence_bytes: settings.max_silence_bytes,
+        ..Options::default()
+    }
 }
 
 fn current(file: &AlertmanagerFile) -> Current {

@@ -73,6 +73,7 @@ Examples:
   reba run --config monitoring/ --only prometheus --port-offset 10000
   reba run --only node -- --collector.systemd --path.rootfs=/host
   reba run --only redis -- --help              the flags of an exporter
+  reba run --only alertmanager -- --config.file=/etc/prometheus/alertmanager.yml --storage.path=/var/lib/reba
 
 Signals: SIGHUP reads the configuration again; SIGINT and SIGTERM stop in order.")]
     Run(RunArgs),
@@ -142,7 +143,7 @@ Examples:
 The store must not be in use. `reba import openmetrics` and `promtool tsdb create-blocks-from openmetrics` read the
 output. Native histograms and staleness markers have no form in it: how many were left out is said at the end.")]
     Export(ExportArgs),
-    /// Bring samples of any age into a store.
+    /// Bring samples of any age into a store, or an Alertmanager's state along.
     Import(ImportArgs),
     /// Collect logs and ship them, without a store: Promtail's program.
     #[command(after_help = "\
@@ -197,7 +198,7 @@ pub struct RunArgs {
     /// Prometheus' flags, for those who bring a unit file along.
     #[command(flatten)]
     pub upstream: UpstreamFlags,
-    /// Flags of the one exporter that --only names, as its upstream spells them: `--only node -- --collector.systemd`.
+    /// Flags of the one exporter that --only names, or of alertmanager, as its upstream spells them: `--only node -- --collector.systemd`.
     #[arg(last = true, value_name = "FLAG")]
     pub exporter_flags: Vec<String>,
 }
@@ -328,6 +329,18 @@ The store must not be in use; Prometheus may be. The newest hours are in Prometh
 snapshot has them. Raise metrics.retention in reba.yml before the next start if older samples than 30 days are to stay.")]
     Prometheus {
         /// The directory.
+        dir: PathBuf,
+    },
+    /// The silences of an Alertmanager, and what its receivers were told: its data folder.
+    #[command(after_help = "\
+Examples:
+  systemctl stop prometheus-alertmanager
+  reba import alertmanager /var/lib/prometheus/alertmanager --data data
+
+Alertmanager writes its files when it stops, and every quarter of an hour. Silences keep their ids, and nobody is told again of what
+it has told. No Reba may have the data open. Importing it again does no harm: what is newer stays.")]
+    Alertmanager {
+        /// The folder with `silences` and `nflog` (`--storage.path`).
         dir: PathBuf,
     },
 }

@@ -113,7 +113,7 @@ fn owner(args: &RunArgs) -> Result<Option<Role>> {
     }
     match args.only.as_slice() {
         [role @ (Role::Node | Role::Postgres | Role::Redis)] => Ok(Some(*role)),
-        _ => bail!("flags behind -- are an exporter's: name the one with --only node, postgres or redis"),
+        _ => bail!("flags behind -- are one role's: name it with --only node, postgres, redis or alertmanager"),
     }
 }
 

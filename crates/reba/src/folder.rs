@@ -54,6 +54,15 @@ impl Folder {
         Ok(folder)
     }
 
+    /// The folder of an alertmanager.yml that is named by itself.
+    pub fn of_alertmanager(file: &Path) -> Result<Self> {
+        if !file.is_file() {
+            bail!("{}: no such file (--config.file)", file.display());
+        }
+        let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Folder { alertmanager: file.to_owned(), ..Self::layout(folder) })
+    }
+
     fn layout(path: &Path) -> Self {
         Folder {
             prometheus: path.join("prometheus/prometheus.yml"),

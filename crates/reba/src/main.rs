@@ -4,6 +4,8 @@
 mod alert_check;
 mod alert_history;
 mod alertmanager;
+mod alertmanager_flags;
+mod alertmanager_settings;
 mod alertmanagers;
 mod alerts;
 mod args;
@@ -44,6 +46,7 @@ mod tempo;
 mod test_rules;
 mod trace;
 mod transfer;
+mod transfer_alerts;
 mod upstream;
 
 use std::{process::ExitCode, time::Duration};
@@ -54,6 +57,7 @@ use easymo_fleet::{InboxConfig, InboxHandle};
 use reba_collect::FlagError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use alertmanager_flags::AlertmanagerFlags;
 use logging::Spoken;
 
 use shift::Demo;
@@ -95,12 +99,15 @@ fn main() -> ExitCode {
 /// Commands that serve until they are stopped; the others are tools.
 #[expect(clippy::print_stderr, reason = "a command-line tool")]
 async fn dispatch(cli: Cli) -> Result<ExitCode> {
-    let speak = || speak(&cli.log, cli.log_format);
+    let speak_as_told = || speak(&cli.log, cli.log_format);
     match cli.command {
-        Command::Run(args) => {
-            let Some(own) = speak() else { return Ok(WRONG_CONFIGURATION.into()) };
+        Command::Run(mut args) => {
+            let Some(flags) = own_flags(&mut args) else { return Ok(WRONG_CONFIGURATION.into()) };
+            let filter = flags.log().unwrap_or(&cli.log);
+            let own = speak(filter, flags.log_format().unwrap_or(cli.log_format));
+            let Some(own) = own else { return Ok(WRONG_CONFIGURATION.into()) };
             let hangup = signal(SignalKind::hangup())?;
-            let Some(configured) = configure(&args, &Demo::default()) else {
+            let Some(configured) = configure(&args, &flags, &Demo::default()) else {
                 return Ok(WRONG_CONFIGURATION.into());
             };
             let running = Box::pin(run::start(configured, &args.data, own)).await?;
@@ -109,10 +116,10 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             until_stopped(running, hangup).await
         }
         Command::Demo(args) if args.command.is_none() => {
-            let Some(own) = speak() else { return Ok(WRONG_CONFIGURATION.into()) };
+            let Some(own) = speak_as_told() else { return Ok(WRONG_CONFIGURATION.into()) };
             Box::pin(demonstrate(args, own)).await
         }
-        Command::Ship(args) => match speak() {
+        Command::Ship(args) => match speak_as_told() {
             Some(_) => ship_cmd::ship(&args).await,
             None => Ok(WRONG_CONFIGURATION.into()),
         },
@@ -137,7 +144,7 @@ async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
     // First of all: what alerts shall reach must be there before the first of them.
     let inbox = InboxHandle::start(InboxConfig::documented(offset)?).await?;
     let changes = demo::changes(&inbox, offset);
-    let Some(configured) = configure(&args.run, &changes) else {
+    let Some(configured) = configure(&args.run, &AlertmanagerFlags::default(), &changes) else {
         return Ok(WRONG_CONFIGURATION.into());
     };
     let fleet = demo::fleet(&args, configured.takes_traces()).await?;
@@ -219,16 +226,23 @@ fn speak(filter: &str, format: args::LogFormat) -> Option<Spoken> {
 }
 
 /// Reads the configuration; says what is wrong with it.
+fn configure(args: &RunArgs, flags: &AlertmanagerFlags, demo: &Demo) -> Option<run::Configured> {
+    run::configure(args, flags, demo).inspect_err(complain).ok()
+}
+
+/// Reads Alertmanager's own flags, if there are any; says what is wrong with them.
+fn own_flags(args: &mut RunArgs) -> Option<AlertmanagerFlags> {
+    AlertmanagerFlags::take(args).map_err(anyhow::Error::from).inspect_err(complain).ok()
+}
+
+/// Says what is wrong, or what somebody asked for who wants to know the flags.
 #[expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
-fn configure(args: &RunArgs, demo: &Demo) -> Option<run::Configured> {
-    let complain = |e: &anyhow::Error| {
-        if let Some(FlagError::Help(text)) = e.downcast_ref() {
-            print!("{text}");
-            std::process::exit(0);
-        }
-        eprintln!("reba: {e:#}");
-    };
-    run::configure(args, demo).inspect_err(complain).ok()
+fn complain(e: &anyhow::Error) {
+    if let Some(FlagError::Help(text)) = e.downcast_ref() {
+        print!("{text}");
+        std::process::exit(0);
+    }
+    eprintln!("reba: {e:#}");
 }
 
 /// Serves until a signal, or somebody who asks over HTTP, wants the end; `hangup` reads the configuration again. It is

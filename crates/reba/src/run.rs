@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     alertmanager::{self, Alertmanager},
+    alertmanager_flags::AlertmanagerFlags,
     alertmanagers::Home,
     args::{Role, RunArgs},
     config::{Loaded, load},
@@ -94,14 +95,18 @@ impl Configured {
 }
 
 /// Reads the configuration, with what the demo changes of it.
-pub fn configure(args: &RunArgs, demo: &Demo) -> Result<Configured> {
-    let folder = Folder::at(&args.config)?;
+pub fn configure(args: &RunArgs, flags: &AlertmanagerFlags, demo: &Demo) -> Result<Configured> {
+    let folder = match flags.config_file() {
+        Some(file) => Folder::of_alertmanager(&file)?,
+        None => Folder::at(&args.config)?,
+    };
     let mut roles = Role::wanted(&args.only);
     otlp::check(&roles)?;
     let mut loaded = load(&folder, &roles, &args.data, demo)?;
     roles.extend(loaded.receivers());
     let mut settings = Settings::read(&folder.reba, &loaded.variables)?;
     args.upstream.apply(&mut settings);
+    flags.apply(&mut settings)?;
     let exporters = Exporters::build(&mut roles, args, &settings.exporters, &loaded.variables)?;
     settings.listen.extend(roles.iter().filter_map(|role| Some((*role, exporters.listen(*role)?))));
     loaded.leave_out_absent(&roles);

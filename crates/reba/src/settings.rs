@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use crate::{
+    alertmanager_settings::{AlertmanagerSettings, RawAlertmanager},
     args::Role,
     exporters::ExporterSettings,
     retention::{self, RawLevel, RawRule},
@@ -155,29 +156,6 @@ struct RawWeb {
     config_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawAlertmanager {
-    external_url: Option<String>,
-    retention: Value<String>,
-}
-
-/// What the role `alertmanager` needs that its own file has no place for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlertmanagerSettings {
-    /// `alertmanager.external_url`: the address by which people reach it, for links in notifications.
-    pub external_url: Option<String>,
-    /// `alertmanager.retention`: how long silences are kept after their end, in milliseconds (120 hours).
-    pub retention_ms: i64,
-}
-
-impl AlertmanagerSettings {
-    /// The path below which the role answers: that of its external URL, as [`Settings::prefix`] has it.
-    pub fn prefix(&self) -> String {
-        prefix_of(None, self.external_url.as_deref())
-    }
-}
-
 /// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -301,14 +279,7 @@ impl Settings {
             result_cache_bytes: query.result_cache.map_or(64 << 20, |size| size.0),
             influx: raw.influx.into(),
             listen: raw.listen.addresses(),
-            alertmanager: AlertmanagerSettings {
-                retention_ms: check.positive_ms(
-                    "alertmanager.retention",
-                    &raw.alertmanager.retention,
-                    120 * 3_600_000,
-                ),
-                external_url: raw.alertmanager.external_url.map(|url| url.trim_end_matches('/').to_owned()),
-            },
+            alertmanager: raw.alertmanager.read(&mut check),
             external_url: raw.web.external_url,
             route_prefix: raw.web.route_prefix,
             admin_api: raw.web.admin_api,
@@ -338,7 +309,7 @@ impl Settings {
 }
 
 /// A path: empty, or with a slash at its start and none at its end.
-fn prefix_of(route_prefix: Option<&str>, external_url: Option<&str>) -> String {
+pub fn prefix_of(route_prefix: Option<&str>, external_url: Option<&str>) -> String {
     let external: Option<http::Uri> = external_url.and_then(|url| url.parse().ok());
     let path = match (route_prefix, &external) {
         (Some(prefix), _) => prefix,
@@ -370,7 +341,8 @@ impl Check<'_> {
         self.faults.push(ConfigError::invalid(self.path, at, key, reason));
     }
 
-    fn ms(&mut self, key: &str, value: &Value<String>, default: i64) -> i64 {
+    /// A duration.
+    pub fn ms(&mut self, key: &str, value: &Value<String>, default: i64) -> i64 {
         let Some(text) = value else { return default };
         duration::parse(&text.value).unwrap_or_else(|e| {
             self.fail(key, text, e);
@@ -387,7 +359,8 @@ impl Check<'_> {
         ms
     }
 
-    fn positive(&mut self, key: &str, value: &Value<u64>, default: u64) -> u64 {
+    /// A number above zero.
+    pub fn positive(&mut self, key: &str, value: &Value<u64>, default: u64) -> u64 {
         let Some(n) = value else { return default };
         if n.value == 0 {
             self.fail(key, n, "must be above zero");

@@ -15,6 +15,7 @@ use reba_tsdb::{Tsdb, TsdbConfig};
 use crate::{
     args::{ExportArgs, ImportArgs, ImportSource},
     query::parse_time,
+    transfer_alerts,
 };
 
 /// Imported blocks are merged every so many batches, so that their number stays small.
@@ -60,6 +61,9 @@ pub fn export(args: &ExportArgs) -> Result<String> {
 
 /// Reads samples into the store; returns what to say about it.
 pub fn import(args: &ImportArgs) -> Result<String> {
+    if let ImportSource::Alertmanager { dir } = &args.source {
+        return transfer_alerts::alertmanager(dir, &args.data);
+    }
     let store = open(&args.data)?;
     let mut batches = 0u32;
     let mut sink = |batch| {
@@ -75,6 +79,7 @@ pub fn import(args: &ImportArgs) -> Result<String> {
     let imported = match &args.source {
         ImportSource::Openmetrics { file } => openmetrics::import(file, &mut sink, &mut report),
         ImportSource::Prometheus { dir } => prometheus::import(dir, &mut sink, &mut report),
+        ImportSource::Alertmanager { .. } => bail!("silences are no samples"),
     };
     progress.clear();
     let imported = imported?;

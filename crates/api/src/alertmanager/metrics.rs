@@ -13,7 +13,7 @@ use reba_alerting::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{AlertmanagerApi, COMPATIBLE_VERSION, Current, MAX_READERS};
+use super::{AlertmanagerApi, COMPATIBLE_VERSION, Current};
 use crate::{build, exposition::Page};
 
 /// Kinds whose series are there from the beginning, so that rates of them have a start; others appear with their first notification.
@@ -43,7 +43,7 @@ pub async fn page(State(api): State<Arc<AlertmanagerApi>>) -> Response {
     }
     config(&mut page, &api.current.load());
     notifications(&mut page, &api.alerting.metrics());
-    api.http.write(&mut page, MAX_READERS.saturating_sub(api.readers.available_permits()));
+    api.http.write(&mut page, api.readers.busy());
     for source in &api.metrics {
         source(&mut page);
     }

@@ -48,13 +48,20 @@ pub async fn around(State(api): State<Arc<AlertmanagerApi>>, request: Request, n
 
 /// Answers one of a bounded number of readers.
 async fn read(api: &AlertmanagerApi, request: Request, next: Next) -> Response {
-    match api.readers.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => {
+    match (api.readers.places.try_acquire(), api.readers.timeout) {
+        (Ok(_place), None) => next.run(request).await,
+        (Ok(_place), Some(limit)) => match tokio::time::timeout(limit, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let text = format!("Exceeded configured timeout of {limit:?}.\n");
+                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            }
+        },
+        (Err(_), _) => {
             api.http.count_refused();
             let text = format!(
                 "Limit of concurrent GET requests reached ({}), try again later.\n",
-                super::MAX_READERS
+                api.readers.count
             );
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }

@@ -13,7 +13,7 @@ mod rehearsal;
 mod silences;
 mod status;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -47,8 +47,28 @@ pub const COMPATIBLE_VERSION: &str = "0.26.0";
 /// Bytes that a post of alerts may have.
 const ALERTS_LIMIT: usize = 64 << 20;
 
-/// Readers at a time. Dashboards ask for everything every few seconds, and must not keep senders out.
-pub const MAX_READERS: usize = 64;
+/// Places of readers. Dashboards ask for everything every few seconds, and must not keep senders out.
+#[derive(Debug)]
+pub struct Readers {
+    places: Semaphore,
+    count: usize,
+    /// How long one may take, if there is a limit.
+    timeout: Option<Duration>,
+}
+
+impl Readers {
+    /// So many at a time, each for so many milliseconds at most (zero: no limit).
+    pub fn new(count: usize, timeout_ms: i64) -> Self {
+        let count = count.clamp(1, Semaphore::MAX_PERMITS);
+        let timeout = u64::try_from(timeout_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis);
+        Readers { places: Semaphore::new(count), count, timeout }
+    }
+
+    /// How many are reading.
+    fn busy(&self) -> usize {
+        self.count.saturating_sub(self.places.available_permits())
+    }
+}
 
 /// Answers smaller than this are sent as they are.
 const COMPRESS_ABOVE: u64 = 1024;
@@ -117,8 +137,8 @@ pub struct AlertmanagerApi {
     pub answers: Answers,
     /// Memory for bodies on their way.
     pub intake: Intake,
-    /// Places of readers: [`MAX_READERS`].
-    pub readers: Semaphore,
+    /// Places of readers.
+    pub readers: Readers,
     /// Places of those who preview and test receivers.
     pub rehearsals: Rehearsals,
 }
