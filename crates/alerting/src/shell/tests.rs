@@ -274,6 +274,33 @@ async fn failures_that_may_pass_are_tried_again_with_growing_pauses_until_the_ne
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_broken_for_an_hour_delays_nobody_and_hears_of_everything_at_last() {
+    let b = bench(TWO).await;
+    b.outbox.set("A", Manner::Fails(unavailable()));
+    b.fire("n=a");
+    seconds(600).await;
+    b.fire("n=b");
+    seconds(600).await;
+    b.resolve("n=a");
+    seconds(2400).await;
+    // The other one heard of each within its group's waiting: 30 s, and 30 s after the tenth minute; and of the end.
+    let got = b.outbox.got();
+    assert!(got.iter().all(|(_, receiver, _)| receiver == "B"), "{got:?}");
+    let when: Vec<u64> = got.iter().map(|(second, ..)| *second).collect();
+    assert_eq!(when, [30, 630, 1230]);
+    let tries = b.outbox.tries("A");
+    assert!(tries > 100, "{tries}");
+    b.outbox.set("A", Manner::Takes);
+    seconds(360).await;
+    // What fires, and what was resolved meanwhile and was never told of: once each, and then nothing more.
+    let heard: Vec<(String, usize)> = b.outbox.got().into_iter().map(|(_, r, n)| (r, n)).collect();
+    assert_eq!(heard, [("A".to_owned(), 1)]);
+    seconds(600).await;
+    assert_eq!(b.outbox.got(), []);
+    b.alerting.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let b = bench(PLAIN).await;
     let error = DeliverError { retry_after_ms: Some(100_000), ..unavailable() };

@@ -574,3 +574,53 @@ fn ten_thousand_alerts_make_one_notification() {
     assert!(body("discord").contains("…"));
     assert_eq!(body("email").matches("Source: ").count(), 10_000);
 }
+
+const TOKEN: &str = r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":3600}"#;
+
+/// A webhook on another host, through a proxy, with a token that has to be asked for.
+fn far_away(proxy: &str, tokens: &str) -> String {
+    format!(
+        "{{url: 'http://elsewhere.example/hook/s3cret', http_config: {{proxy_url: '{proxy}', http_headers: {{X-Team: {{values: [a]}}}}, \
+         oauth2: {{client_id: c, client_secret: hunter2, token_url: '{tokens}/token'}}}}}}"
+    )
+}
+
+#[tokio::test]
+async fn http_options_hold_for_receivers_tokens_proxies_and_headers() {
+    let tokens = Recorder::start(vec![Reply::json("/token", TOKEN)]).await;
+    let proxy = Recorder::start(vec![]).await;
+    let receivers = one("webhook", &far_away(&proxy.url, &tokens.url), "");
+    deliver(&receivers, "webhook", &firing()).await.unwrap();
+    assert!(tokens.seen()[0].body.contains("grant_type=client_credentials"), "{:?}", tokens.seen());
+    let seen = &proxy.seen()[0];
+    assert_eq!(
+        (seen.header("host"), seen.header("authorization"), seen.header("x-team")),
+        ("elsewhere.example", "Bearer t0ken", "a")
+    );
+}
+
+#[tokio::test]
+async fn where_nothing_may_leave_the_house_everything_ends_in_the_inbox_without_keys() {
+    let elsewhere = Recorder::start(vec![]).await;
+    let inbox = Recorder::start(vec![Reply::json("elsewhere", r#"{"ok":true}"#)]).await;
+    let at = inbox.url.trim_start_matches("http://").parse().unwrap();
+    let options = reba_notify::Options {
+        inbox: Some(reba_notify::Inbox { smtp: at, http: at }),
+        ..reba_notify::Options::default()
+    };
+    let configuration = format!(
+        "route: {{receiver: team-a}}\nreceivers:\n- name: team-a\n  webhook_configs:\n  - {}\n  telegram_configs:\n  \
+         - {{bot_token: s3cret, chat_id: 1}}\n",
+        far_away(&elsewhere.url, &elsewhere.url)
+    );
+    let receivers = receivers_with(&configuration, options);
+    for kind in ["webhook", "telegram"] {
+        deliver(&receivers, kind, &firing()).await.unwrap();
+    }
+    let seen = inbox.seen();
+    let paths: Vec<&str> = seen.iter().map(|s| s.path.as_str()).collect();
+    assert_eq!(paths, ["/elsewhere/webhook/elsewhere.example", "/elsewhere/telegram/api.telegram.org"]);
+    assert_eq!(seen[0].json()["status"], "firing");
+    assert!(seen.iter().all(|s| s.header("authorization").is_empty() && s.header("x-team").is_empty()));
+    assert!(elsewhere.seen().is_empty());
+}

@@ -70,16 +70,20 @@ pub fn receivers(configuration: &str) -> Receivers {
 }
 
 pub fn receivers_at(configuration: &str, external_url: &str) -> Receivers {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("alertmanager.yml");
-    fs::write(&path, configuration).unwrap();
-    let (file, warnings) = config::load(&path, &Variables::default()).unwrap();
-    assert!(warnings.is_empty(), "{warnings:?}");
     let options = Options {
         external_url: external_url.to_owned(),
         timeout: Duration::from_secs(20),
         ..Options::default()
     };
+    receivers_with(configuration, options)
+}
+
+pub fn receivers_with(configuration: &str, options: Options) -> Receivers {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("alertmanager.yml");
+    fs::write(&path, configuration).unwrap();
+    let (file, warnings) = config::load(&path, &Variables::default()).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
     Receivers::new(file, options)
 }
 
