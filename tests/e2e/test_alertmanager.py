@@ -571,6 +571,9 @@ class Rehearsals(unittest.TestCase):
         self.assertIn("500", last["error"])
         events = self.ask("events")["events"]
         self.assertTrue(any(e.get("reason") == "test of the receiver" and e["outcome"] == "failed" for e in events))
+        routes = self.ask("routes")
+        self.assertEqual([(r["route"], r["receiver"], r["notifications"]) for r in routes][0], ("{}", "mail", 0))
+        self.assertEqual(routes[1]["matchers"], ['severity="critical"'])
         # It changes nothing for real alerts.
         self.assertEqual(self.reba.raw("/api/v2/alerts")[2].strip(), b"[]")
         self.ask("test", {}, 422)

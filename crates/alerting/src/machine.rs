@@ -130,6 +130,10 @@ pub struct Counters {
     pub group_limit_reached: u64,
     /// Alerts that were kept from a notification, by reason: `inhibition`, `silence`, `mute_time_interval`, `active_time_interval`.
     pub suppressed: BTreeMap<&'static str, u64>,
+    /// Questions to the notification log.
+    pub log_queries: u64,
+    /// Questions which silences hold for an alert, at ticks of its groups.
+    pub silence_queries: u64,
     /// By route id; only routes of the configuration in force.
     pub routes: BTreeMap<Arc<str>, RouteCounters>,
 }

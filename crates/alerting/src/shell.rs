@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Durat
 use futures::FutureExt as _;
 use parking_lot::{Mutex, RwLock};
 use reba_storage::{StateError, StateStore};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use health::Health;
@@ -145,7 +148,7 @@ impl Alerting {
 
     /// Takes alerts. They are in force when this returns.
     pub fn post(&self, alerts: &[PostedAlert]) -> PostReport {
-        let mut report = PostReport::default();
+        let (began, mut report) = (Instant::now(), PostReport::default());
         for (n, chunk) in alerts.chunks(POST_CHUNK).enumerate() {
             let part = self.shared.with(|machine, now_ms| machine.post(chunk, now_ms));
             report.firing += part.firing;
@@ -153,6 +156,9 @@ impl Alerting {
             let places = part.refused.into_iter().map(|(i, error)| (n * POST_CHUNK + i, error));
             report.refused.extend(places);
         }
+        let mut metrics = self.shared.metrics.lock();
+        metrics.processed.0 += alerts.len() as u64;
+        metrics.processed.1 += began.elapsed().as_secs_f64();
         report
     }
 

@@ -199,7 +199,8 @@ fn sender(kind: &'static str, http: &dyn Http, options: &Options) -> Result<Send
     let diversion = options.inbox.map(|inbox| Diversion { kind, to: inbox.http });
     // Proxies, and the servers that give tokens, are other hosts.
     let plain = (HttpClientConfig::default(), ProxyEnv::default());
-    let (config, proxies) = if diversion.is_some() { (&plain.0, &plain.1) } else { (&common.http, &options.proxies) };
+    let (config, proxies) =
+        if diversion.is_some() { (&plain.0, &plain.1) } else { (&common.http, &options.proxies) };
     let client = Client::new(config, &options.user_agent, proxies).map_err(|e| e.to_string())?;
     Ok(Sender { client, timeout: common.timeout.unwrap_or(options.timeout), diversion })
 }

@@ -29,7 +29,8 @@ impl Diversion {
     /// What is for the inbox anyway stays as it is.
     pub fn lead(&self, out: &Outgoing) -> Outgoing {
         let uri: Option<Uri> = out.url.expose().parse().ok();
-        let authority = uri.as_ref().and_then(Uri::authority).map(|a| a.as_str().to_owned()).unwrap_or_default();
+        let authority =
+            uri.as_ref().and_then(Uri::authority).map(|a| a.as_str().to_owned()).unwrap_or_default();
         if authority == self.to.to_string() {
             return out.clone();
         }
@@ -40,10 +41,16 @@ impl Diversion {
             "slack" if path.ends_with("/chat.update") => "slack/api/chat.update".to_owned(),
             "slack" => "slack/services/demo".to_owned(),
             "pagerduty" => "pagerduty/v2/enqueue".to_owned(),
-            "opsgenie" => format!("opsgenie/{}", path.find("v2/alerts").map_or("v2/alerts", |at| &path[at..])),
+            "opsgenie" => {
+                format!("opsgenie/{}", path.find("v2/alerts").map_or("v2/alerts", |at| &path[at..]))
+            }
             kind => format!("elsewhere/{kind}/{host}"),
         };
-        Outgoing { url: Secret::new(format!("http://{}/{place}", self.to)), headers: Vec::new(), ..out.clone() }
+        Outgoing {
+            url: Secret::new(format!("http://{}/{place}", self.to)),
+            headers: Vec::new(),
+            ..out.clone()
+        }
     }
 }
 
@@ -70,7 +77,11 @@ mod tests {
                 "https://api.opsgenie.com/v2/alerts/ab/close?identifierType=alias",
                 "opsgenie/v2/alerts/ab/close",
             ),
-            ("telegram", "https://api.telegram.org/bots3cret/sendMessage", "elsewhere/telegram/api.telegram.org"),
+            (
+                "telegram",
+                "https://api.telegram.org/bots3cret/sendMessage",
+                "elsewhere/telegram/api.telegram.org",
+            ),
             ("webhook", "http://u:s3cret@10.0.0.1:80/x?token=s3cret", "elsewhere/webhook/10.0.0.1"),
             ("webhook", "http://127.0.0.1:9/x", "elsewhere/webhook/127.0.0.1"),
             ("webhook", "http://127.0.0.1:8025.evil.example/x", "elsewhere/webhook/nowhere"),

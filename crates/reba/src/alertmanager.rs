@@ -26,14 +26,8 @@ use reba_notify::{
 use reba_storage::{LogAppender, StateStore};
 
 use crate::{
-    alert_history::History,
-    alertmanager_settings::AlertmanagerSettings,
-    config::Loaded,
-    door::Door,
-    metrics,
-    reload::Reloader,
-    run::now_ms,
-    settings::Settings,
+    alert_history::History, alertmanager_settings::AlertmanagerSettings, config::Loaded, door::Door, metrics,
+    reload::Reloader, run::now_ms, settings::Settings,
 };
 
 /// Who we are to receivers: some of them tell programs apart.

@@ -22,16 +22,36 @@ const fn flag(name: &'static str, takes: Takes, default: &'static str, help: &'s
 const FLAGS: &[Flag] = &[
     flag("config.file", Text, "", "The configuration; .env and reba.yml may stand beside it."),
     flag("storage.path", Text, "", "Where data is kept (--data)."),
-    flag("data.retention", Text, "120h", "How long silences are kept after their end (alertmanager.retention)."),
-    flag("alerts.gc-interval", Text, "30m", "How often resolved alerts are forgotten (alertmanager.gc_interval)."),
+    flag(
+        "data.retention",
+        Text,
+        "120h",
+        "How long silences are kept after their end (alertmanager.retention).",
+    ),
+    flag(
+        "alerts.gc-interval",
+        Text,
+        "30m",
+        "How often resolved alerts are forgotten (alertmanager.gc_interval).",
+    ),
     flag("web.listen-address", Texts, "", "Where to listen, as :9093 (listen.alertmanager)."),
     flag("web.config.file", Text, "", "TLS, users and headers (web.config_file)."),
     flag("web.external-url", Text, "", "The address by which people reach it (alertmanager.external_url)."),
     flag("web.route-prefix", Text, "", "The path below which it answers (alertmanager.route_prefix)."),
     flag("web.get-concurrency", Text, "0", "Readers at a time; 0: 64 (alertmanager.get_concurrency)."),
-    flag("web.timeout", Text, "0", "How long a reader may take, in seconds or as 30s; 0: no limit (alertmanager.timeout)."),
+    flag(
+        "web.timeout",
+        Text,
+        "0",
+        "How long a reader may take, in seconds or as 30s; 0: no limit (alertmanager.timeout).",
+    ),
     flag("silences.max-silences", Text, "0", "Silences at most; 0: 10000 (alertmanager.max_silences)."),
-    flag("silences.max-silence-size-bytes", Text, "0", "Bytes of a silence; 0: 32768 (alertmanager.max_silence_bytes)."),
+    flag(
+        "silences.max-silence-size-bytes",
+        Text,
+        "0",
+        "Bytes of a silence; 0: 32768 (alertmanager.max_silence_bytes).",
+    ),
     flag("silences.max-per-silence-bytes", Text, "0", "The same, by another name."),
     flag("log.level", Text, "", "What is logged (--log)."),
     flag("log.format", Text, "", "How it is written: logfmt or json (--log-format)."),
@@ -129,7 +149,8 @@ impl AlertmanagerFlags {
         if flags.given("web.timeout") {
             // Upstream takes seconds without a unit.
             let seconds: Option<i64> = flags.text("web.timeout").parse().ok();
-            own.timeout_ms = seconds.map_or_else(|| ms("web.timeout"), |s| Ok(s.max(0).saturating_mul(1000)))?;
+            own.timeout_ms =
+                seconds.map_or_else(|| ms("web.timeout"), |s| Ok(s.max(0).saturating_mul(1000)))?;
         }
         let text = |name: &str| flags.given(name).then(|| flags.text(name).trim_end_matches('/').to_owned());
         if let Some(url) = text("web.external-url") {
@@ -144,13 +165,15 @@ impl AlertmanagerFlags {
         match flags.texts("web.listen-address") {
             [] => {}
             [one] => {
-                let address = upstream::address(one).map_err(|e| anyhow::anyhow!("--web.listen-address: {e}"))?;
+                let address =
+                    upstream::address(one).map_err(|e| anyhow::anyhow!("--web.listen-address: {e}"))?;
                 settings.listen.insert(Role::Alertmanager, address);
             }
             _ => bail!("--web.listen-address: a role listens on one address"),
         }
         for name in without_effect(flags) {
-            let why = WITHOUT_EFFECT.iter().find(|(start, _)| name.starts_with(start)).map_or("", |(_, why)| why);
+            let why =
+                WITHOUT_EFFECT.iter().find(|(start, _)| name.starts_with(start)).map_or("", |(_, why)| why);
             tracing::warn!("--{name} has no effect here: {why}");
         }
         Ok(())
@@ -242,6 +265,8 @@ mod tests {
         assert!(AlertmanagerFlags::take(&mut node).unwrap().0.is_none());
         assert_eq!(node.exporter_flags.len(), 1);
         let mut help = args("reba run --only alertmanager -- --help");
-        assert!(matches!(AlertmanagerFlags::take(&mut help), Err(FlagError::Help(text)) if text.contains("--storage.path")));
+        assert!(
+            matches!(AlertmanagerFlags::take(&mut help), Err(FlagError::Help(text)) if text.contains("--storage.path"))
+        );
     }
 }

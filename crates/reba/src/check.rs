@@ -17,8 +17,12 @@ use serde_json::json;
 use crate::{
     alert_check,
     alertmanagers::{self, Home},
-    args::CheckFormat, config::variables, folder::Folder, log_rules,
-    run::USER_AGENT, settings::Settings,
+    args::CheckFormat,
+    config::variables,
+    folder::Folder,
+    log_rules,
+    run::USER_AGENT,
+    settings::Settings,
 };
 
 /// One line of the verdict.
@@ -95,7 +99,9 @@ fn prometheus(folder: &Folder, variables: &Variables, findings: &mut Vec<Finding
             findings.push(Finding::error(format!("{}: job {:?}: {e}", file.display(), job.job_name)));
         }
     }
-    if let Err(e) = alertmanagers::prepare(&config.alerting, USER_AGENT, &ProxyEnv::default(), &Home::default()) {
+    if let Err(e) =
+        alertmanagers::prepare(&config.alerting, USER_AGENT, &ProxyEnv::default(), &Home::default())
+    {
         findings.push(Finding::error(format!("{}: {e:#}", file.display())));
     }
     let Ok(paths) = config.rule_paths() else { return };

@@ -113,7 +113,9 @@ fn owner(args: &RunArgs) -> Result<Option<Role>> {
     }
     match args.only.as_slice() {
         [role @ (Role::Node | Role::Postgres | Role::Redis)] => Ok(Some(*role)),
-        _ => bail!("flags behind -- are one role's: name it with --only node, postgres, redis or alertmanager"),
+        _ => {
+            bail!("flags behind -- are one role's: name it with --only node, postgres, redis or alertmanager")
+        }
     }
 }
 

@@ -21,7 +21,10 @@ pub fn alertmanager(dir: &Path, data: &Path) -> Result<String> {
     let silences = file(dir, "silences", upstream::read_silences)?;
     let log = file(dir, "nflog", upstream::read_log)?;
     if silences.is_none() && log.is_none() {
-        bail!("{}: neither silences nor nflog is there: is this Alertmanager's --storage.path?", dir.display());
+        bail!(
+            "{}: neither silences nor nflog is there: is this Alertmanager's --storage.path?",
+            dir.display()
+        );
     }
     let store = state::open_alone(data)?;
     let mut out = String::new();

@@ -151,6 +151,7 @@ impl Machine {
         let Some(stored) = self.alerts.get_mut(&alert.fingerprint) else {
             return inhibited_by.map(|_| "inhibition");
         };
+        self.counters.silence_queries += 1;
         self.silences.catch_up(&mut stored.candidates, &alert.labels, now_ms);
         let silenced_by: Vec<String> =
             self.silences.active(&stored.candidates, now_ms).map(|s| s.id.clone()).collect();
@@ -189,6 +190,7 @@ impl Machine {
         let mut firing_only = told.firing_only.clone();
         let mut sends = Vec::new();
         for integration in integrations.get(&route.receiver).into_iter().flatten() {
+            self.counters.log_queries += 1;
             let Some((update, reason)) = self.wanted(route, group_key, integration, told, now_ms) else {
                 continue;
             };

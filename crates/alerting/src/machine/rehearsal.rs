@@ -50,10 +50,11 @@ impl Machine {
                 group.1.push(Arc::clone(&alert));
             }
         }
-        let rehearsal = |((_, index, labels), (routed, alerts)): ((_, usize, Labels), (bool, Vec<Arc<Alert>>))| {
-            let note = self.note(index, receiver, labels, alerts, now_ms)?;
-            Some(Rehearsal { routed, note })
-        };
+        let rehearsal =
+            |((_, index, labels), (routed, alerts)): ((_, usize, Labels), (bool, Vec<Arc<Alert>>))| {
+                let note = self.note(index, receiver, labels, alerts, now_ms)?;
+                Some(Rehearsal { routed, note })
+            };
         Ok(groups.into_iter().filter_map(rehearsal).collect())
     }
 

@@ -15,6 +15,8 @@ pub type FailureCounts = BTreeMap<FailureReason, u64>;
 pub struct Metrics {
     /// By kind of integration (label `integration`).
     pub integrations: BTreeMap<&'static str, IntegrationMetrics>,
+    /// Alerts that were taken or refused, and how long that took together, seconds.
+    pub processed: (u64, f64),
     /// Writes to the state store.
     pub saves: u64,
     /// Writes that failed; they are tried again.

@@ -78,13 +78,17 @@ pub fn rehearsal(body: &[u8]) -> Result<Rehearsed, Refusal> {
         None | Some(Value::Null) => None,
         Some(n) => {
             let number = n.as_u64().and_then(|n| usize::try_from(n).ok());
-            Some(number.ok_or_else(|| unreadable(format!("{} cannot be index, which is a number", kind(n))))?)
+            Some(
+                number
+                    .ok_or_else(|| unreadable(format!("{} cannot be index, which is a number", kind(n))))?,
+            )
         }
     };
     let alerts = match asked.get("alerts") {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(list)) if list.len() > MAX_REHEARSED => {
-            let text = format!("{} alerts at once; at most {MAX_REHEARSED} are taken (MAX_REHEARSED)", list.len());
+            let text =
+                format!("{} alerts at once; at most {MAX_REHEARSED} are taken (MAX_REHEARSED)", list.len());
             return Err(Refusal::say(StatusCode::PAYLOAD_TOO_LARGE, text));
         }
         Some(Value::Array(list)) => {
@@ -312,10 +316,17 @@ mod tests {
     #[tokio::test]
     async fn a_rehearsal_is_read_strictly_and_nothing_asks_for_everything() {
         assert_eq!(rehearsal(b" ").unwrap(), Rehearsed::default());
-        let asked = rehearsal(br#"{"receiver":"r","integration":"slack","index":1,"alerts":[{"labels":{"a":"1"}}]}"#).unwrap();
-        assert_eq!((asked.receiver.as_deref(), asked.integration.as_deref(), asked.index), (Some("r"), Some("slack"), Some(1)));
+        let asked =
+            rehearsal(br#"{"receiver":"r","integration":"slack","index":1,"alerts":[{"labels":{"a":"1"}}]}"#)
+                .unwrap();
+        assert_eq!(
+            (asked.receiver.as_deref(), asked.integration.as_deref(), asked.index),
+            (Some("r"), Some("slack"), Some(1))
+        );
         assert_eq!(asked.alerts[0].labels, [("a".to_owned(), "1".to_owned())]);
-        for body in ["[]", "{", r#"{"reciever":"r"}"#, r#"{"index":-1}"#, r#"{"alerts":{}}"#, r#"{"receiver":1}"#] {
+        for body in
+            ["[]", "{", r#"{"reciever":"r"}"#, r#"{"index":-1}"#, r#"{"alerts":{}}"#, r#"{"receiver":1}"#]
+        {
             let (status, text) = said(rehearsal(body.as_bytes()).unwrap_err()).await;
             assert_eq!(status, 400, "{body}: {text}");
         }

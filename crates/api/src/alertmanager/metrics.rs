@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use reba_alerting::{
-    FailureReason, Totals,
+    FailureReason, RouteView, Totals,
     shell::{LATENCY_BUCKETS, Metrics},
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,6 +37,7 @@ pub async fn page(State(api): State<Arc<AlertmanagerApi>>) -> Response {
         .with(&build::labels(&COMPATIBLE_VERSION), 1.0);
     let (totals, silences) = api.look(|machine, now_ms| (machine.totals(), machine.silence_counts(now_ms)));
     alerts(&mut page, &totals);
+    routes(&mut page, &api.look(|machine, _| machine.routes()));
     page.gauge("alertmanager_silences", "How many silences by state.");
     for (state, count) in silences {
         page.with(&[("state", &state.as_str())], count as f64);
@@ -77,6 +78,21 @@ fn alerts(page: &mut Page, totals: &Totals) {
         "Number of times that an alert found no group because there were too many.",
     )
     .value(counted.group_limit_reached as f64);
+    // What can neither fail nor be gossiped here: there is no disk in between, and there are no peers.
+    for (name, help, value) in [
+        ("alertmanager_nflog_queries_total", "Questions to the notification log.", counted.log_queries),
+        ("alertmanager_nflog_query_errors_total", "Such questions that failed.", 0),
+        ("alertmanager_nflog_gossip_messages_propagated_total", "Entries that were passed on to peers.", 0),
+        ("alertmanager_silences_queries_total", "Questions which silences hold.", counted.silence_queries),
+        ("alertmanager_silences_query_errors_total", "Such questions that failed.", 0),
+        (
+            "alertmanager_silences_gossip_messages_propagated_total",
+            "Silences that were passed on to peers.",
+            0,
+        ),
+    ] {
+        page.counter(name, help).value(value as f64);
+    }
     page.counter(
         "alertmanager_notifications_suppressed_total",
         "Alerts that were kept from a notification, by reason.",
@@ -88,6 +104,30 @@ fn alerts(page: &mut Page, totals: &Totals) {
         .value(totals.stored as f64);
     page.gauge("reba_alerting_log_entries", "Entries of the notification log.")
         .value(totals.log_entries as f64);
+}
+
+/// What each route has done. There are as many series as routes, which a configuration bounds.
+fn routes(page: &mut Page, all: &[RouteView]) {
+    type Figure = fn(&RouteView) -> f64;
+    let figures: [(&str, &str, Figure); 5] = [
+        ("reba_alerting_route_groups", "Groups of a route.", |r| r.groups as f64),
+        ("reba_alerting_route_alerts", "Alerts in the groups of a route.", |r| r.alerts as f64),
+        ("reba_alerting_route_ticks_total", "Ticks of a route's groups.", |r| r.counters.ticks as f64),
+        (
+            "reba_alerting_route_notifications_total",
+            "Notifications that were due, counted for each integration.",
+            |r| r.counters.notifications as f64,
+        ),
+        ("reba_alerting_route_failed_total", "Ticks at which not everybody could be told.", |r| {
+            r.counters.failed as f64
+        }),
+    ];
+    for (name, help, figure) in figures {
+        let family = if name.ends_with("_total") { page.counter(name, help) } else { page.gauge(name, help) };
+        for route in all {
+            family.with(&[("route", &route.id), ("receiver", &route.receiver)], figure(route));
+        }
+    }
 }
 
 fn config(page: &mut Page, current: &Current) {
@@ -122,6 +162,12 @@ fn notifications(page: &mut Page, metrics: &Metrics) {
     kinds.dedup();
     let all: Vec<_> =
         kinds.iter().map(|k| (*k, metrics.integrations.get(k).cloned().unwrap_or_default())).collect();
+    page.summary(
+        "alertmanager_dispatcher_alert_processing_duration_seconds",
+        "How long alerts took to be taken.",
+    );
+    page.suffixed("_sum", &[], metrics.processed.1);
+    page.suffixed("_count", &[], metrics.processed.0 as f64);
     page.counter("alertmanager_notifications_total", "The total number of attempted notifications.");
     for (kind, m) in &all {
         page.with(&[("integration", kind)], m.notifications as f64);

@@ -32,7 +32,8 @@ use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
 
 use self::refusal::Answer;
 pub use self::{
-    events::RecentEvents, http_metrics::HttpMetrics, json::time as rfc3339, refusal::Refusal, rehearsal::Rehearsals,
+    events::RecentEvents, http_metrics::HttpMetrics, json::time as rfc3339, refusal::Refusal,
+    rehearsal::Rehearsals,
 };
 use crate::{
     answers::Answers,
@@ -221,6 +222,7 @@ fn v2() -> Router<Arc<AlertmanagerApi>> {
         .route("/silence/{id}", only("DELETE,GET", get(silences::get).delete(silences::delete)))
         .route("/reba/receivers", only("GET", get(status::integrations)))
         .route("/reba/route", only("GET", get(status::route)))
+        .route("/reba/routes", only("GET", get(status::routes)))
         .route("/reba/events", only("GET", get(status::events)))
         .route("/reba/preview", only("POST", post(rehearsal::preview)))
         .route("/reba/test", only("POST", post(rehearsal::test)))

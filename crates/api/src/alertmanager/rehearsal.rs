@@ -72,7 +72,9 @@ fn previews(api: &AlertmanagerApi, mut asked: Rehearsed) -> Result<Value, Refusa
     let of = |name: &str| status.iter().filter(|i| i.key.receiver == name).collect::<Vec<_>>();
     let count: usize = rehearsals.iter().map(|r| of(&r.note.receiver).len()).sum();
     if count > MAX_PREVIEWS {
-        let text = format!("these alerts would make {count} notifications; at most {MAX_PREVIEWS} are shown (MAX_PREVIEWS)");
+        let text = format!(
+            "these alerts would make {count} notifications; at most {MAX_PREVIEWS} are shown (MAX_PREVIEWS)"
+        );
         return Err(Refusal::bad(text));
     }
     let one = |r: &Rehearsal| {
@@ -108,7 +110,8 @@ fn integration(receivers: &Receivers, status: &IntegrationStatus, note: &Notific
 
 fn message(preview: Preview) -> Value {
     let headers: Map<String, Value> = preview.headers.into_iter().map(|(n, v)| (n, v.into())).collect();
-    let end = (0..=MAX_PREVIEW_BYTES.min(preview.body.len())).rev().find(|i| preview.body.is_char_boundary(*i));
+    let end =
+        (0..=MAX_PREVIEW_BYTES.min(preview.body.len())).rev().find(|i| preview.body.is_char_boundary(*i));
     let shown = preview.body.get(..end.unwrap_or(0)).unwrap_or_default();
     json!({
         "to": preview.to,
@@ -236,8 +239,7 @@ fn heard(note: &Notification, send_resolved: bool) -> Option<Notification> {
 
 /// The same once it is over.
 fn over(note: &Notification) -> Notification {
-    let end =
-        |a: &NotifiedAlert| NotifiedAlert { firing: false, ends_at_ms: Some(note.now_ms), ..a.clone() };
+    let end = |a: &NotifiedAlert| NotifiedAlert { firing: false, ends_at_ms: Some(note.now_ms), ..a.clone() };
     Notification { alerts: note.alerts.iter().map(end).collect(), ..note.clone() }
 }
 
@@ -251,7 +253,10 @@ fn sample() -> PostedAlert {
         labels: vec![pair("alertname", "ReceiverTest"), pair("severity", "warning"), pair("service", "test")],
         annotations: vec![
             pair("summary", "an alert to look at"),
-            pair("description", "It shows whether alerts arrive, and what they look like. Nothing needs to be done."),
+            pair(
+                "description",
+                "It shows whether alerts arrive, and what they look like. Nothing needs to be done.",
+            ),
         ],
         ..PostedAlert::default()
     }
@@ -265,7 +270,9 @@ fn marked(mut alert: PostedAlert) -> PostedAlert {
     for name in ["summary", "description"] {
         match alert.annotations.iter_mut().find(|(n, _)| n == name) {
             Some((_, text)) => text.insert_str(0, MARK),
-            None => alert.annotations.push(pair(name, format!("{MARK}somebody tries whether this receiver works"))),
+            None => alert
+                .annotations
+                .push(pair(name, format!("{MARK}somebody tries whether this receiver works"))),
         }
     }
     PostedAlert { starts_at_ms: None, ends_at_ms: None, ..alert }
@@ -314,7 +321,8 @@ mod tests {
                 deadline_ms: 8,
             }
         };
-        let count = |firing, send_resolved| heard(&machine_note(firing), send_resolved).map(|n| n.alerts.len());
+        let count =
+            |firing, send_resolved| heard(&machine_note(firing), send_resolved).map(|n| n.alerts.len());
         assert_eq!((count([true, false], true), count([true, false], false)), (Some(2), Some(1)));
         assert_eq!((count([false, false], false), count([false, false], true)), (None, Some(2)));
         let over = over(&machine_note([true, true]));

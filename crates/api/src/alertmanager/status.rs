@@ -8,7 +8,12 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use reba_alerting::{AlertFilter, IntegrationKey, config::GroupBy, event::Outcome, shell::Health};
+use reba_alerting::{
+    AlertFilter, IntegrationKey, RouteView,
+    config::{GroupBy, Route},
+    event::Outcome,
+    shell::Health,
+};
 use reba_model::{LabelsBuilder, Matcher};
 use serde_json::{Value, json};
 
@@ -88,8 +93,11 @@ pub async fn integrations(State(api): State<Arc<AlertmanagerApi>>) -> Answer {
                 .integrations
                 .iter()
                 .map(|i| {
-                    let key =
-                        IntegrationKey { receiver: receiver.name.clone(), integration: i.kind, index: i.index };
+                    let key = IntegrationKey {
+                        receiver: receiver.name.clone(),
+                        integration: i.kind,
+                        index: i.index,
+                    };
                     json!({
                         "integration": i.kind,
                         "index": i.index,
@@ -171,6 +179,30 @@ pub async fn route(State(api): State<Arc<AlertmanagerApi>>, request: Request) ->
         .collect();
     let body = json!({ "routes": found, "inhibitedBy": inhibitors });
     Ok(json_answer(Body::from(format!("{body}\n"))))
+}
+
+/// GET `/api/v2/reba/routes`: the tree, and what each route has done since the start.
+pub async fn routes(State(api): State<Arc<AlertmanagerApi>>) -> Answer {
+    api.answer(|api| {
+        let (routing, views) = api.look(|machine, _| (Arc::clone(machine.routing()), machine.routes()));
+        let one = |(route, view): (&Route, RouteView)| {
+            json!({
+                "route": &*route.id,
+                "parent": route.parent.and_then(|i| routing.routes().get(i)).map(|parent| &*parent.id),
+                "matchers": matcher_texts(&route.matchers),
+                "continue": route.continues,
+                "receiver": route.receiver,
+                "groups": view.groups,
+                "alerts": view.alerts,
+                "ticks": view.counters.ticks,
+                "notifications": view.counters.notifications,
+                "failed": view.counters.failed,
+            })
+        };
+        let list: Value = routing.routes().iter().zip(views).map(one).collect();
+        Ok(list.to_string().into_bytes())
+    })
+    .await
 }
 
 fn matcher_texts(all: &[Matcher]) -> Vec<String> {

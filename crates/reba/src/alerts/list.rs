@@ -29,7 +29,8 @@ pub async fn list(args: &ListArgs) -> Result<String> {
     let filters = matchers(&args.matchers);
     let params = filters.iter().map(|m| ("filter", m.as_str()));
     let params = params.chain(args.receiver.iter().map(|r| ("receiver", r.as_str())));
-    let answer = Server::new(&args.at.url_of(Role::Alertmanager)?).get(&format!("alerts{}", query(params))).await?;
+    let answer =
+        Server::new(&args.at.url_of(Role::Alertmanager)?).get(&format!("alerts{}", query(params))).await?;
     if args.output == ListFormat::Json {
         return Ok(json_text(&answer));
     }

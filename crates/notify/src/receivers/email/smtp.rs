@@ -46,10 +46,9 @@ async fn converse(to: &Server<'_>, ready: &Ready, timeout: Duration) -> Result<S
     let tls = if needs_tls { Some(parameters(to.tls, &to.host).await?) } else { None };
     let at_once = tls.clone().filter(|_| to.implicit_tls);
     let address = (to.host.as_str(), to.port);
-    let mut server =
-        AsyncSmtpConnection::connect_tokio1(address, Some(timeout), &hello, at_once, None)
-            .await
-            .map_err(|e| failure("establish connection to server", &e))?;
+    let mut server = AsyncSmtpConnection::connect_tokio1(address, Some(timeout), &hello, at_once, None)
+        .await
+        .map_err(|e| failure("establish connection to server", &e))?;
     if let (Some(tls), false) = (tls, to.implicit_tls) {
         if !server.can_starttls() {
             server.abort().await;
