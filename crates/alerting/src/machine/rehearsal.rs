@@ -52,7 +52,7 @@ impl Machine {
         }
         let rehearsal =
             |((_, index, labels), (routed, alerts)): ((_, usize, Labels), (bool, Vec<Arc<Alert>>))| {
-                let note = self.note(index, receiver, labels, alerts, now_ms)?;
+                let note = self.told_by(index, receiver, labels, alerts, now_ms)?;
                 Some(Rehearsal { routed, note })
             };
         Ok(groups.into_iter().filter_map(rehearsal).collect())
@@ -71,7 +71,7 @@ impl Machine {
         (false, vec![first.unwrap_or(0)])
     }
 
-    fn note(
+    fn told_by(
         &self,
         index: usize,
         receiver: Option<&str>,
