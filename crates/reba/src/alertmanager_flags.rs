@@ -135,16 +135,15 @@ impl AlertmanagerFlags {
             }
         }
         let count = |name: &str| flags.number(name).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        for (name, place) in [
-            ("web.get-concurrency", &mut own.get_concurrency),
-            ("silences.max-silences", &mut own.max_silences),
-            ("silences.max-silence-size-bytes", &mut own.max_silence_bytes),
-            ("silences.max-per-silence-bytes", &mut own.max_silence_bytes),
-        ] {
-            // Nothing is unlimited here: upstream's zero is our default.
-            if flags.given(name) && count(name)? > 0 {
-                *place = count(name)?;
-            }
+        // Nothing is unlimited here: upstream's zero is our default.
+        let some = |name: &str| match flags.given(name) {
+            true => count(name).map(|n| Some(n).filter(|n| *n > 0)),
+            false => Ok(None),
+        };
+        own.get_concurrency = some("web.get-concurrency")?.unwrap_or(own.get_concurrency);
+        own.max_silences = some("silences.max-silences")?.unwrap_or(own.max_silences);
+        for name in ["silences.max-silence-size-bytes", "silences.max-per-silence-bytes"] {
+            own.max_silence_bytes = some(name)?.unwrap_or(own.max_silence_bytes);
         }
         if flags.given("web.timeout") {
             // Upstream takes seconds without a unit.
@@ -184,7 +183,7 @@ impl AlertmanagerFlags {
 fn without_effect(flags: &Flags) -> impl Iterator<Item = &'static str> {
     let idle = |name: &str| WITHOUT_EFFECT.iter().any(|(start, _)| name.starts_with(start));
     let names = FLAGS.iter().map(|flag| flag.name).filter(move |name| idle(name));
-    names.filter(|name| {
+    names.filter(move |name| {
         flags.given(name) && !(*name == "cluster.listen-address" && flags.text(name).is_empty())
     })
 }
