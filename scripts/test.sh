@@ -84,6 +84,18 @@ else
   echo "skipped: there is no npm"
 fi
 
+echo "== @easymo/commons: types, style, both builds, Express 4 and 5, NestJS 10 to 12, Fastify, the examples of its README"
+if command -v npm >/dev/null; then
+  packages/commons/test.sh 2>&1 | tee "$log"
+  [ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+  closing=$(grep -E '^commons: [0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+  read -r _ commons_passed _ commons_failed _ <<<"${closing/,/ }"
+  passed=$((passed + ${commons_passed:-0}))
+  failed=$((failed + ${commons_failed:-1}))
+else
+  echo "skipped: there is no npm"
+fi
+
 if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
 echo "$passed passed, $failed failed"
 [ "$status" -eq 0 ] && [ "$failed" -eq 0 ]

@@ -1,7 +1,7 @@
 import ts from "typescript-eslint";
 
 export default ts.config(
-  { ignores: ["dist", "node_modules"] },
+  { ignores: ["dist", "**/node_modules"] },
   ...ts.configs.recommended,
   {
     files: ["src/**/*.ts", "tests/**/*.ts"],
@@ -14,4 +14,5 @@ export default ts.config(
       eqeqeq: ["error", "always", { null: "ignore" }],
     },
   },
+  { files: ["**/*.cjs"], rules: { "@typescript-eslint/no-require-imports": "off" } },
 );

@@ -1,17 +1,39 @@
 #!/usr/bin/env bash
 # Everything that is tested of the TypeScript library, on a machine with Node. Ends with `commons: N passed, N failed`.
+# What runs together with Reba is tests/e2e/test_instrumentation.py.
+#
+#   COMMONS_FULL=1 ./test.sh     also on Node 22, which npm fetches, and what a call costs
 set -euo pipefail
 cd "$(dirname "$0")"
-npm ci --no-fund --no-audit --ignore-scripts
-npm run --silent lint
-npm run --silent build
+
+full=${COMMONS_FULL:-}
+apps=(nest10 nest11)
+
+# All at once: most of it is waiting for the registry.
+installs=()
+for app in "${apps[@]}"; do
+  installed="tests/apps/$app/node_modules/.package-lock.json"
+  if [ ! -f "$installed" ] || [ "tests/apps/$app/package-lock.json" -nt "$installed" ]; then
+    npm ci --prefix "tests/apps/$app" --no-fund --no-audit --ignore-scripts --silent &
+    installs+=($!)
+  fi
+done
+scripts/prepare.sh
+for install in "${installs[@]}"; do wait "$install"; done
+
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 status=0
+npm run --silent lint || status=$?
 NO_COLOR=1 npm run --silent test | tee "$out" || status=$?
-npm run --silent bench
-count() { sed -n "s/^ *Tests .*\b\([0-9][0-9]*\) $1.*/\1/p" "$out"; }
+if [ -n "$full" ]; then
+  NO_COLOR=1 npm exec --yes --package=node@22 -- node node_modules/vitest/vitest.mjs run | tee -a "$out" || status=$?
+  npm run --silent bench
+fi
+
+count() { awk -v what="$1" '/^ *Tests / {for (i = 2; i < NF; i++) if ($(i + 1) == what) n += $i} END {print n + 0}' "$out"; }
 passed=$(count passed)
 failed=$(count failed)
-echo "commons: ${passed:-0} passed, ${failed:-0} failed"
+if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+echo "commons: $passed passed, $failed failed"
 exit "$status"

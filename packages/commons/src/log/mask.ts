@@ -29,7 +29,7 @@ const NATIONAL_ID = /(?<![\w.])[1-3][ -]?(?:19|20)\d{2}[ -]?[78][ -]?\d{7}[ -]?\
 /** In international form, of anywhere. */
 const PHONE = /(?<!\w)(?:\+|%2B|00)(?=[1-9])\d(?:[ .-]?\d){7,14}(?!\w)/gi;
 /** As Rwanda and its neighbours write them without `+`, or at home. */
-const LOCAL_PHONE = /(?<![\w.])(?:(?:25[0-7]|243)[ -]?[17]|07)\d(?:[ -]?\d){7}(?!\w)/g;
+const LOCAL_PHONE = /(?<![\w.])(?:25[0-7][ -]?[167]|243[ -]?[189]|07)\d(?:[ -]?\d){7}(?!\w)/g;
 
 /** Masks all that looks like a person's within a text. Longer texts are cut. */
 export function maskText(text: string): string {
