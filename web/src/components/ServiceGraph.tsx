@@ -3,6 +3,8 @@ import { layoutGraph, type Graph, type GraphEdge, type GraphNode, type Placed } 
 import { formatValue } from "../model/units/format";
 
 const RADIUS = 21;
+/** What names are shrunk to at most; a graph that needs more room is scrolled. */
+const SMALLEST = 0.62;
 const PAD = { x: 74, top: 34, bottom: 56 };
 
 const share = (n: number) => formatValue(n, "percentunit", n > 0 && n < 0.1 ? 1 : 0);
@@ -79,12 +81,14 @@ export function ServiceGraph({ graph, width, height, title, onOpen }: { graph: G
   const columns = new Set(placed.map((p) => p.x)).size;
   const tallest = Math.max(1, ...[...new Set(placed.map((p) => p.x))].map((x) => placed.filter((p) => p.x === x).length));
   const [w, h] = [Math.max(width, columns * 132), Math.max(height, tallest * 78)];
+  // The whole is seen at once, as long as its names can still be read.
+  const fit = Math.max(SMALLEST, Math.min(1, width / w, height / h));
   const at = new Map(placed.map((p) => [p.node.id, spot(p, w, h)]));
   const busiest = Math.max(1e-9, ...graph.edges.map((e) => e.rate));
   const near = new Set(hovered === undefined ? [] : [hovered, ...graph.edges.flatMap((e) => (e.source === hovered ? [e.target] : e.target === hovered ? [e.source] : []))]);
   return (
     <div className="table-scroll" style={{ height }} tabIndex={0} role="region" aria-label={title}>
-      <svg width={w} height={h} role="group" aria-label={`${title}: ${graph.nodes.length} services, ${graph.edges.length} connections`}>
+      <svg width={w * fit} height={h * fit} viewBox={`0 0 ${w} ${h}`} role="group" aria-label={`${title}: ${graph.nodes.length} services, ${graph.edges.length} connections`}>
         <defs>
           <marker id="graph-arrow" viewBox="0 0 8 8" refX="5" refY="4" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" fill="var(--muted)" /></marker>
         </defs>

@@ -39,7 +39,7 @@ function One({ source, matcher, match, what, number, put, remove }: OneProps) {
       <Autocomplete size="xs" aria-label={`${what} ${number}`} placeholder="label" data={names.list.filter((n) => n !== "__name__")} value={matcher.name} onChange={(name) => put({ name })} onFocus={names.ask} limit={100} w={130} />
       <Select size="xs" aria-label={`How ${what.toLowerCase()} ${number} compares`} data={[...operators]} value={matcher.operator} onChange={(v) => put({ operator: operators.find((o) => o === v) ?? "=" })} allowDeselect={false} w={62} />
       <Autocomplete size="xs" aria-label={`Value of ${what.toLowerCase()} ${number}`} placeholder="value" data={values.list} value={matcher.value} onChange={(value) => put({ value })} onFocus={values.ask} limit={100} w={160} />
-      <ActionIcon size={28} variant="subtle" color="gray" aria-label={`Remove ${what.toLowerCase()} ${number}`} onClick={remove}><Icon name="close" size={14} /></ActionIcon>
+      <ActionIcon size={30} variant="subtle" color="gray" aria-label={`Remove ${what.toLowerCase()} ${number}`} onClick={remove}><Icon name="close" size={14} /></ActionIcon>
     </div>
   );
 }
@@ -51,7 +51,7 @@ function Matchers({ source, what, list, match, onChange }: { source: DatasourceI
         <One key={i} source={source} matcher={m} what={what} number={i + 1} match={match(list.filter((o, n) => n !== i && o.name !== "" && o.value !== ""))}
           put={(change) => onChange(list.map((o, n) => (n === i ? { ...o, ...change } : o)))} remove={() => onChange(list.filter((_, n) => n !== i))} />
       ))}
-      <Button size="compact-xs" variant="default" leftSection={<Icon name="plus" size={12} />} onClick={() => onChange([...list, { name: "", operator: "=", value: "" }])}>{what}</Button>
+      <Button size="xs" h={30} px={10} variant="default" leftSection={<Icon name="plus" size={12} />} onClick={() => onChange([...list, { name: "", operator: "=", value: "" }])}>{what}</Button>
     </>
   );
 }
@@ -108,10 +108,10 @@ function Lines({ form, source, put }: { form: LogForm; source: DatasourceInfo; p
           <div key={i} className="builder-one">
             <Select size="xs" aria-label={`How text ${i + 1} is looked for`} data={lineOperators.map((o) => ({ value: o, label: `Line ${said[o]}` }))} value={l.operator} onChange={(v) => putLine(i, { operator: lineOperators.find((o) => o === v) ?? "|=" })} allowDeselect={false} w={170} />
             <TextInput size="xs" aria-label={`Text ${i + 1}`} placeholder="text" value={l.text} onChange={(e) => putLine(i, { text: e.currentTarget.value })} w={200} />
-            <ActionIcon size={28} variant="subtle" color="gray" aria-label={`Remove text ${i + 1}`} onClick={() => put({ lines: form.lines.filter((_, n) => n !== i) })}><Icon name="close" size={14} /></ActionIcon>
+            <ActionIcon size={30} variant="subtle" color="gray" aria-label={`Remove text ${i + 1}`} onClick={() => put({ lines: form.lines.filter((_, n) => n !== i) })}><Icon name="close" size={14} /></ActionIcon>
           </div>
         ))}
-        <Button size="compact-xs" variant="default" leftSection={<Icon name="plus" size={12} />} onClick={() => put({ lines: [...form.lines, { operator: "|=", text: "" }] })}>Text</Button>
+        <Button size="xs" h={30} px={10} variant="default" leftSection={<Icon name="plus" size={12} />} onClick={() => put({ lines: [...form.lines, { operator: "|=", text: "" }] })}>Text</Button>
         <Select size="xs" aria-label="Lines are read as" data={[{ value: "", label: "Lines are text" }, ...parsers.map((p) => ({ value: p, label: `Lines are ${p}` }))]} value={form.parser} onChange={(v) => put({ parser: v ?? "" })} allowDeselect={false} w={150} />
         <Matchers source={source} what="Field" list={form.fields} match={() => undefined} onChange={(fields) => put({ fields })} />
       </div>

@@ -73,7 +73,7 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
   return (
     <section aria-label={`Explore ${source.name}`}>
       <div className="block-head">
-        <Select aria-label="Data source" data={choices.map((s) => ({ value: s.uid, label: s.name }))} value={source.uid} allowDeselect={false} w={170}
+        <Select size="sm" styles={{ input: { height: 32, minHeight: 32 } }} aria-label="Data source" data={choices.map((s) => ({ value: s.uid, label: s.name }))} value={source.uid} allowDeselect={false} w={170}
           onChange={(uid) => {
             setDrafts({});
             const to = choices.find((s) => s.uid === uid);

@@ -91,16 +91,10 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
       {!live && !isMetricQuery(query) && <div className="block"><Volume source={source} query={query} time={time} /></div>}
       <div className="block">
         <div className="block-head">
-          <h2>
+          <h2 style={{ whiteSpace: "nowrap" }}>
             {live ? (paused ? "Live, held" : "Live") : "Lines"} <span className="muted">{rows.length}{!live && pages.bytesRead !== undefined ? `, ${formatValue(pages.bytesRead, "bytes")} read` : ""}</span>
           </h2>
           <SegmentedControl size="xs" aria-label="How the lines are shown" data={[{ value: "lines", label: "Lines" }, { value: "patterns", label: "Patterns" }]} value={view} onChange={setView} />
-          {toggle("Readable", readable, setReadable)}
-          {toggle("Wrap", wrap, setWrap)}
-          {toggle("Pretty JSON", pretty, setPretty)}
-          {toggle("Labels", labels, setLabels)}
-          <Select size="xs" w={170} aria-label="Repeated lines" data={[...dedups]} value={dedup} onChange={(v) => setDedup(v ?? "none")} allowDeselect={false} />
-          {!live && <Select size="xs" w={130} aria-label="Order" data={[{ value: "newest", label: "Newest first" }, { value: "oldest", label: "Oldest first" }]} value={order} onChange={(v) => setOrder(v ?? "newest")} allowDeselect={false} />}
           <Menu>
             <Menu.Target><Button size="compact-sm" variant="default" leftSection={<Icon name="download" size={14} />}>Save</Button></Menu.Target>
             <Menu.Dropdown>
@@ -112,6 +106,14 @@ export function Logs({ source, query, time, onQuery }: { source: DatasourceInfo;
           <Button size="compact-sm" variant={live ? "filled" : "default"} leftSection={<Icon name={live ? "pause" : "play"} size={14} />} onClick={() => { setPaused(false); setLive(!live); }}>
             {live ? "Stop" : "Live"}
           </Button>
+        </div>
+        <div className="log-options">
+          {toggle("Readable", readable, setReadable)}
+          {toggle("Wrap", wrap, setWrap)}
+          {toggle("Pretty JSON", pretty, setPretty)}
+          {toggle("Labels", labels, setLabels)}
+          <Select size="xs" w={170} aria-label="Repeated lines" data={[...dedups]} value={dedup} onChange={(v) => setDedup(v ?? "none")} allowDeselect={false} />
+          {!live && <Select size="xs" w={130} aria-label="Order" data={[{ value: "newest", label: "Newest first" }, { value: "oldest", label: "Oldest first" }]} value={order} onChange={(v) => setOrder(v ?? "newest")} allowDeselect={false} />}
         </div>
         {tail.why !== undefined && <ErrorNote title="The live tail has stopped" text={tail.why} />}
         {pages.error !== undefined && !live && <ErrorNote title="The query failed" text={pages.error} onRetry={pages.reload} />}

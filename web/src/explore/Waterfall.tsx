@@ -74,7 +74,7 @@ function Ruler({ duration }: { duration: number }) {
   return (
     <div className="span-line span-ruler" aria-hidden="true">
       <span />
-      <span className="span-track plain">{[0, 0.25, 0.5, 0.75].map((p) => <i key={p} style={{ left: `${p * 100}%` }}>{time(p * duration)}</i>)}</span>
+      <span className="span-track plain">{[0, 0.25, 0.5, 0.75].map((p) => <i key={p} style={{ left: `${p * 100}%` }}>{p === 0 ? "0" : time(p * duration)}</i>)}</span>
       <span className="span-time">{time(duration)}</span>
     </div>
   );

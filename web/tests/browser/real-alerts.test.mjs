@@ -76,7 +76,7 @@ test("an edited rule is tried on past data beside the present one", options, asy
   await trial.getByLabel("Holds for").fill("0s");
   await trial.getByLabel("In the last").first().click();
   await page.getByRole("option", { name: "hour", exact: true }).click();
-  await trial.getByRole("button", { name: "Try it" }).click();
+  await trial.getByRole("button", { name: "Try it", exact: true }).click();
   await trial.getByRole("row", { name: /As you wrote it 1 once/ }).waitFor();
   await trial.getByRole("row", { name: /As it is/ }).waitFor();
   await trial.getByText("The rule, for its file").click();

@@ -4,7 +4,7 @@ import { colorOf, displayCell, mapped, plainText } from "./display";
 import { applyFieldConfig, readMappings } from "./fieldConfig";
 import { emptyConfig, field, type Frame } from "./frame";
 import { logRows, rowsOfFrame, logFrame } from "./loki";
-import { displayName, labelText } from "./names";
+import { displayName, labelText, namedByDifference } from "./names";
 import { promFrames } from "./prometheus";
 import { reduceValues } from "./reducers";
 
@@ -30,6 +30,13 @@ describe("Prometheus' answers", () => {
 });
 
 describe("names", () => {
+  it("say as little as tells series apart", () => {
+    const series = (labels: Record<string, string>): Frame => ({ refId: "A", kind: "series", fields: [field("Value", "number", [1], { __name__: "up", job: "j", ...labels })] });
+    const named = (...list: Record<string, string>[]) => namedByDifference(list.map(series)).map((f) => f.fields[0]?.sourceName);
+    expect(named({ service: "a", instance: "1" }, { service: "b", instance: "2" })).toEqual(["a", "b"]);
+    expect(named({ service: "a", code: "1" }, { service: "a", code: "2" }, { service: "b", code: "1" })).toEqual(['{code="1", service="a"}', '{code="2", service="a"}', '{code="1", service="b"}']);
+    expect(named({})).toEqual([undefined]);
+  });
   const series = (labels: Record<string, string>): Frame => ({ refId: "A", fields: [field("Time", "time", [0]), field("Value", "number", [1], labels)] });
   const nameIn = (frames: Frame[], i = 0) => displayName(frames[i]?.fields[1] ?? field("", "number", []), frames[i] as Frame, frames);
   it("is the label's value when one label tells the series apart", () => {

@@ -48,3 +48,17 @@ export function displayName(field: Field, frame: Frame, all: readonly Frame[]): 
   if (frame.name !== undefined && frame.name !== "" && (field.name === "Value" || all.length > 1)) return frame.name;
   return field.name;
 }
+
+/** Labels that people know series by, the best first. */
+const known = ["service", "instance", "job", "pod", "container", "host", "name"];
+
+/** Series named by as little as tells them apart: one label if that is enough, else those that differ. */
+export function namedByDifference(frames: readonly Frame[]): readonly Frame[] {
+  const all = frames.flatMap((f) => f.fields.flatMap((x) => (x.type === "number" && x.labels !== undefined ? [x.labels] : [])));
+  if (all.length < 2) return frames;
+  const valuesOf = (key: string) => new Set(all.map((l) => l[key] ?? ""));
+  const keys = [...new Set(all.flatMap(Object.keys))].filter((k) => k !== "__name__" && valuesOf(k).size > 1);
+  const alone = [...known.filter((k) => keys.includes(k)), ...keys].find((k) => valuesOf(k).size === all.length);
+  const nameOf = (labels: Labels) => (alone === undefined ? labelText(Object.fromEntries(keys.flatMap((k) => (labels[k] === undefined ? [] : [[k, labels[k]]])))) : (labels[alone] ?? ""));
+  return keys.length === 0 ? frames : frames.map((f) => ({ ...f, fields: f.fields.map((x) => (x.type === "number" && x.labels !== undefined ? { ...x, sourceName: nameOf(x.labels) } : x)) }));
+}

@@ -31,6 +31,10 @@ export function timeTicks(splits: readonly number[], foundIncrement: number, zon
   });
 }
 
+/** Units that count in 1024: only steps of powers of two are round in them. */
+const binary = new Set(["bytes", "kbytes", "mbytes", "gbytes", "tbytes", "bits", "binBps", "binbps", "KiBs", "MiBs", "GiBs"]);
+const powersOfTwo = Array.from({ length: 72 }, (_, i) => 2 ** (i - 12));
+
 export interface AxisGroup {
   scale: string;
   side: "left" | "right" | "hidden";
@@ -73,6 +77,7 @@ export function makeAxes(chart: Chart, isDark: boolean, zone: string, narrow: bo
       gap: 4,
       grid: { show: n === 0, stroke: look.grid, width: 1 },
       size: (_u, values) => sizeFor(values),
+      ...(binary.has(field?.unit ?? "") && !percent ? { incrs: powersOfTwo } : {}),
       values: (_u, splits) => splits.map((v) => (v === null ? "" : formatValue(v, percent ? "percentunit" : (field?.unit ?? ""), field?.decimals))),
       ...(style?.axisLabel ? { label: style.axisLabel, labelSize: 18, labelFont: look.font } : {}),
     };
