@@ -1,7 +1,7 @@
 //! A small keep-alive client.
 
-use anyhow::Result;
-use bytes::Bytes;
+use anyhow::{Context as _, Result, bail};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request};
 use hyper_util::{
@@ -19,9 +19,40 @@ pub struct Client {
 impl Client {
     /// A client of the server on `port`.
     pub fn new(port: u16) -> Self {
+        Self::build(port, false)
+    }
+
+    /// A client that speaks HTTP/2 from its first byte, as gRPC does.
+    pub fn of_grpc(port: u16) -> Self {
+        Self::build(port, true)
+    }
+
+    fn build(port: u16, http2: bool) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Client { inner: legacy::Client::builder(TokioExecutor::new()).build(connector), port }
+        let inner = legacy::Client::builder(TokioExecutor::new()).http2_only(http2).build(connector);
+        Client { inner, port }
+    }
+
+    /// Calls a method of one message (`/package.Service/Method`), whose answer is only looked at for its status.
+    pub async fn call(&self, method: &str, message: &[u8]) -> Result<()> {
+        let mut body = BytesMut::with_capacity(message.len() + 5);
+        // Not compressed, and how long it is.
+        body.put_u8(0);
+        body.put_u32(u32::try_from(message.len()).context("a message of gRPC has four bytes for its length")?);
+        body.put_slice(message);
+        let request = Request::post(format!("http://127.0.0.1:{}{method}", self.port))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Full::new(body.freeze()))?;
+        let (head, body) = self.inner.request(request).await?.into_parts();
+        let body = body.collect().await?;
+        // An error without a message stands in the headers, everything else in the trailers.
+        let headers = body.trailers().unwrap_or(&head.headers);
+        match headers.get("grpc-status").map(|status| status.as_bytes()) {
+            Some(b"0") => Ok(()),
+            status => bail!("{method} is answered with {status:?}: {:?}", headers.get("grpc-message")),
+        }
     }
 
     /// Status and body of a GET.

@@ -16,7 +16,6 @@ use std::{
 
 use anyhow::{Result, bail};
 use bench_common::machine;
-use bytes::Bytes;
 use clap::Parser;
 use data::{Generator, NEEDLE, Truth};
 use server::Server;
@@ -160,7 +159,7 @@ async fn feed(server: &Server, mut generator: Generator, spans: u64) -> Result<(
             traces += 1;
             batch.extend(trace);
         }
-        let body = Bytes::from(wire::request(&batch));
+        let message = wire::request(&batch);
         if tasks.len() >= IN_FLIGHT
             && let Some(done) = tasks.join_next().await
         {
@@ -168,12 +167,7 @@ async fn feed(server: &Server, mut generator: Generator, spans: u64) -> Result<(
         }
         let client = server.spans.clone();
         tasks.spawn(async move {
-            let headers = [("content-type", "application/x-protobuf")];
-            let (status, body) = client.post("/v1/traces", &headers, body).await?;
-            if status != 200 {
-                bail!("spans are answered with {status}: {}", String::from_utf8_lossy(&body));
-            }
-            Ok(())
+            client.call("/opentelemetry.proto.collector.trace.v1.TraceService/Export", &message).await
         });
     }
     while let Some(done) = tasks.join_next().await {

@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts Reba's role `tempo`.
+    /// Starts Reba's roles that take spans and answer for them.
     pub async fn reba(binary: &Path, scratch: &Path) -> Result<Server> {
         let folder = fresh(scratch, "reba")?;
         fs::create_dir_all(folder.join("tempo"))?;
@@ -36,9 +36,9 @@ impl Server {
         // One offset moves all ports.
         let offset = free_port()?.saturating_sub(9090) % 40_000;
         let mut command = Command::new(binary);
-        command.args(["run", "--only", "tempo", "--port-offset", &offset.to_string()]);
+        command.args(["run", "--only", "tempo,otlp", "--port-offset", &offset.to_string()]);
         command.arg("--data").arg(folder.join("data")).arg("--config").arg(&folder);
-        Self::start("reba", command, folder, 3200 + offset, 4318 + offset).await
+        Self::start("reba", command, folder, 3200 + offset, 4317 + offset).await
     }
 
     /// Starts Tempo.
@@ -48,7 +48,7 @@ impl Server {
         let data = folder.join("data").display().to_string();
         let config = format!(
             "server: {{http_listen_port: {http}, grpc_listen_port: {grpc}, http_listen_address: 127.0.0.1}}\n\
-             distributor: {{receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{otlp}'}}}}}}}}}}\n\
+             distributor: {{receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{otlp}'}}}}}}}}}}\n\
              ingester: {{max_block_duration: 30s, trace_idle_period: 5s}}\n\
              storage: {{trace: {{backend: local, local: {{path: {data}/blocks}}, wal: {{path: {data}/wal}}}}}}\n\
              overrides: {{defaults: {{ingestion: {{rate_limit_bytes: 1000000000, burst_size_bytes: 1000000000, \
@@ -70,7 +70,7 @@ impl Server {
         let log = fs::File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = Running(command.spawn().with_context(|| format!("start {name}"))?);
-        let server = Server { name, queries: Client::new(http), spans: Client::new(otlp), folder, child };
+        let server = Server { name, queries: Client::new(http), spans: Client::of_grpc(otlp), folder, child };
         let deadline = Instant::now() + Duration::from_secs(120);
         while !matches!(server.queries.get("/ready").await, Ok((200, _))) {
             if Instant::now() > deadline {
