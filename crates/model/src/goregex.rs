@@ -2,7 +2,7 @@
 
 mod required;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::OnceLock};
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind};
@@ -26,6 +26,7 @@ pub struct GoRegex {
     literals: Option<Vec<String>>,
     prefix: String,
     size: usize,
+    required: OnceLock<Vec<Vec<String>>>,
 }
 
 /// Memory that one compiled expression may take.
@@ -48,20 +49,26 @@ impl GoRegex {
             literals: literal_alternatives(pattern),
             prefix: literal_prefix(pattern),
             size,
+            required: OnceLock::new(),
         })
     }
 
     /// Compiles `pattern` to be searched anywhere (template functions).
     pub fn search(pattern: &str) -> Result<Self, RegexError> {
         let regex = compile(pattern, pattern, false)?;
-        Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new(), size: 0 })
+        Ok(Self::searched(pattern, regex, 0))
     }
 
     /// Like [`GoRegex::search`], but `.` matches newlines too (line filters of logs).
     pub fn search_across_lines(pattern: &str) -> Result<Self, RegexError> {
         let size = check(pattern)?;
         let regex = compile(pattern, pattern, true)?;
-        Ok(GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new(), size })
+        Ok(Self::searched(pattern, regex, size))
+    }
+
+    fn searched(pattern: &str, regex: Regex, size: usize) -> Self {
+        let required = OnceLock::new();
+        GoRegex { source: pattern.to_owned(), regex, literals: None, prefix: String::new(), size, required }
     }
 
     /// How many times the expression matches, one match behind another.
@@ -129,10 +136,10 @@ impl GoRegex {
         self.literals.as_deref()
     }
 
-    /// Texts that matches contain: of each of these lists at least one is in every text that matches. Reads the expression
-    /// again, so ask once.
-    pub fn required(&self) -> Vec<Vec<String>> {
-        parsed(&self.source).map(|hir| required::required(&hir)).unwrap_or_default()
+    /// Texts that matches contain: of each of these lists at least one is in every text that matches.
+    pub fn required(&self) -> &[Vec<String>] {
+        self.required
+            .get_or_init(|| parsed(&self.source).map(|hir| required::required(&hir)).unwrap_or_default())
     }
 
     /// Plain text that every match of an anchored expression begins with; may be empty.

@@ -23,6 +23,7 @@ mod relabel;
 mod rollup;
 mod series;
 pub mod spans;
+mod texts;
 
 pub use alert::{Alert, AlertBatch};
 pub use chunk::{
@@ -45,6 +46,7 @@ pub use metadata::{Metadata, MetricType};
 pub use relabel::{NameScheme, Relabel, RelabelAction, RelabelError, RelabelSpec};
 pub use rollup::{Downsampler, MAX_ROLLUP_GAP_MS, Rollup, merge_rollups};
 pub use series::{Exemplar, HistogramSample, Sample, SampleColumns, Series, TimeRange};
+pub use texts::Texts;
 
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";

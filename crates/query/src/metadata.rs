@@ -1,6 +1,6 @@
 //! Questions about names, labels and exemplars: passed on to the store, on the engine's threads.
 
-use reba_model::{Labels, Matcher, TimeRange};
+use reba_model::{Labels, Matcher, Texts, TimeRange};
 use reba_storage::{ExemplarSeries, StoreStats};
 
 use crate::{ExecError, QueryEngine};
@@ -26,7 +26,7 @@ impl QueryEngine {
         name: String,
         sets: Vec<Vec<Matcher>>,
         range: TimeRange,
-    ) -> Result<Vec<String>, ExecError> {
+    ) -> Result<Texts, ExecError> {
         self.ask(move |store, budget| Ok(store.label_values(&name, &sets, range, budget)?)).await
     }
 

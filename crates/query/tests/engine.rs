@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reba_model::{Labels, Matcher, Series, TimeRange};
+use reba_model::{Labels, Matcher, Series, Texts, TimeRange};
 use reba_promql::syntax::ParseOptions;
 use reba_query::{
     EngineConfig, ExecError, InstantQuery, QueryData, QueryEngine, QueryLimits, RangeQuery, Stage,
@@ -122,7 +122,7 @@ impl MetricQuerier for Odd {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         self.inner.label_values(name, sets, range, budget)
     }
 
@@ -484,7 +484,7 @@ async fn metadata_comes_from_the_store() {
     let series = engine.series(all.clone(), TimeRange::ALL).await.unwrap();
     assert_eq!(series.len(), 2);
     let jobs = engine.label_values("job".to_owned(), all.clone(), TimeRange::ALL).await.unwrap();
-    assert_eq!(jobs, ["a", "b"]);
+    assert_eq!(jobs.iter().collect::<Vec<_>>(), ["a", "b"]);
     assert!(engine.exemplars(all, TimeRange::ALL).await.unwrap().is_empty());
     assert_eq!(engine.stats(10).await.unwrap().series, 2);
 }
@@ -545,7 +545,7 @@ impl MetricQuerier for AtHand {
         s: &[Vec<Matcher>],
         range: TimeRange,
         b: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         self.0.label_values(name, s, range, b)
     }
 

@@ -15,7 +15,7 @@ use reba_ingest::{
     config::RemoteReadConfig,
     remote_read::{AnswerError, Answered, Frames, question, read_samples},
 };
-use reba_model::{Labels, MatchOp, Matcher, Series, TimeRange};
+use reba_model::{Labels, MatchOp, Matcher, Series, Texts, TimeRange};
 use reba_storage::{
     Budget, BudgetError, ChangeLog, ExemplarSeries, MetricQuerier, QueryError, SelectHints, SelectRequest,
     StoreStats,
@@ -351,7 +351,7 @@ impl MetricQuerier for JoinedStore {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         self.local.label_values(name, sets, range, budget)
     }
 

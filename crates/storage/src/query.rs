@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use reba_model::{Exemplar, Labels, Matcher, Series, TimeRange};
+use reba_model::{Exemplar, Labels, Matcher, Series, Texts, TimeRange};
 use thiserror::Error;
 
 use crate::ChangeLog;
@@ -228,7 +228,7 @@ pub trait MetricQuerier: Send + Sync {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError>;
+    ) -> Result<Texts, QueryError>;
 
     /// Exemplars in `range` of the series that match any of `sets`, series sorted by labels.
     fn exemplars(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<ExemplarSeries>, QueryError>;

@@ -8,7 +8,8 @@ use std::{
 
 use parking_lot::RwLock;
 use reba_model::{
-    Chunk, Exemplar, Histogram, HistogramSample, Labels, METRIC_NAME, Matcher, RawColumns, Series, TimeRange,
+    Chunk, Exemplar, Histogram, HistogramSample, Labels, METRIC_NAME, Matcher, RawColumns, Series, Texts,
+    TimeRange,
 };
 use reba_storage::{
     AppendError, AppendMode, AppendReport, Budget, ChangeLog, ExemplarSeries, MetricAppender, MetricQuerier,
@@ -299,11 +300,10 @@ impl MetricQuerier for MemStore {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         budget.check()?;
         let inner = self.inner.read();
-        let values: BTreeSet<String> =
-            inner.matching(sets, range).filter_map(|s| s.labels.get(name).map(str::to_owned)).collect();
+        let values: BTreeSet<&str> = inner.matching(sets, range).filter_map(|s| s.labels.get(name)).collect();
         Ok(values.into_iter().collect())
     }
 

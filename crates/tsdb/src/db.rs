@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use reba_disk::{Dir, DiskError, Env, Lock, Log};
-use reba_model::{Labels, Matcher, Series, TimeRange};
+use reba_model::{Labels, Matcher, Series, Texts, TimeRange};
 use reba_storage::{
     AppendError, AppendMode, AppendReport, Budget, ChangeLog, ExemplarSeries, MetricAppender, MetricQuerier,
     QueryError, SelectRequest, SeriesRef, StoreStats, WriteBatch,
@@ -25,7 +25,6 @@ use crate::{
     error::append_error,
     head::{AppendScratch, ChunkFiles, Head},
     maintain::Maintenance,
-    texts::Texts,
     wal::RecordWriter,
 };
 
@@ -247,7 +246,7 @@ impl MetricQuerier for Tsdb {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         let mut out = Texts::default();
         self.head.label_values(name, sets, range, &mut out);
         for block in self.blocks.overlapping(range) {

@@ -22,7 +22,6 @@ mod maintain;
 mod matching;
 mod metrics;
 mod retention;
-mod texts;
 mod varint;
 mod wal;
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use reba_disk::FaultFs;
-use reba_model::{Labels, Matcher, Series, TimeRange};
+use reba_model::{Labels, Matcher, Series, Texts, TimeRange};
 use reba_storage::{
     AppendError, AppendMode, AppendReport, Budget, ExemplarSeries, MetricAppender, MetricQuerier, QueryError,
     SelectRequest, SeriesRef, StoreStats, WriteBatch,
@@ -70,7 +70,7 @@ impl MetricQuerier for Busy {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         self.0.label_values(name, sets, range, budget)
     }
 

@@ -27,12 +27,16 @@ fn range(params: &Params) -> Result<TimeRange, ApiError> {
 
 /// Cuts a list to `limit`, with the warning that says so. A limit of 0 is none.
 fn cut<T>(list: &mut Vec<T>, limit: Option<usize>) -> Vec<String> {
-    match limit.filter(|n| *n > 0) {
-        Some(n) if list.len() > n => {
-            list.truncate(n);
-            vec![TRUNCATED.to_owned()]
-        }
-        _ => Vec::new(),
+    let (keep, warnings) = within(list.len(), limit);
+    list.truncate(keep);
+    warnings
+}
+
+/// How many of `len` a limit leaves, and the warning if that is not all.
+fn within(len: usize, limit: Option<usize>) -> (usize, Vec<String>) {
+    match limit.filter(|n| (1..len).contains(n)) {
+        Some(n) => (n, vec![TRUNCATED.to_owned()]),
+        None => (len, Vec::new()),
     }
 }
 
@@ -92,11 +96,11 @@ pub async fn values(
     // The body is put together where the values are: thousands of texts cost more to free on another thread than to make.
     let key = how_much(&name, &sets, range);
     let answer = api.engine.ask_again(key, move |store, budget| {
-        let mut values = store.label_values(&name, &sets, range, budget)?;
-        let warnings = cut(&mut values, limit);
+        let values = store.label_values(&name, &sets, range, budget)?;
+        let (keep, warnings) = within(values.len(), limit);
         Ok(success_bytes(&warnings, &[], |out| {
             out.push(b'[');
-            for (i, value) in values.iter().enumerate() {
+            for (i, value) in values.iter().take(keep).enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }

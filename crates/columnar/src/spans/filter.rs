@@ -386,6 +386,11 @@ fn texts<'a>(
         _ => {}
     }
     let strings: &Strings = block.strings(column)?;
+    if let SpanTest::Matches(regex) = test
+        && !regex.required().iter().all(|texts| strings.may_contain(texts))
+    {
+        return Ok(None);
+    }
     let of_entries: Vec<bool> =
         (0..strings.entries()).map(|i| text_meets(test, strings.entry_text(i))).collect();
     if !of_entries.contains(&true) {

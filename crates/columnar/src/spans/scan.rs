@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    fmt,
     ops::{ControlFlow, Range},
     sync::Arc,
 };
 
+use parking_lot::Mutex;
 use reba_model::{
     NanoRange, Tenant,
     spans::{Span, SpanId, SpanView, TraceId},
@@ -17,7 +19,7 @@ use reba_storage::{
 
 use super::{
     SpanStore,
-    block::{FieldNames, SpanBlock, Wanted},
+    block::{Context, FieldNames, SpanBlock, Wanted},
     filter::{self, Mask},
     hash::{self, Seeded},
     memory::{MemSnapshot, SnapshotTrace},
@@ -39,6 +41,27 @@ struct View {
     memory: Vec<(MemSnapshot, Vec<Origin>)>,
     shared: Arc<Shared>,
     origins: Arc<Origins>,
+    contexts: Contexts,
+}
+
+/// What blocks are unpacked with, handed from one to the next.
+#[derive(Default)]
+struct Contexts(Mutex<Vec<Context>>);
+
+impl fmt::Debug for Contexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contexts")
+    }
+}
+
+impl Contexts {
+    fn lend(&self, block: &SpanBlock<'_>) {
+        block.lend(self.0.lock().pop());
+    }
+
+    fn take_back(&self, block: &SpanBlock<'_>) {
+        self.0.lock().extend(block.take_back());
+    }
 }
 
 impl View {
@@ -110,6 +133,7 @@ impl SpanStore {
             parts: Arc::clone(&state.parts),
             shared: Arc::clone(&self.shared.read()),
             origins: Arc::clone(&self.origins),
+            contexts: Contexts::default(),
         })
     }
 
@@ -169,7 +193,14 @@ impl SpanQuerier for SpanStore {
             (Arc::clone(&state.parts), spans)
         };
         let (tenant, origins) = (tenant.clone(), Arc::clone(&self.origins));
-        let view = View { tenant, parts, memory: Vec::new(), shared: Arc::default(), origins };
+        let view = View {
+            tenant,
+            parts,
+            memory: Vec::new(),
+            shared: Arc::default(),
+            origins,
+            contexts: Contexts::default(),
+        };
         let stored = view.trace(id, budget)?;
         if spans.is_empty() {
             return Ok(stored);
@@ -399,6 +430,7 @@ impl SpanScan for BlockScan {
             asked.budget.warn(left_out());
             return Ok(stats);
         };
+        view.contexts.lend(&block);
         let reading = Reading { view, asked, block: &block };
         match reading.run(visit) {
             Ok(Ok(true)) => stats.rows = u64::from(place.rows),
@@ -409,6 +441,7 @@ impl SpanScan for BlockScan {
                 asked.budget.warn(left_out());
             }
         }
+        view.contexts.take_back(&block);
         stats.bytes_decoded = block.unpacked();
         Ok(stats)
     }

@@ -96,7 +96,7 @@ mod tests {
     use crate::GoRegex;
 
     fn of(pattern: &str) -> Vec<Vec<String>> {
-        GoRegex::search_across_lines(pattern).unwrap().required()
+        GoRegex::search_across_lines(pattern).unwrap().required().to_vec()
     }
 
     #[test]

@@ -128,8 +128,8 @@ impl Planner {
 
 /// An expression, behind the texts that it requires: those a store finds without putting a text together.
 fn with_required(regex: &GoRegex, on: impl Fn(TextTest) -> Condition) -> Condition {
-    let clause = |texts: Vec<String>| any(texts.into_iter().map(|t| on(TextTest::Contains(t))));
-    let mut all: Vec<Condition> = regex.required().into_iter().map(clause).collect();
+    let clause = |texts: &Vec<String>| any(texts.iter().map(|t| on(TextTest::Contains(t.clone()))));
+    let mut all: Vec<Condition> = regex.required().iter().map(clause).collect();
     let matches = on(TextTest::Matches(Arc::new(regex.clone())));
     if all.is_empty() {
         return matches;

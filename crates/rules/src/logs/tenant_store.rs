@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reba_model::{Labels, Matcher, Series, TimeRange};
+use reba_model::{Labels, Matcher, Series, Texts, TimeRange};
 use reba_storage::{
     AppendError, AppendMode, AppendReport, Budget, ExemplarSeries, MetricAppender, MetricQuerier, QueryError,
     SelectRequest, SeriesRef, StoreStats, WriteBatch,
@@ -97,9 +97,9 @@ impl MetricQuerier for TenantStore {
         sets: &[Vec<Matcher>],
         range: TimeRange,
         budget: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Texts, QueryError> {
         if name == TENANT_LABEL {
-            return Ok(Vec::new());
+            return Ok(Texts::default());
         }
         self.store.label_values(name, &self.sets(sets), range, budget)
     }

@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use reba_model::{AlertBatch, Chunk, Labels, Matcher, Series, TimeRange, is_stale_nan};
+use reba_model::{AlertBatch, Chunk, Labels, Matcher, Series, Texts, TimeRange, is_stale_nan};
 use reba_rules::{
     FileOptions, ManagerOptions, Parts, RuleFile, RuleManager, RuleQuerier, RuleQueryError, RuleSample,
     RuleSettings, SampleValue,
@@ -135,8 +135,8 @@ impl MetricQuerier for FakeStore {
         _: &[Vec<Matcher>],
         _: TimeRange,
         _: &Budget,
-    ) -> Result<Vec<String>, QueryError> {
-        Ok(Vec::new())
+    ) -> Result<Texts, QueryError> {
+        Ok(Texts::default())
     }
 
     fn exemplars(&self, _: &[Vec<Matcher>], _: TimeRange) -> Result<Vec<ExemplarSeries>, QueryError> {

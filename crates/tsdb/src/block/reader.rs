@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::RwLock;
 use reba_disk::{Dir, DiskError, Mapped, checksum};
-use reba_model::{Chunk, ChunkBytes, ChunkError, Labels, Matcher, Series, TimeRange};
+use reba_model::{Chunk, ChunkBytes, ChunkError, Labels, Matcher, Series, Texts, TimeRange};
 use reba_storage::{Budget, QueryError, SelectRequest};
 use roaring::RoaringBitmap;
 
@@ -18,7 +18,7 @@ use super::{
     tombstones::Tombstones,
     writer::WriteError,
 };
-use crate::{head::chunk_bytes, matching::resolve, texts::Texts, varint::Reader};
+use crate::{head::chunk_bytes, matching::resolve, varint::Reader};
 
 /// An open block.
 #[derive(Debug)]

@@ -1,6 +1,9 @@
 //! Interned label pairs of a shard, and which series have them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use hashbrown::HashTable;
 use reba_model::PackedPair;
@@ -151,7 +154,20 @@ pub(crate) struct PairTable {
     pairs: Pages<Pair>,
     free: Vec<PairId>,
     by_text: HashTable<PairId>,
-    names: BTreeMap<Box<str>, Vec<PairId>>,
+    names: BTreeMap<Box<str>, Values>,
+}
+
+/// Lists longer than this are not kept in order: what it takes to sort them again after each change would be noticed by writers' readers.
+const KEPT_IN_ORDER: usize = 16_384;
+
+/// The pairs with one name.
+#[derive(Debug, Default)]
+struct Values {
+    /// In no order.
+    ids: Vec<PairId>,
+    /// By value, from the first time somebody asks for them until one comes or goes: dashboards ask for the same few lists again
+    /// and again.
+    in_order: OnceLock<Box<[PairId]>>,
 }
 
 fn hash(packed: &str) -> u64 {
@@ -187,21 +203,35 @@ impl PairTable {
         let pairs = &self.pairs;
         self.by_text.insert_unique(hash(pair.packed), id, |id| hash(&pairs[*id as usize].packed));
         if let Some(values) = self.names.get_mut(pair.name) {
-            values.push(id);
+            values.ids.push(id);
+            values.in_order.take();
         } else {
-            self.names.insert(pair.name.into(), vec![id]);
+            self.names.insert(pair.name.into(), Values { ids: vec![id], ..Values::default() });
         }
         id
     }
 
     /// Names of labels, sorted, with the pairs of each.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &[PairId])> {
-        self.names.iter().map(|(n, ids)| (&**n, ids.as_slice()))
+        self.names.iter().map(|(n, values)| (&**n, values.ids.as_slice()))
     }
 
     /// Pairs with this name, in no order.
     pub(crate) fn values_of(&self, name: &str) -> &[PairId] {
-        self.names.get(name).map_or(&[], Vec::as_slice)
+        self.names.get(name).map_or(&[], |values| values.ids.as_slice())
+    }
+
+    /// Pairs with this name, by value unless there are very many.
+    pub(crate) fn values_in_order(&self, name: &str) -> &[PairId] {
+        let Some(values) = self.names.get(name) else { return &[] };
+        if values.ids.len() > KEPT_IN_ORDER {
+            return &values.ids;
+        }
+        values.in_order.get_or_init(|| {
+            let mut ids: Box<[PairId]> = values.ids.as_slice().into();
+            ids.sort_unstable_by_key(|id| self.get(*id).value());
+            ids
+        })
     }
 
     /// Forgets the series `dead`, whose pairs are `touched`, and the pairs that only they had.
@@ -227,7 +257,8 @@ impl PairTable {
             self.free.push(id);
         }
         for name in names {
-            let Some(ids) = self.names.get_mut(&name) else { continue };
+            let Some(Values { ids, in_order }) = self.names.get_mut(&name) else { continue };
+            in_order.take();
             ids.retain(|id| !orphans.contains(*id));
             if ids.is_empty() {
                 self.names.remove(&name);
@@ -244,7 +275,9 @@ impl PairTable {
     /// Bytes of memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let own: usize = self.pairs.iter().map(|p| p.packed.len() + p.postings.heap_bytes()).sum();
-        let ids: usize = self.names.values().map(|ids| 4 * ids.capacity()).sum();
+        let in_order = |values: &Values| values.in_order.get().map_or(0, |ids| ids.len());
+        let ids: usize =
+            self.names.values().map(|values| 4 * (values.ids.capacity() + in_order(values))).sum();
         (own + ids + self.pairs.memory_bytes() + 5 * self.by_text.capacity()) as u64
     }
 

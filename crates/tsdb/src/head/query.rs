@@ -5,12 +5,12 @@ use std::{
     convert::Infallible,
 };
 
-use reba_model::{Chunk, Labels, METRIC_NAME, Matcher, PackedPair, Series, TimeRange};
+use reba_model::{Chunk, Labels, METRIC_NAME, Matcher, PackedPair, Series, Texts, TimeRange};
 use reba_storage::{Budget, QueryError, SelectRequest, StoreStats, TopEntry};
 use roaring::RoaringBitmap;
 
 use super::{Head, Shard};
-use crate::{matching::resolve, texts::Texts};
+use crate::matching::resolve;
 
 /// Series between two looks at the budget.
 const SERIES_PER_CHECK: u64 = 256;
@@ -118,14 +118,14 @@ impl Head {
         }
     }
 
-    /// Adds the values of a label, unsorted and perhaps more than once.
+    /// Adds the values of a label, those of each shard mostly in order, and some perhaps more than once.
     pub(crate) fn label_values(&self, name: &str, sets: &[Vec<Matcher>], range: TimeRange, out: &mut Texts) {
         if !self.may_overlap(range) {
             return;
         }
         for shard in self.snapshot() {
             let slots = any_of(&shard, sets);
-            for id in shard.pairs.values_of(name) {
+            for id in shard.pairs.values_in_order(name) {
                 let pair = shard.pairs.get(*id);
                 let found = slots.as_ref().is_none_or(|s| pair.postings.intersects(s));
                 if found {

@@ -126,15 +126,28 @@ impl Packer {
     }
 }
 
+/// What decompressing needs; to make one takes as long as to decompress a column.
+pub(crate) type Context = Decompressor<'static>;
+
 /// Decompresses.
 #[derive(Default)]
 pub(crate) struct Unpacker {
-    zstd: Option<Decompressor<'static>>,
+    zstd: Option<Context>,
     /// Bytes that came out.
     pub(crate) unpacked: u64,
 }
 
 impl Unpacker {
+    /// Takes over the context of a reader that needs it no more.
+    pub(super) fn lend(&mut self, context: Option<Context>) {
+        self.zstd = context;
+    }
+
+    /// The context, if one was needed.
+    pub(super) fn take_back(&mut self) -> Option<Context> {
+        self.zstd.take()
+    }
+
     fn get(&mut self, reader: &mut Reader<'_>) -> Result<Vec<u8>, BlockError> {
         let len = reader.count(MAX_UNPACKED)?;
         let stored = reader.sized()?;
@@ -265,6 +278,11 @@ impl Strings {
         let start = i.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let end = self.ends.get(i).copied().unwrap_or(start);
         self.bytes.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// Whether one of the texts may stand within an entry: it does within all of them together.
+    pub(crate) fn may_contain(&self, texts: &[String]) -> bool {
+        texts.iter().any(|text| memchr::memmem::find(&self.bytes, text.as_bytes()).is_some())
     }
 
     /// The same as text; empty if it is none.

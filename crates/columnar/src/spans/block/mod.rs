@@ -10,7 +10,7 @@ mod names;
 mod read;
 mod rows;
 
-pub(crate) use columns::Strings;
+pub(crate) use columns::{Context, Strings};
 pub use encode::{SpanBlockEncoder, SpanRow, SpanSummary};
 pub(crate) use names::FieldNames;
 pub use read::SpanBlock;

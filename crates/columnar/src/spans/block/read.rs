@@ -7,7 +7,7 @@ use reba_storage::SpanNeed;
 
 use super::{
     Kind, MAX_BLOCK_ROWS, Type, Wanted,
-    columns::{Strings, Unpacker, may_hold},
+    columns::{Context, Strings, Unpacker, may_hold},
 };
 use crate::{
     block::{BlockError, wire::Reader},
@@ -137,6 +137,16 @@ impl<'a> SpanBlock<'a> {
     /// How many traces it has.
     pub fn traces(&self) -> usize {
         self.traces
+    }
+
+    /// Lends it what another block was unpacked with.
+    pub(crate) fn lend(&self, context: Option<Context>) {
+        self.unpacker.borrow_mut().lend(context);
+    }
+
+    /// Gives back what it was lent, or made itself.
+    pub(crate) fn take_back(&self) -> Option<Context> {
+        self.unpacker.borrow_mut().take_back()
     }
 
     /// Bytes that were unpacked so far.
