@@ -60,7 +60,9 @@ impl Texts {
         keyed.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
         let bytes = keyed.iter().map(|(_, text)| text.len()).sum();
         let mut sorted = Texts { text: String::with_capacity(bytes), ends: Vec::with_capacity(keyed.len()) };
-        keyed.iter().for_each(|(_, text)| sorted.push(text));
+        for (_, text) in keyed {
+            sorted.push(text);
+        }
         sorted
     }
 }
