@@ -1,7 +1,7 @@
 import ts from "typescript-eslint";
 
 export default ts.config(
-  { ignores: ["dist", "**/node_modules"] },
+  { ignores: ["dist", "**/node_modules", "**/.next"] },
   ...ts.configs.recommended,
   {
     files: ["src/**/*.ts", "tests/**/*.ts"],

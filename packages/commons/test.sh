@@ -2,7 +2,8 @@
 # Everything that is tested of the TypeScript library, on a machine with Node. Ends with `commons: N passed, N failed`.
 # What runs together with Reba is tests/e2e/test_instrumentation.py.
 #
-#   COMMONS_FULL=1 ./test.sh     also on Node 22, which npm fetches, and what a call costs
+#   COMMONS_FULL=1 ./test.sh     also on Node 22, with OpenTelemetry's auto-instrumentations of both generations, within a real
+#                                Next.js application, and what a call costs; all of it is fetched from npm (some 700 MB)
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,6 +21,14 @@ for app in "${apps[@]}"; do
 done
 scripts/prepare.sh
 for install in "${installs[@]}"; do wait "$install"; done
+
+if [ -n "$full" ]; then
+  # With a copy of the package as it is now, as applications have it.
+  for app in auto20 auto22; do npm ci --prefix "tests/apps/$app" --no-fund --no-audit --ignore-scripts --silent; done
+  # Its binaries are other packages on other machines: there is no lock.
+  rm -rf tests/apps/next/node_modules
+  npm install --prefix tests/apps/next --no-package-lock --no-fund --no-audit --ignore-scripts --silent
+fi
 
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

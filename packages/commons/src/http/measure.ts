@@ -1,6 +1,7 @@
 /** One request of a Node server, measured from its beginning to the end of its answer. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Context, type Span, SpanKind, SpanStatusCode, context, propagation, trace } from "@opentelemetry/api";
+import { getRPCMetadata } from "@opentelemetry/core";
 import { maskText } from "../log/mask.js";
 import type { MetricsRegistry } from "../registry.js";
 import { exemplarOf } from "../trace/context.js";
@@ -25,7 +26,8 @@ export function measure(
   res[MEASURED] = true;
   const started = performance.now();
   const span = startSpan(req);
-  const found = span === undefined ? trace.getActiveSpan() : undefined;
+  // Below the instrumentation of Express the active span is that of this middleware; the request's own is noted beside it.
+  const found = span === undefined ? (getRPCMetadata(context.active())?.span ?? trace.getActiveSpan()) : undefined;
   const here = (span?.span ?? found)?.spanContext();
   const body = watch(res);
   let open = true;
