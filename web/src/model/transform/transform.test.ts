@@ -44,6 +44,24 @@ describe("transformations", () => {
     const json: Frame = { refId: "A", fields: [field("Line", "string", ['{"a":1,"b":"x"}', "broken"])] };
     expect(shown(run([json], ["extractFields", { source: "Line", replace: true }]).frames)[0]).toEqual({ a: [1, null], b: ["x", null] });
   });
+  it("gives tables other shapes", () => {
+    const calls: Frame = { refId: "A", kind: "table", fields: [field("svc", "string", ["a", "b", "a"]), field("code", "string", ["200", "200", "500"]), field("n", "number", [3, 1, 2])] };
+    expect(shown(run([calls], ["groupingToMatrix", { columnField: "code", rowField: "svc", valueField: "n" }]).frames)[0]).toEqual({ "svc\\code": ["a", "b"], "200": [3, 1], "500": [2, null] });
+    expect(shown(run([{ ...table, fields: [field("svc", "string", ["a", "b"]), field("n", "number", [3, 1]), field("m", "number", [4, 2])] }], ["transpose", {}]).frames)[0]).toEqual({ svc: ["n", "m"], a: [3, 4], b: [1, 2] });
+    const labelled = (svc: string, what: string, v: number): Frame => ({ refId: "A", kind: "series", fields: [field("Time", "time", [0]), field("Value", "number", [v], { svc, what })] });
+    expect(shown(run([labelled("a", "errors", 1), labelled("a", "all", 9), labelled("b", "all", 4)], ["joinByLabels", { value: "what" }]).frames)[0]).toEqual({ svc: ["a", "b"], errors: [1, null], all: [9, 4] });
+    expect(shown(run([series("A", "x", [1, 2]), series("A", "y", [5, 3])], ["timeSeriesTable", { A: { stat: "max" } }]).frames)[0]).toEqual({ svc: ["x", "y"], "Trend #A": [2, 5] });
+    expect(shown(run([{ refId: "A", fields: [field("v", "number", [1, 1, 2, 9])] }], ["histogram", { bucketSize: 5 }]).frames)[0]).toEqual({ xMin: [0, 5], xMax: [5, 10], v: [3, 1] });
+  });
+  it("gives texts and times another look, and takes settings from data", () => {
+    const frame: Frame = { refId: "A", fields: [field("at", "time", [0]), field("name", "string", ["Hello big world"])] };
+    expect(run([frame], ["formatTime", { timeField: "at", outputFormat: "YYYY", timezone: "utc" }]).frames[0]?.fields[0]?.values).toEqual(["1970"]);
+    expect(run([frame], ["formatString", { stringField: "name", outputFormat: "Snake case" }]).frames[0]?.fields[1]?.values).toEqual(["hello_big_world"]);
+    expect(run([frame], ["formatString", { stringField: "name", outputFormat: "Substring", substringStart: 0, substringEnd: 5 }]).frames[0]?.fields[1]?.values).toEqual(["Hello"]);
+    const limits: Frame = { refId: "B", fields: [field("max", "number", [50]), field("unit", "string", ["s"])] };
+    const { frames } = run([table, limits], ["configFromData", { configRefId: "B" }]);
+    expect([frames.length, frames[0]?.fields[1]?.config.max, frames[0]?.fields[1]?.config.unit]).toEqual([1, 50, "s"]);
+  });
   it("skips an unknown one and says so", () => {
     const { frames, notices } = run([table], ["spatial", {}]);
     expect(frames).toEqual([table]);
