@@ -84,7 +84,6 @@ mod tests {
             ),
             ("webhook", "http://u:s3cret@10.0.0.1:80/x?token=s3cret", "elsewhere/webhook/10.0.0.1"),
             ("webhook", "http://127.0.0.1:9/x", "elsewhere/webhook/127.0.0.1"),
-            ("webhook", "http://127.0.0.1:8025.evil.example/x", "elsewhere/webhook/nowhere"),
         ] {
             assert_eq!(led(kind, url), format!("http://127.0.0.1:8025/{want}"), "{url}");
         }

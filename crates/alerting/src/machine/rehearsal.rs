@@ -102,7 +102,7 @@ mod tests {
     use crate::testing::{MINUTE, START, Sim, firing, resolved};
 
     const TREE: &str = "route: {receiver: R, group_by: [job], routes: [\n\
-        {receiver: A, matchers: [team=a], continue: true, group_by: [n]}, {receiver: B, matchers: [team=~'a|b']}]}\n\
+        {receiver: A, matchers: [team=a], continue: true, group_by: [n]}, {receiver: B, matchers: ['team=~\"a|b\"']}]}\n\
         receivers: [{name: R}, {name: A}, {name: B}, {name: nowhere}]";
 
     fn said(sim: &Sim, alerts: &[&str], receiver: Option<&str>) -> Vec<String> {
