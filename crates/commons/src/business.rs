@@ -1,10 +1,15 @@
 //! What EasyMO does, in numbers: one typed method an event, so that no caller spells a metric or label name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     clock::Clock,
+    counter::TraceLabels,
     family::{Counters, Gauges, Histograms, trace_labels},
+    labels::{PaymentMethod, QueryType, RejectReason, RideStatus},
     registry::Registrar,
     trace::TraceContext,
 };
@@ -13,58 +18,6 @@ const RIDE_SECONDS: &[f64] = &[60.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.
 const PAYMENT_USD: &[f64] = &[1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 const QUERY_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0];
 const AGENT_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-
-/// How a ride request stands when it is counted. A request is counted once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RideStatus {
-    /// Waits for a driver.
-    Pending,
-    /// A driver took it.
-    Accepted,
-    /// Nobody took it.
-    Rejected,
-    /// The passenger gave up.
-    Cancelled,
-    /// Could not be handled.
-    Failed,
-}
-
-impl RideStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Why nobody took a ride.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectReason {
-    /// No driver was near.
-    NoDriver,
-    /// The drivers asked said no.
-    DriverDeclined,
-    /// The passenger stands too far away.
-    TooFar,
-    /// No driver answered in time.
-    Timeout,
-}
-
-impl RejectReason {
-    /// As labels have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoDriver => "no_driver",
-            Self::DriverDeclined => "driver_declined",
-            Self::TooFar => "too_far",
-            Self::Timeout => "timeout",
-        }
-    }
-}
 
 /// How a payment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,13 +54,14 @@ pub enum MessageStatus<'a> {
 /// What a database query did, and to which table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DbQuery<'a> {
-    /// `select`, `insert`, `update` or `delete`.
-    pub query_type: &'a str,
+    /// What it did.
+    pub query_type: QueryType,
     /// The table's name.
     pub table: &'a str,
 }
 
-/// The business metrics of one service. Clones share their counts.
+/// The business metrics of one service. Clones share their counts. What is tracked while a span is active
+/// ([`TraceContext::current`]) carries it as its exemplar.
 #[derive(Clone, Debug)]
 pub struct BusinessMetrics {
     families: Arc<Families>,
@@ -199,7 +153,7 @@ impl BusinessMetrics {
         Self { families: Arc::new(Families::register(registry)), clock, trace: None }
     }
 
-    /// The same metrics; what is tracked through it carries `trace` as its exemplar.
+    /// The same metrics; what is tracked through it carries `trace` as its exemplar, whichever span is active.
     pub fn traced(&self, trace: &TraceContext) -> Self {
         Self { trace: Some(trace.clone()), ..self.clone() }
     }
@@ -232,8 +186,9 @@ impl BusinessMetrics {
 
     /// Counts a payment. A failure raises both counters; only a success counts into the amounts, so that their sum
     /// is the money that moved.
-    pub fn track_payment(&self, payment_method: &str, amount_usd: f64, outcome: PaymentOutcome<'_>) {
+    pub fn track_payment(&self, payment_method: PaymentMethod, amount_usd: f64, outcome: PaymentOutcome<'_>) {
         let families = &self.families;
+        let payment_method = payment_method.as_str();
         let status = match outcome {
             PaymentOutcome::Success => {
                 self.observe(&families.payment_amount, [payment_method], amount_usd);
@@ -270,7 +225,7 @@ impl BusinessMetrics {
 
     /// Records how long a query took.
     pub fn track_db_query(&self, query: DbQuery<'_>, took: Duration) {
-        self.observe(&self.families.db_queries, [query.query_type, query.table], took.as_secs_f64());
+        self.observe(&self.families.db_queries, [query.query_type.as_str(), query.table], took.as_secs_f64());
     }
 
     /// Counts a failed query, `error_type` being `timeout`, `deadlock`, `pool_timeout` and the like.
@@ -304,16 +259,18 @@ impl BusinessMetrics {
     }
 
     fn count<const N: usize>(&self, family: &Counters<N>, values: [&str; N]) {
-        match self.trace.as_ref().and_then(trace_labels) {
-            Some(labels) => family.inc_traced(values, Some((labels, self.clock.wall()))),
-            None => family.inc(values),
-        }
+        family.inc_traced(values, self.exemplar());
     }
 
     fn observe<const N: usize>(&self, family: &Histograms<N>, values: [&str; N], value: f64) {
-        match self.trace.as_ref().and_then(trace_labels) {
-            Some(labels) => family.observe_traced(values, value, Some((labels, self.clock.wall()))),
-            None => family.observe(values, value),
-        }
+        family.observe_traced(values, value, self.exemplar());
+    }
+
+    fn exemplar(&self) -> Option<(TraceLabels, SystemTime)> {
+        let labels = match &self.trace {
+            Some(trace) => trace_labels(trace),
+            None => TraceContext::current().as_ref().and_then(trace_labels),
+        };
+        labels.map(|labels| (labels, self.clock.wall()))
     }
 }

@@ -1,26 +1,31 @@
 //! HTTP requests measured by a tower layer.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use ::http::{HeaderMap, Method, Request, Response, header::CONTENT_LENGTH};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use axum::{body::Body, extract::MatchedPath};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Body as _, Frame, SizeHint};
 use tower::{Layer, Service};
+use tracing::{Span, field::Empty};
 
 use crate::{
     clock::Clock,
     family::{Counters, Gauges, Histograms, trace_labels},
     registry::Registrar,
+    scope,
+    spans::OWN_TARGET,
     trace::TraceContext,
 };
 
-const SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
+pub(crate) const SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
 const BYTES: &[f64] = &[100.0, 1e3, 5e3, 10e3, 50e3, 100e3, 500e3, 1e6];
 
 /// The route of requests that matched none: one value, whatever strangers ask for.
@@ -28,7 +33,7 @@ const UNMATCHED: &str = "unmatched";
 /// The status of a request whose sender left before the answer was ready, as nginx writes it.
 const CLIENT_LEFT: &str = "499";
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct HttpMetrics {
     requests: Counters<3>,
     in_flight: Gauges<0>,
@@ -63,16 +68,16 @@ impl HttpMetrics {
     }
 }
 
-/// Measures every request that passes: count, time until the answer begins, size of both bodies. The label `route`
+/// Measures every request that passes, and is its span: count, time until the answer begins, size of both bodies. The label `route`
 /// is the template that axum matched (`/rides/{id}`), never the path, and unusual methods are `OTHER`: strangers
 /// cannot make new series.
 #[derive(Clone, Debug)]
 pub struct HttpMetricsLayer {
-    metrics: HttpMetrics,
+    metrics: Arc<HttpMetrics>,
 }
 
 impl HttpMetricsLayer {
-    pub(crate) fn new(metrics: HttpMetrics) -> Self {
+    pub(crate) fn new(metrics: Arc<HttpMetrics>) -> Self {
         Self { metrics }
     }
 }
@@ -89,7 +94,7 @@ impl<S> Layer<S> for HttpMetricsLayer {
 #[derive(Clone, Debug)]
 pub struct HttpMetricsService<S> {
     inner: S,
-    metrics: HttpMetrics,
+    metrics: Arc<HttpMetrics>,
 }
 
 impl<S> Service<Request<Body>> for HttpMetricsService<S>
@@ -108,17 +113,38 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let pending = Pending::start(self.metrics.clone(), &request);
-        let answer = self.inner.call(request);
+        let span = pending.span(&request);
+        let answer = within(pending.trace.as_ref(), &span, || self.inner.call(request));
         Box::pin(async move {
+            let mut answer = pin!(answer);
+            let answer = poll_fn(|cx| within(pending.trace.as_ref(), &span, || answer.as_mut().poll(cx)));
             let response = answer.await?;
+            note_status(&span, response.status());
             Ok(pending.answered(response))
         })
     }
 }
 
+/// Runs `work` with the request's trace and span active.
+fn within<T>(trace: Option<&TraceContext>, span: &Span, work: impl FnOnce() -> T) -> T {
+    let _scope = trace.map(scope::enter);
+    span.in_scope(work)
+}
+
+/// Tells the request's span how it ended; what went wrong on this side makes it a failed one.
+fn note_status(span: &Span, status: StatusCode) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
 /// A request under way. Dropped without an answer, it is counted as one whose sender left.
 struct Pending {
-    metrics: HttpMetrics,
+    metrics: Arc<HttpMetrics>,
     method: &'static str,
     route: String,
     trace: Option<TraceContext>,
@@ -127,7 +153,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn start(metrics: HttpMetrics, request: &Request<Body>) -> Self {
+    fn start(metrics: Arc<HttpMetrics>, request: &Request<Body>) -> Self {
         let route =
             request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
         let method = method_label(request.method());
@@ -140,14 +166,32 @@ impl Pending {
         Self { metrics, method, route, trace, started, done: false }
     }
 
+    /// The request's span, recorded once [`crate::init`] was called. Its ids are those of the [`TraceContext`].
+    fn span(&self, request: &Request<Body>) -> Span {
+        scope::adopting(self.trace.as_ref(), || {
+            tracing::info_span!(
+                target: OWN_TARGET,
+                "request",
+                otel.name = format!("{} {}", self.method, self.route),
+                otel.kind = "server",
+                otel.status_code = Empty,
+                http.request.method = self.method,
+                http.route = self.route,
+                http.response.status_code = Empty,
+                url.path = request.uri().path(),
+                url.scheme = "http",
+            )
+        })
+    }
+
     fn answered(mut self, response: Response<Body>) -> Response<Body> {
         self.record(response.status().as_str());
-        let sizes = self.metrics.response_size.clone();
-        let (method, route) = (self.method, std::mem::take(&mut self.route));
+        let sizes = &self.metrics.response_size;
         if let Some(size) = body_size(response.headers(), response.body()) {
-            sizes.observe([method, &route], size as f64);
+            sizes.observe([self.method, &self.route], size as f64);
             return response;
         }
+        let (sizes, method, route) = (sizes.clone(), self.method, std::mem::take(&mut self.route));
         response.map(|inner| Body::new(CountedBody { inner, seen: 0, method, route, sizes }))
     }
 
@@ -157,7 +201,7 @@ impl Pending {
         let took = self.metrics.clock.monotonic().saturating_sub(self.started).as_secs_f64();
         let labels = [self.method, &self.route, status];
         let exemplar = self.trace.as_ref().and_then(trace_labels).map(|l| (l, self.metrics.clock.wall()));
-        self.metrics.requests.inc_traced(labels, exemplar.clone());
+        self.metrics.requests.inc_traced(labels, exemplar);
         self.metrics.duration.observe_traced(labels, took, exemplar);
     }
 }

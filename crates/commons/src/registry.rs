@@ -40,7 +40,7 @@ pub struct MetricsRegistry {
 struct Inner {
     service: String,
     registrar: Mutex<Registrar>,
-    http: HttpMetrics,
+    http: Arc<HttpMetrics>,
     business: BusinessMetrics,
     client: ClientMetrics,
     ids: IdGenerator,
@@ -80,9 +80,9 @@ impl MetricsRegistryBuilder {
         let labels = [("service", self.service.clone()), ("environment", self.environment)];
         let labels = labels.into_iter().map(|(name, value)| (Cow::Borrowed(name), Cow::Owned(value)));
         let mut registrar = Registrar { registry: Registry::with_labels(labels), names: BTreeSet::new() };
-        let http = HttpMetrics::register(&mut registrar, self.clock.clone());
-        let business = BusinessMetrics::register(&mut registrar, self.clock);
-        let client = ClientMetrics::register(&mut registrar);
+        let http = Arc::new(HttpMetrics::register(&mut registrar, self.clock.clone()));
+        let business = BusinessMetrics::register(&mut registrar, self.clock.clone());
+        let client = ClientMetrics::register(&mut registrar, self.clock, self.ids.clone());
         registrar.registry.register_collector(Box::new(ProcessCollector(self.process)));
         let inner = Inner {
             service: self.service,
@@ -139,7 +139,8 @@ impl MetricsRegistry {
     }
 
     /// Wraps all routes of `router`: every request gets a [`crate::TraceContext`] and is measured. Routes added to
-    /// the result are not, which suits `/metrics`.
+    /// the result are not, which suits `/metrics`. (Where `tracing::Instrument` is in scope, too, call this on a reference
+    /// such as [`crate::Telemetry::metrics`] gives: that trait has a method of the same name for all values.)
     pub fn instrument(&self, router: Router) -> Router {
         router.layer(self.http_layer()).layer(TraceContextLayer::new(self.inner.ids.clone()))
     }

@@ -79,29 +79,49 @@ impl fmt::Debug for SpanId {
     }
 }
 
-/// Makes ids. A seeded generator gives the same ids again, which simulations and tests want.
+/// Makes ids, and decides which new traces are recorded. A seeded generator gives the same ids again, which simulations
+/// and tests want.
 #[derive(Clone, Debug)]
-pub struct IdGenerator(Arc<Mutex<SmallRng>>);
+pub struct IdGenerator {
+    random: Arc<Mutex<SmallRng>>,
+    ratio: f64,
+}
 
 impl IdGenerator {
-    /// Ids that nobody can foresee or repeat.
+    /// Ids that nobody can foresee or repeat; every trace is recorded.
     pub fn random() -> Self {
-        Self(Arc::new(Mutex::new(SmallRng::from_rng(&mut rand::rng()))))
+        Self::from(SmallRng::from_rng(&mut rand::rng()))
     }
 
-    /// The same ids for the same seed.
+    /// The same ids for the same seed; every trace is recorded.
     pub fn seeded(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))))
+        Self::from(SmallRng::seed_from_u64(seed))
+    }
+
+    fn from(random: SmallRng) -> Self {
+        Self { random: Arc::new(Mutex::new(random)), ratio: 1.0 }
+    }
+
+    /// The same ids, of whose new traces the share `ratio`, 0 to 1, is recorded. The id decides, as in OpenTelemetry's
+    /// `TraceIdRatioBased`: services with one ratio record the same traces.
+    pub fn recording(self, ratio: f64) -> Self {
+        Self { ratio: if ratio.is_nan() { 1.0 } else { ratio.clamp(0.0, 1.0) }, ..self }
     }
 
     /// A new trace id.
     pub fn trace_id(&self) -> TraceId {
-        TraceId(self.0.lock().random_range(1..=u128::MAX).to_be_bytes())
+        TraceId(self.random.lock().random_range(1..=u128::MAX).to_be_bytes())
     }
 
     /// A new span id.
     pub fn span_id(&self) -> SpanId {
-        SpanId(self.0.lock().random_range(1..=u64::MAX).to_be_bytes())
+        SpanId(self.random.lock().random_range(1..=u64::MAX).to_be_bytes())
+    }
+
+    /// Whether a new trace of this id is recorded: its lowest 63 bits lie in the lowest `ratio` of their range.
+    fn records(&self, trace: TraceId) -> bool {
+        let low = u128::from_be_bytes(trace.0) as u64 & (u64::MAX >> 1);
+        self.ratio >= 1.0 || (low as f64) < self.ratio * 2f64.powi(63)
     }
 }
 
@@ -130,9 +150,11 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Starts a sampled trace.
+    /// Starts a trace, sampled as `ids` decide.
     pub fn root(ids: &IdGenerator) -> Self {
-        Self::in_trace(ids.trace_id(), ids.span_id())
+        let trace_id = ids.trace_id();
+        let flags = if ids.records(trace_id) { SAMPLED } else { 0 };
+        Self { flags, ..Self::in_trace(trace_id, ids.span_id()) }
     }
 
     /// Starts a sampled trace with ids that the caller chose.
@@ -336,6 +358,17 @@ mod tests {
         assert_eq!(child.trace_id(), parent.trace_id());
         assert_eq!(child.parent(), Some(parent.span_id()));
         assert_ne!(child.span_id(), parent.span_id());
+    }
+
+    #[test]
+    fn the_share_of_new_traces_that_was_asked_for_is_recorded() {
+        for (ratio, from, to) in
+            [(0.0, 0, 0), (0.25, 400, 600), (1.0, 2_000, 2_000), (f64::NAN, 2_000, 2_000)]
+        {
+            let ids = IdGenerator::seeded(7).recording(ratio);
+            let sampled = (0..2_000).filter(|_| TraceContext::root(&ids).sampled()).count();
+            assert!((from..=to).contains(&sampled), "{ratio}: {sampled}");
+        }
     }
 
     #[test]

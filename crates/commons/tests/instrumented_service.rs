@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,8 +18,8 @@ use axum::{
     routing::{get, post},
 };
 use easymo_commons::{
-    Clock, DbQuery, Format, IdGenerator, MessageStatus, MetricsRegistry, PaymentOutcome, ProcessStats,
-    RegisterError, RejectReason, RideStatus, TraceContext,
+    Clock, DbQuery, Format, HealthChecks, IdGenerator, MessageStatus, MetricsRegistry, PaymentMethod,
+    PaymentOutcome, ProcessStats, QueryType, RegisterError, RejectReason, RideStatus, TraceContext,
 };
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -244,8 +245,8 @@ async fn a_sender_that_leaves_early_is_counted() {
 fn a_failed_payment_raises_both_counters_and_moves_no_money() {
     let registry = registry();
     let business = registry.business();
-    business.track_payment("momo", 12.5, PaymentOutcome::Success);
-    business.track_payment("momo", 80.0, PaymentOutcome::Failed { error_code: "timeout" });
+    business.track_payment(PaymentMethod::Momo, 12.5, PaymentOutcome::Success);
+    business.track_payment(PaymentMethod::Momo, 80.0, PaymentOutcome::Failed { error_code: "timeout" });
     let (_, lines) = parse(&registry.expose(Format::Text));
     assert_eq!(value(&lines, "payment_transactions_total", &[("status", "success")]), 1.0);
     assert_eq!(value(&lines, "payment_transactions_total", &[("status", "failed")]), 1.0);
@@ -287,11 +288,12 @@ fn the_business_metrics_are_those_of_the_contract() {
     business.track_ride_rejected("moto", RejectReason::NoDriver);
     business.ride_started("moto");
     business.ride_completed("moto", Duration::from_secs(700));
-    business.track_payment("card", 1.0, PaymentOutcome::Success);
-    business.track_payment("card", 1.0, PaymentOutcome::Failed { error_code: "x" });
+    business.track_payment(PaymentMethod::Card, 1.0, PaymentOutcome::Success);
+    business.track_payment(PaymentMethod::Card, 1.0, PaymentOutcome::Failed { error_code: "x" });
     business.track_whatsapp_message("text", MessageStatus::Failed { error_code: "131026" });
     business.set_db_connections("easymo", 3);
-    business.track_db_query(DbQuery { query_type: "select", table: "rides" }, Duration::from_millis(3));
+    business
+        .track_db_query(DbQuery { query_type: QueryType::Select, table: "rides" }, Duration::from_millis(3));
     business.track_db_error("timeout");
     business.track_signup("driver");
     business.set_active_users("driver", 4);
@@ -362,7 +364,7 @@ async fn requests_in_flight_requests_sent_and_health_are_told() {
     // The request that asks is under way while it is answered.
     assert_eq!(in_flight(&ask("/page").await), 1.0);
     assert_eq!(in_flight(&metrics.expose(Format::Text)), 0.0);
-    assert_eq!(ask("/health").await, r#"{"status":"ok","service":"wallet-service"}"#);
+    assert_eq!(ask("/health").await, r#"{"checks":{},"service":"wallet-service","status":"ok"}"#);
     metrics.client().track(&http::Method::POST, "momo.example", Some(201), Duration::from_millis(20));
     metrics.client().track(&http::Method::POST, "momo.example", None, Duration::from_millis(20));
     let (_, lines) = parse(&metrics.expose(Format::Text));
@@ -370,4 +372,20 @@ async fn requests_in_flight_requests_sent_and_health_are_told() {
     let statuses: Vec<&str> = sent.iter().map(|line| line.labels["status_code"].as_str()).collect();
     assert_eq!(sent.len(), 2);
     assert!(statuses.contains(&"201") && statuses.contains(&"error"), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_failed_or_late_check_makes_the_service_unhealthy_without_telling_strangers_why() {
+    let checks = HealthChecks::new()
+        .check("redis", || async { Ok::<_, Infallible>(()) })
+        .check("postgres", || async { Err("password of easymo at 10.0.0.7 refused") })
+        .check("whatsapp", std::future::pending::<Result<(), Infallible>>)
+        .patience(Duration::from_millis(20));
+    let app = Router::new().route("/health", registry().health_route_with(checks));
+    let (status, kind, body) = ask(&app, request("GET", "/health")).await;
+    assert_eq!((status, kind.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "application/json"));
+    assert_eq!(
+        body,
+        r#"{"checks":{"postgres":"failed","redis":"ok","whatsapp":"no answer within 20 ms"},"service":"wallet-service","status":"failing"}"#
+    );
 }

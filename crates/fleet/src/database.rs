@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use easymo_commons::{BusinessMetrics, DbQuery};
+use easymo_commons::{BusinessMetrics, DbQuery, QueryType};
 
 use crate::{Incident, Service, dice::Dice, node::World};
 
@@ -48,7 +48,7 @@ impl Database {
         dice: Dice,
         query: DbQuery<'static>,
     ) -> Outcome {
-        let dice = dice.for_asker(query.query_type).for_asker(query.table);
+        let dice = dice.for_asker(query.query_type.as_str()).for_asker(query.table);
         let exhausted = world.incidents.strikes(Incident::PoolExhaustion, service).is_some();
         if exhausted {
             world.clock.take(dice.time("wait for a connection", Duration::from_millis(60), 0.4)).await;
@@ -80,11 +80,11 @@ impl Database {
         business.set_db_connections(service.database(), connections);
     }
 
-    fn latency(world: &World, service: Service, dice: Dice, query_type: &str) -> Duration {
+    fn latency(world: &World, service: Service, dice: Dice, query_type: QueryType) -> Duration {
         if world.incidents.strikes(Incident::SlowDatabase, service).is_some() {
             return dice.time("slow", Duration::from_millis(1_700), 0.25);
         }
-        let usual = Duration::from_millis(if query_type == "select" { 4 } else { 7 });
+        let usual = Duration::from_millis(if query_type == QueryType::Select { 4 } else { 7 });
         dice.time("usual", usual, 0.6)
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use easymo_commons::{BusinessMetrics, DbQuery, MetricsRegistry, TraceContext};
+use easymo_commons::{BusinessMetrics, DbQuery, MetricsRegistry, QueryType, TraceContext};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -101,7 +101,7 @@ impl Call {
 
     pub(crate) async fn query(&self, query_type: &'static str, table: &'static str) {
         let Node { service, database, world, .. } = &*self.node;
-        let query = DbQuery { query_type, table };
+        let query = DbQuery { query_type: query_type.parse().unwrap_or(QueryType::Other), table };
         let operation = query_type.to_ascii_uppercase();
         let mut span = self
             .begin(format!("{operation} {table}"))

@@ -1,7 +1,7 @@
 //! wallet-service and insurance-service: where money moves.
 
 use axum::Json;
-use easymo_commons::PaymentOutcome;
+use easymo_commons::{PaymentMethod, PaymentOutcome};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -56,15 +56,14 @@ pub(crate) async fn top_up(call: Call) -> (StatusCode, Json<Value>) {
 
 /// Asks the provider; whether the money moved.
 async fn transact(call: &Call, payment: &Payment) -> bool {
-    let known = METHODS.iter().find(|(method, _)| *method == payment.method);
-    let method = known.map_or("other", |(method, _)| method);
+    let method = payment.method.parse().unwrap_or(PaymentMethod::Other);
     let down = call.suffers(Incident::PaymentsDown);
     let mut span = call
         .begin("POST /collect")
         .with("http.request.method", "POST")
         .with("server.address", "api.pay.example")
         .with("peer.service", "payment-provider")
-        .with("easymo.payment_method", method);
+        .with("easymo.payment_method", method.as_str());
     call.work("provider", 180).await;
     let fails = call.dice.chance("payment", if down { 0.65 } else { 0.025 });
     let outcome = match (fails, down) {
@@ -80,7 +79,7 @@ async fn transact(call: &Call, payment: &Payment) -> bool {
     span.end();
     let amount = payment.amount_usd.max(0.0);
     call.business().track_payment(method, amount, outcome);
-    log_payment(call, method, amount, outcome);
+    log_payment(call, method.as_str(), amount, outcome);
     !fails
 }
 
