@@ -1,5 +1,7 @@
 """The role alertmanager alone: its API beside Debian's Alertmanager, amtool, notifications beside Debian's, faults and kills."""
 
+import base64
+import crypt
 import datetime
 import json
 import os
@@ -8,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from harness import PEERS, Scratch, reba, wait_until
+from harness import PEERS, REBA, Http, Program, Scratch, free_port, reba, wait_until
 from recorder import Mail, Recorder
 
 HAS_PEER = (PEERS / "prometheus-alertmanager").exists() and os.path.isdir("/usr/share/prometheus/alertmanager")
@@ -588,6 +590,44 @@ class Rehearsals(unittest.TestCase):
         self.assertTrue(self.ask("test", {"receiver": "mail"})["ok"])
         self.assertEqual(len(self.mail.mails), 1)
         self.assertIn("TEST, nothing is wrong", self.mail.mails.pop())
+
+
+class WithPassword(Program):
+    def raw(self, path, params=None, data=None, method=None, headers=None):
+        pair = base64.b64encode(b"alice:s").decode()
+        return super().raw(path, params, data, method, {**(headers or {}), "Authorization": f"Basic {pair}"})
+
+
+class Flags(unittest.TestCase):
+    def test_the_flags_of_a_unit_file_are_taken_as_they_are(self):
+        with Scratch() as scratch:
+            file = scratch.write("am/alertmanager.yml", config({"receiver": "r"}, [{"name": "r"}]))
+            secret = crypt.crypt("s", "$2b$04$" + "a" * 22)
+            web = scratch.write("am/web.yml", f"basic_auth_users: {{alice: '{secret}'}}\n")
+            port, data = free_port(), scratch.folder / "state"
+            line = [str(REBA), "run", "--only", "alertmanager", "--", f"--config.file={file}", f"--storage.path={data}",
+                    f"--web.listen-address=127.0.0.1:{port}", "--web.external-url=http://a.example/am/", f"--web.config.file={web}",
+                    "--data.retention=5d", "--cluster.listen-address=", "--cluster.peer=b:9094", "--silences.max-silences=1",
+                    "--web.timeout=30", "--log.level=info"]
+            program = WithPassword(line, f"http://127.0.0.1:{port}/am", scratch.sub("flags"))
+            scratch.programs.append(program)
+            self.assertEqual(Http(program.base).raw("/api/v2/status")[0], 401)
+            self.assertIn("receiver", json.loads(program.raw("/api/v2/status")[2])["config"]["original"])
+            answers = []
+            for name in "ab":
+                body = {"matchers": [{"name": "x", "value": name, "isRegex": False}], "startsAt": iso(), "endsAt": iso(3600),
+                        "createdBy": "t", "comment": "t"}
+                answers.append(program.raw("/api/v2/silences", data=json.dumps(body).encode(), headers=JSON)[::2])
+            self.assertEqual([status for status, _ in answers], [200, 400])
+            self.assertIn(b"max_silences", answers[1][1])
+            self.assertTrue((data / "state.db").exists())
+            self.assertIn("--cluster.peer has no effect here", program.log())
+            self.assertNotIn("--cluster.listen-address", program.log())
+            self.assertEqual(program.stop(), 0)
+        code, out, _ = reba("run", "--only", "alertmanager", "--", "--help")
+        self.assertEqual((code, "--web.get-concurrency" in out), (0, True))
+        code, _, err = reba("run", "--only", "alertmanager", "--", "--nope")
+        self.assertEqual((code, "--nope" in err), (2, True))
 
 
 class Check(unittest.TestCase):
