@@ -199,7 +199,6 @@ export function handler(options: BackendOptions) {
     if (path === "/api/health") return send(res, 200, { commit: "dev", database: "ok", version: "10.2.2" });
     if (path === "/api/search") return send(res, 200, search(options, store));
     if (path === "/api/datasources") return send(res, 200, datasources(options));
-    if (path === "/api/annotations") return send(res, 200, []);
     void jsonBody(req).then((body) => {
       const method = req.method ?? "GET";
       const answer = method === "GET" && /^\/api\/dashboards\/uid\/[^/]+$/.test(path) ? undefined : store.answer(method, path, body, fromFile);

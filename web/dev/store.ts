@@ -19,6 +19,7 @@ export class Store {
     { id: 2, uid: "aline", login: "aline", name: "Aline", email: "aline@example.org", orgRole: "Editor", isAdmin: false, isDisabled: false, lastSeenAtAge: "2h" },
   ];
   private readonly accounts: { account: Obj; tokens: Obj[] }[] = [];
+  private readonly annotations: Obj[] = [];
   private next = 10;
 
   latest(uid: string): Kept["versions"][number] | undefined {
@@ -108,9 +109,16 @@ export class Store {
     return [200, { message: "Deleted" }];
   }
 
+  private remarks(method: string, body: Obj): Answer {
+    if (method !== "POST") return [200, this.annotations];
+    this.annotations.push({ id: this.next++, ...body });
+    return [200, { message: "Annotation added", id: this.next - 1 }];
+  }
+
   /** What a path answers, if it is one of these. */
   answer(method: string, path: string, body: Obj, provisioned: (uid: string) => boolean): Answer | undefined {
     if (path === "/api/dashboards/db" && method === "POST") return this.save(body, provisioned);
+    if (path === "/api/annotations") return this.remarks(method, body);
     if (path === "/api/folders") return [200, [{ id: 1, uid: "easymo", title: "EasyMO" }]];
     const board = /^\/api\/dashboards\/uid\/([^/]+)(.*)$/.exec(path);
     if (board !== null) return this.ofBoard(decodeURIComponent(board[1] ?? ""), board[2] ?? "", method, body);

@@ -169,5 +169,10 @@ export async function storedAnnotations(query: { from: number; to: number; dashb
   });
 }
 
+/** A remark on a moment or a stretch of a dashboard, for everybody. */
+export async function addAnnotation({ from, to, ...rest }: { dashboardUID: string; panelId: number; from: number; to: number; text: string; tags: readonly string[] }): Promise<void> {
+  await sendJson("POST", "api/annotations", { ...rest, time: Math.round(from), timeEnd: Math.round(to) });
+}
+
 /** Where a data source answers through this server. */
 export const proxyPath = (source: { uid: string }, path: string): string => `api/datasources/proxy/uid/${encodeURIComponent(source.uid)}/${path}`;

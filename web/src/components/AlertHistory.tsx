@@ -2,7 +2,8 @@ import { useMemo } from "react";
 import type { Rule } from "../api/prometheus";
 import { runPlans } from "../api/run";
 import { applyFieldConfig } from "../model/data/fieldConfig";
-import { field, type Frame } from "../model/data/frame";
+import { field, type Frame, type Labels } from "../model/data/frame";
+import { tellingName } from "../model/data/names";
 import { alignedGrid, intervalMs, safeStepMs } from "../model/query/interval";
 import type { Plan } from "../model/query/plan";
 import type { Range } from "../model/time/range";
@@ -18,20 +19,21 @@ const mappings = [{ type: "value", options: { firing: { color: "red" }, pending:
 
 /** One lane an alert: its firing and pending series of `ALERTS`, laid together. */
 export function lanesOf(frames: readonly Frame[]): readonly Frame[] {
-  const lanes = new Map<string, { times: Frame["fields"][number]; states: (string | null)[] }>();
+  const lanes = new Map<string, { labels: Labels; times: Frame["fields"][number]; states: (string | null)[] }>();
   for (const frame of frames) {
     const value = frame.fields.find((f) => f.type === "number");
     const times = frame.fields[0];
     if (value === undefined || times === undefined) continue;
     const { alertname: _a, alertstate = "", __name__: _n, severity: _s, ...own } = value.labels ?? {};
-    const name = Object.values(own).join(" ") || "alert";
-    const lane = lanes.get(name) ?? { times, states: value.values.map(() => null) };
+    const key = JSON.stringify(Object.entries(own).sort());
+    const lane = lanes.get(key) ?? { labels: own, times, states: value.values.map(() => null) };
     value.values.forEach((v, i) => {
       if (v !== null && lane.states[i] !== "firing") lane.states[i] = alertstate;
     });
-    lanes.set(name, lane);
+    lanes.set(key, lane);
   }
-  return [...lanes].map(([name, l]) => ({ refId: "A", kind: "series", fields: [l.times, { ...field(name, "string", l.states), sourceName: name }] }));
+  const nameOf = tellingName([...lanes.values()].map((l) => l.labels));
+  return [...lanes.values()].map((l) => ({ refId: "A", kind: "series", fields: [l.times, { ...field("State", "string", l.states), sourceName: nameOf(l.labels) || "alert" }] }));
 }
 
 /** Lanes of pending and firing. */

@@ -5,6 +5,7 @@ import { Loading } from "../components/Notes";
 import { useSize } from "../components/useSize";
 import type { Panel } from "../model/dashboard/types";
 import { rowCount } from "../model/data/frame";
+import type { Range } from "../model/time/range";
 import { interpolate } from "../model/variables/interpolate";
 import { kindOf, tablePanel } from "../panels/registry";
 import { setParams } from "../state/location";
@@ -14,6 +15,7 @@ import { useDashboard } from "./context";
 import { usePanelData, type PanelData } from "./usePanelData";
 
 const NoData = lazy(() => import("./NoData").then((m) => ({ default: m.NoData })));
+const Remark = lazy(() => import("./Remark").then((m) => ({ default: m.Remark })));
 const Inspect = lazy(() => import("./Inspect").then((m) => ({ default: m.Inspect })));
 const Markdown = lazy(() => import("../components/Markdown").then((m) => ({ default: m.Markdown })));
 
@@ -48,7 +50,7 @@ function useVisible() {
   return [ref, visible] as const;
 }
 
-function Body({ panel, data, width, height }: { panel: Panel; data: PanelData; width: number; height: number }) {
+function Body({ panel, data, width, height, onAnnotate }: { panel: Panel; data: PanelData; width: number; height: number; onAnnotate: ((range: Range) => void) | undefined }) {
   const { dashboard, time, zone, marks } = useDashboard();
   const isDark = useIsDark();
   const kind = kindOf(panel.type);
@@ -87,6 +89,7 @@ function Body({ panel, data, width, height }: { panel: Panel; data: PanelData; w
           context={context}
           {...(dashboard.graphTooltip === 0 ? {} : { syncKey: dashboard.uid })}
           onZoom={time.zoomTo}
+          {...(onAnnotate === undefined ? {} : { onAnnotate })}
           text={text}
         />
       </Suspense>
@@ -170,6 +173,8 @@ export const PanelBox = memo(function PanelBox({ panel, viewed, filling = false 
   const [ref, visible] = useVisible();
   const [body, size] = useSize<HTMLDivElement>();
   const [inspecting, setInspecting] = useState(false);
+  const [remarked, setRemarked] = useState<Range>();
+  const { annotated } = useDashboard();
   const data = usePanelData(panel, size.width, visible || viewed || filling);
   const title = interpolate(panel.title, data.scope, "text");
   const description = interpolate(panel.description, data.scope, "text");
@@ -216,8 +221,13 @@ export const PanelBox = memo(function PanelBox({ panel, viewed, filling = false 
         </header>
       )}
       <div ref={body} className={title === "" ? "panel-body untitled" : "panel-body"}>
-        <Body panel={panel} data={data} width={inner.width} height={inner.height} />
+        <Body panel={panel} data={data} width={inner.width} height={inner.height} onAnnotate={annotated === undefined ? undefined : setRemarked} />
       </div>
+      {remarked !== undefined && (
+        <Suspense fallback={null}>
+          <Remark panelId={panel.id} range={remarked} onClose={() => setRemarked(undefined)} onDone={() => annotated?.()} />
+        </Suspense>
+      )}
       {inspecting && (
         <Suspense fallback={null}>
           <Inspect panel={panel} data={data} title={title} onClose={() => setInspecting(false)} />

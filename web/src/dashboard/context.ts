@@ -12,6 +12,8 @@ export interface DashboardView {
   scope: Scope;
   marks: readonly Mark[];
   ready: boolean;
+  /** Remarks of people are read anew; absent for who may make none. */
+  annotated?: () => void;
   /** What may be done to panels by who reads; nothing for a viewer. */
   edit?: PanelActions;
 }

@@ -38,19 +38,22 @@ async function eventsOf(a: Annotation, scope: Scope, sources: readonly Datasourc
 }
 
 const none: readonly Mark[] = [];
+const builtIn: Annotation = { name: "Remarks", enable: true, hide: true, builtIn: true, iconColor: "blue", datasource: { uid: "-- Grafana --" }, raw: { enable: true, type: "dashboard" } };
 
 /** The marks of all annotations that are switched on. One that fails marks nothing; the charts matter more. */
-export function useMarks(dashboard: Dashboard, scope: Scope, ready: boolean, off: Readonly<Record<string, boolean>>): readonly Mark[] {
+export function useMarks(dashboard: Dashboard, scope: Scope, ready: boolean, off: Readonly<Record<string, boolean>>): { marks: readonly Mark[]; reload: () => void } {
   const { sources } = useSession();
   const isDark = useIsDark();
-  const wanted = dashboard.annotations.filter((a) => isEnabled(a.raw, off[a.name]));
+  // People's remarks are shown, whether or not the dashboard's file says so.
+  const all = dashboard.annotations.some((a) => a.builtIn) || dashboard.uid === "" ? dashboard.annotations : [...dashboard.annotations, builtIn];
+  const wanted = all.filter((a) => isEnabled(a.raw, off[a.name]));
   const variables = scope.variables.map((s) => s.selected.map((o) => o.value).join());
   const key = ready && wanted.length > 0 ? JSON.stringify([wanted.map((a) => a.name), scope.range, variables, isDark]) : undefined;
-  const { data } = useLoad(key, async (signal) => {
+  const { data, reload } = useLoad(key, async (signal) => {
     const lists = await Promise.all(
       wanted.map(async (a) => (await eventsOf(a, scope, sources, signal).catch(() => [])).map((e): Mark => ({ ...e, title: e.title || a.name, color: cssColor(a.iconColor, isDark) }))),
     );
     return lists.flat();
   });
-  return wanted.length === 0 ? none : (data ?? none);
+  return { marks: wanted.length === 0 ? none : (data ?? none), reload };
 }

@@ -49,7 +49,7 @@ function Alerts({ alerts, zone, now }: { alerts: readonly Alert[]; zone: string;
                 <Chips labels={a.labels} without={["alertname"]} />
                 <div className="muted">{a.annotations["summary"] ?? a.annotations["description"] ?? ""}</div>
               </td>
-              <td title={formatDateTime(Date.parse(a.activeAt), zone)}>{fromNow(Date.parse(a.activeAt), now)}</td>
+              <td style={{ whiteSpace: "nowrap" }} title={formatDateTime(Date.parse(a.activeAt), zone)}>{fromNow(Date.parse(a.activeAt), now)}</td>
               <td className="num">{Number.isFinite(Number(a.value)) ? fixedText(Number(a.value)) : a.value}</td>
               <td className="num">
                 <span className="chips" style={{ justifyContent: "flex-end" }}>

@@ -67,7 +67,8 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
   const sections = useMemo(() => repeatSections(dashboard.sections, states), [dashboard.sections, states]);
   const [off, setOff] = useState<Readonly<Record<string, boolean>>>({});
   const [versions, setVersions] = useState(false);
-  const marks = useMarks(dashboard, scope, ready, off);
+  const { marks, reload: annotated } = useMarks(dashboard, scope, ready, off);
+  const mayRemark = user.role !== "Viewer" && dashboard.uid !== "";
   const mayEdit = meta.canEdit && user.role !== "Viewer";
   const wantsEditor = params.has("editPanel");
   useEffect(() => {
@@ -89,7 +90,7 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
       moveTo: (id, row) => change((j) => moveToRow(j, id, row)),
     };
   }, [mayEdit, isEditing, begin, change, dashboard.sections]);
-  const view = useMemo((): DashboardView => ({ dashboard, time, zone, scope, marks, ready, ...(edit === undefined ? {} : { edit }) }), [dashboard, time, zone, scope, marks, ready, edit]);
+  const view = useMemo((): DashboardView => ({ dashboard, time, zone, scope, marks, ready, ...(edit === undefined ? {} : { edit }), ...(mayRemark ? { annotated } : {}) }), [dashboard, time, zone, scope, marks, ready, edit, mayRemark, annotated]);
   const kiosk = params.has("kiosk");
   const toggleKiosk = useCallback(() => setParams({ kiosk: kiosk ? undefined : "1" }), [kiosk]);
   useShortcuts([{ keys: "d k", what: "Only the panels (kiosk)", run: toggleKiosk }, ...(mayEdit && !isEditing ? [{ keys: "e", what: "Edit the dashboard", run: begin }] : [])]);

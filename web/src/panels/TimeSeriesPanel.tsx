@@ -23,7 +23,7 @@ export function toggled(hidden: ReadonlySet<string>, names: readonly string[], n
   return isAlone ? new Set() : new Set(others);
 }
 
-export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, marks, exemplars, syncKey, onZoom }: PanelProps) {
+export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, marks, exemplars, syncKey, onZoom, onAnnotate }: PanelProps) {
   const chart = useMemo(() => buildChart(frames, isDark), [frames, isDark]);
   const legend = useMemo(() => readLegend(panel.options), [panel.options]);
   const tooltip = useMemo(() => readTooltip(panel.options), [panel.options]);
@@ -56,6 +56,7 @@ export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, m
             exemplars={exemplars}
             {...(syncKey === undefined ? {} : { syncKey })}
             onZoom={onZoom}
+            {...(onAnnotate === undefined ? {} : { onAnnotate })}
             {...(tempo === undefined ? {} : { onExemplar: openTrace })}
           />
         </div>

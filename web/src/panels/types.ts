@@ -28,6 +28,8 @@ export interface PanelProps {
   /** Panels with the same key share their crosshair. */
   syncKey?: string;
   onZoom: (range: Range) => void;
+  /** A stretch that somebody wants to remark on; absent where nobody may. */
+  onAnnotate?: (range: Range) => void;
   /** Variables written into text or a URL. */
   text: (template: string, style: "text" | "url") => string;
 }

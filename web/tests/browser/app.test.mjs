@@ -79,6 +79,90 @@ test("dragging over a chart zooms, keys zoom out, and the browser's back undoes"
   await close();
 });
 
+test("a stretch is marked with Ctrl and a drag, and its remark is kept for everybody", async () => {
+  const { page, close } = await open("/d/easymo-system-overview");
+  const chart = page.locator('[data-panel="7"] .u-over');
+  await chart.waitFor();
+  const box = await chart.boundingBox();
+  await page.keyboard.down("Control");
+  await page.mouse.move(box.x + 40, box.y + 30);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 140, box.y + 40, { steps: 4 });
+  await page.mouse.up();
+  await page.keyboard.up("Control");
+  await page.getByLabel("What happened").fill(upstream.hostile);
+  await page.getByRole("button", { name: "Keep it" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  const [kept] = await (await page.request.get(`${app.url}/api/annotations`)).json();
+  assert.equal(kept.text, upstream.hostile);
+  assert.ok(kept.timeEnd - kept.time > 60_000 && kept.dashboardUID === "easymo-system-overview" && kept.panelId === 7, JSON.stringify(kept));
+  assert.doesNotMatch(page.url(), /from=\d/);
+  await close();
+});
+
+test("a panel is saved as a picture of what it shows", async () => {
+  const { page, close } = await open("/d/easymo-system-overview");
+  await page.locator('[data-panel="7"] .u-over').waitFor();
+  for (const title of ["HTTP requests per second", "Services up"]) {
+    await page.getByRole("button", { name: `Menu of ${title}` }).click();
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: "Save as a picture" }).click()]);
+    assert.equal(download.suggestedFilename(), `${title}.png`);
+    const bytes = readFileSync(await download.path());
+    assert.equal(bytes.subarray(1, 4).toString(), "PNG");
+    // Not empty: the picture has many colours, the ground among them.
+    const colours = await page.evaluate(async (data) => {
+      const image = new Image();
+      image.src = `data:image/png;base64,${data}`;
+      await image.decode();
+      const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+      const paint = canvas.getContext("2d");
+      paint.drawImage(image, 0, 0);
+      const found = new Set();
+      const { data: pixels } = paint.getImageData(0, 0, image.width, image.height);
+      for (let i = 0; i < pixels.length; i += 4) found.add(`${pixels[i]},${pixels[i + 1]},${pixels[i + 2]}`);
+      return found.size;
+    }, bytes.toString("base64"));
+    assert.ok(colours > 20, `${title}: ${colours} colours`);
+  }
+  await close();
+});
+
+test("a form builds a query of each language, and shows what was written", async () => {
+  const { page, close } = await open(explore("prometheus", "sum by (service) (rate(http_requests_total[5m]))"));
+  await page.getByRole("button", { name: "Builder" }).click();
+  const form = page.getByRole("group", { name: "Query builder" });
+  assert.equal(await form.getByLabel("Metric").inputValue(), "http_requests_total");
+  await form.getByRole("button", { name: "Label", exact: true }).click();
+  await form.getByRole("combobox", { name: "Label 1" }).or(form.getByLabel("Label 1", { exact: true })).first().fill("service");
+  await form.getByLabel("Value of label 1").fill("wallet-service");
+  await form.getByLabel("Range").fill("1m");
+  await page.locator(".cm-content").getByText('service="wallet-service"').or(page.locator(".cm-content", { hasText: 'sum by (service) (rate(http_requests_total{service="wallet-service"}[1m]))' })).first().waitFor();
+  await page.getByRole("button", { name: "Run" }).click();
+  await page.waitForURL(/wallet-service/);
+  await page.goto(app.url + explore("prometheus", "a / b"));
+  await page.getByText("The query says more than the form can hold").waitFor();
+  await page.goto(app.url + explore("loki", '{service="wallet-service"} |= "line"'));
+  assert.equal(await form.getByLabel("Text 1", { exact: true }).inputValue(), "line");
+  await close();
+});
+
+test("an expression is worked out of the panel's queries", async () => {
+  const { page, close } = await open("/dashboard/new");
+  await page.getByRole("button", { name: "Add a panel" }).click();
+  await page.getByRole("textbox", { name: "Query A" }).click();
+  await page.keyboard.type("up");
+  await page.keyboard.press("Control+Enter");
+  await page.getByRole("button", { name: "Add an expression" }).click();
+  await page.getByRole("textbox", { name: "Expression B" }).fill("$A * 0 + 42");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Hide query A" }).click();
+  await page.locator(".panel-editor-view .legend").getByText(/service|agent-core/).first().waitFor();
+  await page.getByRole("textbox", { name: "Expression B" }).fill("$A +");
+  await page.keyboard.press("Enter");
+  await page.locator(".panel-editor-view").getByText("the expression ends too early").waitFor();
+  await close();
+});
+
 test("a panel is viewed alone, inspected, and left by Escape", async () => {
   const { page, close } = await open("/d/easymo-system-overview");
   await page.locator('[data-panel="7"]').hover();

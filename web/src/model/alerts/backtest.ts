@@ -1,5 +1,6 @@
 /** What an alerting rule would have done: its expression at past evaluations, taken through pending and firing. */
 import { field, type Frame, type Labels } from "../data/frame";
+import { tellingName } from "../data/names";
 
 export interface Evaluations {
   labels: Labels;
@@ -75,12 +76,13 @@ export function totalOf(list: readonly Replayed[]): Total {
 /** A lane an alert: the state at every moment at which any of them changes. */
 export function lanesOfReplay(list: readonly Replayed[], range: { from: number; to: number }): readonly Frame[] {
   const times = [...new Set([range.from, ...list.flatMap((r) => r.periods.flatMap((p) => [p.from, p.to])), range.to])].sort((a, b) => a - b);
+  const nameOf = tellingName(list.map((r) => r.labels));
   return list.map(({ labels, periods }): Frame => {
     const states = times.map((t) => {
       const at = periods.find((p) => p.from <= t && t < p.to);
       return at === undefined ? null : at.firing ? "firing" : "pending";
     });
-    const name = Object.entries(labels).filter(([k]) => k !== "__name__" && k !== "alertname").map(([, v]) => v).join(" ");
+    const name = nameOf(labels);
     return { refId: "A", kind: "series", fields: [field("Time", "time", times), { ...field("State", "string", states), sourceName: name || "alert" }] };
   });
 }

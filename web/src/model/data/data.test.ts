@@ -35,7 +35,8 @@ describe("names", () => {
     const named = (...list: Record<string, string>[]) => namedByDifference(list.map(series)).map((f) => f.fields[0]?.sourceName);
     expect(named({ service: "a", instance: "1" }, { service: "b", instance: "2" })).toEqual(["a", "b"]);
     expect(named({ service: "a", code: "1" }, { service: "a", code: "2" }, { service: "b", code: "1" })).toEqual(['{code="1", service="a"}', '{code="2", service="a"}', '{code="1", service="b"}']);
-    expect(named({})).toEqual([undefined]);
+    expect(named({ service: "a" })).toEqual(["a"]);
+    expect(namedByDifference([{ refId: "A", fields: [field("Value", "number", [1], {})] }])[0]?.fields[0]?.sourceName).toBeUndefined();
   });
   const series = (labels: Record<string, string>): Frame => ({ refId: "A", fields: [field("Time", "time", [0]), field("Value", "number", [1], labels)] });
   const nameIn = (frames: Frame[], i = 0) => displayName(frames[i]?.fields[1] ?? field("", "number", []), frames[i] as Frame, frames);

@@ -52,13 +52,20 @@ export function displayName(field: Field, frame: Frame, all: readonly Frame[]): 
 /** Labels that people know series by, the best first. */
 const known = ["service", "instance", "job", "pod", "container", "host", "name"];
 
-/** Series named by as little as tells them apart: one label if that is enough, else those that differ. */
+/** What a set of labels is called among others: by one label if that is enough, else by those that differ. */
+export function tellingName(all: readonly Labels[]): (labels: Labels) => string {
+  const valuesOf = (key: string) => new Set(all.map((l) => l[key] ?? ""));
+  const there = [...new Set(all.flatMap(Object.keys))].filter((k) => k !== "__name__");
+  const ordered = [...known.filter((k) => there.includes(k)), ...there.filter((k) => !known.includes(k))];
+  const alone = ordered.find((k) => valuesOf(k).size === all.length);
+  const differ = ordered.filter((k) => valuesOf(k).size > 1);
+  if (alone !== undefined) return (labels) => labels[alone] ?? "";
+  return (labels) => labelText(Object.fromEntries(differ.flatMap((k) => (labels[k] === undefined ? [] : [[k, labels[k]]]))));
+}
+
+/** Series named by as little as tells them apart. */
 export function namedByDifference(frames: readonly Frame[]): readonly Frame[] {
   const all = frames.flatMap((f) => f.fields.flatMap((x) => (x.type === "number" && x.labels !== undefined ? [x.labels] : [])));
-  if (all.length < 2) return frames;
-  const valuesOf = (key: string) => new Set(all.map((l) => l[key] ?? ""));
-  const keys = [...new Set(all.flatMap(Object.keys))].filter((k) => k !== "__name__" && valuesOf(k).size > 1);
-  const alone = [...known.filter((k) => keys.includes(k)), ...keys].find((k) => valuesOf(k).size === all.length);
-  const nameOf = (labels: Labels) => (alone === undefined ? labelText(Object.fromEntries(keys.flatMap((k) => (labels[k] === undefined ? [] : [[k, labels[k]]])))) : (labels[alone] ?? ""));
-  return keys.length === 0 ? frames : frames.map((f) => ({ ...f, fields: f.fields.map((x) => (x.type === "number" && x.labels !== undefined ? { ...x, sourceName: nameOf(x.labels) } : x)) }));
+  const nameOf = tellingName(all);
+  return all.every((l) => Object.keys(l).length === 0) ? frames : frames.map((f) => ({ ...f, fields: f.fields.map((x) => (x.type === "number" && x.labels !== undefined ? { ...x, sourceName: nameOf(x.labels) } : x)) }));
 }

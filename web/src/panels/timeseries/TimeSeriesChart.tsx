@@ -1,5 +1,5 @@
 import "uplot/dist/uPlot.min.css";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState, type MouseEvent } from "react";
 import uPlot from "uplot";
 import type { Exemplar } from "../../api/prometheus";
 import { HoverBox } from "../../components/Tooltip";
@@ -31,6 +31,7 @@ interface Props {
   exemplars: readonly Exemplar[];
   syncKey?: string;
   onZoom: (range: Range) => void;
+  onAnnotate?: (range: Range) => void;
   /** A click on an exemplar; without it there is nowhere to go. */
   onExemplar?: (exemplar: Exemplar) => void;
 }
@@ -49,6 +50,8 @@ export function TimeSeriesChart(props: Props) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const [pointer, setPointer] = useState<Pointer>();
+  // What a drag that began here is for: with Ctrl a remark. Charts that share the crosshair are told of the drag, too, and do nothing.
+  const drag = useRef<"zoom" | "remark">(undefined);
   const drawn = useMemo(() => ({ ...chart, series: stacked(unstack(chart), hidden) }), [chart, hidden]);
   const latest = useRef(props);
   useEffect(() => {
@@ -92,7 +95,10 @@ export function TimeSeriesChart(props: Props) {
         setSelect: [
           (u) => {
             const { left, width: w } = u.select;
-            if (w > 4) latest.current.onZoom({ from: u.posToVal(left, "x") * 1000, to: u.posToVal(left + w, "x") * 1000 });
+            const { onZoom, onAnnotate } = latest.current;
+            const chosen = { from: u.posToVal(left, "x") * 1000, to: u.posToVal(left + w, "x") * 1000 };
+            if (w > 4 && drag.current !== undefined) (drag.current === "remark" && onAnnotate !== undefined ? onAnnotate : onZoom)(chosen);
+            drag.current = undefined;
             u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
           },
         ],
@@ -120,9 +126,15 @@ export function TimeSeriesChart(props: Props) {
     plot.current?.redraw(false);
   }, [props.marks, props.exemplars]);
 
+  const click = (event: MouseEvent) => {
+    if (pointer === undefined) return;
+    const at = chart.times[pointer.index];
+    if ((event.ctrlKey || event.metaKey) && at !== undefined) props.onAnnotate?.({ from: at, to: at });
+    else if (pointer.dot !== undefined) props.onExemplar?.(pointer.dot.exemplar);
+  };
   return (
     <>
-      <div ref={host} onMouseLeave={() => setPointer(undefined)} onClick={() => pointer?.dot !== undefined && props.onExemplar?.(pointer.dot.exemplar)} style={pointer?.dot !== undefined && props.onExemplar !== undefined ? { cursor: "pointer" } : undefined} />
+      <div ref={host} onMouseLeave={() => setPointer(undefined)} onMouseDown={(e) => (drag.current = e.ctrlKey || e.metaKey ? "remark" : "zoom")} onClick={click} style={pointer?.dot !== undefined && props.onExemplar !== undefined ? { cursor: "pointer" } : undefined} />
       {pointer !== undefined && <Box pointer={pointer} {...props} />}
     </>
   );
