@@ -1,6 +1,6 @@
 //! Crash-safe files: a framed log with group commit, checksums, atomic publication of directories, memory maps.
 //!
-//! This is the only crate of the workspace with `unsafe` code (a function in `mmap`, and one in `timex`) and the only one that decides
+//! This is the only crate of the workspace with `unsafe` code (a function in each of `mmap`, `program` and `timex`) and the only one that decides
 //! when something is durable. Everything works on an [`Env`], a file system and a clock given as values, so that tests
 //! can lose power, fill the disk or move time ([`FaultFs`], [`ManualClock`]).
 //!
@@ -19,6 +19,7 @@ mod fs;
 mod log;
 mod log_reader;
 mod mmap;
+mod program;
 mod timex;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -33,4 +34,5 @@ pub use log_reader::{
     sync_segment,
 };
 pub use mmap::Mapped;
+pub use program::give_back_code_pages;
 pub use timex::{KernelClock, kernel_clock};

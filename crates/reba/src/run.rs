@@ -41,6 +41,9 @@ pub const USER_AGENT: &str = concat!("Prometheus/", "2.48.0", " (Reba ", env!("C
 /// How much longer than a query a client's connection may be silent: reading and printing take their time, too.
 const SILENCE_BEYOND_QUERIES: Duration = Duration::from_secs(180);
 
+/// By then what only a start needs has run: files are read, targets are discovered, the first scrapes are in.
+const START_IS_OVER: Duration = Duration::from_secs(20);
+
 /// A running Reba.
 pub struct Running {
     /// Where the roles listen.
@@ -247,7 +250,17 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     }
     otlp.open(door(Role::OtlpGrpc), door(Role::OtlpHttp));
     exporters.open(&doors);
+    tokio::spawn(give_back_what_the_start_took(running.stop.clone()));
     Ok(running)
+}
+
+/// Code that only the start needed would count as our memory until memory is short.
+async fn give_back_what_the_start_took(stop: CancellationToken) {
+    if stop.run_until_cancelled(tokio::time::sleep(START_IS_OVER)).await.is_some()
+        && let Err(error) = reba_disk::give_back_code_pages()
+    {
+        tracing::debug!(%error, "the pages of the start stay mapped");
+    }
 }
 
 /// Binds the sockets of all roles.

@@ -29,6 +29,8 @@ pub use metrics::Counters;
 pub use positions::Positions;
 pub use run::{IsOurs, NowNs, Shipper, StartError, Surroundings, system_now_ns};
 pub use sources::PushReceiver;
+#[cfg(fuzzing)]
+pub use sources::fuzzing;
 pub use stage::{Context, CustomMetrics, Inspector, Pipeline, StageReport, level_name};
 pub use status::TargetStatus;
 pub use stdin::{Print, printer};

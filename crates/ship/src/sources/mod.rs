@@ -3,6 +3,8 @@
 mod datagrams;
 mod docker;
 mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gelf;
 mod journal;
 mod push;
