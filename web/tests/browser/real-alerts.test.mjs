@@ -11,7 +11,10 @@ before(async () => {
   open = admin.open;
   demo = (await admin.ask("GET", "/api/datasources")).body.some((d) => d.type === "reba-demo-inbox");
 });
-after(closeBrowser);
+after(async () => {
+  if (demo) await admin.ask("POST", "/api/datasources/proxy/uid/reba-demo-incidents/incidents/service-down/stop");
+  await closeBrowser();
+});
 
 /** What belongs to the simulated fleet is not tested elsewhere. */
 const inDemo = (t) => demo || (t.skip("this Reba is no demo"), false);

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { closeBrowser, faults, full, options, session, until } from "./real.mjs";
 
-const incidents = ["payments-down", "whatsapp-delivery-failures", "error-burst"];
+// What fires and what fails is drawn as well. The service that stops is one that no payment needs.
+const incidents = ["service-down/start?service=support-service", "payments-down/start", "whatsapp-delivery-failures/start", "error-burst/start"];
+const incident = (path) => admin.ask("POST", `/api/datasources/proxy/uid/reba-demo-incidents/incidents/${path}`);
 let boards = [];
 let admin;
 
@@ -11,11 +13,10 @@ before(async () => {
   if (options.skip !== false) return;
   admin = await session();
   boards = (await admin.ask("GET", "/api/search?type=dash-db")).body;
-  // What fails seldom is drawn as well: in a demo it fails now.
-  for (const incident of incidents) await admin.ask("POST", `/api/datasources/proxy/uid/reba-demo-incidents/incidents/${incident}/start`);
+  for (const path of incidents) await incident(path);
 });
 after(async () => {
-  if (admin !== undefined) for (const incident of incidents) await admin.ask("POST", `/api/datasources/proxy/uid/reba-demo-incidents/incidents/${incident}/stop`);
+  if (admin !== undefined) for (const path of incidents) await incident(path.replace(/start.*/, "stop"));
   await closeBrowser();
 });
 

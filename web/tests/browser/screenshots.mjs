@@ -47,7 +47,7 @@ const pages = {
 };
 
 // Something to see among the alerts.
-await admin.ask("POST", "/api/datasources/proxy/uid/reba-demo-incidents/incidents/service-down/start");
+await admin.ask("POST", "/api/datasources/proxy/uid/reba-demo-incidents/incidents/service-down/start?service=voice-bridge");
 await new Promise((done) => setTimeout(done, Number(process.env.REBA_PATIENCE ?? 60) * 1000));
 
 const painter = phones ? undefined : await (await newContext()).newPage();
