@@ -115,10 +115,11 @@ where
         let sent = Sent::start(&self.metrics, &request);
         let span = sent.span(request.uri());
         sent.trace.inject(request.headers_mut());
-        let answer = within(&sent.trace, &span, || self.inner.call(request));
+        let answer = scope::within(Some(&sent.trace), &span, || self.inner.call(request));
         Box::pin(async move {
             let mut answer = pin!(answer);
-            let answer = poll_fn(|cx| within(&sent.trace, &span, || answer.as_mut().poll(cx))).await;
+            let answer =
+                poll_fn(|cx| scope::within(Some(&sent.trace), &span, || answer.as_mut().poll(cx))).await;
             match &answer {
                 Ok(response) => {
                     let status = response.status();
@@ -135,11 +136,6 @@ where
             answer
         })
     }
-}
-
-fn within<T>(trace: &TraceContext, span: &Span, work: impl FnOnce() -> T) -> T {
-    let _scope = scope::enter(trace);
-    span.in_scope(work)
 }
 
 /// A request under way. Dropped without an answer, it counts as one that got none.

@@ -114,21 +114,16 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let pending = Pending::start(self.metrics.clone(), &request);
         let span = pending.span(&request);
-        let answer = within(pending.trace.as_ref(), &span, || self.inner.call(request));
+        let answer = scope::within(pending.trace.as_ref(), &span, || self.inner.call(request));
         Box::pin(async move {
             let mut answer = pin!(answer);
-            let answer = poll_fn(|cx| within(pending.trace.as_ref(), &span, || answer.as_mut().poll(cx)));
+            let answer =
+                poll_fn(|cx| scope::within(pending.trace.as_ref(), &span, || answer.as_mut().poll(cx)));
             let response = answer.await?;
             note_status(&span, response.status());
             Ok(pending.answered(response))
         })
     }
-}
-
-/// Runs `work` with the request's trace and span active.
-fn within<T>(trace: Option<&TraceContext>, span: &Span, work: impl FnOnce() -> T) -> T {
-    let _scope = trace.map(scope::enter);
-    span.in_scope(work)
 }
 
 /// Tells the request's span how it ended; what went wrong on this side makes it a failed one.

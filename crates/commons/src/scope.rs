@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tracing::Span;
+
 use crate::trace::{SpanId, TraceContext};
 
 thread_local! {
@@ -81,6 +83,13 @@ pub(crate) fn leave(span: SpanId) {
             active.remove(at);
         }
     });
+}
+
+/// Runs `work`, a poll of a request's future for the most part, with the request's trace and its span active. Without a
+/// subscriber only the trace is.
+pub(crate) fn within<T>(trace: Option<&TraceContext>, span: &Span, work: impl FnOnce() -> T) -> T {
+    let _scope = trace.map(enter);
+    span.in_scope(work)
 }
 
 /// Runs `make`, in which the first span made gets `context` as its own, since its ids are known already.
