@@ -136,9 +136,9 @@ impl AlertmanagerFlags {
         }
         let count = |name: &str| flags.number(name).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         // Nothing is unlimited here: upstream's zero is our default.
-        let some = |name: &str| match flags.given(name) {
-            true => count(name).map(|n| Some(n).filter(|n| *n > 0)),
-            false => Ok(None),
+        let some = |name: &str| {
+            let said = flags.given(name).then(|| count(name)).transpose();
+            said.map(|n| n.filter(|n| *n > 0))
         };
         own.get_concurrency = some("web.get-concurrency")?.unwrap_or(own.get_concurrency);
         own.max_silences = some("silences.max-silences")?.unwrap_or(own.max_silences);

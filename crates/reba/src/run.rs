@@ -172,10 +172,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     let door = |role| doors.iter().find(|door| door.role() == role);
     let Configured { folder, settings, mut loaded, port_offset, exporters, .. } = configured;
 
-    let home = Home {
-        own: door(Role::Alertmanager).and_then(|door| grafana::own_role(door, port_offset)),
-        stays: loaded.demo.is_demo(),
-    };
+    let home = home(&doors, &loaded, port_offset);
     let Stores { metrics, mut logs, mut traces } =
         Stores::build(&doors, &settings, &loaded, data, home).await?;
     if let Some(metrics) = &metrics {
@@ -261,6 +258,12 @@ async fn give_back_what_the_start_took(stop: CancellationToken) {
     {
         tracing::debug!(%error, "the pages of the start stay mapped");
     }
+}
+
+/// Where alerts are at home.
+fn home(doors: &[Door], loaded: &Loaded, port_offset: u16) -> Home {
+    let door = doors.iter().find(|door| door.role() == Role::Alertmanager);
+    Home { own: door.and_then(|door| grafana::own_role(door, port_offset)), stays: loaded.demo.is_demo() }
 }
 
 /// Binds the sockets of all roles.
