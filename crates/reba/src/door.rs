@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use reba_api::{
     prometheus::{
         Readiness,
@@ -42,7 +42,8 @@ pub struct Door {
 impl Door {
     /// Binds `address` and serves the waiting page below `prefix`.
     pub fn bind(role: Role, address: SocketAddr, prefix: &str, hall: &Hall) -> Result<Self> {
-        let listener = Listener::bind(role.name(), address)?.with_silence(hall.silence);
+        let listener = Listener::bind(role.name(), address).map_err(|error| refused(role, &error))?;
+        let listener = listener.with_silence(hall.silence);
         let listener = listener.with_web(hall.web.clone());
         // Whoever uses the web app logs in there.
         let logs_in = role == Role::Grafana;
@@ -115,4 +116,10 @@ impl Door {
             tracing::warn!(role, %address, "listening beyond this host without authentication");
         }
     }
+}
+
+/// Why a role cannot listen, and what helps against it.
+fn refused(role: Role, error: &dyn std::error::Error) -> anyhow::Error {
+    let reason = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    anyhow!("{error}{reason}; {}", role.elsewhere())
 }

@@ -76,6 +76,23 @@ impl Role {
         }
     }
 
+    /// What to do if somebody else has its port: the keys that move it, and that do without it.
+    pub fn elsewhere(self) -> String {
+        let name = self.name().replace('-', "_");
+        let without = match self {
+            Role::Node | Role::Postgres | Role::Redis => {
+                format!("`exporters: {{{name}: {{enabled: false}}}}` there does without it")
+            }
+            Role::Zipkin | Role::JaegerThrift | Role::JaegerGrpc => {
+                "without this receiver in tempo.yml it is not there".to_owned()
+            }
+            _ => "--only with the roles that are wanted does without it".to_owned(),
+        };
+        format!(
+            "`listen: {{{name}: HOST:PORT}}` in reba.yml moves it, --port-offset moves all ports, {without}"
+        )
+    }
+
     /// The role's name, as it stands in the log.
     pub fn name(self) -> &'static str {
         match self {
