@@ -18,6 +18,9 @@ use http_body_util::BodyExt as _;
 /// Answers larger than this are compressed here; smaller ones take a millisecond at most.
 const LARGE: u64 = 64 << 10;
 
+/// Answers up to this size are not worth the trouble.
+const SMALL: u64 = 1024;
+
 /// How an answer may be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -107,6 +110,24 @@ pub fn now(body: Vec<u8>, headers: &mut HeaderMap, encoding: Encoding) -> Vec<u8
         },
         _ => body,
     }
+}
+
+/// A page that lies ready, in one piece: a middling one on the thread that made it, a large one elsewhere.
+pub async fn page(answer: Response<Vec<u8>>, encoding: Encoding) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let body = Bytes::from(body);
+    let (Some(name), true) = (encoding.name(), body.len() as u64 > SMALL) else {
+        return Response::from_parts(parts, Body::from(body));
+    };
+    let encoded = if body.len() as u64 > LARGE {
+        let whole = body.clone();
+        tokio::task::spawn_blocking(move || encoding.encode(&whole)).await.map_err(io::Error::other).flatten()
+    } else {
+        encoding.encode(&body)
+    };
+    let Ok(small) = encoded else { return Response::from_parts(parts, Body::from(body)) };
+    mark(&mut parts.headers, name);
+    Response::from_parts(parts, Body::from(small))
 }
 
 fn mark(headers: &mut HeaderMap, name: &'static str) {
