@@ -32,6 +32,19 @@ pub struct Flag {
     pub help: &'static str,
 }
 
+impl Flag {
+    /// A flag; `env` is empty if no variable stands for it, `help` if it is not listed.
+    pub(crate) const fn new(
+        name: &'static str,
+        env: &'static str,
+        takes: Takes,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Flag { name, env, takes, default, help }
+    }
+}
+
 /// How flags are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -137,6 +150,23 @@ impl Flags {
             _ => Err(wrong(format!("--{flag}: a duration as 5s is expected, not {text:?}"))),
         }
     }
+}
+
+/// Flags of upstream's programs whose place is another one here.
+pub(crate) const WEB: [Flag; 2] = [
+    Flag::new("web.config.file", "", Takes::Text, "", ""),
+    Flag::new("web.systemd-socket", "", Takes::Nothing, "", ""),
+];
+
+/// Refuses them, if they are used.
+pub(crate) fn refuse_web(flags: &Flags) -> Result<(), FlagError> {
+    if !flags.text("web.config.file").is_empty() {
+        return Err(wrong("--web.config.file: say it in web.config_file of reba.yml, for all roles at once"));
+    }
+    if flags.on("web.systemd-socket") {
+        return Err(wrong("--web.systemd-socket is not supported here: listen in reba.yml says where"));
+    }
+    Ok(())
 }
 
 /// A fault of the command line.

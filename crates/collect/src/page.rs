@@ -215,19 +215,40 @@ impl Rows<'_> {
 
     /// Adds a row whose name is the family's with a suffix (`_sum`, `_count`, `_bucket`).
     pub fn suffixed(&mut self, suffix: &'static str, labels: &[(&str, &str)], value: f64) -> &mut Self {
-        let text = &mut self.0.text;
-        let start = text.len() as u32;
-        for (i, (name, value)) in labels.iter().enumerate() {
-            if i > 0 {
-                text.push(',');
-            }
-            text.extend([name, "=\""]);
-            escape(text, value, true);
-            text.push('"');
-        }
-        let labels = start..text.len() as u32;
+        let start = self.0.text.len() as u32;
+        push_labels(&mut self.0.text, labels);
+        self.push(start, suffix, value)
+    }
+
+    /// Adds a row whose labels were made with [`labels`], for rows of several families have the same.
+    pub fn ready(&mut self, labels: &str, value: f64) -> &mut Self {
+        let start = self.0.text.len() as u32;
+        self.0.text.push_str(labels);
+        self.push(start, "", value)
+    }
+
+    fn push(&mut self, start: u32, suffix: &'static str, value: f64) -> &mut Self {
+        let labels = start..self.0.text.len() as u32;
         self.0.rows.push(Row { labels, suffix, value });
         self
+    }
+}
+
+/// Labels as they stand in a row, for [`Rows::ready`].
+pub fn labels(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    push_labels(&mut text, pairs);
+    text
+}
+
+fn push_labels(text: &mut String, labels: &[(&str, &str)]) {
+    for (i, (name, value)) in labels.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        text.extend([name, "=\""]);
+        escape(text, value, true);
+        text.push('"');
     }
 }
 

@@ -33,7 +33,7 @@ pub fn cpu(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
 }
 
 fn times(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
-    let now = read_times(files.proc("stat")?);
+    let now = read_times(files.proc_stat()?);
     if now.is_empty() {
         return Err(Fault::failed("/proc/stat has no processors"));
     }

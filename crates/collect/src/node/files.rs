@@ -3,9 +3,11 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    path::Path,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     str::FromStr,
 };
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// Longer files are cut here. The longest that are read, tables of sockets and processors, have a few megabytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
@@ -26,6 +28,10 @@ pub struct Roots {
     pub udev: String,
 }
 
+/// A folder that is open: files in it are found without the way to it, which in `/sys` is long.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
 /// Reads files of a host.
 #[derive(Debug)]
 pub struct Files<'r> {
@@ -33,12 +39,14 @@ pub struct Files<'r> {
     buffer: Vec<u8>,
     path: String,
     text: String,
+    /// `/proc/stat`, which two collectors read; the kernel adds up for it what every interrupt did on every processor.
+    stat: Option<String>,
 }
 
 impl<'r> Files<'r> {
     /// A reader.
     pub fn new(roots: &'r Roots) -> Self {
-        Files { roots, buffer: vec![0; PAGE], path: String::new(), text: String::new() }
+        Files { roots, buffer: vec![0; PAGE], path: String::new(), text: String::new(), stat: None }
     }
 
     /// Where the files are.
@@ -49,6 +57,15 @@ impl<'r> Files<'r> {
     /// A file of `/proc`.
     pub fn proc(&mut self, path: &str) -> io::Result<&str> {
         self.read(&self.roots.proc, path, false)
+    }
+
+    /// `/proc/stat`, as it was when somebody first asked.
+    pub fn proc_stat(&mut self) -> io::Result<&str> {
+        let text = match self.stat.take() {
+            Some(text) => text,
+            None => self.proc("stat")?.to_owned(),
+        };
+        Ok(self.stat.insert(text))
     }
 
     /// An attribute in `/sys`, without spaces around it.
@@ -64,6 +81,18 @@ impl<'r> Files<'r> {
     /// What udev knows of a device.
     pub fn udev(&mut self, path: &str) -> io::Result<&str> {
         self.read(&self.roots.udev, path, false)
+    }
+
+    /// Opens a folder of `/sys`.
+    pub fn sys_folder(&self, path: &str) -> io::Result<Folder> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Folder(openat(CWD, format!("{}/{path}", self.roots.sys), flags, Mode::empty())?))
+    }
+
+    /// An attribute in an open folder, without spaces around it.
+    pub fn within(&mut self, folder: &Folder, file: &str) -> io::Result<&str> {
+        let length = fill(folder.0.as_fd(), file, &mut self.buffer, true)?;
+        self.shown(length).map(str::trim)
     }
 
     /// A number in `/sys`; absent if there is none.
@@ -95,7 +124,12 @@ impl<'r> Files<'r> {
             self.path.push('/');
         }
         self.path.push_str(path);
-        let length = fill(Path::new(&self.path), &mut self.buffer, attribute)?;
+        let length = fill(CWD, &self.path, &mut self.buffer, attribute)?;
+        self.shown(length)
+    }
+
+    /// What was read, as text.
+    fn shown(&mut self, length: usize) -> io::Result<&str> {
         let bytes = self.buffer.get(..length).unwrap_or_default();
         match std::str::from_utf8(bytes) {
             Ok(_) => {
@@ -110,8 +144,8 @@ impl<'r> Files<'r> {
 }
 
 /// Reads a file from its start. What an attribute of `/sys` has it tells at once; a file of `/proc` comes in pieces.
-fn fill(path: &Path, buffer: &mut Vec<u8>, attribute: bool) -> io::Result<usize> {
-    let mut file = File::open(path)?;
+fn fill(folder: BorrowedFd<'_>, path: &str, buffer: &mut Vec<u8>, attribute: bool) -> io::Result<usize> {
+    let mut file = File::from(openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut length = 0;
     loop {
         if length == buffer.len() {

@@ -19,6 +19,11 @@ use crate::page::Page;
 /// Threads at most that hang in file systems that do not answer. Then these are all given up until some of them return.
 const MAX_STUCK: usize = 64;
 
+/// Kinds that know from memory how full they are: asking them waits for no disk and no server, and needs no other thread.
+const PROMPT: [&str; 12] = [
+    "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "overlay", "squashfs", "tmpfs", "vfat", "xfs",
+];
+
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Mount {
@@ -26,6 +31,23 @@ struct Mount {
     point: String,
     kind: String,
     readonly: bool,
+}
+
+impl Mount {
+    /// Whether it answers at once: it is of such a kind, and the way there leads through none of `others`, which are not.
+    fn is_prompt(&self, others: &BTreeSet<String>) -> bool {
+        let mut way = self.point.as_str();
+        PROMPT.contains(&self.kind.as_str())
+            && loop {
+                if others.contains(if way.is_empty() { "/" } else { way }) {
+                    break false;
+                }
+                match way.rsplit_once('/') {
+                    Some((parent, _)) => way = parent,
+                    None => break true,
+                }
+            }
+    }
 }
 
 type Job = (usize, String);
@@ -134,10 +156,14 @@ impl Asker {
 /// `filesystem`
 pub fn filesystem(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
     let root = files.roots().root.clone();
-    let mounts = mounts(node, files)?;
-    let paths: Vec<String> = mounts.iter().map(|mount| below(&root, &mount.point)).collect();
-    let answers = node.mounts.ask(&paths);
-    for (mount, answer) in mounts.iter().zip(answers) {
+    let (mounts, others) = mounts(node, files)?;
+    let (prompt, slow): (Vec<&Mount>, Vec<&Mount>) =
+        mounts.iter().partition(|mount| mount.is_prompt(&others));
+    let path = |mount: &&Mount| below(&root, &mount.point);
+    let prompt_answers: Vec<_> = prompt.iter().map(|mount| statvfs(path(mount)).ok()).collect();
+    let slow_answers = node.mounts.ask(&slow.iter().map(path).collect::<Vec<_>>());
+    let answers = prompt.into_iter().zip(prompt_answers).chain(slow.into_iter().zip(slow_answers));
+    for (mount, answer) in answers {
         let labels =
             [("device", mount.device.as_str()), ("fstype", &mount.kind), ("mountpoint", &mount.point)];
         let mut put = |name: &'static str, help: &'static str, value: f64| {
@@ -158,7 +184,8 @@ pub fn filesystem(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcom
     Ok(())
 }
 
-fn mounts(node: &Node, files: &mut Files<'_>) -> Result<Vec<Mount>, Fault> {
+/// Mounts that are shown, and mount points of all that may be slow, shown or not.
+fn mounts(node: &Node, files: &mut Files<'_>) -> Result<(Vec<Mount>, BTreeSet<String>), Fault> {
     let root = files.roots().root.clone();
     let text = match files.proc("1/mounts") {
         Ok(text) => text.to_owned(),
@@ -170,7 +197,7 @@ fn mounts(node: &Node, files: &mut Files<'_>) -> Result<Vec<Mount>, Fault> {
         options.mount_points_exclude.as_ref().is_some_and(|r| r.is_match(&mount.point))
             || options.fs_types_exclude.as_ref().is_some_and(|r| r.is_match(&mount.kind))
     };
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut slow) = (BTreeSet::new(), BTreeSet::new());
     let mut out = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -184,12 +211,15 @@ fn mounts(node: &Node, files: &mut Files<'_>) -> Result<Vec<Mount>, Fault> {
             kind: (*kind).to_owned(),
             readonly: flags.split(',').any(|flag| flag == "ro"),
         };
+        if !PROMPT.contains(kind) {
+            slow.insert(mount.point.clone());
+        }
         let labels = (mount.device.clone(), mount.point.clone(), mount.kind.clone());
         if !excluded(&mount) && seen.insert(labels) {
             out.push(mount);
         }
     }
-    Ok(out)
+    Ok((out, slow))
 }
 
 /// Spaces, tabs, line breaks and backslashes stand there as `\040` and so on.
@@ -230,6 +260,20 @@ mod tests {
         assert_eq!((without("/host", "/host"), without("/host/", "/hosts")), ("/".into(), "/hosts".into()));
         assert_eq!((below("/host", "/var"), below("/", "/var")), ("/host/var".into(), "/var".into()));
         assert_eq!(unescaped("/a\\040b\\134040"), "/a b\\040");
+    }
+
+    #[test]
+    fn a_disk_behind_a_server_of_files_is_as_slow_as_that() {
+        let slow = BTreeSet::from(["/mnt/nas".to_owned(), "/proc".to_owned()]);
+        let prompt = |kind: &str, point: &str| {
+            let (device, point, kind) = ("d".to_owned(), point.to_owned(), kind.to_owned());
+            Mount { device, point, kind, readonly: false }.is_prompt(&slow)
+        };
+        assert!(prompt("ext4", "/") && prompt("xfs", "/mnt") && prompt("tmpfs", "/mnt/nasty"));
+        assert!(!prompt("nfs4", "/x") && !prompt("ext4", "/mnt/nas/disk/a") && !prompt("ext4", "/mnt/nas"));
+        let everything = BTreeSet::from(["/".to_owned()]);
+        let root = Mount { device: String::new(), point: "/".into(), kind: "ext4".into(), readonly: false };
+        assert!(!root.is_prompt(&everything));
     }
 
     #[test]

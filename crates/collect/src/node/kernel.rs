@@ -34,7 +34,7 @@ const STAT: [(&str, &str, Kind, &str); 6] = [
 pub fn stat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
     const VECTORS: [&str; 10] =
         ["hi", "timer", "net_tx", "net_rx", "block", "block_iopoll", "tasklet", "sched", "hrtimer", "rcu"];
-    for line in files.proc("stat")?.lines() {
+    for line in files.proc_stat()?.lines() {
         let mut fields = line.split_ascii_whitespace();
         let (Some(key), value) = (fields.next(), fields.next()) else { continue };
         let Some(value) = value.and_then(|v| v.parse::<f64>().ok()) else { continue };

@@ -33,7 +33,7 @@ pub fn meminfo(_: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
 pub fn vmstat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
     for line in files.proc("vmstat")?.lines() {
         let Some((key, value)) = line.split_once(' ') else { continue };
-        if node.options.vmstat_fields.as_ref().is_some_and(|fields| fields.is_match(key)) {
+        if node.options.vmstat_fields.takes(key) {
             let value = value.trim().parse().map_err(|_| Fault::failed(format!("/proc/vmstat: {line:?}")))?;
             page.untyped(format!("node_vmstat_{key}"), "A line of /proc/vmstat.").value(value);
         }

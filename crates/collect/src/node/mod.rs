@@ -10,6 +10,7 @@ mod fabric;
 mod files;
 mod filesystem;
 mod filter;
+mod interrupts;
 mod kernel;
 mod memory;
 mod net;
@@ -115,6 +116,7 @@ pub(crate) const COLLECTORS: &[Collector] = &[
     collector!("filesystem", true, filesystem::filesystem, "Space in file systems."),
     collector!("hwmon", true, sensors::hwmon, "Sensors and fans."),
     collector!("infiniband", true, fabric::infiniband, "InfiniBand."),
+    collector!("interrupts", false, interrupts::interrupts, "Interrupts by source and processor."),
     collector!("ipvs", true, fabric::ipvs, "Load balancing in the kernel."),
     collector!("loadavg", true, kernel::loadavg, "Load averages."),
     collector!("mdadm", true, storage::mdadm, "Arrays of disks."),
@@ -133,6 +135,7 @@ pub(crate) const COLLECTORS: &[Collector] = &[
     collector!("schedstat", true, cpu::schedstat, "Work of the scheduler."),
     collector!("selinux", true, kernel::selinux, "SELinux."),
     collector!("sockstat", true, net::sockstat, "Sockets."),
+    collector!("softirqs", false, interrupts::softirqs, "Work put off by interrupts, by kind and processor."),
     collector!("softnet", true, cpu::softnet, "Packets on their way to processors."),
     collector!("stat", true, kernel::stat, "Interrupts, context switches, processes."),
     collector!("systemd", false, systemd::systemd, "Units of systemd."),

@@ -104,14 +104,17 @@ pub fn arp(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
 
 /// `netstat`
 pub fn netstat(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome {
-    let Some(wanted) = &node.options.netstat_fields else { return Ok(()) };
+    const PREFIX: &str = "node_netstat_";
+    let mut name = String::from(PREFIX);
     let mut put = |protocol: &str, field: &str, value: &str| -> Outcome {
-        let key = format!("{protocol}_{field}");
-        if !wanted.is_match(&key) {
+        name.truncate(PREFIX.len());
+        name.extend([protocol, "_", field]);
+        let key = name.get(PREFIX.len()..).unwrap_or_default();
+        if !node.options.netstat_fields.takes(key) {
             return Ok(());
         }
         let value = value.parse().map_err(|_| Fault::failed(format!("{key}: not a number: {value:?}")))?;
-        page.untyped(format!("node_netstat_{key}"), "A counter of a network protocol.").value(value);
+        page.untyped(name.clone(), "A counter of a network protocol.").value(value);
         Ok(())
     };
     for file in ["net/netstat", "net/snmp"] {

@@ -6,21 +6,21 @@ use reba_model::GoRegex;
 
 use super::{
     COLLECTORS,
-    filter::{DeviceFilter, expression},
+    filter::{DeviceFilter, FieldFilter, expression},
 };
 use crate::flags::{
     Flag, FlagError, Flags,
     Takes::{self, Nothing, Text},
-    wrong,
+    WEB, refuse_web, wrong,
 };
 
 const fn flag(name: &'static str, takes: Takes, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, env: "", takes, default, help }
+    Flag::new(name, "", takes, default, help)
 }
 
 /// A flag that says where something is; containers say it in their environment.
 const fn path(name: &'static str, env: &'static str, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, env, takes: Text, default, help }
+    Flag::new(name, env, Text, default, help)
 }
 
 /// Flags beside those that switch collectors. Those without help are old spellings, or without effect here.
@@ -129,6 +129,32 @@ const FLAGS: &[Flag] = &[
     flag("log.format", Text, "logfmt", ""),
 ];
 
+/// Collectors that there are not. They are off in upstream's program, or were on in an older one: that somebody switches them off
+/// is nothing to stop at.
+const ABSENT: [&str; 21] = [
+    "collector.buddyinfo",
+    "collector.cgroups",
+    "collector.cpu_vulnerabilities",
+    "collector.drbd",
+    "collector.drm",
+    "collector.ethtool",
+    "collector.ksmd",
+    "collector.lnstat",
+    "collector.logind",
+    "collector.meminfo_numa",
+    "collector.mountstats",
+    "collector.network_route",
+    "collector.ntp",
+    "collector.perf",
+    "collector.qdisc",
+    "collector.runit",
+    "collector.slabinfo",
+    "collector.supervisord",
+    "collector.tcpstat",
+    "collector.wifi",
+    "collector.zoneinfo",
+];
+
 /// Every flag: those above, and one for each collector.
 pub fn all() -> Vec<Flag> {
     let switches = COLLECTORS.iter().map(|collector| Flag {
@@ -138,7 +164,8 @@ pub fn all() -> Vec<Flag> {
         default: if collector.default { "true" } else { "false" },
         help: collector.help,
     });
-    FLAGS.iter().copied().chain(switches).collect()
+    let absent = ABSENT.iter().map(|name| Flag::new(name, "", Nothing, "", ""));
+    FLAGS.iter().copied().chain(WEB).chain(switches).chain(absent).collect()
 }
 
 /// The collectors that run.
@@ -171,7 +198,7 @@ pub struct Options {
     pub netclass_valid_speed: bool,
     pub netdev_devices: DeviceFilter,
     pub netdev_details: bool,
-    pub netstat_fields: Option<GoRegex>,
+    pub netstat_fields: FieldFilter,
     pub supplies_ignored: Option<GoRegex>,
     pub rapl_zone_label: bool,
     pub stat_softirq: bool,
@@ -182,12 +209,16 @@ pub struct Options {
     pub systemd_start_times: bool,
     pub tapes_ignored: Option<GoRegex>,
     pub textfile_directory: String,
-    pub vmstat_fields: Option<GoRegex>,
+    pub vmstat_fields: FieldFilter,
 }
 
 impl Options {
     /// Understands `flags`.
     pub fn new(flags: &Flags) -> Result<Self, FlagError> {
+        refuse_web(flags)?;
+        if let Some(flag) = ABSENT.iter().find(|flag| flags.on(flag)) {
+            return Err(wrong(format!("--{flag}: there is no such collector here")));
+        }
         if flags.on("collector.netdev.address-info") {
             return Err(wrong("--collector.netdev.address-info is not supported here"));
         }
@@ -234,7 +265,7 @@ impl Options {
             netclass_valid_speed: flags.on("collector.netclass.ignore-invalid-speed"),
             netdev_devices: DeviceFilter::new(flags, netdev[0], netdev[1])?,
             netdev_details: flags.on("collector.netdev.enable-detailed-metrics"),
-            netstat_fields: expression(flags, "collector.netstat.fields")?,
+            netstat_fields: FieldFilter::new(flags, "collector.netstat.fields")?,
             supplies_ignored: expression(flags, "collector.powersupply.ignored-supplies")?,
             rapl_zone_label: flags.on("collector.rapl.enable-zone-label"),
             stat_softirq: flags.on("collector.stat.softirq"),
@@ -253,7 +284,7 @@ impl Options {
             systemd_start_times: flags.on("collector.systemd.enable-start-time-metrics"),
             tapes_ignored: expression(flags, "collector.tapestats.ignored-devices")?,
             textfile_directory: flags.text("collector.textfile.directory").to_owned(),
-            vmstat_fields: expression(flags, "collector.vmstat.fields")?,
+            vmstat_fields: FieldFilter::new(flags, "collector.vmstat.fields")?,
         })
     }
 }
@@ -283,5 +314,74 @@ fn ipvs_labels(flags: &Flags) -> Result<Vec<String>, FlagError> {
         None => {
             Ok(ALL.iter().filter(|label| said.contains(label)).map(|label| (*label).to_owned()).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::Style;
+
+    fn parse(args: &[&str]) -> Result<(Options, BTreeSet<&'static str>), FlagError> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let flags = Flags::parse("node", &all(), Style::Kingpin, &args, &|_| None)?;
+        Ok((Options::new(&flags)?, enabled(&flags)))
+    }
+
+    #[test]
+    fn the_flags_that_deployments_carry_are_taken() {
+        // Those of kube-prometheus.
+        let (options, on) = parse(&[
+            "--web.listen-address=127.0.0.1:9100",
+            "--path.sysfs=/host/sys",
+            "--path.rootfs=/host/root",
+            "--path.udev.data=/host/root/run/udev/data",
+            "--no-collector.wifi",
+            "--no-collector.hwmon",
+            "--no-collector.btrfs",
+            "--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run/k3s/containerd/.+)($|/)",
+            "--collector.netclass.ignored-devices=^(veth.*|[a-f0-9]{15})$",
+            "--collector.netdev.device-exclude=^(veth.*|[a-f0-9]{15})$",
+        ])
+        .unwrap();
+        assert_eq!(options.listen.as_deref(), Some("127.0.0.1:9100"));
+        assert!(!on.contains("hwmon") && !on.contains("btrfs") && on.contains("cpu") && on.len() == 43);
+        assert!(options.netdev_devices.ignores("veth12") && !options.netdev_devices.ignores("eth0"));
+        assert!(options.mount_points_exclude.unwrap().is_match("/run/k3s/containerd/x"));
+    }
+
+    #[test]
+    fn collectors_are_chosen_one_by_one_or_all_but_some() {
+        let (_, on) =
+            parse(&["--collector.disable-defaults", "--collector.cpu", "--collector.systemd"]).unwrap();
+        assert_eq!(on, BTreeSet::from(["cpu", "systemd"]));
+        let (_, on) = parse(&["--no-collector.cpu", "--collector.interrupts"]).unwrap();
+        assert!(!on.contains("cpu") && on.contains("interrupts") && !on.contains("systemd"));
+        assert_eq!(parse(&[]).unwrap().1.len(), 45);
+    }
+
+    #[test]
+    fn what_is_not_there_or_contradicts_itself_is_said() {
+        for (args, want) in [
+            (&["--collector.wifi"][..], "--collector.wifi: there is no such collector here"),
+            (&["--web.config.file=x"], "web.config_file of reba.yml"),
+            (&["--web.systemd-socket"], "not supported here"),
+            (&["--collector.netdev.address-info"], "not supported here"),
+            (
+                &["--collector.netdev.device-exclude=a", "--collector.netdev.device-include=b"],
+                "exclude each other",
+            ),
+            (
+                &["--collector.filesystem.ignored-fs-types=a", "--collector.filesystem.fs-types-exclude=b"],
+                "exclude each other",
+            ),
+            (&["--collector.vmstat.fields=("], "--collector.vmstat.fields"),
+            (&["--collector.ipvs.backend-labels=nope"], "unknown label"),
+        ] {
+            let error = parse(args).err().unwrap().to_string();
+            assert!(error.contains(want), "{args:?}: {error}");
+        }
+        let (options, _) = parse(&["--collector.filesystem.ignored-fs-types=^nfs"]).unwrap();
+        assert!(options.fs_types_exclude.unwrap().is_match("nfs4"));
     }
 }

@@ -149,3 +149,90 @@ fn one(node: &Node, bus: &mut Bus, page: &mut Page, unit: &Unit) -> std::io::Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What a manager of three units answers to a call.
+    fn manager(call: &[u8]) -> dbus::fake::Said {
+        let is = |words: &str| call.windows(words.len()).any(|part| part == words.as_bytes());
+        let number = |n: u64| Some(("v", dbus::fake::variant("t", &n.to_le_bytes())));
+        let small = |n: u32| Some(("v", dbus::fake::variant("u", &n.to_le_bytes())));
+        let text = |text: &str| Some(("v", dbus::fake::variant("s", &dbus::fake::text(text))));
+        match () {
+            () if is("Hello") => Some(("s", dbus::fake::text(":1.7"))),
+            () if is("ListUnits") => {
+                let unit = |name, load, active, path| [name, "", load, active, "", "", path];
+                let rows = [
+                    unit("ssh.service", "loaded", "active", "/ssh"),
+                    unit("backup.timer", "loaded", "active", "/backup"),
+                    unit("api.socket", "loaded", "inactive", "/api"),
+                    unit("rides.service", "loaded", "failed", "/rides"),
+                    unit("gone.service", "not-found", "inactive", "/gone"),
+                    unit("dev-sda.device", "loaded", "active", "/sda"),
+                ];
+                let rows: Vec<&[&str]> = rows.iter().map(<[&str; 7]>::as_slice).collect();
+                Some(("a(sssssss)", dbus::fake::texts(&rows)))
+            }
+            () if is("Version") => text("252.39-1~deb12u2"),
+            () if is("SystemState") => text("degraded"),
+            () if is("NRestarts") => small(if is("/rides") { 5 } else { 0 }),
+            () if is("TasksCurrent") => number(3),
+            // There is no limit.
+            () if is("TasksMax") => number(u64::MAX),
+            () if is("ActiveEnterTimestamp") => number(1_700_000_000_000_000),
+            () if is("LastTriggerUSec") => number(1_700_000_100_000_000),
+            () if is("NAccepted") => small(7),
+            () if is("NConnections") => small(1),
+            () if is("Type") => text("notify"),
+            // NRefused is newer than this one.
+            () => None,
+        }
+    }
+
+    #[test]
+    fn units_are_told_with_their_states_restarts_tasks_timers_and_sockets() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus");
+        dbus::fake::serve(&path, manager);
+        let flags = ["", ".enable-restarts-metrics", ".enable-task-metrics", ".enable-start-time-metrics"];
+        let flags: Vec<String> = flags.iter().map(|flag| format!("--collector.systemd{flag}")).collect();
+        let mut node = Node::new(&flags, &|_| None).unwrap();
+        node.bus_path = path.to_str().unwrap().to_owned();
+        let text = node.page(&BTreeSet::from(["systemd"])).text();
+        for line in [
+            "node_scrape_collector_success{collector=\"systemd\"} 1",
+            "node_systemd_version{version=\"252.39-1~deb12u2\"} 252.39",
+            "node_systemd_system_running 0",
+            "node_systemd_units{state=\"active\"} 3",
+            "node_systemd_units{state=\"failed\"} 1",
+            "node_systemd_units{state=\"inactive\"} 2",
+            "node_systemd_unit_state{name=\"ssh.service\",state=\"active\",type=\"notify\"} 1",
+            "node_systemd_unit_state{name=\"ssh.service\",state=\"failed\",type=\"notify\"} 0",
+            "node_systemd_unit_state{name=\"rides.service\",state=\"failed\",type=\"notify\"} 1",
+            "node_systemd_service_restart_total{name=\"rides.service\"} 5",
+            "node_systemd_unit_tasks_current{name=\"ssh.service\"} 3",
+            "node_systemd_unit_start_time_seconds{name=\"ssh.service\"} 1.7e+09",
+            "node_systemd_unit_start_time_seconds{name=\"rides.service\"} 0",
+            "node_systemd_timer_last_trigger_seconds{name=\"backup.timer\"} 1.7000001e+09",
+            "node_systemd_socket_accepted_connections_total{name=\"api.socket\"} 7",
+            "node_systemd_socket_current_connections{name=\"api.socket\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        for absent in ["dev-sda", "gone.service", "tasks_max", "refused"] {
+            assert!(!text.contains(absent), "{absent}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_bus_is_a_failed_collector_and_not_a_failed_scrape() {
+        let mut node = Node::new(&["--collector.systemd".to_owned()], &|_| None).unwrap();
+        node.bus_path = "/nope/bus".to_owned();
+        let text = node.page(&BTreeSet::from(["systemd"])).text();
+        assert!(text.contains("node_scrape_collector_success{collector=\"systemd\"} 0\n"), "{text}");
+    }
+}

@@ -145,9 +145,18 @@ impl Family {
             }
             row.labels.sort();
         }
+        if page.kind(&name).is_some_and(|kind| kind != self.kind) {
+            tracing::warn!(family = name, files = self.files, "of another type than a collector's: left out");
+            return;
+        }
         let help = self.help.unwrap_or_else(|| format!("Metric read from {}", self.files));
+        let (mut seen, shown) = (BTreeSet::new(), name.clone());
         let mut out = page.family(name, self.kind, help);
         for row in &self.rows {
+            if !seen.insert((row.suffix, &row.labels)) {
+                tracing::warn!(family = shown, files = self.files, "a sample stands there twice: left out");
+                continue;
+            }
             let labels: Vec<(&str, &str)> =
                 row.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             out.suffixed(row.suffix, &labels, row.value);
@@ -348,6 +357,24 @@ mod tests {
         for absent in ["jobs_other", "no_end", "other 1", "DIR/b.prom", "DIR/d.prom"] {
             assert!(!page.contains(absent), "{absent}\n{page}");
         }
+    }
+
+    #[test]
+    fn what_is_there_twice_or_is_another_thing_elsewhere_is_left_out_and_the_rest_served() {
+        let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
+        let page = page(&[
+            ("a.prom", histogram),
+            ("b.prom", histogram),
+            (
+                "c.prom",
+                "twice 1\ntwice 2\n# TYPE node_textfile_mtime_seconds counter\nnode_textfile_mtime_seconds 7\n",
+            ),
+        ]);
+        for line in ["h_bucket{le=\"+Inf\"} 2", "h_count 2", "twice 1"] {
+            assert_eq!(page.lines().filter(|l| *l == line).count(), 1, "{line}\n{page}");
+        }
+        assert!(!page.contains("twice 2") && !page.contains("node_textfile_mtime_seconds 7"), "{page}");
+        assert!(page.contains("node_textfile_mtime_seconds{file=\"DIR/c.prom\"}"), "{page}");
     }
 
     #[test]

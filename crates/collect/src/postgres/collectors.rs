@@ -6,8 +6,12 @@
 
 use std::borrow::Cow;
 
-use super::session::{Patience, QueryError, Session, Table};
+use super::{
+    session::{Patience, QueryError, Session},
+    table::{Row, Table},
+};
 use crate::page::{
+    self,
     Kind::{self, Counter, Gauge},
     Page,
 };
@@ -453,30 +457,62 @@ pub async fn ask(collector: &Collector, session: &Session, patience: Patience) -
     }
 }
 
-/// Writes the answer; `excluded` are databases whose size nobody wants.
-pub fn write(collector: &Collector, mut table: Table, excluded: &[String], page: &mut Page) {
-    if collector.name == "database" {
-        table.rows.retain(|row| {
-            !row.first().is_some_and(|name| name.as_ref().is_some_and(|n| excluded.contains(n)))
-        });
-    }
-    if collector.name == "process_idle" {
-        idle(&table, page);
-    } else {
-        rows(collector, &table, page);
+/// What an older version called a family, if that is what dashboards still ask for: upstream's own overview does.
+fn old_name(name: &'static str) -> Option<&'static str> {
+    match name {
+        "pg_replication_lag_seconds" => Some("pg_replication_lag"),
+        name if name.starts_with("pg_stat_bgwriter_") => name.strip_suffix("_total"),
+        _ => None,
     }
 }
 
-fn rows(collector: &Collector, table: &Table, page: &mut Page) {
+/// Writes the same once more under the names of older versions.
+pub fn write_old_names(collector: &Collector, table: &Table, page: &mut Page) {
+    let old = |(name, kind): &(&'static str, Kind)| Some((old_name(name)?, *kind));
+    let measures: Vec<Option<(&'static str, Kind)>> = collector.measures.iter().map(old).collect();
+    if measures.iter().any(Option::is_some) {
+        rows(collector, &measures, table.rows(), page);
+    }
+}
+
+/// Writes the answer; `excluded` are databases whose size nobody wants.
+pub fn write(collector: &Collector, table: &Table, excluded: &[String], page: &mut Page) {
+    let measures: Vec<Option<(&'static str, Kind)>> = collector.measures.iter().copied().map(Some).collect();
+    match collector.name {
+        "process_idle" => idle(table, page),
+        "database" => {
+            let is_wanted = |row: &Row<'_>| !excluded.iter().any(|one| Some(one.as_str()) == row.get(0));
+            rows(collector, &measures, table.rows().filter(is_wanted), page);
+        }
+        _ => rows(collector, &measures, table.rows(), page),
+    }
+}
+
+/// Writes those of the columns behind the labels that are among `measures`.
+fn rows<'t>(
+    collector: &Collector,
+    measures: &[Option<(&'static str, Kind)>],
+    rows: impl Iterator<Item = Row<'t>>,
+    page: &mut Page,
+) {
     // As columns come, and as labels are shown.
     let mut order: Vec<usize> = (0..collector.labels.len()).collect();
     order.sort_by_key(|i| collector.labels.get(*i));
-    for row in &table.rows {
-        let label = |i: &usize| Some((*collector.labels.get(*i)?, row.get(*i)?.as_deref()?));
-        let Some(labels) = order.iter().map(label).collect::<Option<Vec<_>>>() else { continue };
-        for ((name, kind), value) in collector.measures.iter().zip(row.iter().skip(labels.len())) {
-            if let Some(value) = value.as_deref().and_then(|v| v.parse().ok()) {
-                page.family(*name, *kind, collector.help).with(&labels, value);
+    let mut pairs = Vec::with_capacity(order.len());
+    let labelled = |row: Row<'t>| {
+        pairs.clear();
+        for i in &order {
+            pairs.push((*collector.labels.get(*i)?, row.get(*i)?));
+        }
+        Some((page::labels(&pairs), row))
+    };
+    let rows: Vec<(String, Row<'_>)> = rows.filter_map(labelled).collect();
+    for (i, measure) in measures.iter().enumerate() {
+        let Some((name, kind)) = *measure else { continue };
+        let mut family = page.family(name, kind, collector.help);
+        for (labels, row) in &rows {
+            if let Some(value) = row.get(order.len() + i).and_then(|v| v.parse().ok()) {
+                family.ready(labels, value);
             }
         }
     }
@@ -485,13 +521,13 @@ fn rows(collector: &Collector, table: &Table, page: &mut Page) {
 fn idle(table: &Table, page: &mut Page) {
     let mut family =
         page.family("pg_process_idle_seconds", Kind::Histogram, "How long sessions have been idle.");
-    for row in &table.rows {
-        let [Some(state), Some(application), numbers @ ..] = row.as_slice() else { continue };
+    for row in table.rows() {
+        let (Some(state), Some(application)) = (row.get(0), row.get(1)) else { continue };
         let numbers: Vec<f64> =
-            numbers.iter().map(|n| n.as_deref().and_then(|n| n.parse().ok()).unwrap_or(0.0)).collect();
+            row.values().skip(2).map(|n| n.and_then(|n| n.parse().ok()).unwrap_or(0.0)).collect();
         let [sum, count, buckets @ ..] = numbers.as_slice() else { continue };
-        let labels = [("application_name", application.as_str()), ("state", state.as_str())];
-        let with = |le| [("application_name", application.as_str()), ("le", le), ("state", state.as_str())];
+        let labels = [("application_name", application), ("state", state)];
+        let with = |le| [("application_name", application), ("le", le), ("state", state)];
         for (bound, n) in IDLE_BOUNDS.iter().zip(buckets) {
             family.suffixed("_bucket", &with(bound), *n);
         }
@@ -525,26 +561,45 @@ mod tests {
     #[test]
     fn nulls_leave_out_what_they_concern() {
         let collector = COLLECTORS.iter().find(|c| c.name == "replication_slot").unwrap();
-        let text = |t: &str| Some(t.to_owned());
-        let table = Table {
-            columns: Vec::new(),
-            rows: vec![
-                vec![text("a"), text("1"), None, text("0")],
-                vec![None, text("2"), text("2"), text("1")],
-            ],
-        };
+        let columns = ["name", "lsn", "confirmed", "active"];
+        let table = Table::of(
+            &columns,
+            &[&[Some("a"), Some("1"), None, Some("0")], &[None, Some("2"), Some("2"), Some("1")]],
+        );
         let mut page = Page::new();
-        rows(collector, &table, &mut page);
+        write(collector, &table, &[], &mut page);
         let page = page.text();
         assert!(page.contains("pg_replication_slot_slot_current_wal_lsn{slot_name=\"a\"} 1\n"), "{page}");
         assert!(!page.contains("confirmed_flush") && page.matches("slot_name").count() == 2);
     }
 
     #[test]
+    fn families_that_were_renamed_can_have_their_old_names_as_well() {
+        let of = |name: &str| COLLECTORS.iter().find(|c| c.name == name).unwrap();
+        let mut page = Page::new();
+        write_old_names(of("replication"), &Table::of(&["lag", "is"], &[&[Some("3"), Some("1")]]), &mut page);
+        let numbers = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"];
+        write_old_names(of("stat_bgwriter"), &Table::of(&numbers, &[&numbers.map(Some)]), &mut page);
+        write_old_names(
+            of("locks"),
+            &Table::of(&numbers[..3], &[&[Some("d"), Some("m"), Some("1")]]),
+            &mut page,
+        );
+        let page = page.text();
+        assert!(
+            page.contains("pg_replication_lag 3\n") && page.contains("pg_stat_bgwriter_buffers_alloc 10\n"),
+            "{page}"
+        );
+        assert!(
+            !page.contains("_total") && !page.contains("is_replica") && !page.contains("locks"),
+            "{page}"
+        );
+    }
+
+    #[test]
     fn idle_sessions_become_a_histogram() {
         let row = ["idle", "app", "70", "2", "0", "0", "1", "1", "1", "1", "2", "2", "2"];
-        let table =
-            Table { columns: Vec::new(), rows: vec![row.iter().map(|t| Some((*t).to_owned())).collect()] };
+        let table = Table::of(&row, &[&row.map(Some)]);
         let mut page = Page::new();
         idle(&table, &mut page);
         let page = page.text();

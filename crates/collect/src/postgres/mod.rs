@@ -6,6 +6,7 @@ mod options;
 mod queries;
 mod session;
 mod settings;
+mod table;
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,8 @@ use self::{
     dsn::Dsn,
     options::Options,
     queries::{Namespace, Sample},
-    session::{Patience, QueryError, Session, Table},
+    session::{Patience, QueryError, Session},
+    table::Table,
 };
 use crate::{
     flags::FlagError,
@@ -231,7 +233,7 @@ impl Postgres {
             Ok(table) => table,
             Err(error) => return note(dsn, "databases", Err(error)),
         };
-        let names = table.rows.iter().filter_map(|row| row.first()?.as_deref());
+        let names = table.rows().filter_map(|row| row.get(0));
         let wanted = |name: &&str| {
             let has = |list: &[String]| list.iter().any(|one| one == name);
             !has(&self.options.excluded) && (self.options.included.is_empty() || has(&self.options.included))
@@ -268,7 +270,10 @@ impl Postgres {
             .with(&labels, seconds);
             let success = match table {
                 Ok(table) => {
-                    collectors::write(collector, table, &self.options.excluded, page);
+                    collectors::write(collector, &table, &self.options.excluded, page);
+                    if self.options.old_names {
+                        collectors::write_old_names(collector, &table, page);
+                    }
                     1.0
                 }
                 Err(error) => {

@@ -15,65 +15,80 @@ use super::{
 };
 use crate::flags::{
     Flag, FlagError, Flags, Style,
-    Takes::{self, Nothing, Text},
-    wrong,
+    Takes::{Nothing, Text},
+    WEB, refuse_web, wrong,
 };
-
-const fn flag(
-    name: &'static str,
-    env: &'static str,
-    takes: Takes,
-    default: &'static str,
-    help: &'static str,
-) -> Flag {
-    Flag { name, env, takes, default, help }
-}
 
 /// Flags beside those that switch collectors.
 const FLAGS: &[Flag] = &[
-    flag("web.listen-address", "", Text, "", "Where to listen, as :9187."),
-    flag("web.telemetry-path", "PG_EXPORTER_WEB_TELEMETRY_PATH", Text, "/metrics", "The path of the page."),
-    flag("config.file", "", Text, "postgres_exporter.yml", "A file of logins for /probe."),
-    flag(
+    Flag::new("web.listen-address", "", Text, "", "Where to listen, as :9187."),
+    Flag::new(
+        "web.telemetry-path",
+        "PG_EXPORTER_WEB_TELEMETRY_PATH",
+        Text,
+        "/metrics",
+        "The path of the page.",
+    ),
+    Flag::new("config.file", "", Text, "postgres_exporter.yml", "A file of logins for /probe."),
+    Flag::new(
         "disable-default-metrics",
         "PG_EXPORTER_DISABLE_DEFAULT_METRICS",
         Nothing,
         "",
         "Ask no built-in queries but those of collectors.",
     ),
-    flag(
+    Flag::new(
         "disable-settings-metrics",
         "PG_EXPORTER_DISABLE_SETTINGS_METRICS",
         Nothing,
         "",
         "Leave out settings.",
     ),
-    flag(
+    Flag::new(
         "auto-discover-databases",
         "PG_EXPORTER_AUTO_DISCOVER_DATABASES",
         Nothing,
         "",
         "Ask queries that are not for the master in every database.",
     ),
-    flag(
+    Flag::new(
         "exclude-databases",
         "PG_EXPORTER_EXCLUDE_DATABASES",
         Text,
         "",
         "Databases to leave out, separated by commas.",
     ),
-    flag("include-databases", "PG_EXPORTER_INCLUDE_DATABASES", Text, "", "The only databases to ask in."),
-    flag("extend.query-path", "PG_EXPORTER_EXTEND_QUERY_PATH", Text, "", "A file of queries of your own."),
-    flag(
+    Flag::new(
+        "include-databases",
+        "PG_EXPORTER_INCLUDE_DATABASES",
+        Text,
+        "",
+        "The only databases to ask in.",
+    ),
+    Flag::new(
+        "extend.query-path",
+        "PG_EXPORTER_EXTEND_QUERY_PATH",
+        Text,
+        "",
+        "A file of queries of your own.",
+    ),
+    Flag::new(
         "constantLabels",
         "PG_EXPORTER_CONSTANT_LABELS",
         Text,
         "",
         "Labels of what queries find, as a=b,c=d.",
     ),
-    flag("metric-prefix", "PG_EXPORTER_METRIC_PREFIX", Text, "pg", "What names of queries begin with."),
-    flag("log.level", "", Text, "info", ""),
-    flag("log.format", "", Text, "logfmt", ""),
+    Flag::new("metric-prefix", "PG_EXPORTER_METRIC_PREFIX", Text, "pg", "What names of queries begin with."),
+    Flag::new(
+        "compat.old-names",
+        "PG_EXPORTER_COMPAT_OLD_NAMES",
+        Nothing,
+        "true",
+        "Show families that were renamed under their old names as well.",
+    ),
+    Flag::new("log.level", "", Text, "info", ""),
+    Flag::new("log.format", "", Text, "logfmt", ""),
 ];
 
 fn all() -> Vec<Flag> {
@@ -84,7 +99,7 @@ fn all() -> Vec<Flag> {
         default: if collector.default { "true" } else { "false" },
         help: collector.help,
     });
-    FLAGS.iter().copied().chain(switches).collect()
+    FLAGS.iter().copied().chain(WEB).chain(switches).collect()
 }
 
 /// A login for probes.
@@ -134,6 +149,8 @@ pub struct Options {
     pub collectors: BTreeSet<&'static str>,
     pub default_metrics: bool,
     pub settings_metrics: bool,
+    /// Whether families that were renamed have their old names as well.
+    pub old_names: bool,
     pub discover: bool,
     pub excluded: Vec<String>,
     pub included: Vec<String>,
@@ -151,6 +168,7 @@ impl Options {
     /// Reads a command line, variables, and the files that they name.
     pub fn parse(args: &[String], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, FlagError> {
         let flags = Flags::parse("postgres", &all(), Style::Kingpin, args, env)?;
+        refuse_web(&flags)?;
         let default_metrics = !flags.on("disable-default-metrics");
         let mut namespaces: BTreeMap<String, Namespace> = BTreeMap::new();
         let builtin = if default_metrics { queries::builtin() } else { Vec::new() };
@@ -177,6 +195,7 @@ impl Options {
             collectors: COLLECTORS.iter().filter(|c| flags.on(c.flag)).map(|c| c.name).collect(),
             default_metrics,
             settings_metrics: !flags.on("disable-settings-metrics"),
+            old_names: flags.on("compat.old-names"),
             discover: flags.on("auto-discover-databases"),
             excluded: list("exclude-databases"),
             included: list("include-databases"),
@@ -300,5 +319,6 @@ mod tests {
         assert!(!options.collectors.contains("wal") && options.collectors.contains("postmaster"));
         assert!(options.collectors.contains("locks") && !options.collectors.contains("stat_statements"));
         assert!(parse(&["--constantLabels=a"], &[]).is_err());
+        assert!(parse(&["--web.config.file=x"], &[]).is_err());
     }
 }

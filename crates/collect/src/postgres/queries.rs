@@ -7,7 +7,10 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 
-use super::session::{Patience, QueryError, Session, Table};
+use super::{
+    session::{Patience, QueryError, Session},
+    table::{Row, Table},
+};
 use crate::page::{Kind, Page};
 
 /// What a column is.
@@ -190,7 +193,7 @@ impl Namespace {
         let table = session.table(&self.query, patience).await?;
         let name = self.name.replacen("pg", prefix, 1);
         let mut samples = Vec::new();
-        for row in &table.rows {
+        for row in table.rows() {
             let reader = Reader { namespace: self, name: &name, table: &table, types: &types, row };
             reader.samples(fixed, &mut samples);
         }
@@ -204,13 +207,13 @@ struct Reader<'a> {
     name: &'a str,
     table: &'a Table,
     types: &'a [Type],
-    row: &'a [Option<String>],
+    row: Row<'a>,
 }
 
 impl Reader<'_> {
     fn samples(&self, fixed: &[(String, String)], out: &mut Vec<Sample>) {
         let labels = self.labels(fixed);
-        for (i, column) in self.table.columns.iter().enumerate() {
+        for (i, column) in self.table.columns().iter().enumerate() {
             let known = self.namespace.columns.get(column);
             let name = format!("{}_{column}", self.name);
             let one = |name: String, kind, help: &str, value| Sample {
@@ -263,11 +266,11 @@ impl Reader<'_> {
     }
 
     fn index(&self, column: &str) -> Option<usize> {
-        self.table.columns.iter().position(|c| c == column)
+        self.table.columns().iter().position(|c| c == column)
     }
 
     fn value(&self, i: usize) -> Option<&str> {
-        self.row.get(i)?.as_deref()
+        self.row.get(i)
     }
 
     /// As upstream's driver shows it: truth in words, moments in seconds.
@@ -306,7 +309,7 @@ impl Reader<'_> {
         labels: &[(String, String)],
         out: &mut Vec<Sample>,
     ) {
-        let Some(column) = self.table.columns.get(i) else { return };
+        let Some(column) = self.table.columns().get(i) else { return };
         let part = |suffix: &str| self.index(&format!("{column}{suffix}"));
         let (Some(buckets), Some(sum), Some(count)) = (part("_bucket"), part("_sum"), part("_count")) else {
             tracing::warn!(column, "a histogram needs columns with _bucket, _sum and _count");
@@ -390,11 +393,11 @@ mod tests {
 
     use super::*;
 
-    fn samples(yaml: &str, table: Table, types: &[Type]) -> String {
+    fn samples(yaml: &str, table: &Table, types: &[Type]) -> String {
         let namespaces = parse(yaml).unwrap();
         let mut out = Vec::new();
-        for row in &table.rows {
-            let reader = Reader { namespace: &namespaces[0], name: "pg_x", table: &table, types, row };
+        for row in table.rows() {
+            let reader = Reader { namespace: &namespaces[0], name: "pg_x", table, types, row };
             reader.samples(&[("server".to_owned(), "h:5432".to_owned())], &mut out);
         }
         let mut page = Page::new();
@@ -402,13 +405,6 @@ mod tests {
             sample.write(&mut page);
         }
         page.text()
-    }
-
-    fn table(columns: &[&str], row: &[Option<&str>]) -> Table {
-        Table {
-            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
-            rows: vec![row.iter().map(|v| v.map(str::to_owned)).collect()],
-        }
     }
 
     #[test]
@@ -426,7 +422,7 @@ mod tests {
         let row =
             ["t", "t", "1970-01-01 02:00:10+02", "1m1.5s", "on", "{1,2.5}", "{3,4}", "9", "5", "8", "x"];
         let types = [Type::BOOL, Type::BOOL, Type::TIMESTAMPTZ];
-        let page = samples(yaml, table(&columns, &row.map(Some)), &types);
+        let page = samples(yaml, &Table::of(&columns, &[&row.map(Some)]), &types);
         for line in [
             "pg_x_up{a=\"true\",server=\"h:5432\"} 1",
             "pg_x_at{a=\"true\",server=\"h:5432\"} 10",

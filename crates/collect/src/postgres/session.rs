@@ -27,7 +27,7 @@ use tokio_postgres::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::dsn::Dsn;
+use super::{dsn::Dsn, table::Table};
 
 /// Rows of one query at most; more are an error.
 const MAX_ROWS: usize = 200_000;
@@ -96,15 +96,6 @@ impl Patience {
     }
 }
 
-/// A result.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
-    /// Names of columns.
-    pub columns: Vec<String>,
-    /// Values as text; absent are nulls.
-    pub rows: Vec<Vec<Option<String>>>,
-}
-
 /// A connection.
 pub struct Session {
     client: Client,
@@ -141,9 +132,9 @@ impl Session {
         patience.wait(session.client.batch_execute(&setup)).await?;
         let about = "SELECT current_setting('server_version_num'), version()";
         let table = session.table(about, patience).await?;
-        if let Some([Some(number), Some(banner)]) = table.rows.first().map(Vec::as_slice) {
-            session.version = number.parse().unwrap_or(0);
-            banner.clone_into(&mut session.banner);
+        if let Some(row) = table.rows().next() {
+            session.version = row.get(0).and_then(|number| number.parse().ok()).unwrap_or(0);
+            row.get(1).unwrap_or_default().clone_into(&mut session.banner);
         }
         Ok(session)
     }
@@ -173,23 +164,20 @@ impl Session {
 
     async fn read(&self, query: &str) -> Result<Table, QueryError> {
         let mut stream = pin!(self.client.simple_query_raw(query).await?);
-        let (mut table, mut bytes) = (Table::default(), 0);
+        let mut table = Table::default();
         while let Some(message) = stream.next().await {
             match message? {
                 SimpleQueryMessage::RowDescription(columns) => {
-                    table.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                    table.name(columns.iter().map(|column| column.name().to_owned()).collect());
                 }
                 SimpleQueryMessage::Row(row) => {
-                    if table.rows.len() >= MAX_ROWS {
+                    if table.len() >= MAX_ROWS {
                         return Err(QueryError::TooLarge("MAX_ROWS"));
                     }
-                    let row: Vec<Option<String>> =
-                        (0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned)).collect();
-                    bytes += row.iter().flatten().map(String::len).sum::<usize>();
-                    if bytes > MAX_RESULT_BYTES {
+                    table.push((0..row.len()).map(|i| row.try_get(i).ok().flatten()));
+                    if table.bytes() > MAX_RESULT_BYTES {
                         return Err(QueryError::TooLarge("MAX_RESULT_BYTES"));
                     }
-                    table.rows.push(row);
                 }
                 _ => {}
             }

@@ -2,9 +2,10 @@
 
 use super::{
     queries::short_version,
-    session::{Patience, QueryError, Session, Table},
+    session::{Patience, QueryError, Session},
+    table::Table,
 };
-use crate::page::Page;
+use crate::page::{self, Page};
 
 /// What our own session has set is not the server's.
 const QUERY: &str = "SELECT name, CASE source WHEN 'session' THEN reset_val ELSE setting END, coalesce(unit, ''), vartype \
@@ -29,13 +30,18 @@ pub async fn ask(session: &Session, patience: Patience) -> Result<Table, QueryEr
 pub fn write(page: &mut Page, table: &Table, prefix: &str, labels: &[(String, String)]) {
     let mut labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     labels.sort_unstable();
-    for row in &table.rows {
-        let [Some(name), Some(setting), Some(unit), Some(kind)] = row.as_slice() else { continue };
+    let labels = page::labels(&labels);
+    for row in table.rows() {
+        let (Some(name), Some(setting)) = (row.get(0), row.get(1)) else { continue };
+        let (Some(unit), Some(kind)) = (row.get(2), row.get(3)) else { continue };
         let Some((value, base)) = value(setting, unit, kind) else { continue };
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let suffix = if base.is_empty() { String::new() } else { format!("_{base}") };
-        page.gauge(format!("{prefix}_settings_{name}{suffix}"), "A setting of the server.")
-            .with(&labels, value);
+        let mut family = String::with_capacity(prefix.len() + name.len() + 24);
+        family.extend([prefix, "_settings_"]);
+        family.extend(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
+        if !base.is_empty() {
+            family.extend(["_", base]);
+        }
+        page.gauge(family, "A setting of the server.").ready(&labels, value);
     }
 }
 

@@ -5,139 +5,137 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Out;
 use crate::page::Kind;
 
-/// Fields that become gauges, and the names of those that have another one there.
+/// Fields that become gauges, sorted, and the names of those that have another one there.
 const GAUGES: &[(&str, &str)] = &[
-    ("uptime_in_seconds", ""),
-    ("process_id", ""),
-    ("io_threads_active", ""),
-    ("connected_clients", ""),
-    ("blocked_clients", ""),
-    ("tracking_clients", ""),
-    ("clients_in_timeout_table", ""),
-    ("client_longest_output_list", ""),
-    ("client_biggest_input_buf", ""),
-    ("client_recent_max_output_buffer", "client_recent_max_output_buffer_bytes"),
-    ("client_recent_max_input_buffer", "client_recent_max_input_buffer_bytes"),
-    ("allocator_active", "allocator_active_bytes"),
-    ("allocator_allocated", "allocator_allocated_bytes"),
-    ("allocator_resident", "allocator_resident_bytes"),
-    ("allocator_frag_ratio", ""),
-    ("allocator_frag_bytes", ""),
-    ("allocator_rss_ratio", ""),
-    ("allocator_rss_bytes", ""),
-    ("used_memory", "memory_used_bytes"),
-    ("used_memory_rss", "memory_used_rss_bytes"),
-    ("used_memory_peak", "memory_used_peak_bytes"),
-    ("used_memory_lua", "memory_used_lua_bytes"),
-    ("used_memory_overhead", "memory_used_overhead_bytes"),
-    ("used_memory_startup", "memory_used_startup_bytes"),
-    ("used_memory_dataset", "memory_used_dataset_bytes"),
-    ("used_memory_scripts", "memory_used_scripts_bytes"),
-    ("number_of_cached_scripts", ""),
-    ("maxmemory", "memory_max_bytes"),
-    ("maxmemory_reservation", "memory_max_reservation_bytes"),
-    ("maxmemory_desired_reservation", "memory_max_reservation_desired_bytes"),
-    ("maxfragmentationmemory_reservation", "memory_max_fragmentation_reservation_bytes"),
-    ("maxfragmentationmemory_desired_reservation", "memory_max_fragmentation_reservation_desired_bytes"),
-    ("mem_fragmentation_ratio", ""),
-    ("mem_fragmentation_bytes", ""),
-    ("mem_clients_slaves", ""),
-    ("mem_clients_normal", ""),
-    ("expired_stale_perc", "expired_stale_percentage"),
-    ("mem_not_counted_for_evict", "mem_not_counted_for_eviction_bytes"),
-    ("lazyfree_pending_objects", ""),
-    ("active_defrag_running", ""),
-    ("migrate_cached_sockets", "migrate_cached_sockets_total"),
     ("active_defrag_hits", "defrag_hits"),
-    ("active_defrag_misses", "defrag_misses"),
     ("active_defrag_key_hits", "defrag_key_hits"),
     ("active_defrag_key_misses", "defrag_key_misses"),
-    ("expired_time_cap_reached_count", "expired_time_cap_reached_total"),
-    ("loading", "loading_dump_file"),
-    ("rdb_changes_since_last_save", ""),
-    ("rdb_bgsave_in_progress", ""),
-    ("rdb_last_save_time", "rdb_last_save_timestamp_seconds"),
-    ("rdb_last_bgsave_status", ""),
-    ("rdb_last_bgsave_time_sec", "rdb_last_bgsave_duration_sec"),
-    ("rdb_current_bgsave_time_sec", "rdb_current_bgsave_duration_sec"),
-    ("rdb_last_cow_size", "rdb_last_cow_size_bytes"),
+    ("active_defrag_misses", "defrag_misses"),
+    ("active_defrag_running", ""),
+    ("allocator_active", "allocator_active_bytes"),
+    ("allocator_allocated", "allocator_allocated_bytes"),
+    ("allocator_frag_bytes", ""),
+    ("allocator_frag_ratio", ""),
+    ("allocator_resident", "allocator_resident_bytes"),
+    ("allocator_rss_bytes", ""),
+    ("allocator_rss_ratio", ""),
+    ("aof_base_size", "aof_base_size_bytes"),
+    ("aof_buffer_length", ""),
+    ("aof_current_rewrite_time_sec", "aof_current_rewrite_duration_sec"),
+    ("aof_current_size", "aof_current_size_bytes"),
+    ("aof_delayed_fsync", ""),
     ("aof_enabled", ""),
+    ("aof_last_bgrewrite_status", ""),
+    ("aof_last_cow_size", "aof_last_cow_size_bytes"),
+    ("aof_last_rewrite_time_sec", "aof_last_rewrite_duration_sec"),
+    ("aof_last_write_status", ""),
+    ("aof_pending_bio_fsync", ""),
+    ("aof_pending_rewrite", ""),
+    ("aof_rewrite_buffer_length", ""),
     ("aof_rewrite_in_progress", ""),
     ("aof_rewrite_scheduled", ""),
-    ("aof_last_rewrite_time_sec", "aof_last_rewrite_duration_sec"),
-    ("aof_current_rewrite_time_sec", "aof_current_rewrite_duration_sec"),
-    ("aof_last_cow_size", "aof_last_cow_size_bytes"),
-    ("aof_current_size", "aof_current_size_bytes"),
-    ("aof_base_size", "aof_base_size_bytes"),
-    ("aof_pending_rewrite", ""),
-    ("aof_buffer_length", ""),
-    ("aof_rewrite_buffer_length", ""),
-    ("aof_pending_bio_fsync", ""),
-    ("aof_delayed_fsync", ""),
-    ("aof_last_bgrewrite_status", ""),
-    ("aof_last_write_status", ""),
+    ("blocked_clients", ""),
+    ("client_biggest_input_buf", ""),
+    ("client_longest_output_list", ""),
+    ("client_recent_max_input_buffer", "client_recent_max_input_buffer_bytes"),
+    ("client_recent_max_output_buffer", "client_recent_max_output_buffer_bytes"),
+    ("clients_in_timeout_table", ""),
+    ("cluster_stats_messages_received", "cluster_messages_received_total"),
+    ("cluster_stats_messages_sent", "cluster_messages_sent_total"),
+    ("connected_clients", ""),
+    ("connected_slaves", ""),
+    ("current_client_thread", ""),
+    ("expired_stale_perc", "expired_stale_percentage"),
+    ("expired_time_cap_reached_count", "expired_time_cap_reached_total"),
+    ("io_threads_active", ""),
+    ("latest_fork_usec", "latest_fork_seconds"),
+    ("lazyfree_pending_objects", ""),
+    ("loading", "loading_dump_file"),
+    ("long_lock_waits", "long_lock_waits_total"),
+    ("master_repl_offset", ""),
+    ("maxfragmentationmemory_desired_reservation", "memory_max_fragmentation_reservation_desired_bytes"),
+    ("maxfragmentationmemory_reservation", "memory_max_fragmentation_reservation_bytes"),
+    ("maxmemory", "memory_max_bytes"),
+    ("maxmemory_desired_reservation", "memory_max_reservation_desired_bytes"),
+    ("maxmemory_reservation", "memory_max_reservation_bytes"),
+    ("mem_clients_normal", ""),
+    ("mem_clients_slaves", ""),
+    ("mem_fragmentation_bytes", ""),
+    ("mem_fragmentation_ratio", ""),
+    ("mem_not_counted_for_evict", "mem_not_counted_for_eviction_bytes"),
+    ("migrate_cached_sockets", "migrate_cached_sockets_total"),
     ("module_fork_in_progress", ""),
     ("module_fork_last_cow_size", ""),
+    ("number_of_cached_scripts", ""),
+    ("process_id", ""),
     ("pubsub_channels", ""),
     ("pubsub_patterns", ""),
     ("pubsubshard_channels", ""),
-    ("latest_fork_usec", "latest_fork_seconds"),
-    ("tracking_total_keys", ""),
-    ("tracking_total_items", ""),
-    ("tracking_total_prefixes", ""),
-    ("connected_slaves", ""),
-    ("repl_backlog_size", "replication_backlog_bytes"),
+    ("rdb_bgsave_in_progress", ""),
+    ("rdb_changes_since_last_save", ""),
+    ("rdb_current_bgsave_time_sec", "rdb_current_bgsave_duration_sec"),
+    ("rdb_last_bgsave_status", ""),
+    ("rdb_last_bgsave_time_sec", "rdb_last_bgsave_duration_sec"),
+    ("rdb_last_cow_size", "rdb_last_cow_size_bytes"),
+    ("rdb_last_save_time", "rdb_last_save_timestamp_seconds"),
     ("repl_backlog_active", "repl_backlog_is_active"),
     ("repl_backlog_first_byte_offset", ""),
     ("repl_backlog_histlen", "repl_backlog_history_bytes"),
-    ("master_repl_offset", ""),
+    ("repl_backlog_size", "replication_backlog_bytes"),
     ("second_repl_offset", ""),
+    ("server_threads", "server_threads_total"),
     ("slave_expires_tracked_keys", ""),
     ("slave_priority", ""),
     ("sync_full", "replica_resyncs_full"),
-    ("sync_partial_ok", "replica_partial_resync_accepted"),
     ("sync_partial_err", "replica_partial_resync_denied"),
-    ("cluster_stats_messages_sent", "cluster_messages_sent_total"),
-    ("cluster_stats_messages_received", "cluster_messages_received_total"),
-    ("server_threads", "server_threads_total"),
-    ("long_lock_waits", "long_lock_waits_total"),
-    ("current_client_thread", ""),
+    ("sync_partial_ok", "replica_partial_resync_accepted"),
+    ("tracking_clients", ""),
+    ("tracking_total_items", ""),
+    ("tracking_total_keys", ""),
+    ("tracking_total_prefixes", ""),
+    ("uptime_in_seconds", ""),
+    ("used_memory", "memory_used_bytes"),
+    ("used_memory_dataset", "memory_used_dataset_bytes"),
+    ("used_memory_lua", "memory_used_lua_bytes"),
+    ("used_memory_overhead", "memory_used_overhead_bytes"),
+    ("used_memory_peak", "memory_used_peak_bytes"),
+    ("used_memory_rss", "memory_used_rss_bytes"),
+    ("used_memory_scripts", "memory_used_scripts_bytes"),
+    ("used_memory_startup", "memory_used_startup_bytes"),
 ];
 
-/// Fields that become counters.
+/// Fields that become counters, sorted as well.
 const COUNTERS: &[(&str, &str)] = &[
-    ("total_connections_received", "connections_received_total"),
-    ("total_commands_processed", "commands_processed_total"),
-    ("rejected_connections", "rejected_connections_total"),
-    ("total_net_input_bytes", "net_input_bytes_total"),
-    ("total_net_output_bytes", "net_output_bytes_total"),
-    ("expired_keys", "expired_keys_total"),
     ("cached_keys", "cached_keys_total"),
+    ("dump_payload_sanitizations", ""),
     ("evicted_keys", "evicted_keys_total"),
-    ("keyspace_hits", "keyspace_hits_total"),
-    ("keyspace_misses", "keyspace_misses_total"),
-    ("used_cpu_sys", "cpu_sys_seconds_total"),
-    ("used_cpu_user", "cpu_user_seconds_total"),
-    ("used_cpu_sys_children", "cpu_sys_children_seconds_total"),
-    ("used_cpu_user_children", "cpu_user_children_seconds_total"),
-    ("used_cpu_sys_main_thread", "cpu_sys_main_thread_seconds_total"),
-    ("used_cpu_user_main_thread", "cpu_user_main_thread_seconds_total"),
-    ("unexpected_error_replies", ""),
-    ("total_error_replies", ""),
-    ("total_reads_processed", ""),
-    ("total_writes_processed", ""),
+    ("expired_keys", "expired_keys_total"),
     ("io_threaded_reads_processed", ""),
     ("io_threaded_writes_processed", ""),
-    ("dump_payload_sanitizations", ""),
+    ("keyspace_hits", "keyspace_hits_total"),
+    ("keyspace_misses", "keyspace_misses_total"),
+    ("rejected_connections", "rejected_connections_total"),
     ("storage_provider_read_hits", ""),
     ("storage_provider_read_misses", ""),
+    ("total_commands_processed", "commands_processed_total"),
+    ("total_connections_received", "connections_received_total"),
+    ("total_error_replies", ""),
+    ("total_net_input_bytes", "net_input_bytes_total"),
+    ("total_net_output_bytes", "net_output_bytes_total"),
+    ("total_reads_processed", ""),
+    ("total_writes_processed", ""),
+    ("unexpected_error_replies", ""),
+    ("used_cpu_sys", "cpu_sys_seconds_total"),
+    ("used_cpu_sys_children", "cpu_sys_children_seconds_total"),
+    ("used_cpu_sys_main_thread", "cpu_sys_main_thread_seconds_total"),
+    ("used_cpu_user", "cpu_user_seconds_total"),
+    ("used_cpu_user_children", "cpu_user_children_seconds_total"),
+    ("used_cpu_user_main_thread", "cpu_user_main_thread_seconds_total"),
 ];
 
 /// What `INFO` says beside what is written down at once.
 #[derive(Debug, Default)]
 pub struct Info {
-    /// All fields, for labels.
-    fields: BTreeMap<String, String>,
     /// Calls and microseconds of each command.
     commands: BTreeMap<String, (f64, f64)>,
     /// Percentiles of each command.
@@ -159,9 +157,27 @@ impl Info {
     }
 }
 
+/// Fields that become labels.
+const LABELS: [&str; 13] = [
+    "maxmemory_policy",
+    "os",
+    "process_id",
+    "redis_build_id",
+    "redis_mode",
+    "redis_version",
+    "role",
+    "run_id",
+    "tcp_port",
+    "master_host",
+    "master_port",
+    "slave_read_only",
+    "server_mode",
+];
+
 /// Writes what `INFO ALL` says of a server with `databases` databases.
 pub fn write(out: &mut Out<'_>, text: &str, databases: u32, now: f64) -> Info {
     let mut info = Info::default();
+    let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
     let (mut section, mut master) = ("", (String::new(), String::new()));
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("# ") {
@@ -170,7 +186,9 @@ pub fn write(out: &mut Out<'_>, text: &str, databases: u32, now: f64) -> Info {
             continue;
         }
         let Some((key, value)) = line.split_once(':') else { continue };
-        info.fields.insert(key.to_owned(), value.to_owned());
+        if LABELS.contains(&key) {
+            labels.insert(key, value);
+        }
         if of_master(key, "host") {
             value.clone_into(&mut master.0);
         }
@@ -201,7 +219,7 @@ pub fn write(out: &mut Out<'_>, text: &str, databases: u32, now: f64) -> Info {
         out.gauge("db_keys", KEYS, &[("db", &database)], 0.0);
         out.gauge("db_keys_expiring", KEYS, &[("db", &database)], 0.0);
     }
-    instance(out, &info);
+    instance(out, &labels);
     info
 }
 
@@ -227,7 +245,8 @@ fn of_master(key: &str, what: &str) -> bool {
 /// A field that stands for itself.
 fn field(out: &mut Out<'_>, key: &str, value: &str) {
     let named = |map: &[(&'static str, &'static str)]| {
-        let (field, name) = map.iter().find(|(field, _)| *field == key)?;
+        let at = map.binary_search_by(|(field, _)| (*field).cmp(key)).ok()?;
+        let (field, name) = map.get(at)?;
         Some(if name.is_empty() { *field } else { *name })
     };
     let (kind, name) = match (named(GAUGES), named(COUNTERS)) {
@@ -243,8 +262,12 @@ fn field(out: &mut Out<'_>, key: &str, value: &str) {
         value => value.parse().unwrap_or(0.0),
     };
     let number = if key == "latest_fork_usec" { number / 1e6 } else { number };
+    let help = "A field of INFO.";
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return out.put(kind, name, help, &[], number);
+    }
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    out.put(kind, &name, "A field of INFO.", &[], number);
+    out.put(kind, &name, help, &[], number);
 }
 
 /// The number in `key=number`.
@@ -390,14 +413,16 @@ fn sentinel(out: &mut Out<'_>, key: &str, value: &str) -> bool {
     true
 }
 
-fn instance(out: &mut Out<'_>, info: &Info) {
-    let get = |key: &str| info.fields.get(key).map_or("", String::as_str);
+fn instance(out: &mut Out<'_>, fields: &BTreeMap<&str, &str>) {
+    let get = |key: &str| fields.get(key).copied().unwrap_or_default();
+    // Valkey says it under a name of its own.
+    let mode = if fields.contains_key("redis_mode") { "redis_mode" } else { "server_mode" };
     let labels = [
         ("maxmemory_policy", get("maxmemory_policy")),
         ("os", get("os")),
         ("process_id", get("process_id")),
         ("redis_build_id", get("redis_build_id")),
-        ("redis_mode", get("redis_mode")),
+        ("redis_mode", get(mode)),
         ("redis_version", get("redis_version")),
         ("role", get("role")),
         ("run_id", get("run_id")),
@@ -425,6 +450,11 @@ mod tests {
         let mut page = Page::new();
         write(&mut Out { page: &mut page, namespace: "redis", system: false }, text, databases, 1000.0);
         page.text()
+    }
+
+    #[test]
+    fn fields_are_sorted_as_they_are_looked_up() {
+        assert!(GAUGES.is_sorted() && COUNTERS.is_sorted());
     }
 
     #[test]

@@ -200,11 +200,12 @@ fn size(out: &mut Out<'_>, key: &Key, size: f64) {
 
 fn value(out: &mut Out<'_>, key: &Key, bytes: &[u8]) {
     let (db, name) = (format!("db{}", key.db), key.shown());
-    let text = String::from_utf8_lossy(bytes);
+    // What is no text, a HyperLogLog for one, is no label either.
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(number) = text.parse::<f64>() {
         out.gauge("key_value", "The number in each checked key.", &[("db", &db), ("key", &name)], number);
     } else if bytes.len() <= MAX_VALUE_BYTES {
-        let labels = [("db", db.as_str()), ("key", &name), ("val", &text)];
+        let labels = [("db", db.as_str()), ("key", &name), ("val", text)];
         out.gauge("key_value_as_string", "The text in each checked key; always 1.", &labels, 1.0);
     } else {
         tracing::debug!(

@@ -39,6 +39,9 @@ const USUAL_DATABASES: u32 = 16;
 /// Databases at most that are shown, whatever a server says.
 const MAX_DATABASES: u32 = 4096;
 
+/// How long a connection is kept between scrapes: who stands behind a name may change.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
 /// Writes families below a namespace.
 struct Out<'a> {
     page: &'a mut Page,
@@ -78,6 +81,8 @@ struct Scrapes {
 pub struct Redis {
     options: Options,
     passwords: RwLock<Passwords>,
+    /// The connection to the server of the flags, as long as nobody uses it.
+    idle: Mutex<Option<Connection>>,
     scrapes: Mutex<Scrapes>,
     request_errors: AtomicU64,
     process: Process,
@@ -94,6 +99,7 @@ impl Redis {
         Ok(Redis {
             options,
             passwords: RwLock::new(passwords),
+            idle: Mutex::default(),
             scrapes: Mutex::default(),
             request_errors: AtomicU64::new(0),
             process: Process::new(),
@@ -124,6 +130,7 @@ impl Redis {
         match self.options.passwords() {
             Ok(passwords) => {
                 *self.passwords.write() = passwords;
+                *self.idle.lock() = None;
                 say(StatusCode::OK, "ok")
             }
             Err(reason) => {
@@ -141,7 +148,13 @@ impl Redis {
             let start = Instant::now();
             let (options, within) = (&self.options, question.within);
             match Target::parse(&options.address) {
-                Ok(target) => self.one(&mut page, target, &options.address, options, within).await,
+                Ok(target) => {
+                    let kept = self.idle.lock().take().filter(|c| c.is_usable(MAX_AGE));
+                    let scrape = Scrape { target, options, within };
+                    let connection = self.one(&mut page, scrape, &options.address, kept).await;
+                    // Databases that were chosen, and scripts, leave their marks on it.
+                    *self.idle.lock() = connection.filter(|_| !options.chooses_databases());
+                }
                 Err(reason) => failed(&mut out(&mut page, options), &reason),
             }
             let mut scrapes = self.scrapes.lock();
@@ -185,7 +198,8 @@ impl Redis {
             }
         }
         let (mut page, start) = (Page::new(), Instant::now());
-        self.one(&mut page, target, address, &options, question.within).await;
+        let scrape = Scrape { target, options: &options, within: question.within };
+        self.one(&mut page, scrape, address, None).await;
         self.about_scrapes(&mut page, 1, start.elapsed().as_secs_f64());
         question.answer(&page)
     }
@@ -208,28 +222,42 @@ impl Redis {
         }
     }
 
-    /// Scrapes one target.
-    async fn one(&self, page: &mut Page, target: Target, address: &str, options: &Options, within: Duration) {
+    /// Scrapes one target, over a connection from before if there is one; the connection, if it answered.
+    async fn one(
+        &self,
+        page: &mut Page,
+        mut scrape: Scrape<'_>,
+        address: &str,
+        kept: Option<Connection>,
+    ) -> Option<Connection> {
+        let options = scrape.options;
         let address = if address.contains("://") { address.to_owned() } else { format!("redis://{address}") };
         let by_file = self.passwords.read().get(&address).cloned().unwrap_or_default();
-        let target = target.with_login(&options.user, &options.password).with_login("", &by_file);
+        scrape.target = scrape.target.with_login(&options.user, &options.password).with_login("", &by_file);
+        let shown = scrape.target.shown();
         let start = Instant::now();
-        let result = scrape_target(&mut out(page, options), &target, options, within).await;
+        let result = scrape.run(&mut out(page, options), kept).await;
         let mut out = out(page, options);
-        match result {
-            Ok(()) => {
+        let connection = match result {
+            Ok(connection) => {
                 out.gauge("exporter_last_scrape_error", LAST_ERROR, &[("err", "")], 0.0);
                 out.gauge("up", "Whether Redis answers.", &[], 1.0);
+                Some(connection)
             }
             Err(error) => {
-                tracing::warn!(target = target.shown(), %error, "redis does not answer");
+                tracing::warn!(target = shown, %error, "redis does not answer");
                 failed(&mut out, &error.to_string());
+                None
             }
-        }
+        };
         let seconds = start.elapsed().as_secs_f64();
         out.gauge("exporter_last_scrape_duration_seconds", "How long this scrape took.", &[], seconds);
+        connection
     }
 }
+
+const CONNECT_TIME: &str = "exporter_last_scrape_connect_time_seconds";
+const CONNECT_HELP: &str = "How long connecting took; 0 with a connection from before.";
 
 const LAST_ERROR: &str = "Whether this scrape failed, and why.";
 
@@ -242,42 +270,79 @@ fn out<'a>(page: &'a mut Page, options: &'a Options) -> Out<'a> {
     Out { page, namespace: &options.namespace, system: options.system }
 }
 
-async fn scrape_target(
-    out: &mut Out<'_>,
-    target: &Target,
-    options: &Options,
+/// A scrape of one target.
+struct Scrape<'a> {
+    target: Target,
+    options: &'a Options,
     within: Duration,
-) -> Result<(), RespError> {
-    let start = Instant::now();
-    let patience = options.connection_timeout.min(within);
-    let connected = target.connect(&options.tls, start + patience, patience).await;
-    let seconds = start.elapsed().as_secs_f64();
-    out.gauge("exporter_last_scrape_connect_time_seconds", "How long connecting took.", &[], seconds);
-    let mut connection = connected?;
-    connection.until(start + within, within);
-    if options.ping {
+}
+
+impl Scrape<'_> {
+    /// Asks everything; the connection, for the next one.
+    async fn run(self, out: &mut Out<'_>, kept: Option<Connection>) -> Result<Connection, RespError> {
         let start = Instant::now();
-        if connection.ask(&[b"PING"]).await.is_ok() {
-            let seconds = start.elapsed().as_secs_f64();
-            out.gauge("exporter_last_scrape_ping_time_seconds", "How long a PING took.", &[], seconds);
+        let (mut connection, mut kept) = match kept {
+            Some(mut connection) => {
+                connection.until(start + self.within, self.within);
+                (connection, true)
+            }
+            None => (self.connect(out, start).await?, false),
+        };
+        let (info, databases) = match general(out, &mut connection, self.options).await {
+            // The server may have closed it long ago.
+            Err(RespError::Io(_)) if kept => {
+                (connection, kept) = (self.connect(out, start).await?, false);
+                general(out, &mut connection, self.options).await?
+            }
+            answered => answered?,
+        };
+        if kept {
+            out.gauge(CONNECT_TIME, CONNECT_HELP, &[], 0.0);
         }
+        self.more(out, &mut connection, &info, databases).await;
+        Ok(connection)
     }
-    let (info, databases) = general(out, &mut connection, options).await?;
-    // The server is up: whatever fails from here on costs its own families only.
-    let said = |what: &'static str, result: Result<(), RespError>| {
-        if let Err(error) = result {
-            tracing::warn!(target = target.shown(), what, %error, "left out of this scrape");
+
+    async fn connect(&self, out: &mut Out<'_>, start: Instant) -> Result<Connection, RespError> {
+        let patience = self.options.connection_timeout.min(self.within);
+        let connected = self.target.connect(&self.options.tls, start + patience, patience).await;
+        out.gauge(CONNECT_TIME, CONNECT_HELP, &[], start.elapsed().as_secs_f64());
+        let mut connection = connected?;
+        connection.until(start + self.within, self.within);
+        if self.options.set_client_name {
+            match connection.ask(&[b"CLIENT", b"SETNAME", b"redis_exporter"]).await {
+                // Who may not say it is nameless.
+                Ok(_) | Err(RespError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-    };
-    said("keys", checked_keys(out, &mut connection, target, options).await);
-    said("streams", checked_streams(out, &mut connection, options).await);
-    said("count-keys", keys::count(out, &mut connection, options, &options.count_keys).await);
-    said("check-key-groups", keys::groups(out, &mut connection, options, databases).await);
-    if info.sentinel {
-        said("sentinel", more::sentinel(out, &mut connection).await);
+        Ok(connection)
     }
-    said("script", more::scripts(out, &mut connection, options).await);
-    Ok(())
+
+    /// The server is up: whatever fails from here on costs its own families only.
+    async fn more(&self, out: &mut Out<'_>, connection: &mut Connection, info: &Info, databases: u32) {
+        let options = self.options;
+        if options.ping {
+            let start = Instant::now();
+            if connection.ask(&[b"PING"]).await.is_ok() {
+                let seconds = start.elapsed().as_secs_f64();
+                out.gauge("exporter_last_scrape_ping_time_seconds", "How long a PING took.", &[], seconds);
+            }
+        }
+        let said = |what: &'static str, result: Result<(), RespError>| {
+            if let Err(error) = result {
+                tracing::warn!(target = self.target.shown(), what, %error, "left out of this scrape");
+            }
+        };
+        said("keys", checked_keys(out, connection, &self.target, options).await);
+        said("streams", checked_streams(out, connection, options).await);
+        said("count-keys", keys::count(out, connection, options, &options.count_keys).await);
+        said("check-key-groups", keys::groups(out, connection, options, databases).await);
+        if info.sentinel {
+            said("sentinel", more::sentinel(out, connection).await);
+        }
+        said("script", more::scripts(out, connection, options).await);
+    }
 }
 
 /// What every server is asked, in one breath; how many databases it has.
@@ -302,9 +367,6 @@ async fn general(
     ];
     let fixed = asks.len();
     asks.extend(settings.iter().map(|ask| ask.as_slice()));
-    if options.set_client_name {
-        asks.push(&[b"CLIENT", b"SETNAME", b"redis_exporter"]);
-    }
     let mut replies = connection.ask_all(&asks).await?;
     let rest = replies.split_off(fixed);
     let [all, spikes, histograms, length, newest] = replies.as_slice() else {

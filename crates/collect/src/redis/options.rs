@@ -6,171 +6,179 @@ use super::keys::{self, Key};
 use crate::{
     flags::{
         Flag, FlagError, Flags, Style,
-        Takes::{self, Nothing, Text},
+        Takes::{Nothing, Text},
         wrong,
     },
     tls::{TlsOptions, Verify},
 };
 
-const fn flag(
-    name: &'static str,
-    env: &'static str,
-    takes: Takes,
-    default: &'static str,
-    help: &'static str,
-) -> Flag {
-    Flag { name, env, takes, default, help }
-}
-
 /// All of them. Those without help have no effect here.
 pub const FLAGS: &[Flag] = &[
-    flag(
+    Flag::new(
         "redis.addr",
         "REDIS_ADDR",
         Text,
         "redis://localhost:6379",
         "Where Redis is; empty: only /scrape answers.",
     ),
-    flag("redis.user", "REDIS_USER", Text, "", "The user, where Redis has several."),
-    flag("redis.password", "REDIS_PASSWORD", Text, "", "The password."),
-    flag(
+    Flag::new("redis.user", "REDIS_USER", Text, "", "The user, where Redis has several."),
+    Flag::new("redis.password", "REDIS_PASSWORD", Text, "", "The password."),
+    Flag::new(
         "redis.password-file",
         "REDIS_PASSWORD_FILE",
         Text,
         "",
         "A JSON file of addresses and their passwords.",
     ),
-    flag("namespace", "REDIS_EXPORTER_NAMESPACE", Text, "redis", "What names begin with."),
-    flag("check-keys", "REDIS_EXPORTER_CHECK_KEYS", Text, "", "Patterns of keys to show, as db0=a*,db1=b*."),
-    flag("check-single-keys", "REDIS_EXPORTER_CHECK_SINGLE_KEYS", Text, "", "Keys to show."),
-    flag(
+    Flag::new("namespace", "REDIS_EXPORTER_NAMESPACE", Text, "redis", "What names begin with."),
+    Flag::new(
+        "check-keys",
+        "REDIS_EXPORTER_CHECK_KEYS",
+        Text,
+        "",
+        "Patterns of keys to show, as db0=a*,db1=b*.",
+    ),
+    Flag::new("check-single-keys", "REDIS_EXPORTER_CHECK_SINGLE_KEYS", Text, "", "Keys to show."),
+    Flag::new(
         "check-key-groups",
         "REDIS_EXPORTER_CHECK_KEY_GROUPS",
         Text,
         "",
         "Lua patterns that put keys into groups.",
     ),
-    flag(
+    Flag::new(
         "max-distinct-key-groups",
         "REDIS_EXPORTER_MAX_DISTINCT_KEY_GROUPS",
         Text,
         "100",
         "Groups at most that are shown by themselves.",
     ),
-    flag("check-streams", "REDIS_EXPORTER_CHECK_STREAMS", Text, "", "Patterns of streams to show."),
-    flag("check-single-streams", "REDIS_EXPORTER_CHECK_SINGLE_STREAMS", Text, "", "Streams to show."),
-    flag("count-keys", "REDIS_EXPORTER_COUNT_KEYS", Text, "", "Patterns of keys to count."),
-    flag(
+    Flag::new("check-streams", "REDIS_EXPORTER_CHECK_STREAMS", Text, "", "Patterns of streams to show."),
+    Flag::new("check-single-streams", "REDIS_EXPORTER_CHECK_SINGLE_STREAMS", Text, "", "Streams to show."),
+    Flag::new("count-keys", "REDIS_EXPORTER_COUNT_KEYS", Text, "", "Patterns of keys to count."),
+    Flag::new(
         "check-keys-batch-size",
         "REDIS_EXPORTER_CHECK_KEYS_BATCH_SIZE",
         Text,
         "1000",
         "Keys that the server looks at at once.",
     ),
-    flag("script", "REDIS_EXPORTER_SCRIPT", Text, "", "Files with Lua scripts whose results are shown."),
-    flag("config-command", "REDIS_EXPORTER_CONFIG_COMMAND", Text, "CONFIG", "What CONFIG is called."),
-    flag(
+    Flag::new("script", "REDIS_EXPORTER_SCRIPT", Text, "", "Files with Lua scripts whose results are shown."),
+    Flag::new("config-command", "REDIS_EXPORTER_CONFIG_COMMAND", Text, "CONFIG", "What CONFIG is called."),
+    Flag::new(
         "connection-timeout",
         "REDIS_EXPORTER_CONNECTION_TIMEOUT",
         Text,
         "15s",
         "How long connecting may take.",
     ),
-    flag("web.listen-address", "REDIS_EXPORTER_WEB_LISTEN_ADDRESS", Text, "", "Where to listen, as :9121."),
-    flag(
+    Flag::new(
+        "web.listen-address",
+        "REDIS_EXPORTER_WEB_LISTEN_ADDRESS",
+        Text,
+        "",
+        "Where to listen, as :9121.",
+    ),
+    Flag::new(
         "web.telemetry-path",
         "REDIS_EXPORTER_WEB_TELEMETRY_PATH",
         Text,
         "/metrics",
         "The path of the page.",
     ),
-    flag(
+    Flag::new(
         "tls-client-key-file",
         "REDIS_EXPORTER_TLS_CLIENT_KEY_FILE",
         Text,
         "",
         "Our key, if Redis wants a certificate.",
     ),
-    flag("tls-client-cert-file", "REDIS_EXPORTER_TLS_CLIENT_CERT_FILE", Text, "", "Our certificate."),
-    flag(
+    Flag::new("tls-client-cert-file", "REDIS_EXPORTER_TLS_CLIENT_CERT_FILE", Text, "", "Our certificate."),
+    Flag::new(
         "tls-ca-cert-file",
         "REDIS_EXPORTER_TLS_CA_CERT_FILE",
         Text,
         "",
         "Who may have signed Redis' certificate.",
     ),
-    flag("tls-server-key-file", "REDIS_EXPORTER_TLS_SERVER_KEY_FILE", Text, "", ""),
-    flag("tls-server-cert-file", "REDIS_EXPORTER_TLS_SERVER_CERT_FILE", Text, "", ""),
-    flag("tls-server-ca-cert-file", "REDIS_EXPORTER_TLS_SERVER_CA_CERT_FILE", Text, "", ""),
-    flag("tls-server-min-version", "REDIS_EXPORTER_TLS_SERVER_MIN_VERSION", Text, "TLS1.2", ""),
-    flag(
+    Flag::new("tls-server-key-file", "REDIS_EXPORTER_TLS_SERVER_KEY_FILE", Text, "", ""),
+    Flag::new("tls-server-cert-file", "REDIS_EXPORTER_TLS_SERVER_CERT_FILE", Text, "", ""),
+    Flag::new("tls-server-ca-cert-file", "REDIS_EXPORTER_TLS_SERVER_CA_CERT_FILE", Text, "", ""),
+    Flag::new("tls-server-min-version", "REDIS_EXPORTER_TLS_SERVER_MIN_VERSION", Text, "TLS1.2", ""),
+    Flag::new(
         "skip-tls-verification",
         "REDIS_EXPORTER_SKIP_TLS_VERIFICATION",
         Nothing,
         "",
         "Take any certificate.",
     ),
-    flag(
+    Flag::new(
         "set-client-name",
         "REDIS_EXPORTER_SET_CLIENT_NAME",
         Nothing,
         "true",
         "Be redis_exporter in CLIENT LIST.",
     ),
-    flag("is-tile38", "REDIS_EXPORTER_IS_TILE38", Nothing, "", ""),
-    flag(
+    Flag::new("is-tile38", "REDIS_EXPORTER_IS_TILE38", Nothing, "", ""),
+    Flag::new(
         "is-cluster",
         "REDIS_EXPORTER_IS_CLUSTER",
         Nothing,
         "",
         "Look for keys on all masters of the cluster.",
     ),
-    flag("export-client-list", "REDIS_EXPORTER_EXPORT_CLIENT_LIST", Nothing, "", "Show every client."),
-    flag(
+    Flag::new("export-client-list", "REDIS_EXPORTER_EXPORT_CLIENT_LIST", Nothing, "", "Show every client."),
+    Flag::new(
         "export-client-port",
         "REDIS_EXPORTER_EXPORT_CLIENT_PORT",
         Nothing,
         "",
         "Show the clients' ports, too.",
     ),
-    flag(
+    Flag::new(
         "redis-only-metrics",
         "REDIS_EXPORTER_REDIS_ONLY_METRICS",
         Nothing,
         "",
         "Leave out process_ and go_ metrics.",
     ),
-    flag("ping-on-connect", "REDIS_EXPORTER_PING_ON_CONNECT", Nothing, "", "Show how long a PING takes."),
-    flag(
+    Flag::new(
+        "ping-on-connect",
+        "REDIS_EXPORTER_PING_ON_CONNECT",
+        Nothing,
+        "",
+        "Show how long a PING takes.",
+    ),
+    Flag::new(
         "include-config-metrics",
         "REDIS_EXPORTER_INCL_CONFIG_METRICS",
         Nothing,
         "",
         "Show the configuration.",
     ),
-    flag(
+    Flag::new(
         "redact-config-metrics",
         "REDIS_EXPORTER_REDACT_CONFIG_METRICS",
         Nothing,
         "true",
         "But not its passwords.",
     ),
-    flag(
+    Flag::new(
         "include-system-metrics",
         "REDIS_EXPORTER_INCL_SYSTEM_METRICS",
         Nothing,
         "",
         "Show the host's memory.",
     ),
-    flag(
+    Flag::new(
         "disable-exporting-key-values",
         "REDIS_EXPORTER_DISABLE_EXPORTING_KEY_VALUES",
         Nothing,
         "",
         "Show no values of keys.",
     ),
-    flag("log-format", "REDIS_EXPORTER_LOG_FORMAT", Text, "txt", ""),
-    flag("debug", "REDIS_EXPORTER_DEBUG", Nothing, "", ""),
+    Flag::new("log-format", "REDIS_EXPORTER_LOG_FORMAT", Text, "txt", ""),
+    Flag::new("debug", "REDIS_EXPORTER_DEBUG", Nothing, "", ""),
 ];
 
 /// Passwords by address.
@@ -258,6 +266,18 @@ impl Options {
             system: flags.on("include-system-metrics"),
             hide_values: flags.on("disable-exporting-key-values"),
         })
+    }
+
+    /// Whether a scrape leaves another database chosen than the one it found.
+    pub fn chooses_databases(&self) -> bool {
+        let keys = [
+            &self.check_keys,
+            &self.single_keys,
+            &self.check_streams,
+            &self.single_streams,
+            &self.count_keys,
+        ];
+        keys.iter().any(|keys| !keys.is_empty()) || !self.key_groups.is_empty() || !self.scripts.is_empty()
     }
 
     /// Reads a command line.

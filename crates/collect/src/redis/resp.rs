@@ -1,13 +1,10 @@
 //! The protocol of Redis, RESP2: commands out, replies in, both bounded.
 
-use std::{future::Future, io, pin::Pin, time::Duration};
+use std::{io, io::Write as _, time::Duration};
 
 use thiserror::Error;
 use tokio::{
-    io::{
-        AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
-        BufReader,
-    },
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::{Instant, timeout_at},
 };
 
@@ -24,7 +21,10 @@ const MAX_REPLY_BYTES: usize = 256 << 20;
 const MAX_DEPTH: usize = 16;
 
 /// The longest line: a status, an error, a number.
-const MAX_LINE_BYTES: u64 = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 10;
+
+/// What is read at once.
+const READ_BYTES: usize = 16 << 10;
 
 /// Why a command has no reply.
 #[derive(Debug, Error)]
@@ -103,15 +103,31 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection.
 pub struct Connection {
-    stream: BufReader<Box<dyn Stream>>,
+    stream: Box<dyn Stream>,
+    incoming: Incoming,
     deadline: Instant,
     within: Duration,
+    since: Instant,
+    /// No reply is missing, and none is left.
+    sound: bool,
 }
 
 impl Connection {
     /// Speaks over `stream` until `within` is over.
     pub fn new(stream: Box<dyn Stream>, deadline: Instant, within: Duration) -> Self {
-        Connection { stream: BufReader::with_capacity(16 << 10, stream), deadline, within }
+        Connection {
+            stream,
+            incoming: Incoming::default(),
+            deadline,
+            within,
+            since: Instant::now(),
+            sound: true,
+        }
+    }
+
+    /// Whether more can be asked: replies came as they should, and it is younger than `age`.
+    pub fn is_usable(&self, age: Duration) -> bool {
+        self.sound && self.since.elapsed() < age
     }
 
     /// From now on until `deadline`, which is `within` from when it began.
@@ -146,26 +162,104 @@ impl Connection {
             encode(&mut request, command);
         }
         let (deadline, within) = (self.deadline, self.within);
+        // Who gives up in between leaves replies behind.
+        self.sound = false;
         let work = async {
-            self.stream.get_mut().write_all(&request).await?;
-            self.stream.get_mut().flush().await?;
+            self.stream.write_all(&request).await?;
+            self.stream.flush().await?;
             let mut replies = Vec::with_capacity(commands.len());
             for _ in commands {
-                replies.push(read_reply(&mut self.stream).await?);
+                replies.push(read_reply(&mut self.incoming, &mut self.stream).await?);
             }
             Ok(replies)
         };
-        timeout_at(deadline, work).await.unwrap_or(Err(RespError::Timeout(within)))
+        let replies = timeout_at(deadline, work).await.unwrap_or(Err(RespError::Timeout(within)));
+        self.sound = replies.is_ok();
+        replies
     }
 }
 
 fn encode(out: &mut Vec<u8>, command: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+    // Nothing fails that writes to memory.
+    let _ = write!(out, "*{}\r\n", command.len());
     for part in command {
-        out.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
+        let _ = write!(out, "${}\r\n", part.len());
         out.extend_from_slice(part);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Bytes that have come and that nobody has read yet.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Incoming {
+    /// Waits for more; the end of the stream is an error.
+    async fn more<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> Result<(), RespError> {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.reserve(READ_BYTES);
+        match reader.read_buf(&mut self.bytes).await? {
+            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A line without its end.
+    async fn line<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> Result<&[u8], RespError> {
+        let mut seen = 0;
+        let length = loop {
+            let waiting = self.bytes.get(self.start..).unwrap_or_default();
+            if let Some(at) = waiting.iter().skip(seen).position(|b| *b == b'\n') {
+                break seen + at + 1;
+            }
+            seen = waiting.len();
+            if seen > MAX_LINE_BYTES {
+                return Err(RespError::Protocol("a line without its end"));
+            }
+            self.more(reader).await?;
+        };
+        let line = self.bytes.get(self.start..self.start + length).unwrap_or_default();
+        self.start += length;
+        line.strip_suffix(b"\r\n").ok_or(RespError::Protocol("a line without its end"))
+    }
+
+    /// The next `length` bytes and the end of their line; room is made as they come.
+    async fn string<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        length: usize,
+    ) -> Result<Vec<u8>, RespError> {
+        let mut out = Vec::with_capacity(length.min(READ_BYTES));
+        while out.len() < length {
+            if self.start == self.bytes.len() {
+                self.more(reader).await?;
+            }
+            let waiting = self.bytes.get(self.start..).unwrap_or_default();
+            let part = waiting.get(..length - out.len()).unwrap_or(waiting);
+            out.extend_from_slice(part);
+            self.start += part.len();
+        }
+        if self.line(reader).await?.is_empty() {
+            return Ok(out);
+        }
+        Err(RespError::Protocol("a string without its end"))
+    }
+}
+
+/// A list whose values are still coming.
+struct Open {
+    values: Vec<Value>,
+    left: usize,
+}
+
+/// What stands next: a value, or the head of a list.
+enum Token {
+    Value(Value),
+    List(usize),
 }
 
 /// What a reply may still have.
@@ -175,75 +269,75 @@ struct Budget {
 }
 
 /// Reads one reply.
-pub async fn read_reply<R: AsyncBufRead + Unpin + Send>(reader: &mut R) -> Result<Value, RespError> {
+pub async fn read_reply<R: AsyncRead + Unpin>(
+    incoming: &mut Incoming,
+    reader: &mut R,
+) -> Result<Value, RespError> {
     let mut budget = Budget { values: MAX_VALUES, bytes: MAX_REPLY_BYTES };
-    read_value(reader, &mut budget, 0).await
-}
-
-type Reading<'a> = Pin<Box<dyn Future<Output = Result<Value, RespError>> + Send + 'a>>;
-
-fn read_value<'a, R: AsyncBufRead + Unpin + Send>(
-    reader: &'a mut R,
-    budget: &'a mut Budget,
-    depth: usize,
-) -> Reading<'a> {
-    Box::pin(async move {
-        budget.values = budget.values.checked_sub(1).ok_or(RespError::TooLarge("MAX_VALUES"))?;
-        let line = read_line(reader).await?;
-        let (kind, rest) = line.split_at_checked(1).unwrap_or(("", ""));
-        let number = || rest.parse::<i64>().map_err(|_| RespError::Protocol("a number was expected"));
-        match kind {
-            "+" => Ok(Value::Text(rest.as_bytes().to_vec())),
-            "-" => Ok(Value::Error(rest.to_owned())),
-            ":" => number().map(Value::Number),
-            "$" => match usize::try_from(number()?) {
-                Ok(length) => read_string(reader, budget, length).await,
-                Err(_) => Ok(Value::Nil),
-            },
-            "*" => {
-                let Ok(length) = usize::try_from(number()?) else { return Ok(Value::Nil) };
-                if depth >= MAX_DEPTH {
-                    return Err(RespError::TooLarge("MAX_DEPTH"));
-                }
+    let mut lists: Vec<Open> = Vec::new();
+    loop {
+        let value = match read_token(incoming, reader, &mut budget).await? {
+            Token::Value(value) => value,
+            Token::List(0) => Value::List(Vec::new()),
+            Token::List(_) if lists.len() >= MAX_DEPTH => return Err(RespError::TooLarge("MAX_DEPTH")),
+            Token::List(left) => {
                 // What is announced is believed as it comes.
-                let mut values = Vec::with_capacity(length.min(1024));
-                for _ in 0..length {
-                    values.push(read_value(reader, budget, depth + 1).await?);
-                }
-                Ok(Value::List(values))
+                lists.push(Open { values: Vec::with_capacity(left.min(1024)), left });
+                continue;
             }
-            _ => Err(RespError::Protocol("an unknown kind of reply")),
+        };
+        if let Some(value) = put(&mut lists, value) {
+            return Ok(value);
         }
-    })
+    }
 }
 
-async fn read_string<R: AsyncBufRead + Unpin + Send>(
+/// Puts a value into the list that waits for it; the reply itself, if that is whole with it.
+fn put(lists: &mut Vec<Open>, mut value: Value) -> Option<Value> {
+    while let Some(mut list) = lists.pop() {
+        list.values.push(value);
+        list.left -= 1;
+        if list.left > 0 {
+            lists.push(list);
+            return None;
+        }
+        value = Value::List(list.values);
+    }
+    Some(value)
+}
+
+async fn read_token<R: AsyncRead + Unpin>(
+    incoming: &mut Incoming,
     reader: &mut R,
     budget: &mut Budget,
-    length: usize,
-) -> Result<Value, RespError> {
-    if length > MAX_STRING_BYTES {
-        return Err(RespError::TooLarge("MAX_STRING_BYTES"));
-    }
-    budget.bytes = budget.bytes.checked_sub(length).ok_or(RespError::TooLarge("MAX_REPLY_BYTES"))?;
-    let mut bytes = Vec::with_capacity(length.min(64 << 10));
-    let got = (&mut *reader).take(length as u64).read_to_end(&mut bytes).await?;
-    let mut end = [0; 2];
-    reader.read_exact(&mut end).await?;
-    if got < length || end != *b"\r\n" {
-        return Err(RespError::Protocol("a string without its end"));
-    }
-    Ok(Value::Text(bytes))
-}
-
-async fn read_line<R: AsyncBufRead + Unpin + Send>(reader: &mut R) -> Result<String, RespError> {
-    let mut line = Vec::new();
-    (&mut *reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await?;
-    match line.strip_suffix(b"\r\n") {
-        Some(line) => Ok(String::from_utf8_lossy(line).into_owned()),
-        None if line.is_empty() => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-        None => Err(RespError::Protocol("a line without its end")),
-    }
+) -> Result<Token, RespError> {
+    budget.values = budget.values.checked_sub(1).ok_or(RespError::TooLarge("MAX_VALUES"))?;
+    let line = incoming.line(reader).await?;
+    let (kind, rest) = line.split_first().unwrap_or((&0, &[]));
+    let number = || {
+        let digits = std::str::from_utf8(rest).ok().and_then(|digits| digits.parse::<i64>().ok());
+        digits.ok_or(RespError::Protocol("a number was expected"))
+    };
+    let value = match kind {
+        b'+' => Value::Text(rest.to_vec()),
+        b'-' => Value::Error(String::from_utf8_lossy(rest).into_owned()),
+        b':' => Value::Number(number()?),
+        b'$' => match usize::try_from(number()?) {
+            Err(_) => Value::Nil,
+            Ok(length) if length > MAX_STRING_BYTES => return Err(RespError::TooLarge("MAX_STRING_BYTES")),
+            Ok(length) => {
+                let left = budget.bytes.checked_sub(length);
+                budget.bytes = left.ok_or(RespError::TooLarge("MAX_REPLY_BYTES"))?;
+                Value::Text(incoming.string(reader, length).await?)
+            }
+        },
+        b'*' => match usize::try_from(number()?) {
+            Err(_) => Value::Nil,
+            Ok(length) => return Ok(Token::List(length)),
+        },
+        _ => return Err(RespError::Protocol("an unknown kind of reply")),
+    };
+    Ok(Token::Value(value))
 }
 
 #[cfg(test)]
@@ -254,7 +348,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Value, RespError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(read_reply(&mut &bytes[..]))
+        runtime.block_on(read_reply(&mut Incoming::default(), &mut &bytes[..]))
     }
 
     fn print(value: &Value, out: &mut Vec<u8>) {
@@ -293,6 +387,29 @@ mod tests {
             let mut bytes = Vec::new();
             print(&value, &mut bytes);
             prop_assert_eq!(read(&bytes).unwrap(), value);
+        }
+
+        #[test]
+        fn replies_in_pieces_and_one_behind_the_other_are_read(values in proptest::collection::vec(value(), 1..4), cut in 1_usize..7) {
+            let mut bytes = Vec::new();
+            for value in &values {
+                print(value, &mut bytes);
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (mut ours, mut theirs) = tokio::io::duplex(cut);
+            let read = runtime.block_on(async {
+                let mut incoming = Incoming::default();
+                let write = async { theirs.write_all(&bytes).await.unwrap() };
+                let read = async {
+                    let mut read = Vec::new();
+                    for _ in &values {
+                        read.push(read_reply(&mut incoming, &mut ours).await.unwrap());
+                    }
+                    read
+                };
+                tokio::join!(write, read).1
+            });
+            prop_assert_eq!(read, values);
         }
 
         #[test]

@@ -42,23 +42,17 @@ pub fn netclass(node: &Node, files: &mut Files<'_>, page: &mut Page) -> Outcome 
 
 fn one(node: &Node, files: &mut Files<'_>, page: &mut Page, device: &str) {
     let labels = [("device", device)];
-    let base = format!("class/net/{device}/");
-    let mut path = String::with_capacity(base.len() + 24);
-    let mut at = |file: &str| {
-        path.clear();
-        path.push_str(&base);
-        path.push_str(file);
-        path.clone()
-    };
+    let Ok(folder) = files.sys_folder(&format!("class/net/{device}")) else { return };
     let mut flags = None;
     for (file, name, kind) in NUMBERS {
-        let Some(value) = files.sys(&at(file)).ok().and_then(number) else { continue };
+        let Some(value) = files.within(&folder, file).ok().and_then(number) else { continue };
         if file == "flags" {
             flags = Some(value as u64);
         }
         page.family(name, kind, "A property of each network device.").with(&labels, value);
     }
-    if let Some(megabits) = files.sys_number::<i64>(&at("speed")) {
+    let speed = files.within(&folder, "speed").ok().and_then(|text| text.parse::<i64>().ok());
+    if let Some(megabits) = speed {
         // Devices that do not know say -1.
         if megabits >= 0 || !node.options.netclass_valid_speed {
             let bytes = megabits.saturating_mul(1_000_000) / 8;
@@ -66,7 +60,7 @@ fn one(node: &Node, files: &mut Files<'_>, page: &mut Page, device: &str) {
                 .with(&labels, bytes as f64);
         }
     }
-    let mut text = |file: &str| files.sys(&at(file)).unwrap_or_default().to_owned();
+    let mut text = |file: &str| files.within(&folder, file).unwrap_or_default().to_owned();
     let (address, broadcast, duplex) = (text("address"), text("broadcast"), text("duplex"));
     let (alias, state) = (text("ifalias"), text("operstate"));
     let admin = match flags {

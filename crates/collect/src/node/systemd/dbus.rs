@@ -338,25 +338,87 @@ fn element<I: Iterator<Item = u8>>(kinds: &mut std::iter::Peekable<I>) -> Option
     }
 }
 
+/// A bus that is made up.
 #[cfg(test)]
-mod tests {
-    use std::{os::unix::net::UnixListener, thread};
-
-    use proptest::prelude::*;
+pub mod fake {
+    use std::{os::unix::net::UnixListener, path::Path, thread};
 
     use super::*;
 
-    #[test]
-    fn a_call_can_be_read_again() {
-        let bytes = encode(7, ["d.e", "/p", "i.f", "Get"], &["one", "two"]);
-        let (kind, reply_to, body) = decode(&bytes).unwrap();
-        assert_eq!((kind, reply_to), (METHOD_CALL, 0));
-        assert_eq!(body, [Value::Text("one".to_owned()), Value::Text("two".to_owned())]);
+    /// A signature, and a body of that; none is an error.
+    pub type Said = Option<(&'static str, Vec<u8>)>;
+
+    /// Answers connections at `path`; `answer` is given a call's bytes.
+    pub fn serve(path: &Path, answer: impl Fn(&[u8]) -> Said + Send + 'static) {
+        let listener = UnixListener::bind(path).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                // Whoever hangs up has heard enough.
+                let _ = talk(stream.unwrap(), &answer);
+            }
+        });
     }
 
-    /// A reply with one body of the given signature.
-    fn reply(to: u32, signature: &str, body: &[u8]) -> Vec<u8> {
-        let mut out = vec![LITTLE_ENDIAN, METHOD_RETURN, 0, 1];
+    fn talk(mut stream: UnixStream, answer: &dyn Fn(&[u8]) -> Said) -> io::Result<()> {
+        read_until(&mut stream, b"\r\n")?;
+        stream.write_all(b"OK 1234\r\n")?;
+        read_until(&mut stream, b"BEGIN\r\n")?;
+        for serial in 1.. {
+            let mut head = [0; 16];
+            stream.read_exact(&mut head)?;
+            let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
+            let mut call = vec![0; number(12).div_ceil(8) * 8 + number(4)];
+            stream.read_exact(&mut call)?;
+            let (kind, (signature, body)) = match answer(&call) {
+                Some(answer) => (METHOD_RETURN, answer),
+                None => (ERROR, ("s", text("there is no such thing"))),
+            };
+            stream.write_all(&reply(kind, serial, signature, &body))?;
+        }
+        Ok(())
+    }
+
+    fn read_until(stream: &mut UnixStream, end: &[u8]) -> io::Result<()> {
+        let mut seen = Vec::new();
+        while !seen.ends_with(end) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            seen.push(byte[0]);
+        }
+        Ok(())
+    }
+
+    /// A body of one text.
+    pub fn text(text: &str) -> Vec<u8> {
+        let mut body = Vec::new();
+        push_text(&mut body, text);
+        body
+    }
+
+    /// A body of one variant, with a value of this signature.
+    pub fn variant(signature: &str, value: &[u8]) -> Vec<u8> {
+        let mut body = Vec::new();
+        push_signature(&mut body, signature);
+        pad(&mut body, if signature == "t" { 8 } else { 4 });
+        body.extend_from_slice(value);
+        body
+    }
+
+    /// A body of one array of structures of texts.
+    pub fn texts(rows: &[&[&str]]) -> Vec<u8> {
+        let mut body = vec![0; 8];
+        for row in rows {
+            pad(&mut body, 8);
+            row.iter().for_each(|text| push_text(&mut body, text));
+        }
+        let length = (body.len() as u32 - 8).to_le_bytes();
+        body[..4].copy_from_slice(&length);
+        body
+    }
+
+    /// A reply of a kind with a body of the given signature.
+    pub fn reply(kind: u8, to: u32, signature: &str, body: &[u8]) -> Vec<u8> {
+        let mut out = vec![LITTLE_ENDIAN, kind, 0, 1];
         out.extend_from_slice(&(body.len() as u32).to_le_bytes());
         out.extend_from_slice(&[9, 0, 0, 0, 0, 0, 0, 0]);
         out.push(5);
@@ -372,44 +434,44 @@ mod tests {
         out.extend_from_slice(body);
         out
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_call_can_be_read_again() {
+        let bytes = encode(7, ["d.e", "/p", "i.f", "Get"], &["one", "two"]);
+        let (kind, reply_to, body) = decode(&bytes).unwrap();
+        assert_eq!((kind, reply_to), (METHOD_CALL, 0));
+        assert_eq!(body, [Value::Text("one".to_owned()), Value::Text("two".to_owned())]);
+    }
 
     #[test]
     fn a_bus_is_asked_and_its_answer_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bus");
-        let listener = UnixListener::bind(&path).unwrap();
-        let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut seen = Vec::new();
-            let mut read_until = |stream: &mut UnixStream, end: &[u8]| {
-                seen.clear();
-                while !seen.ends_with(end) {
-                    let mut byte = [0];
-                    stream.read_exact(&mut byte).unwrap();
-                    seen.push(byte[0]);
-                }
-            };
-            read_until(&mut stream, b"\r\n");
-            stream.write_all(b"OK 1234\r\n").unwrap();
-            read_until(&mut stream, b"BEGIN\r\n");
-            let mut bus = Bus { stream, serial: 0, until: Instant::now() + TOGETHER };
-            let mut name = Vec::new();
-            push_text(&mut name, ":1.7");
-            bus.receive().unwrap();
-            bus.stream.write_all(&reply(1, "s", &name)).unwrap();
-            bus.receive().unwrap();
-            // a(su): one structure.
-            let mut list = vec![16, 0, 0, 0, 0, 0, 0, 0];
+        fake::serve(&path, |call| {
+            let is = |method: &[u8]| call.windows(method.len()).any(|part| part == method);
+            if is(b"Hello") {
+                return Some(("s", fake::text(":1.7")));
+            }
+            // One structure of a text and a number.
+            let mut list = vec![0; 8];
             push_text(&mut list, "abc");
             list.extend_from_slice(&42_u32.to_le_bytes());
             list[0] = (list.len() - 8) as u8;
-            bus.stream.write_all(&reply(2, "a(su)", &list)).unwrap();
+            is(b"ListUnits").then_some(("a(su)", list))
         });
         let mut bus = Bus::open(path.to_str().unwrap()).unwrap();
         let answer = bus.call(MANAGER, "x.y", "ListUnits", &[]).unwrap();
         let inner = Value::List(vec![Value::Text("abc".to_owned()), Value::Number(42.0)]);
         assert_eq!(answer, [Value::List(vec![inner])]);
-        server.join().unwrap();
+        let error = bus.call(MANAGER, "x.y", "Nope", &[]).unwrap_err().to_string();
+        assert_eq!(error, "there is no such thing");
     }
 
     proptest! {
