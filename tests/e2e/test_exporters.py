@@ -20,6 +20,7 @@ class Beside(unittest.TestCase):
             (folder / "a.prom").write_text('# HELP jobs_done Jobs.\n# TYPE jobs_done counter\njobs_done{kind="a b"} 7\n')
             # Debian's leaves out more devices and mount points unless it is told what upstream leaves out.
             flags = [f"--collector.textfile.directory={folder}", "--collector.processes", "--collector.interrupts",
+                     "--no-collector.systemd",  # which Debian switches on
                      "--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run/k3s)($|/)",
                      "--collector.filesystem.fs-types-exclude=^(cgroup2?|devpts|mqueue|proc|sysfs|devtmpfs)$",
                      "--collector.netdev.device-exclude=^nothing$", "--collector.netclass.ignored-devices=^nothing$"]

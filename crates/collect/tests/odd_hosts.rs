@@ -302,7 +302,8 @@ fn file_systems_with_statistics_of_their_own_are_told() {
 #[test]
 fn wrong_flags_are_refused_with_their_names() {
     for (flags, want) in [
-        (&["--collector.ethtool"][..], "unknown flag"),
+        (&["--collector.nope"][..], "unknown flag"),
+        (&["--collector.ethtool"][..], "no such collector here"),
         (
             &["--collector.netdev.device-include=a", "--collector.netdev.device-exclude=b"][..],
             "exclude each other",
