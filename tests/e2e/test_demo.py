@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
 from harness import ROOT, Http, Scratch, reba, wait_until
@@ -119,6 +120,43 @@ class Demo(unittest.TestCase):
 
     def test_incident_slow_database(self):
         self.check_incident("slow-database", "HighResponseTime")
+
+    def test_an_exemplar_of_a_service_leads_to_its_trace_and_what_was_logged_meanwhile(self):
+        tempo, loki = (f"http://127.0.0.1:{port + self.reba.offset}" for port in (3200, 3100))
+
+        def waterfall(*more):
+            return reba("trace", self.trace_id, "--url", tempo, "--logs-url", loki, *more)
+
+        def followed():
+            found = self.reba.data("query_exemplars", query="http_request_duration_seconds_bucket", start=time.time() - 60, end=time.time())
+            for exemplar in [e for series in found for e in series["exemplars"]][-20:]:
+                self.trace_id = next(v for k, v in exemplar["labels"].items() if k.lower().replace("_", "") == "traceid")
+                code, out, err = waterfall()
+                services = re.search(r"spans of (\d+) services", out)
+                # Lines of logs stand between the spans.
+                if code == 0 and int(services[1]) >= 3 and re.search(r"^[a-z-]+ +· ", out, re.M):
+                    return out
+            return None
+        out = wait_until(followed, 90, "an exemplar's trace has three services and lines of logs")
+        code, bare, err = waterfall("--no-logs")
+        self.assertEqual(code, 0, err)
+        self.assertLess(len(bare.splitlines()), len(out.splitlines()))
+        self.assertIn(self.trace_id.lstrip("0"), bare)
+
+    def test_the_services_are_one_map_in_their_traces(self):
+        def edges():
+            found = self.reba.query('traces_service_graph_request_total{connection_type=""}')
+            return {(dict(labels)["client"], dict(labels)["server"]) for labels in found}
+
+        def one_map():
+            pairs = edges()
+            reached = {"admin-app"} if any("admin-app" in pair for pair in pairs) else set()
+            while more := {x for pair in pairs for x in pair if reached & set(pair)} - reached:
+                reached |= more
+            missing = SERVICES - reached
+            assert not missing, missing
+            return True
+        wait_until(one_map, 90, "13 services are one map")
 
     def test_an_unknown_incident_is_refused_with_the_list(self):
         code, _, err = self.incident("start", "no-such-thing")

@@ -1,7 +1,6 @@
 """Traces: OpenTelemetry's real Python SDK in, Tempo's API out; faults, clocks, metrics of spans, and kills."""
 
 import json
-import time
 import unittest
 
 from harness import Http, Scratch, wait_until
@@ -12,25 +11,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from traces import QUIET, otlp, span
 
 TEMPO = """
 overrides: {metrics_generator_processors: [service-graphs, span-metrics]}
 metrics_generator: {registry: {collection_interval: 1s, external_labels: {source: tempo}}}
 """
 ROLES = "tempo,otlp,prometheus"
-
-
-def otlp(spans, service="hand"):
-    """A request in JSON."""
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
-    return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}).encode()
-
-
-def span(trace_id, span_id, parent="", start=None, end=None, **more):
-    """A span in JSON, of just now."""
-    now = time.time_ns()
-    times = {"startTimeUnixNano": str(start or now - 5_000_000), "endTimeUnixNano": str(end or now)}
-    return {"traceId": trace_id, "spanId": span_id, "parentSpanId": parent, "name": "op", "kind": 2, **times, **more}
 
 
 def call(exporter):
@@ -56,6 +43,7 @@ class Tempo(unittest.TestCase):
         self.scratch.__enter__()
         self.addCleanup(self.scratch.__exit__, None, None, None)
         self.scratch.write("conf/tempo/tempo.yml", TEMPO)
+        self.scratch.write("conf/reba.yml", QUIET)
         self.reba = self.scratch.reba("--only", ROLES, config=self.scratch.sub("conf"), port=9090)
         self.port = lambda port: self.reba.offset + port
         self.tempo = Http(f"http://127.0.0.1:{self.port(3200)}")

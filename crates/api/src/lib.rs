@@ -13,6 +13,7 @@ pub mod grafana;
 mod json;
 pub mod loki;
 pub mod otlp;
+pub mod own_spans;
 pub mod prometheus;
 pub mod promtail;
 pub mod server;

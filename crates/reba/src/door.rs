@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow};
 use reba_api::{
+    own_spans,
     prometheus::{
         Readiness,
         starting::{self, Later},
@@ -11,6 +12,7 @@ use reba_api::{
     server::{Listener, Router},
     web::Web,
 };
+use reba_ingest::traces::own::OwnSpans;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::args::Role;
@@ -21,6 +23,8 @@ pub struct Hall {
     pub silence: Duration,
     /// TLS, users and headers.
     pub web: Option<Arc<Web>>,
+    /// Records requests.
+    pub own: Option<Arc<OwnSpans>>,
     /// Closes all doors.
     pub stop: CancellationToken,
     /// Those who serve.
@@ -35,6 +39,7 @@ pub struct Door {
     readiness: Arc<Readiness>,
     later: Later,
     inside: Router,
+    own: Option<Arc<OwnSpans>>,
     tls: bool,
     authenticates: bool,
 }
@@ -57,6 +62,7 @@ impl Door {
             readiness,
             later,
             inside: router.clone(),
+            own: hall.own.clone(),
             tls: hall.web.as_ref().is_some_and(|web| web.tls().is_some()),
             authenticates: logs_in || hall.web.as_ref().is_some_and(|web| web.authenticates()),
         };
@@ -84,6 +90,11 @@ impl Door {
         self.inside.clone()
     }
 
+    /// Records what this process does, if anything does.
+    pub fn own(&self) -> Option<&Arc<OwnSpans>> {
+        self.own.as_ref()
+    }
+
     /// Whether the socket speaks TLS.
     pub fn speaks_tls(&self) -> bool {
         self.tls
@@ -108,9 +119,13 @@ impl Door {
 
     /// Lets requests through to `router`.
     pub fn open(&self, router: Router) {
+        let (role, address) = (self.role.name(), self.address);
+        let router = match &self.own {
+            Some(own) => own_spans::around(router, Arc::clone(own), role),
+            None => router,
+        };
         // Nobody else sets it.
         let _ = self.later.set(router);
-        let (role, address) = (self.role.name(), self.address);
         tracing::info!(role, %address, "listening");
         if !address.ip().is_loopback() && !self.authenticates {
             tracing::warn!(role, %address, "listening beyond this host without authentication");

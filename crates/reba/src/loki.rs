@@ -25,7 +25,7 @@ use crate::{
     log_rules::LogRules,
     log_settings,
     logging::Spoken,
-    metrics, prometheus,
+    metrics, own_spans, prometheus,
     run::{now_ns, random},
     settings::Settings,
     store::Maintenance,
@@ -248,11 +248,14 @@ impl Built {
         let (evaluation, evaluating) = (CancellationToken::new(), TaskTracker::new());
         evaluating.spawn(handles.follow_overrides(evaluation.clone()));
         if let Some(rules) = &self.rules {
+            if let Some(own) = door.own() {
+                rules.ruler().on_evaluation(&own_spans::evaluations(Arc::clone(own)));
+            }
             rules.start(&evaluation, &evaluating);
         }
         self.readiness.set_ready();
         door.open(api::router(Arc::new(api)));
-        let maintenance = Maintenance::of_logs(Arc::clone(&self.store))?;
+        let maintenance = Maintenance::of_logs(Arc::clone(&self.store), door.own())?;
         Ok(Loki { store: self.store, readiness: self.readiness, maintenance, evaluation, evaluating })
     }
 }

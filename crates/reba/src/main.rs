@@ -26,6 +26,7 @@ mod loki;
 mod metrics;
 mod otlp;
 mod own_logs;
+mod own_spans;
 mod prometheus;
 mod promtail;
 mod push;

@@ -42,7 +42,7 @@ use crate::{
     alertmanagers::Home,
     config::Loaded,
     door::Door,
-    metrics, push,
+    metrics, own_spans, push,
     reload::{MetricHandles, Reloader},
     remote,
     run::{USER_AGENT, now_ms, now_ns, random},
@@ -138,6 +138,9 @@ impl Built {
         let (evaluating, notifying) = (TaskTracker::new(), TaskTracker::new());
         let (evaluation, notification) = (CancellationToken::new(), CancellationToken::new());
         let (rules, until) = (Arc::clone(&parts.rules), evaluation.clone());
+        if let Some(own) = door.own() {
+            rules.on_evaluation(own_spans::evaluations(Arc::clone(own)));
+        }
         evaluating.spawn(async move { rules.run(until).await });
         let (notifier, until) = (Arc::clone(&parts.notifier), notification.clone());
         notifying.spawn(async move { notifier.run(parts.batches, until).await });
@@ -145,7 +148,7 @@ impl Built {
         door.open(prometheus::router(api));
         Ok(Prometheus {
             scrape: parts.scrape,
-            maintenance: store::Maintenance::of_metrics(Arc::clone(&parts.store))?,
+            maintenance: store::Maintenance::of_metrics(Arc::clone(&parts.store), door.own())?,
             store: parts.store,
             remote: parts.remote,
             readiness,

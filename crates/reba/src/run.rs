@@ -26,6 +26,7 @@ use crate::{
     logging::Spoken,
     loki::{self, Loki},
     otlp::{self, Otlp},
+    own_spans,
     prometheus::{self, Prometheus},
     promtail::Promtail,
     reload::{Handles, Reloader},
@@ -89,6 +90,10 @@ pub struct Configured {
 }
 
 impl Configured {
+    fn takes(&self, role: Role) -> bool {
+        self.roles.iter().any(|(r, _)| *r == role)
+    }
+
     /// Where spans are taken over HTTP, if they are.
     pub fn takes_traces(&self) -> Option<SocketAddr> {
         let address =
@@ -272,6 +277,8 @@ fn bind(configured: &Configured, stop: &CancellationToken, serving: &TaskTracker
     let hall = Hall {
         silence: Duration::from_millis(settings.query_timeout_ms.unsigned_abs()) + SILENCE_BEYOND_QUERIES,
         web: configured.web.clone(),
+        // Without a store for spans there is nowhere to put them.
+        own: configured.takes(Role::Tempo).then(|| own_spans::recorder(settings)).flatten(),
         stop: stop.clone(),
         serving: serving.clone(),
     };

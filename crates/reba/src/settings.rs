@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use reba_config::{ConfigError, Unknown, Variables};
-use reba_ingest::{config::ByteSize, influx::InfluxConfig};
+use reba_ingest::{config::ByteSize, influx::InfluxConfig, traces::own::OwnSpansPolicy};
 use reba_model::duration;
 use reba_tsdb::{DownsampleLevel, RetentionRule};
 use serde::Deserialize;
@@ -62,6 +62,16 @@ struct RawLogs {
 #[serde(deny_unknown_fields, default)]
 struct RawTraces {
     retention_size: ByteSize,
+    anchored_regex: bool,
+    own: RawOwnSpans,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawOwnSpans {
+    enabled: Option<bool>,
+    slow: Value<String>,
+    max_per_second: Value<u32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -175,6 +185,10 @@ pub struct Settings {
     pub log_retention_bytes: u64,
     /// `traces.retention_size`: bytes of spans at most; 0: no limit. How long they are kept stands in tempo.yml.
     pub trace_retention_bytes: u64,
+    /// `traces.anchored_regex`: whether expressions of TraceQL match the whole text, as from Tempo 2.7 on (no).
+    pub trace_anchored_regex: bool,
+    /// `traces.own`: what Reba records of itself (what fails or takes a second, ten a second at most); none: nothing.
+    pub own_spans: Option<OwnSpansPolicy>,
     /// `scrape.max_page_bytes` that the pages of all targets may take together (2 GiB).
     pub scrape_max_page_bytes: u64,
     /// `query.timeout`, in milliseconds (2 minutes).
@@ -255,6 +269,8 @@ impl Settings {
             max_series: metrics.max_series.as_ref().map_or(0, |v| v.value),
             log_retention_bytes: raw.logs.retention_size.0,
             trace_retention_bytes: raw.traces.retention_size.0,
+            trace_anchored_regex: raw.traces.anchored_regex,
+            own_spans: check.own_spans(&raw.traces.own),
             scrape_max_page_bytes: check.positive(
                 "scrape.max_page_bytes",
                 &raw.scrape.max_page_bytes,
@@ -359,6 +375,15 @@ impl Check<'_> {
         ms
     }
 
+    fn own_spans(&mut self, raw: &RawOwnSpans) -> Option<OwnSpansPolicy> {
+        let slow_ns = self.ms("traces.own.slow", &raw.slow, 1000).saturating_mul(1_000_000);
+        let max_per_second = raw.max_per_second.as_ref().map_or(10, |n| n.value);
+        if let (Some(n), 0) = (&raw.max_per_second, max_per_second) {
+            self.fail("traces.own.max_per_second", n, "must be above zero (enabled: false records nothing)");
+        }
+        raw.enabled.unwrap_or(true).then_some(OwnSpansPolicy { slow_ns, max_per_second })
+    }
+
     /// A number above zero.
     pub fn positive(&mut self, key: &str, value: &Value<u64>, default: u64) -> u64 {
         let Some(n) = value else { return default };
@@ -441,6 +466,17 @@ mod tests {
             parse("query: {timeout: x, max_series: 0}\nweb: {cors_origin: '('}").unwrap_err().len(),
             3
         );
+    }
+
+    #[test]
+    fn what_is_recorded_of_reba_itself_can_be_changed_and_switched_off() {
+        let policy = |text: &str| parse(text).map(|s| s.own_spans);
+        let of = |slow_ns, max_per_second| Ok(Some(OwnSpansPolicy { slow_ns, max_per_second }));
+        assert_eq!(policy(""), of(1_000_000_000, 10));
+        assert_eq!(policy("traces: {own: {slow: 0s, max_per_second: 1000}}"), of(0, 1000));
+        assert_eq!(policy("traces: {own: {enabled: false}}"), Ok(None));
+        let fault = policy("traces: {own: {max_per_second: 0}}").unwrap_err().concat();
+        assert!(fault.contains("key traces.own.max_per_second: must be above zero"), "{fault}");
     }
 
     #[test]

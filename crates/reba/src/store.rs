@@ -15,10 +15,10 @@ use anyhow::{Context, Result};
 use reba_api::prometheus::{Block, Blocks, Readiness};
 use reba_columnar::{Columnar, SpanStore};
 use reba_disk::{Env, LogConfig};
-use reba_ingest::config::Config;
+use reba_ingest::{config::Config, traces::own::OwnSpans};
 use reba_tsdb::{Tsdb, TsdbConfig};
 
-use crate::{run::now_ms, settings::Settings};
+use crate::{own_spans, run::now_ms, settings::Settings};
 
 /// Opens the store below `data`; replays the write-ahead log.
 pub async fn open(
@@ -121,10 +121,12 @@ impl Maintenance {
     }
 
     /// The maintenance of the metric store, and of the memory of the whole process.
-    pub fn of_metrics(store: Arc<Tsdb>) -> Result<Self> {
+    pub fn of_metrics(store: Arc<Tsdb>, own: Option<&Arc<OwnSpans>>) -> Result<Self> {
+        let own = own.cloned();
         let mut seconds = 0u64;
         Self::start("maintenance", move || {
-            if let Err(error) = store.maintain(now_ms()) {
+            let work = || store.maintain(now_ms());
+            if let Err(error) = own_spans::maintained(own.as_deref(), "metrics", work) {
                 tracing::error!(%error, "maintenance of the metric store failed");
             }
             seconds += 1;
@@ -136,9 +138,11 @@ impl Maintenance {
     }
 
     /// The maintenance of the log store.
-    pub fn of_logs(store: Arc<Columnar>) -> Result<Self> {
+    pub fn of_logs(store: Arc<Columnar>, own: Option<&Arc<OwnSpans>>) -> Result<Self> {
+        let own = own.cloned();
         Self::start("log-maintenance", move || {
-            store.maintain(now_ms()).unwrap_or_else(|error| {
+            let work = || store.maintain(now_ms());
+            own_spans::maintained(own.as_deref(), "logs", work).unwrap_or_else(|error| {
                 tracing::error!(%error, "maintenance of the log store failed");
                 false
             })
@@ -146,9 +150,11 @@ impl Maintenance {
     }
 
     /// The maintenance of the span store.
-    pub fn of_spans(store: Arc<SpanStore>) -> Result<Self> {
+    pub fn of_spans(store: Arc<SpanStore>, own: Option<&Arc<OwnSpans>>) -> Result<Self> {
+        let own = own.cloned();
         Self::start("span-maintenance", move || {
-            store.maintain(now_ms()).unwrap_or_else(|error| {
+            let work = || store.maintain(now_ms());
+            own_spans::maintained(own.as_deref(), "traces", work).unwrap_or_else(|error| {
                 tracing::error!(%error, "maintenance of the span store failed");
                 false
             })

@@ -28,6 +28,7 @@ use reba_ingest::{
         TraceReceiver,
         config::{Limits, TempoConfig},
         generator::{Generator, GeneratorCounters, GeneratorOptions},
+        own::OwnSpans,
     },
 };
 use reba_model::GoRegex;
@@ -35,8 +36,8 @@ use reba_query::traces::{TraceEngineConfig, TraceLimits, TraceLimitsByTenant, Tr
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    args::Role, config::Loaded, door::Door, prometheus, run::now_ns, settings::Settings, span_store,
-    store::Maintenance,
+    args::Role, config::Loaded, door::Door, own_spans::Storing, prometheus, run::now_ns, settings::Settings,
+    span_store, store::Maintenance,
 };
 
 /// How often the file with limits of tenants is read.
@@ -59,7 +60,8 @@ pub struct Tempo {
     readiness: Arc<Readiness>,
     store: Arc<SpanStore>,
     maintenance: Maintenance,
-    generating: Option<Maintenance>,
+    generating: Option<(Maintenance, Arc<Generator>)>,
+    own: Option<Storing>,
     following: CancellationToken,
     tasks: TaskTracker,
 }
@@ -133,6 +135,7 @@ impl Built {
         let engine = TraceEngineConfig {
             max_concurrency: loaded.tempo.querier.max_concurrent_queries,
             cores,
+            anchored_regex: settings.trace_anchored_regex,
             ..TraceEngineConfig::default()
         };
         let engine = Arc::new(TraceQueryEngine::new(Arc::clone(&store) as _, engine)?);
@@ -202,7 +205,7 @@ impl Built {
             admin: Arc::clone(&self.store) as _,
             config: self.config,
             readiness: Arc::clone(&self.readiness),
-            metrics: metrics(&self.store, self.generator.clone()),
+            metrics: metrics(&self.store, self.generator.clone(), door.own().cloned()),
             cors_origin: GoRegex::anchored(&settings.cors_origin)?,
             clock_ns: Arc::new(now_ns),
             http: RequestMetrics::default(),
@@ -211,16 +214,30 @@ impl Built {
         let (following, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(handles.follow_overrides(following.clone()));
         let generating = self.generator.map(|generator| {
-            Maintenance::start("span-metrics", move || {
-                generator.collect(now_ns());
+            let counts = Arc::clone(&generator);
+            let thread = Maintenance::start("span-metrics", move || {
+                counts.collect(now_ns());
                 false
-            })
+            });
+            thread.map(|thread| (thread, generator))
         });
         let generating = generating.transpose()?;
+        let store_own = |own: &Arc<OwnSpans>| {
+            Storing::start(Arc::clone(own), Arc::clone(&self.store), Arc::clone(&api.config))
+        };
+        let own = door.own().map(store_own).transpose()?;
         self.readiness.set_ready();
         door.open(api::router(Arc::new(api)));
-        let maintenance = Maintenance::of_spans(Arc::clone(&self.store))?;
-        Ok(Tempo { readiness: self.readiness, store: self.store, maintenance, generating, following, tasks })
+        let maintenance = Maintenance::of_spans(Arc::clone(&self.store), door.own())?;
+        Ok(Tempo {
+            readiness: self.readiness,
+            store: self.store,
+            maintenance,
+            generating,
+            own,
+            following,
+            tasks,
+        })
     }
 }
 
@@ -235,10 +252,14 @@ impl Tempo {
 
     /// Closes the store, once nobody asks any more.
     pub async fn close(self) -> Result<()> {
-        let Tempo { store, maintenance, generating, .. } = self;
+        let Tempo { store, maintenance, generating, own, .. } = self;
         tokio::task::spawn_blocking(move || {
-            generating.into_iter().for_each(Maintenance::stop);
+            if let Some((thread, generator)) = generating {
+                thread.stop();
+                generator.finish(now_ns());
+            }
             maintenance.stop();
+            own.into_iter().for_each(Storing::stop);
             store.close().context("close the span store")
         })
         .await?
@@ -255,7 +276,11 @@ fn receiver(
 }
 
 /// What `/metrics` of the traces adds, the process included: Tempo is scraped by itself.
-fn metrics(store: &Arc<SpanStore>, generator: Option<Arc<Generator>>) -> Vec<MetricsSource> {
+fn metrics(
+    store: &Arc<SpanStore>,
+    generator: Option<Arc<Generator>>,
+    own: Option<Arc<OwnSpans>>,
+) -> Vec<MetricsSource> {
     let store = Arc::clone(store);
     let mut all: Vec<MetricsSource> = vec![
         Box::new(move |page| crate::metrics::traces(page, &store.metrics())),
@@ -263,6 +288,12 @@ fn metrics(store: &Arc<SpanStore>, generator: Option<Arc<Generator>>) -> Vec<Met
     ];
     if let Some(generator) = generator {
         all.push(Box::new(move |page: &mut Page| generated(page, &generator)));
+    }
+    if let Some(own) = own {
+        all.push(Box::new(move |page: &mut Page| {
+            page.counter("reba_traces_own_spans_lost_total", "Spans of Reba itself that were not stored.");
+            page.value(own.lost() as f64);
+        }));
     }
     all
 }
@@ -292,7 +323,7 @@ fn generated(page: &mut Page, generator: &Generator) {
             page.gauge(&name, help)
         };
         generator.each_tenant(|tenant, counters| {
-            page.with(&[("tenant", tenant)], read(counters).load(Ordering::Relaxed) as f64);
+            page.with(&[("tenant", &tenant)], read(counters).load(Ordering::Relaxed) as f64);
         });
     }
     page.counter("tempo_metrics_generator_spans_discarded_total", "Spans that were not counted.");
@@ -302,7 +333,7 @@ fn generated(page: &mut Page, generator: &Generator) {
             ("span_metrics_filtered", &counters.filtered),
         ];
         for (reason, n) in reasons {
-            page.with(&[("reason", &reason), ("tenant", tenant)], n.load(Ordering::Relaxed) as f64);
+            page.with(&[("reason", &reason), ("tenant", &tenant)], n.load(Ordering::Relaxed) as f64);
         }
     });
 }

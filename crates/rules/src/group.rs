@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     alerting::{self, ActiveAlerts, Element},
     expand::{Expander, Expansions, Lines, Text, sample_value},
     file::{AlertingRule, Rule, RuleGroup, RuleKind},
+    manager::Evaluated,
     querier::{GroupName, RuleQuerier, RuleSample},
     restore,
     status::{AlertingStatus, GroupStatus, Metrics, RuleHealth, RuleStatus},
@@ -34,6 +35,7 @@ pub(crate) struct Environment {
     pub outage_tolerance: i64,
     pub for_grace_period: i64,
     pub metrics: Mutex<Metrics>,
+    pub evaluated: OnceLock<Evaluated>,
 }
 
 /// A group as the configuration has it, with all defaults filled in.

@@ -26,6 +26,6 @@ pub use file::{
 };
 pub use language::Language;
 pub use lifecycle::AlertState;
-pub use manager::{ALERT_QUEUE_BATCHES, Clock, ManagerOptions, Parts, RuleManager, RuleSettings};
+pub use manager::{ALERT_QUEUE_BATCHES, Clock, Evaluated, ManagerOptions, Parts, RuleManager, RuleSettings};
 pub use querier::{GroupName, RuleQuerier, RuleQueryError, RuleSample, SampleValue};
 pub use status::{AlertStatus, AlertingStatus, GroupStatus, Metrics, RuleHealth, RuleStatus};

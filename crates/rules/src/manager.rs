@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -81,6 +81,9 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// Is told how a group is after an evaluation.
+pub type Evaluated = Arc<dyn Fn(&GroupStatus) + Send + Sync>;
+
 /// File and name of a group.
 type GroupKey = (String, String);
 
@@ -126,6 +129,7 @@ impl RuleManager {
             outage_tolerance: options.outage_tolerance,
             for_grace_period: options.for_grace_period,
             metrics: Mutex::default(),
+            evaluated: OnceLock::new(),
         };
         RuleManager {
             env: Arc::new(env),
@@ -221,6 +225,12 @@ impl RuleManager {
             cell.evaluate(&self.env, now, now, 0).await;
         }
         self.end_retired(now).await;
+    }
+
+    /// Has `evaluated` called after every evaluation of a group from now on. The first caller has it.
+    pub fn on_evaluation(&self, evaluated: Evaluated) {
+        // Nobody else sets it.
+        let _ = self.env.evaluated.set(evaluated);
     }
 
     /// All groups by file and name.
@@ -320,8 +330,12 @@ impl Cell {
                 GroupState::new(Arc::clone(&self.spec), true)
             }
         };
-        *self.status.lock() = Arc::new(state.status());
+        let status = Arc::new(state.status());
+        *self.status.lock() = Arc::clone(&status);
         *self.state.lock() = Some(state);
+        if let Some(evaluated) = env.evaluated.get() {
+            evaluated(&status);
+        }
     }
 }
 

@@ -88,7 +88,8 @@ impl Store {
         for word in rest {
             let (key, text) = word.split_once('=').unwrap_or_else(|| panic!("no attribute: {word}"));
             let plain = text.trim_matches('"').to_owned();
-            match key.split_once('.').unwrap_or((key, "")) {
+            let (scope_of, key) = key.split_once('.').unwrap_or((key, ""));
+            match (scope_of, key.trim_matches('"')) {
                 ("kind", _) => span.kind = SpanKind::ALL.into_iter().find(|k| k.as_str() == plain).unwrap(),
                 ("status", _) => {
                     span.status = SpanStatus::ALL.into_iter().find(|s| s.as_str() == plain).unwrap();

@@ -83,16 +83,23 @@ impl Failure {
     /// sender would give up.
     pub(crate) fn over_grpc(&self) -> Response {
         let mut response = Response::new(Body::empty());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(super::frame::CONTENT_TYPE));
-        let code = Code::of(self.status) as u8;
-        headers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-        let reason = shortened(&self.reason);
-        put(headers, "grpc-message", &percent_encoded(reason));
-        if let Some(seconds) = self.retry_after_s {
-            put(headers, "grpc-status-details-bin", &details(code, reason, seconds));
-        }
+        *response.headers_mut() = self.trailers();
+        let kind = HeaderValue::from_static(super::frame::CONTENT_TYPE);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
+    }
+
+    /// How a gRPC call ends that has begun to answer.
+    pub(crate) fn trailers(&self) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        let code = Code::of(self.status) as u8;
+        trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
+        let reason = shortened(&self.reason);
+        put(&mut trailers, "grpc-message", &percent_encoded(reason));
+        if let Some(seconds) = self.retry_after_s {
+            put(&mut trailers, "grpc-status-details-bin", &details(code, reason, seconds));
+        }
+        trailers
     }
 }
 

@@ -1,12 +1,21 @@
-//! The form of a gRPC call with one message each way: before a message stand one byte that says whether it is compressed and four
-//! with its length.
+//! The form of a gRPC call with one message one way, and one or several the other: before a message stand one byte that says
+//! whether it is compressed and four with its length.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
+use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
+use tokio::sync::mpsc;
 
 use super::Failure;
 
@@ -58,19 +67,89 @@ pub(crate) fn message<'a>(
 
 /// The answer with a message.
 pub(crate) fn answer(message: &[u8]) -> Response {
-    let mut frame = Vec::with_capacity(PREFIX + message.len());
-    frame.push(0);
-    // Answers have a few hundred bytes.
-    frame.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-    frame.extend_from_slice(message);
-    let trailers = HeaderMap::from_iter([(
-        header::HeaderName::from_static("grpc-status"),
-        HeaderValue::from_static("0"),
-    )]);
-    let body = Full::new(Bytes::from(frame)).with_trailers(std::future::ready(Some(Ok(trailers))));
-    let mut response = Response::new(Body::new(body));
+    let body = Full::new(framed(message)).with_trailers(std::future::ready(Some(Ok(all_well()))));
+    with_body(Body::new(body))
+}
+
+/// The answer with all messages of a stream.
+pub(crate) fn stream(messages: Messages) -> Response {
+    with_body(Body::new(messages))
+}
+
+fn with_body(body: Body) -> Response {
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
+}
+
+/// A message with what stands before it.
+fn framed(message: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(PREFIX + message.len());
+    frame.push(0);
+    // Answers have a few megabytes at most.
+    frame.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    frame.extend_from_slice(message);
+    Bytes::from(frame)
+}
+
+/// How a call ends that went well.
+fn all_well() -> HeaderMap {
+    HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
+}
+
+/// What makes the last message of a stream, and sends those before it.
+pub(crate) type Last = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>>;
+
+/// Messages of a stream as they come, and how it ended. Dropping it drops what makes them.
+pub(crate) struct Messages {
+    parts: mpsc::Receiver<Vec<u8>>,
+    last: Option<Last>,
+    /// What is left to send once the last message is there.
+    rest: VecDeque<Frame<Bytes>>,
+}
+
+impl Messages {
+    /// Sends what comes through `parts` until `last` is done, and its message after them.
+    pub(crate) fn new(parts: mpsc::Receiver<Vec<u8>>, last: Last) -> Self {
+        Messages { parts, last: Some(last), rest: VecDeque::new() }
+    }
+
+    fn finish(&mut self, result: Result<Vec<u8>, Failure>) {
+        self.last = None;
+        while let Ok(part) = self.parts.try_recv() {
+            self.rest.push_back(Frame::data(framed(&part)));
+        }
+        let trailers = match result {
+            Ok(message) => {
+                self.rest.push_back(Frame::data(framed(&message)));
+                all_well()
+            }
+            Err(failure) => failure.trailers(),
+        };
+        self.rest.push_back(Frame::trailers(trailers));
+    }
+}
+
+impl http_body::Body for Messages {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if let Some(last) = &mut this.last {
+            if let Poll::Ready(Some(part)) = this.parts.poll_recv(context) {
+                return Poll::Ready(Some(Ok(Frame::data(framed(&part)))));
+            }
+            match last.as_mut().poll(context) {
+                Poll::Ready(result) => this.finish(result),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(this.rest.pop_front().map(Ok))
+    }
 }
 
 /// Tells which compression is understood.
@@ -98,6 +177,32 @@ mod tests {
             assert_eq!(message(body, "gzip").ok(), want, "{body:?}");
         }
         assert!(message(b"\x01\0\0\0\x01z", "identity").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_its_parts_then_its_last_message_then_how_it_ended() {
+        for (result, status) in
+            [(Ok(b"end".to_vec()), "0"), (Err(Failure::new(StatusCode::BAD_REQUEST, "no")), "3")]
+        {
+            let (sender, parts) = mpsc::channel(4);
+            let fails = result.is_err();
+            let last = async move {
+                for part in [b"a", b"b"] {
+                    sender.send(part.to_vec()).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                result
+            };
+            let response = stream(Messages::new(parts, Box::pin(last)));
+            let body = response.into_body().collect().await.unwrap();
+            assert_eq!(body.trailers().unwrap()["grpc-status"], status);
+            let want = if fails {
+                &b"\0\0\0\0\x01a\0\0\0\0\x01b"[..]
+            } else {
+                b"\0\0\0\0\x01a\0\0\0\0\x01b\0\0\0\0\x03end"
+            };
+            assert_eq!(body.to_bytes(), want);
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `tempopb.StreamingQuerier` and `tempopb.Querier`, as Grafana calls them on the port of HTTP: one question, a stream of answers.
 //!
-//! Answers come once they are whole, as a stream of one message: searches begin with the newest traces and end when there are
-//! enough, so that a part of an answer would hardly be earlier than all of it.
+//! Traces, names and values come once each, as soon as they are part of the answer; series come whole each time, and stand for those
+//! before them. The last message has what is left, and the statistics of all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -19,17 +19,24 @@ use reba_ingest::{
 };
 use reba_model::{NanoRange, Tenant, spans::TraceId};
 use reba_query::traces::{
-    InstantTraceMetrics, RangeTraceMetrics, TagNamesQuery, TagValuesQuery, TraceById, TraceSearch,
+    InstantTraceMetrics, Parts, RangeTraceMetrics, TagNamesQuery, TagValuesQuery, TraceById, TraceSearch,
 };
+use tokio::sync::mpsc;
 
 use super::{TempoApi, metrics, params, proto, search, tags, tenant::owner, trace};
 use crate::{
     loki::{Refusal, blocking},
-    otlp::{Failure, frame},
+    otlp::{Failure, frame, frame::Messages},
 };
 
 /// Most bytes of a question.
 const MAX_QUESTION: usize = 1 << 20;
+
+/// Messages that wait for their reader; while there are as many no more are made.
+const PARTS: usize = 4;
+
+/// Nobody sees more than a few pictures a second.
+const BETWEEN_PARTS: Duration = Duration::from_millis(250);
 
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -69,7 +76,7 @@ pub fn routes() -> Router<Arc<TempoApi>> {
     router
 }
 
-async fn call(api: &TempoApi, method: Method, request: Request) -> Response {
+async fn call(api: &Arc<TempoApi>, method: Method, request: Request) -> Response {
     if !frame::is_call(request.headers()) {
         return (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -77,15 +84,16 @@ async fn call(api: &TempoApi, method: Method, request: Request) -> Response {
         )
             .into_response();
     }
-    let mut response = match answer(api, method, request).await {
-        Ok(message) => frame::answer(&message),
+    let mut response = match ask(api, method, request).await {
+        Ok(messages) => frame::stream(messages),
         Err(failure) => failure.over_grpc(),
     };
     frame::say_encodings(response.headers_mut());
     response
 }
 
-async fn answer(api: &TempoApi, method: Method, request: Request) -> Result<Vec<u8>, Failure> {
+/// Reads a question; what is given back works on the answer when it is read.
+async fn ask(api: &Arc<TempoApi>, method: Method, request: Request) -> Result<Messages, Failure> {
     let (head, body) = request.into_parts();
     let (tenant, compression) = (asks(api, &head.headers)?, frame::compression(&head.headers)?);
     let body = Limited::new(body, MAX_QUESTION).collect().await;
@@ -94,7 +102,10 @@ async fn answer(api: &TempoApi, method: Method, request: Request) -> Result<Vec<
     let message = decompress(message, compression, MAX_QUESTION)?;
     let asked = Question::read(&message)
         .map_err(|e| Failure::new(StatusCode::BAD_REQUEST, format!("the question cannot be read: {e}")))?;
-    Ok(asked.answer(api, method, tenant).await?)
+    let (parts, received) = mpsc::channel(PARTS);
+    let api = Arc::clone(api);
+    let last = async move { Ok(asked.answer(&api, method, tenant, parts).await?) };
+    Ok(Messages::new(received, Box::pin(last)))
 }
 
 fn asks(api: &TempoApi, headers: &HeaderMap) -> Result<Tenant, Refusal> {
@@ -155,45 +166,63 @@ impl Question {
         (start > 0 && end > start).then(|| NanoRange::new(ns(start), ns(end)))
     }
 
-    async fn answer(self, api: &TempoApi, method: Method, tenant: Tenant) -> Result<Vec<u8>, Refusal> {
+    /// Answers with the last message; sends those before it to `parts`.
+    async fn answer(
+        self,
+        api: &TempoApi,
+        method: Method,
+        tenant: Tenant,
+        parts: mpsc::Sender<Vec<u8>>,
+    ) -> Result<Vec<u8>, Refusal> {
         let engine = &api.engine;
         match method {
             Method::Search => {
-                let output = engine.search(self.search(api, tenant)?).await?;
-                blocking(move || Ok(proto::search(&output))).await
+                let (asked, write) = (self.search(api, tenant)?, proto::search as fn(&_) -> _);
+                let parts = Parts::new(parts, write, BETWEEN_PARTS);
+                written(engine.search_in_parts(asked, Some(parts)).await?, write).await
             }
             Method::Tags | Method::TagsByScope => {
-                let (scope, limit) = (tags::scope(&self.text(1))?, self.number(5));
-                let (query, range) = (self.text(2), self.range(3, 4));
-                let output = engine.tag_names(TagNamesQuery { tenant, scope, query, range, limit }).await?;
                 let flat = method == Method::Tags;
-                Ok(if flat { proto::tag_names(&output) } else { proto::tag_names_by_scope(&output) })
+                let write: fn(&_) -> _ = if flat { proto::tag_names } else { proto::tag_names_by_scope };
+                let parts = Parts::new(parts, write, BETWEEN_PARTS);
+                written(engine.tag_names_in_parts(self.names(tenant)?, Some(parts)).await?, write).await
             }
             Method::Values | Method::TypedValues => {
                 let flat = method == Method::Values;
-                let tag = if flat { tags::in_traceql(&self.text(1)) } else { self.text(1) };
-                let (query, range, limit) = (self.text(2), self.range(4, 5), self.number(6));
-                let output = engine.tag_values(TagValuesQuery { tenant, tag, query, range, limit }).await?;
-                Ok(if flat { proto::tag_values(&output) } else { proto::typed_tag_values(&output) })
+                let write: fn(&_) -> _ = if flat { proto::tag_values } else { proto::typed_tag_values };
+                let parts = Parts::new(parts, write, BETWEEN_PARTS);
+                let asked = self.values(tenant, flat);
+                written(engine.tag_values_in_parts(asked, Some(parts)).await?, write).await
             }
             Method::Range => {
-                let output = engine.metrics_range(self.series(api, tenant)?).await?;
-                blocking(move || Ok(proto::series(&output))).await
+                let (asked, write) = (self.series(api, tenant)?, proto::series as fn(&_) -> _);
+                let parts = Parts::new(parts, write, BETWEEN_PARTS);
+                written(engine.metrics_range_in_parts(asked, Some(parts)).await?, write).await
             }
             Method::Instant => {
                 let (query, start_ns, end_ns) = (self.text(1), self.ns(2), self.ns(3));
                 let asked = InstantTraceMetrics { tenant, query, start_ns, end_ns };
-                let output = engine.metrics_instant(asked).await?;
-                blocking(move || Ok(proto::values(&output))).await
+                let write = proto::values as fn(&_) -> _;
+                let parts = Parts::new(parts, write, BETWEEN_PARTS);
+                written(engine.metrics_instant_in_parts(asked, Some(parts)).await?, write).await
             }
             Method::Trace => {
                 let id = self.fields.get(1).map_or(&[][..], |v| v.bytes.as_slice());
                 let id = id.try_into().map_err(|_| Refusal::bad("trace ids must be 128 bit"))?;
                 let output = engine.trace(TraceById { tenant, id: TraceId(id), range: None }).await?;
-                let bytes = output.stats.store.bytes_read;
-                blocking(move || Ok(proto::trace_v2(&trace::by_resource(&output.spans), bytes, ""))).await
+                written(output, trace::in_protobuf).await
             }
         }
+    }
+
+    fn names(&self, tenant: Tenant) -> Result<TagNamesQuery, Refusal> {
+        let (scope, limit) = (tags::scope(&self.text(1))?, self.number(5));
+        Ok(TagNamesQuery { tenant, scope, query: self.text(2), range: self.range(3, 4), limit })
+    }
+
+    fn values(&self, tenant: Tenant, flat: bool) -> TagValuesQuery {
+        let tag = if flat { tags::in_traceql(&self.text(1)) } else { self.text(1) };
+        TagValuesQuery { tenant, tag, query: self.text(2), range: self.range(4, 5), limit: self.number(6) }
     }
 
     fn search(&self, api: &TempoApi, tenant: Tenant) -> Result<TraceSearch, Refusal> {
@@ -201,7 +230,9 @@ impl Question {
         let ms = |field| Some(self.ns(field).saturating_mul(1_000_000)).filter(|ns| *ns > 0);
         let or = |n: usize, default| if n == 0 { default } else { n };
         let query = match self.text(8) {
-            query if query.is_empty() => search::query_of_tags(&self.tags),
+            query if query.is_empty() => {
+                search::query_of_tags(&self.tags, api.engine.config().anchored_regex)
+            }
             query => query,
         };
         Ok(TraceSearch {
@@ -240,6 +271,11 @@ impl Question {
         metrics::check_steps(&asked, &config)?;
         Ok(asked)
     }
+}
+
+/// Writes a message where threads may block.
+async fn written<T: Send + 'static>(output: T, write: fn(&T) -> Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    blocking(move || Ok(write(&output))).await
 }
 
 /// An entry of a map of texts.

@@ -6,13 +6,7 @@ use axum::{extract::State, http::HeaderMap};
 use reba_ingest::traces::config::TempoConfig;
 use reba_query::traces::{InstantTraceMetrics, RangeTraceMetrics};
 
-use super::{
-    TempoApi, json,
-    params::Form,
-    proto,
-    tenant::Owner,
-    trace::{answer, wants_protobuf},
-};
+use super::{TempoApi, json, params::Form, proto, tenant::Owner, trace::answer};
 use crate::loki::{Answer, Refusal};
 
 /// `/api/metrics/query_range`
@@ -34,13 +28,7 @@ pub async fn range(
     };
     check_steps(&asked, &config)?;
     let output = api.engine.metrics_range(asked).await?;
-    answer(
-        wants_protobuf(&headers),
-        move |protobuf| {
-            if protobuf { proto::series(&output) } else { json::series(&output) }
-        },
-    )
-    .await
+    answer(&headers, output, json::series, proto::series).await
 }
 
 /// `/api/metrics/query`
@@ -53,13 +41,7 @@ pub async fn instant(
     let range = form.range((api.clock_ns)())?;
     let asked = InstantTraceMetrics { tenant, query: query(&form), start_ns: range.start, end_ns: range.end };
     let output = api.engine.metrics_instant(asked).await?;
-    answer(
-        wants_protobuf(&headers),
-        move |protobuf| {
-            if protobuf { proto::values(&output) } else { json::values(&output) }
-        },
-    )
-    .await
+    answer(&headers, output, json::values, proto::values).await
 }
 
 /// `q`, and what upstream takes in its place.

@@ -93,10 +93,16 @@ fn queries() -> Router<Arc<TempoApi>> {
         .route("/api/v2/traces/{id}", get(trace::v2))
         .route("/api/traces/", get(trace::nothing))
         .route("/api/search", get(search::search))
-        .route("/api/search/tags", get(tags::names))
-        .route("/api/v2/search/tags", get(tags::names_by_scope))
-        .route("/api/search/tag/{name}/values", get(tags::values))
-        .route("/api/v2/search/tag/{name}/values", get(tags::typed_values))
+        .route("/api/search/tags", tags::names(json::tag_names, proto::tag_names))
+        .route("/api/v2/search/tags", tags::names(json::tag_names_by_scope, proto::tag_names_by_scope))
+        .route(
+            "/api/search/tag/{name}/values",
+            tags::values(tags::in_traceql, json::tag_values, proto::tag_values),
+        )
+        .route(
+            "/api/v2/search/tag/{name}/values",
+            tags::values(str::to_owned, json::typed_tag_values, proto::typed_tag_values),
+        )
         .route("/api/metrics/query_range", get(metrics::range))
         .route("/api/metrics/query", get(metrics::instant))
         .route("/api/echo", get(async || "echo"))
@@ -108,6 +114,7 @@ fn operators() -> Router<Arc<TempoApi>> {
         .route("/metrics", get(operations::metrics))
         .route("/status", get(operations::status))
         .route("/status/{page}", get(operations::status_page))
+        .route("/status/overrides/{tenant}", get(operations::tenant_overrides))
         .route("/api/status/buildinfo", get(operations::buildinfo))
         .route("/flush", any(operations::flush))
 }

@@ -31,7 +31,7 @@ const SERVICES: [&str; 8] = [
 ];
 
 /// What is answered, as `/status/endpoints` lists it.
-const ENDPOINTS: [&str; 20] = [
+const ENDPOINTS: [&str; 25] = [
     "GET /api/traces/{traceID}",
     "GET /api/v2/traces/{traceID}",
     "GET /api/search",
@@ -50,7 +50,12 @@ const ENDPOINTS: [&str; 20] = [
     "GET /status/services",
     "GET /status/endpoints",
     "GET /status/config",
+    "GET /status/runtime_config",
     "GET /status/overrides",
+    "GET /status/overrides/{tenant}",
+    "GET /status/usage-stats",
+    "gRPC tempopb.StreamingQuerier",
+    "gRPC tempopb.Querier/FindTraceByID",
     "POST /flush",
 ];
 
@@ -80,15 +85,8 @@ pub async fn status_page(
 ) -> Result<Response, Refusal> {
     match page.as_str() {
         "version" | "services" | "endpoints" => Ok(text(page_text(&api, &page))),
-        "config" => {
-            let view = match form.value("mode") {
-                "diff" => ConfigView::Diff,
-                "defaults" => ConfigView::Defaults,
-                _ => ConfigView::Whole,
-            };
-            Ok(yaml(api.config.load().to_yaml(view)))
-        }
-        "runtime_config" | "overrides" => Ok(yaml(overrides(&api))),
+        "config" => Ok(yaml(api.config.load().to_yaml(view(&form)))),
+        "runtime_config" | "overrides" => Ok(yaml(api.config.load().limits_yaml(view(&form)))),
         "usage-stats" => Ok(text("usage is never reported to anybody\n".to_owned())),
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "page not found")),
     }
@@ -108,14 +106,18 @@ fn page_text(api: &TempoApi, page: &str) -> String {
     }
 }
 
-/// The limits in force, of all tenants and of those that have their own.
-fn overrides(api: &TempoApi) -> String {
-    let config = api.config.load();
-    let mut all = format!("defaults: {:?}\noverrides:\n", format!("{:?}", config.limits));
-    for (tenant, limits) in &config.tenants {
-        let _ = writeln!(all, "  {tenant}: {:?}", format!("{limits:?}"));
+/// `/status/overrides/{tenant}`: the limits of a tenant.
+pub async fn tenant_overrides(State(api): State<Arc<TempoApi>>, Path(tenant): Path<String>) -> Answer {
+    let tenant = Tenant::new(&tenant).map_err(|e| Refusal::bad(e.to_string()))?;
+    Ok(yaml(api.config.load().tenant_limits_yaml(&tenant)))
+}
+
+fn view(form: &Form) -> ConfigView {
+    match form.value("mode") {
+        "diff" => ConfigView::Diff,
+        "defaults" => ConfigView::Defaults,
+        _ => ConfigView::Whole,
     }
-    all
 }
 
 /// `/flush`: what is in memory goes into files.
@@ -154,8 +156,8 @@ fn write_metrics(api: &TempoApi) -> String {
 fn write_received(page: &mut Page, api: &TempoApi) {
     let get = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64;
     let by_tenant = |page: &mut Page, value: &dyn Fn(&Counters, usize) -> f64| {
-        api.receiver.each_tenant(|tenant: &Tenant, counters, live| {
-            page.with(&[("tenant", tenant)], value(counters, live));
+        api.receiver.each_tenant(|tenant, counters, live| {
+            page.with(&[("tenant", &tenant)], value(counters, live));
         });
     };
     page.counter("tempo_distributor_spans_received_total", "Spans that came, stored or not.");
@@ -182,7 +184,7 @@ fn write_received(page: &mut Page, api: &TempoApi) {
             ("internal_error", &c.internal),
         ];
         for (reason, n) in reasons {
-            page.with(&[("reason", &reason), ("tenant", tenant)], get(n));
+            page.with(&[("reason", &reason), ("tenant", &tenant)], get(n));
         }
     });
 }

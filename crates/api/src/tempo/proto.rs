@@ -171,10 +171,15 @@ fn put_search_stats(stats: &TraceStats, out: &mut Vec<u8>) {
     put_number(1, stats.traces, out);
     put_number(2, stats.store.bytes_read, out);
     put_number(3, stats.scans, out);
-    // Equal numbers of jobs tell that nothing more will come.
-    put_number(4, stats.scans.max(1), out);
-    put_number(5, stats.scans.max(1), out);
+    put_jobs([4, 5], stats, out);
     put_number(7, stats.spans, out);
+}
+
+/// How many scans have ended, of how many. Equal numbers tell that nothing more will come; without a scan there was one job.
+fn put_jobs([completed, total]: [u32; 2], stats: &TraceStats, out: &mut Vec<u8>) {
+    let open = stats.scans.saturating_sub(stats.scans_done);
+    put_number(completed, stats.scans.max(1) - open, out);
+    put_number(total, stats.scans.max(1), out);
 }
 
 fn put_trace_match(found: &TraceMatch, out: &mut Vec<u8>) {
@@ -223,8 +228,8 @@ fn put_span_match(span: &SpanMatch, out: &mut Vec<u8>) {
 fn put_tag_stats(number: u32, stats: &TraceStats, out: &mut Vec<u8>) {
     put_message(number, out, |out| {
         put_number(1, stats.store.bytes_read, out);
-        put_number(2, 1, out);
-        put_number(3, 1, out);
+        // `MetadataMetrics`: totalJobs, completedJobs.
+        put_jobs([3, 2], stats, out);
     });
 }
 

@@ -9,13 +9,7 @@ use reba_ingest::traces::config::TempoConfig;
 use reba_model::Tenant;
 use reba_query::traces::TraceSearch;
 
-use super::{
-    TempoApi, json,
-    params::Form,
-    proto,
-    tenant::Owner,
-    trace::{answer, wants_protobuf},
-};
+use super::{TempoApi, json, params::Form, proto, tenant::Owner, trace::answer};
 use crate::loki::{Answer, Refusal};
 
 pub use legacy::query as query_of_tags;
@@ -33,18 +27,13 @@ pub async fn search(
     headers: HeaderMap,
     form: Form,
 ) -> Answer {
-    let asked = asked(&form, tenant, &api.config.load())?;
+    let asked = asked(&form, tenant, &api)?;
     let output = api.engine.search(asked).await?;
-    answer(
-        wants_protobuf(&headers),
-        move |protobuf| {
-            if protobuf { proto::search(&output) } else { json::search(&output) }
-        },
-    )
-    .await
+    answer(&headers, output, json::search, proto::search).await
 }
 
-fn asked(form: &Form, tenant: Tenant, config: &TempoConfig) -> Result<TraceSearch, Refusal> {
+fn asked(form: &Form, tenant: Tenant, api: &TempoApi) -> Result<TraceSearch, Refusal> {
+    let config = &api.config.load();
     let (q, tags) = (form.value("q"), form.value("tags"));
     if !q.is_empty() && !tags.is_empty() {
         return Err(Refusal::bad("invalid request: can't specify tags and q in the same query"));
@@ -54,7 +43,7 @@ fn asked(form: &Form, tenant: Tenant, config: &TempoConfig) -> Result<TraceSearc
         // Grafana of old had tags among the parameters.
         let bare = form.iter().filter(|(name, _)| !OWN.contains(name));
         pairs.extend(bare.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        legacy::query(&pairs)
+        legacy::query(&pairs, api.engine.config().anchored_regex)
     } else {
         q.to_owned()
     };

@@ -5,75 +5,49 @@ use std::sync::Arc;
 use axum::{
     extract::{Path, State},
     http::HeaderMap,
+    routing::{MethodRouter, get},
 };
 use reba_model::Tenant;
-use reba_query::traces::{TagNamesQuery, TagScope, TagValuesQuery};
+use reba_query::traces::{TagNames, TagNamesQuery, TagScope, TagValues, TagValuesQuery};
 
-use super::{
-    TempoApi, json,
-    params::Form,
-    proto,
-    tenant::Owner,
-    trace::{answer, wants_protobuf},
-};
+use super::{TempoApi, params::Form, tenant::Owner, trace::answer};
 use crate::loki::{Answer, Refusal};
 
-/// `/api/search/tags`
-pub async fn names(
-    State(api): State<Arc<TempoApi>>,
-    Owner(tenant): Owner,
-    headers: HeaderMap,
-    form: Form,
-) -> Answer {
-    let output = api.engine.tag_names(asked_names(&form, tenant)?).await?;
-    answer(wants_protobuf(&headers), move |protobuf| {
-        if protobuf { proto::tag_names(&output) } else { json::tag_names(&output) }
-    })
-    .await
+/// `/api/search/tags` and `/api/v2/search/tags`, whose answers are written in different ways.
+pub fn names(
+    in_json: fn(&TagNames) -> Vec<u8>,
+    in_protobuf: fn(&TagNames) -> Vec<u8>,
+) -> MethodRouter<Arc<TempoApi>> {
+    get(
+        async move |State(api): State<Arc<TempoApi>>,
+                    Owner(tenant): Owner,
+                    headers: HeaderMap,
+                    form: Form|
+                    -> Answer {
+            let output = api.engine.tag_names(asked_names(&form, tenant)?).await?;
+            answer(&headers, output, in_json, in_protobuf).await
+        },
+    )
 }
 
-/// `/api/v2/search/tags`
-pub async fn names_by_scope(
-    State(api): State<Arc<TempoApi>>,
-    Owner(tenant): Owner,
-    headers: HeaderMap,
-    form: Form,
-) -> Answer {
-    let output = api.engine.tag_names(asked_names(&form, tenant)?).await?;
-    answer(wants_protobuf(&headers), move |protobuf| {
-        if protobuf { proto::tag_names_by_scope(&output) } else { json::tag_names_by_scope(&output) }
-    })
-    .await
-}
-
-/// `/api/search/tag/{name}/values`
-pub async fn values(
-    State(api): State<Arc<TempoApi>>,
-    Owner(tenant): Owner,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    form: Form,
-) -> Answer {
-    let output = api.engine.tag_values(asked_values(&form, tenant, in_traceql(&name))?).await?;
-    answer(wants_protobuf(&headers), move |protobuf| {
-        if protobuf { proto::tag_values(&output) } else { json::tag_values(&output) }
-    })
-    .await
-}
-
-/// `/api/v2/search/tag/{name}/values`
-pub async fn typed_values(
-    State(api): State<Arc<TempoApi>>,
-    Owner(tenant): Owner,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    form: Form,
-) -> Answer {
-    let output = api.engine.tag_values(asked_values(&form, tenant, name)?).await?;
-    answer(wants_protobuf(&headers), move |protobuf| {
-        if protobuf { proto::typed_tag_values(&output) } else { json::typed_tag_values(&output) }
-    })
-    .await
+/// `/api/search/tag/{name}/values` and `/api/v2/search/tag/{name}/values`, whose answers are written in different ways. `read` makes
+/// TraceQL of the name.
+pub fn values(
+    read: fn(&str) -> String,
+    in_json: fn(&TagValues) -> Vec<u8>,
+    in_protobuf: fn(&TagValues) -> Vec<u8>,
+) -> MethodRouter<Arc<TempoApi>> {
+    get(
+        async move |State(api): State<Arc<TempoApi>>,
+                    Owner(tenant): Owner,
+                    Path(name): Path<String>,
+                    headers: HeaderMap,
+                    form: Form|
+                    -> Answer {
+            let output = api.engine.tag_values(asked_values(&form, tenant, read(&name))?).await?;
+            answer(&headers, output, in_json, in_protobuf).await
+        },
+    )
 }
 
 fn asked_names(form: &Form, tenant: Tenant) -> Result<TagNamesQuery, Refusal> {

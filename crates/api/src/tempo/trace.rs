@@ -39,11 +39,8 @@ pub async fn v1(
     if output.spans.is_empty() {
         return Ok(StatusCode::NOT_FOUND.into_response());
     }
-    answer(wants_protobuf(&headers), move |protobuf| {
-        let groups = by_resource(&output.spans);
-        if protobuf { proto::trace(&groups) } else { json::trace_v1(&groups) }
-    })
-    .await
+    let in_json = |output: &TraceOutput| json::trace_v1(&by_resource(&output.spans));
+    answer(&headers, output, in_json, |output| proto::trace(&by_resource(&output.spans))).await
 }
 
 /// `/api/v2/traces/{id}`: an empty trace if there is none.
@@ -55,17 +52,16 @@ pub async fn v2(
     form: Form,
 ) -> Answer {
     let output = find(&api, tenant, &id, &form).await?;
-    answer(wants_protobuf(&headers), move |protobuf| {
-        let groups = by_resource(&output.spans);
-        let message = output.warnings.join("\n");
-        let bytes = output.stats.store.bytes_read;
-        if protobuf {
-            proto::trace_v2(&groups, bytes, &message)
-        } else {
-            json::trace_v2(&groups, bytes, &message)
-        }
-    })
-    .await
+    answer(&headers, output, in_json, in_protobuf).await
+}
+
+fn in_json(output: &TraceOutput) -> Vec<u8> {
+    json::trace_v2(&by_resource(&output.spans), output.stats.store.bytes_read, &output.warnings.join("\n"))
+}
+
+/// A `TraceByIDResponse`.
+pub fn in_protobuf(output: &TraceOutput) -> Vec<u8> {
+    proto::trace_v2(&by_resource(&output.spans), output.stats.store.bytes_read, &output.warnings.join("\n"))
 }
 
 /// `/api/traces/`
@@ -88,14 +84,21 @@ fn widened(range: NanoRange) -> NanoRange {
 }
 
 /// Whether an answer should be in protobuf.
-pub fn wants_protobuf(headers: &HeaderMap) -> bool {
+fn wants_protobuf(headers: &HeaderMap) -> bool {
     let kinds = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
     kinds.flat_map(|v| v.split(',')).any(|kind| kind.split(';').next().unwrap_or("").trim() == PROTOBUF)
 }
 
 /// Writes an answer where threads may block: a trace may have a hundred thousand spans.
-pub async fn answer(protobuf: bool, write: impl FnOnce(bool) -> Vec<u8> + Send + 'static) -> Answer {
-    let body = blocking(move || Ok(write(protobuf))).await?;
+pub async fn answer<T: Send + 'static>(
+    headers: &HeaderMap,
+    output: T,
+    in_json: fn(&T) -> Vec<u8>,
+    in_protobuf: fn(&T) -> Vec<u8>,
+) -> Answer {
+    let protobuf = wants_protobuf(headers);
+    let write = if protobuf { in_protobuf } else { in_json };
+    let body = blocking(move || Ok(write(&output))).await?;
     let kind = if protobuf { PROTOBUF } else { "application/json" };
     Ok::<Response, Refusal>(([(header::CONTENT_TYPE, kind)], body).into_response())
 }

@@ -9,6 +9,7 @@ pub mod generator;
 mod incoming;
 mod jaeger;
 mod otlp;
+pub mod own;
 mod tenant;
 mod zipkin;
 
@@ -27,7 +28,7 @@ use reba_model::{
 use reba_storage::{AppendError, SpanAppender};
 use thiserror::Error;
 
-pub use self::tenant::Counters;
+pub use self::tenant::{Counters, called};
 use self::{
     config::TempoConfig,
     generator::Generator,
@@ -81,8 +82,9 @@ pub enum TraceError {
     BatchFull,
     /// The tenant sends too fast. The words are Tempo's.
     #[error(
-        "RATE_LIMITED: ingestion rate limit ({limit} bytes) exceeded while adding {bytes} bytes for user {tenant} \
-         (ingestion_rate_limit_bytes, ingestion_burst_size_bytes)"
+        "RATE_LIMITED: ingestion rate limit ({limit} bytes) exceeded while adding {bytes} bytes for user {} \
+         (ingestion_rate_limit_bytes, ingestion_burst_size_bytes)",
+        called(.tenant)
     )]
     RateLimited {
         /// Bytes a second.
@@ -329,12 +331,12 @@ impl TraceReceiver {
         Ok(Arc::clone(state))
     }
 
-    /// Calls for each tenant that has sent something, by its name, with its counters and how many of its traces are live.
-    pub fn each_tenant(&self, mut visit: impl FnMut(&Tenant, &Counters, usize)) {
+    /// Calls for each tenant that has sent something, by what Tempo calls it, with its counters and how many of its traces are live.
+    pub fn each_tenant(&self, mut visit: impl FnMut(&str, &Counters, usize)) {
         let mut all: Vec<Arc<TenantState>> = self.tenants.read().values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         for state in all {
-            visit(&state.name, &state.counters, state.live());
+            visit(called(&state.name), &state.counters, state.live());
         }
     }
 }

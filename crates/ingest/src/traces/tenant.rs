@@ -20,6 +20,11 @@ const MAX_TRACES: usize = 1 << 20;
 /// How long a trace without spans is remembered, where the number of live traces has no limit.
 const REMEMBERED_NS: i64 = 60_000_000_000;
 
+/// What Tempo calls a tenant; where tenants are not told apart, there is one of this name. (Our stores have it as Loki calls it.)
+pub fn called(tenant: &Tenant) -> &str {
+    if *tenant == Tenant::single() { "single-tenant" } else { tenant.as_str() }
+}
+
 /// A trace, as far as limits go.
 #[derive(Clone, Copy, Debug)]
 struct Live {
@@ -129,7 +134,7 @@ impl<'a> Gate<'a> {
                 return Err(format!(
                     "LIVE_TRACES_EXCEEDED: max live traces exceeded for tenant {}: per-user traces limit (local: {most} \
                      global: 0 actual local: {actual}) exceeded (max_traces_per_user)",
-                    tenant.name
+                    called(&tenant.name)
                 ));
             }
         }
@@ -142,7 +147,7 @@ impl<'a> Gate<'a> {
             return Err(format!(
                 "TRACE_TOO_LARGE: max size of trace ({most}) exceeded while adding {bytes} bytes to trace {id} for tenant \
                  {} (max_bytes_per_trace)",
-                tenant.name
+                called(&tenant.name)
             ));
         }
         if known.is_none() {

@@ -16,9 +16,9 @@ use reba_storage::{Budget, SpanQuerier};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    InstantTraceMetrics, RangeTraceMetrics, SearchOutput, TagNames, TagNamesQuery, TagValues, TagValuesQuery,
-    TraceEngineConfig, TraceError, TraceLimits, TraceLimitsByTenant, TraceMetricsOutput, TraceSearch,
-    TraceStats, metrics, scans::Context, search, tags,
+    InstantTraceMetrics, Parts, RangeTraceMetrics, SearchOutput, TagNames, TagNamesQuery, TagValues,
+    TagValuesQuery, TraceEngineConfig, TraceError, TraceLimits, TraceLimitsByTenant, TraceMetricsOutput,
+    TraceSearch, TraceStats, metrics, scans::Context, search, tags,
 };
 use crate::{
     active::{ActiveQueries, ActiveQuery, Registration},
@@ -105,15 +105,35 @@ impl TraceQueryEngine {
 
     /// Searches traces, the newest first.
     pub async fn search(&self, asked: TraceSearch) -> Result<SearchOutput, TraceError> {
+        self.search_in_parts(asked, None).await
+    }
+
+    /// Searches traces, the newest first; tells of some as soon as they are known, and in the end of the others.
+    pub async fn search_in_parts(
+        &self,
+        asked: TraceSearch,
+        parts: Option<Parts<SearchOutput>>,
+    ) -> Result<SearchOutput, TraceError> {
         let (tenant, query, range) = (asked.tenant.clone(), asked.query.clone(), asked.range);
-        self.query(&tenant, &query, range, move |context| search::answer(&asked, context)).await
+        let work = move |context: Context<'_>| search::answer(&asked, parts.as_ref(), context);
+        self.query(&tenant, &query, range, work).await
     }
 
     /// Evaluates a query for series over a range.
     pub async fn metrics_range(&self, asked: RangeTraceMetrics) -> Result<TraceMetricsOutput, TraceError> {
+        self.metrics_range_in_parts(asked, None).await
+    }
+
+    /// Evaluates a query for series over a range; tells how they stand on the way, without exemplars.
+    pub async fn metrics_range_in_parts(
+        &self,
+        asked: RangeTraceMetrics,
+        parts: Option<Parts<TraceMetricsOutput>>,
+    ) -> Result<TraceMetricsOutput, TraceError> {
         let (tenant, query) = (asked.tenant.clone(), asked.query.clone());
         let range = NanoRange::new(asked.start_ns, asked.end_ns);
-        self.query(&tenant, &query, Some(range), move |context| metrics::range(&asked, context)).await
+        let work = move |context: Context<'_>| metrics::range(&asked, parts.as_ref(), context);
+        self.query(&tenant, &query, Some(range), work).await
     }
 
     /// Evaluates a query for series to one value each.
@@ -121,21 +141,49 @@ impl TraceQueryEngine {
         &self,
         asked: InstantTraceMetrics,
     ) -> Result<TraceMetricsOutput, TraceError> {
+        self.metrics_instant_in_parts(asked, None).await
+    }
+
+    /// Evaluates a query for series to one value each; tells how they stand on the way.
+    pub async fn metrics_instant_in_parts(
+        &self,
+        asked: InstantTraceMetrics,
+        parts: Option<Parts<TraceMetricsOutput>>,
+    ) -> Result<TraceMetricsOutput, TraceError> {
         let (tenant, query) = (asked.tenant.clone(), asked.query.clone());
         let range = NanoRange::new(asked.start_ns, asked.end_ns);
-        self.query(&tenant, &query, Some(range), move |context| metrics::instant(&asked, context)).await
+        let work = move |context: Context<'_>| metrics::instant(&asked, parts.as_ref(), context);
+        self.query(&tenant, &query, Some(range), work).await
     }
 
     /// Names that a query can use, by scope.
     pub async fn tag_names(&self, asked: TagNamesQuery) -> Result<TagNames, TraceError> {
+        self.tag_names_in_parts(asked, None).await
+    }
+
+    /// Names that a query can use, by scope; tells of some as soon as they are found, and in the end of the others.
+    pub async fn tag_names_in_parts(
+        &self,
+        asked: TagNamesQuery,
+        parts: Option<Parts<TagNames>>,
+    ) -> Result<TagNames, TraceError> {
         let tenant = asked.tenant.clone();
-        self.ask(tenant, move |context| tags::names(&asked, context)).await
+        self.ask(tenant, move |context| tags::names(&asked, parts.as_ref(), context)).await
     }
 
     /// Values of a name.
     pub async fn tag_values(&self, asked: TagValuesQuery) -> Result<TagValues, TraceError> {
+        self.tag_values_in_parts(asked, None).await
+    }
+
+    /// Values of a name; tells of some as soon as they are found, and in the end of the others.
+    pub async fn tag_values_in_parts(
+        &self,
+        asked: TagValuesQuery,
+        parts: Option<Parts<TagValues>>,
+    ) -> Result<TagValues, TraceError> {
         let tenant = asked.tenant.clone();
-        self.ask(tenant, move |context| tags::values(&asked, context)).await
+        self.ask(tenant, move |context| tags::values(&asked, parts.as_ref(), context)).await
     }
 
     /// What the engine was told at its start.

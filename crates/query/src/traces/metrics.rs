@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use parking_lot::Mutex;
 use reba_model::{NanoRange, Tenant};
 use reba_traceql::{
     FetchPlan, Grid, MetricSeries, MetricsEval, MetricsLimits, Trace,
@@ -9,8 +10,8 @@ use reba_traceql::{
 };
 
 use super::{
-    TraceError, TraceStats,
-    scans::{Context, Worker},
+    Parts, TraceError, TraceStats,
+    scans::{Context, Onlooker, Worker},
     search::check_range,
     want,
 };
@@ -62,22 +63,25 @@ pub struct TraceMetricsOutput {
 
 pub(super) fn range(
     asked: &RangeTraceMetrics,
+    parts: Option<&Parts<TraceMetricsOutput>>,
     context: Context<'_>,
 ) -> Result<TraceMetricsOutput, TraceError> {
     let query = parse_valid(&asked.query)?;
     check_range(NanoRange::new(asked.start_ns, asked.end_ns), context.limits.max_metrics_range)?;
     let grid = Grid::range(asked.start_ns, asked.end_ns, asked.step_ns)?;
-    answer(&query, grid, exemplars(&query, asked.exemplars.min(context.limits.max_exemplars)), context)
+    let exemplars = exemplars(&query, asked.exemplars.min(context.limits.max_exemplars));
+    answer(&query, (grid, exemplars), parts, context)
 }
 
 pub(super) fn instant(
     asked: &InstantTraceMetrics,
+    parts: Option<&Parts<TraceMetricsOutput>>,
     context: Context<'_>,
 ) -> Result<TraceMetricsOutput, TraceError> {
     let query = parse_valid(&asked.query)?;
     check_range(NanoRange::new(asked.start_ns, asked.end_ns), context.limits.max_metrics_range)?;
     let grid = Grid::instant(asked.start_ns, asked.end_ns)?;
-    answer(&query, grid, 0, context)
+    answer(&query, (grid, 0), parts, context)
 }
 
 /// The hint `exemplars`: a number, or whether there should be any.
@@ -91,8 +95,8 @@ fn exemplars(query: &Query, most: usize) -> usize {
 
 fn answer(
     query: &Query,
-    grid: Grid,
-    exemplars: usize,
+    (grid, exemplars): (Grid, usize),
+    parts: Option<&Parts<TraceMetricsOutput>>,
     context: Context<'_>,
 ) -> Result<TraceMetricsOutput, TraceError> {
     let options = context.options(0);
@@ -101,35 +105,47 @@ fn answer(
         max_points: context.limits.max_points,
         exemplars,
     };
-    let make = || {
-        let eval = MetricsEval::new(query, grid, &options, limits)?;
-        Ok(Evaluator(eval))
-    };
-    // Says what is wrong with the query before anything is read.
-    make()?;
+    let fresh = || Ok(MetricsEval::new(query, grid, &options, limits)?);
+    // The first one says what is wrong with the query before anything is read.
+    let drawn = Mutex::new(fresh()?);
     let Root::Metrics(expr) = &query.root else {
         return Err(TraceError::bad("query does not make series: add a metrics function, such as rate()"));
     };
     let mut functions = Vec::new();
     collect(expr, &mut functions);
+    let lasting = series_last(expr);
+    let drawing = parts.map(|parts| Drawing { parts, grid, lasting, drawn: &drawn, fresh: &fresh });
     let want = want::of_metrics(&FetchPlan::of(query), &functions, options.anchored_regex);
     let (first, last) = grid.bounds();
-    let (evaluators, stats) = context.run(&want, NanoRange::new(first, last.saturating_add(1)), &make)?;
-    let mut evaluators = evaluators.into_iter().map(|Evaluator(eval)| eval);
+    let range = NanoRange::new(first, last.saturating_add(1));
+    let make = || Ok(Evaluator { eval: fresh()?, drawing: drawing.as_ref() });
+    let onlooker = drawing.as_ref().map(|drawing| drawing as &dyn Onlooker);
+    let (evaluators, stats) = context.run(&want, range, &make, onlooker)?;
+    let mut evaluators = evaluators.into_iter().map(|evaluator| evaluator.eval);
     let Some(mut eval) = evaluators.next() else {
         return Err(TraceError::Internal("no thread took part".to_owned()));
     };
     evaluators.for_each(|other| eval.merge(other));
-    let truncated = eval.is_truncated();
-    let mut series = eval.finish();
-    spread(&mut series, exemplars);
-    Ok(TraceMetricsOutput {
-        series,
+    if parts.is_some() {
+        // What was shown stays, if there is not room for all.
+        let mut shown = drawn.into_inner();
+        shown.merge(eval);
+        eval = shown;
+    }
+    let mut output = output(&eval, grid, context.finished(stats));
+    spread(&mut output.series, exemplars);
+    output.warnings = context.budget.take_warnings();
+    Ok(output)
+}
+
+fn output(eval: &MetricsEval, grid: Grid, stats: TraceStats) -> TraceMetricsOutput {
+    TraceMetricsOutput {
+        series: eval.finish(),
         times: (0..grid.steps()).map(|step| grid.time(step)).collect(),
-        truncated,
-        stats: context.finished(stats),
-        warnings: context.budget.take_warnings(),
-    })
+        truncated: eval.is_truncated(),
+        stats,
+        warnings: Vec::new(),
+    }
 }
 
 /// The aggregates of an expression, from left to right.
@@ -142,6 +158,16 @@ fn collect<'a>(expr: &'a MetricsExpr, found: &mut Vec<(&'a Pipeline, &'a Metrics
             collect(left, found);
             collect(right, found);
         }
+    }
+}
+
+/// Whether a series that is there once stays in the answer. The largest ones, and those above a threshold, change while spans come, and
+/// whoever puts parts together keeps what he has seen.
+fn series_last(expr: &MetricsExpr) -> bool {
+    match expr {
+        MetricsExpr::Number(_) => true,
+        MetricsExpr::Aggregate(aggregate) => !matches!(aggregate.function, MetricsFunction::Compare(_)),
+        MetricsExpr::Second(..) | MetricsExpr::Binary { .. } => false,
     }
 }
 
@@ -161,11 +187,47 @@ fn spread(series: &mut [MetricSeries], most: usize) {
     }
 }
 
-struct Evaluator(MetricsEval);
+struct Evaluator<'a> {
+    eval: MetricsEval,
+    drawing: Option<&'a Drawing<'a>>,
+}
 
-impl Worker for Evaluator {
+impl Worker for Evaluator<'_> {
     fn take(&mut self, trace: &Trace) -> Result<ControlFlow<()>, TraceError> {
-        self.0.feed(trace)?;
+        self.eval.feed(trace)?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn end_of_scan(&mut self) -> Result<(), TraceError> {
+        let shows = |drawing: &&Drawing<'_>| drawing.lasting && drawing.parts.is_due();
+        if let Some(drawing) = self.drawing.filter(shows) {
+            let seen = std::mem::replace(&mut self.eval, (drawing.fresh)()?);
+            drawing.drawn.lock().merge(seen);
+        }
+        Ok(())
+    }
+}
+
+/// Shows series as they stand.
+struct Drawing<'a> {
+    parts: &'a Parts<TraceMetricsOutput>,
+    grid: Grid,
+    /// Whether what is shown will be part of the answer. If not, only the progress is told.
+    lasting: bool,
+    /// What threads have handed over.
+    drawn: &'a Mutex<MetricsEval>,
+    /// An evaluation that has seen nothing.
+    fresh: &'a (dyn Fn() -> Result<MetricsEval, TraceError> + Sync),
+}
+
+impl Onlooker for Drawing<'_> {
+    fn ended(&self, _scan: usize, stats: TraceStats) {
+        self.parts.offer(|| {
+            let mut output = output(&self.drawn.lock(), self.grid, stats);
+            // Whoever puts parts together would have the same ones again and again.
+            output.series.iter_mut().for_each(|series| series.exemplars.clear());
+            output.series.retain(|_| self.lasting);
+            output
+        });
     }
 }

@@ -7,7 +7,9 @@
 mod config;
 mod engine;
 mod error;
+mod found;
 mod metrics;
+mod parts;
 mod scans;
 mod search;
 mod stats;
@@ -18,6 +20,7 @@ pub use config::{TraceEngineConfig, TraceLimits, TraceLimitsByTenant};
 pub use engine::{TraceById, TraceOutput, TraceQueryEngine};
 pub use error::TraceError;
 pub use metrics::{InstantTraceMetrics, RangeTraceMetrics, TraceMetricsOutput};
+pub use parts::Parts;
 pub use reba_traceql::{
     Exemplar, MetricSeries, ServiceStats, SpanMatch, SpansetMatch, TraceMatch, prom_labels, syntax::Static,
 };

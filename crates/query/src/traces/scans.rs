@@ -50,6 +50,22 @@ pub(super) trait Worker: Send {
 
     /// Takes a trace, or spans of any traces; whether it wants more of this scan.
     fn take(&mut self, trace: &Trace) -> Result<ControlFlow<()>, TraceError>;
+
+    /// Hands over what others may show, where somebody reads parts of the answer.
+    fn end_of_scan(&mut self) -> Result<(), TraceError> {
+        Ok(())
+    }
+}
+
+/// Who looks on while scans run.
+pub(super) trait Onlooker: Sync {
+    /// These scans will run, in about this order.
+    fn begun(&self, scans: Vec<NanoRange>) {
+        let _ = scans;
+    }
+
+    /// A scan has ended, by its place among those told of, and what all did so far. Some are still to end.
+    fn ended(&self, scan: usize, so_far: TraceStats);
 }
 
 impl Context<'_> {
@@ -73,11 +89,15 @@ impl Context<'_> {
         want: &SpanWant,
         range: NanoRange,
         make: &(dyn Fn() -> Result<W, TraceError> + Sync),
+        onlooker: Option<&dyn Onlooker>,
     ) -> Result<(Vec<W>, TraceStats), TraceError> {
         self.budget.check()?;
         let idle = Mutex::new(vec![make()?]);
         let request = SpanRequest { tenant: self.tenant, range, want, budget: self.budget };
         let scans = if range.is_empty() { Vec::new() } else { self.store.scan_spans(&request)? };
+        if let Some(onlooker) = onlooker {
+            onlooker.begun(scans.iter().map(|scan| scan.range()).collect());
+        }
         let stats = Mutex::new(TraceStats { scans: scans.len() as u64, ..TraceStats::default() });
         let failed: Mutex<Option<TraceError>> = Mutex::new(None);
         let stop = AtomicBool::new(false);
@@ -92,8 +112,19 @@ impl Context<'_> {
             let worker = idle.lock().pop();
             let result = worker.map_or_else(make, Ok).and_then(|mut worker| {
                 let did = self.run_scan(&mut worker, scan, range, &seen)?;
-                stats.lock().add(&did);
+                if onlooker.is_some() {
+                    worker.end_of_scan()?;
+                }
                 idle.lock().push(worker);
+                let so_far = {
+                    let mut stats = stats.lock();
+                    stats.add(&did);
+                    *stats
+                };
+                match onlooker {
+                    Some(onlooker) if so_far.scans_done < so_far.scans => onlooker.ended(piece, so_far),
+                    _ => {}
+                }
                 Ok(())
             });
             if let Err(e) = result {
@@ -116,7 +147,7 @@ impl Context<'_> {
         seen: &Mutex<HashSet<TraceId>>,
     ) -> Result<TraceStats, TraceError> {
         self.budget.check()?;
-        let mut stats = TraceStats::default();
+        let mut stats = TraceStats { scans_done: 1, ..TraceStats::default() };
         if !worker.wants(scan.range()) {
             return Ok(stats);
         }

@@ -1,14 +1,20 @@
 //! From a search to the newest traces that match.
 
-use std::{cmp::Reverse, collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    ops::{Bound, ControlFlow},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use reba_model::{NanoRange, Tenant, spans::TraceId};
 use reba_traceql::{FetchPlan, Search, Trace, TraceMatch, syntax::parse_valid, units::format_duration};
 
 use super::{
-    TraceError, TraceStats,
-    scans::{Context, Worker},
+    Parts, TraceError, TraceStats,
+    scans::{Context, Onlooker, Worker},
     want,
 };
 
@@ -42,7 +48,12 @@ pub struct SearchOutput {
     pub warnings: Vec<String>,
 }
 
-pub(super) fn answer(asked: &TraceSearch, context: Context<'_>) -> Result<SearchOutput, TraceError> {
+/// Answers a search; with `parts`, with what was not told of there.
+pub(super) fn answer(
+    asked: &TraceSearch,
+    parts: Option<&Parts<SearchOutput>>,
+    context: Context<'_>,
+) -> Result<SearchOutput, TraceError> {
     let query = parse_valid(&asked.query)?;
     check(asked, &context)?;
     let options = context.options(asked.spans_per_spanset);
@@ -55,8 +66,15 @@ pub(super) fn answer(asked: &TraceSearch, context: Context<'_>) -> Result<Search
     let newest = Arc::new(Mutex::new(Newest { limit: asked.limit, traces: BTreeMap::new() }));
     let range = asked.range.unwrap_or(NanoRange::ALL);
     let make = || Ok(Searcher { search: Search::new(&query, &options)?, asked, newest: Arc::clone(&newest) });
-    let (_, stats) = context.run(&want, range, &make)?;
-    let traces = std::mem::take(&mut newest.lock().traces).into_values().collect();
+    let teller = parts.map(|parts| Teller { parts, newest: Arc::clone(&newest), told: Mutex::default() });
+    let onlooker = teller.as_ref().map(|teller| teller as &dyn Onlooker);
+    let (_, stats) = context.run(&want, range, &make, onlooker)?;
+    let mut traces = std::mem::take(&mut newest.lock().traces);
+    if let Some(last) = teller.and_then(|teller| teller.told.into_inner().last) {
+        traces = traces.split_off(&last);
+        traces.remove(&last);
+    }
+    let traces = traces.into_values().collect();
     Ok(SearchOutput { traces, stats: context.finished(stats), warnings: context.budget.take_warnings() })
 }
 
@@ -89,10 +107,13 @@ pub(super) fn check_range(range: NanoRange, limit: Duration) -> Result<(), Trace
     Ok(())
 }
 
+/// A trace's place in the answer: by start, the newest first, then by id.
+type Rank = (Reverse<i64>, TraceId);
+
 /// The newest traces found by all threads.
 struct Newest {
     limit: usize,
-    traces: BTreeMap<(Reverse<i64>, TraceId), TraceMatch>,
+    traces: BTreeMap<Rank, TraceMatch>,
 }
 
 impl Newest {
@@ -135,5 +156,49 @@ impl Worker for Searcher<'_> {
             self.newest.lock().add(found);
         }
         Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Tells of traces as soon as nothing newer can come.
+struct Teller<'a> {
+    parts: &'a Parts<SearchOutput>,
+    newest: Arc<Mutex<Newest>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// Scans that have not ended yet: where they begin to matter, by place.
+    open: BTreeMap<usize, NanoRange>,
+    /// The last trace of those told.
+    last: Option<Rank>,
+}
+
+impl Told {
+    /// What begins then or later is known: scans that still run have what begins before.
+    fn known_from(&self) -> i64 {
+        self.open.values().map(|range| range.end).max().unwrap_or(i64::MIN)
+    }
+}
+
+impl Onlooker for Teller<'_> {
+    fn begun(&self, scans: Vec<NanoRange>) {
+        self.told.lock().open = scans.into_iter().enumerate().collect();
+    }
+
+    fn ended(&self, scan: usize, stats: TraceStats) {
+        let mut told = self.told.lock();
+        told.open.remove(&scan);
+        self.parts.offer(|| {
+            let (from, newest) = (told.known_from(), self.newest.lock());
+            let after = told.last.map_or(Bound::Unbounded, Bound::Excluded);
+            let known = newest.traces.range((after, Bound::Unbounded));
+            let known: Vec<_> = known.take_while(|((Reverse(start), _), _)| *start >= from).collect();
+            if let Some((rank, _)) = known.last() {
+                told.last = Some(**rank);
+            }
+            let traces = known.into_iter().map(|(_, found)| found.clone()).collect();
+            SearchOutput { traces, stats, warnings: Vec::new() }
+        });
     }
 }

@@ -11,6 +11,8 @@ pub struct TraceStats {
     pub scans: u64,
     /// Scans that were run; the others could not add to the answer.
     pub scans_run: u64,
+    /// Scans that have ended, run or not: all of them, unless this is told while some still run.
+    pub scans_done: u64,
     /// What the store did.
     pub store: ScanStats,
     /// Traces that were evaluated.
@@ -28,6 +30,7 @@ impl TraceStats {
     pub fn add(&mut self, other: &TraceStats) {
         self.scans += other.scans;
         self.scans_run += other.scans_run;
+        self.scans_done += other.scans_done;
         self.store.add(other.store);
         self.traces += other.traces;
         self.spans += other.spans;

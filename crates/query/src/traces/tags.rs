@@ -1,9 +1,6 @@
 //! Names and values for whoever writes a query.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-};
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use reba_model::{
     NanoRange, Tenant,
@@ -16,8 +13,9 @@ use reba_traceql::{
 };
 
 use super::{
-    TraceError, TraceStats,
-    scans::{Context, Worker},
+    Parts, TraceError, TraceStats,
+    found::{Distinct, Teller},
+    scans::{Context, Onlooker, Worker},
     want,
 };
 
@@ -66,6 +64,9 @@ impl TagScope {
         }
     }
 }
+
+/// A name where it belongs.
+type Name = (TagScope, String);
 
 /// Intrinsics that are offered, as upstream offers them.
 const INTRINSICS: [&str; 19] = [
@@ -151,45 +152,70 @@ pub struct TagValues {
     pub stats: TraceStats,
 }
 
-pub(super) fn names(asked: &TagNamesQuery, context: Context<'_>) -> Result<TagNames, TraceError> {
+/// Finds names; with `parts`, those that were not told of there.
+pub(super) fn names(
+    asked: &TagNamesQuery,
+    parts: Option<&Parts<TagNames>>,
+    context: Context<'_>,
+) -> Result<TagNames, TraceError> {
     let range = asked.range.unwrap_or(NanoRange::ALL);
-    let mut all: BTreeMap<TagScope, BTreeSet<String>> = BTreeMap::new();
+    let max_bytes = context.limits.max_tag_bytes;
+    let answer = |names, truncated, stats| {
+        let (scopes, more) = by_scope(names, asked);
+        TagNames { scopes, truncated: truncated || more, stats }
+    };
+    // Which names are the first of all is known at the end.
+    let parts = parts.filter(|_| asked.limit == 0);
+    let teller = Teller::new(parts, Distinct::new(0, max_bytes), &answer);
     let mut stats = TraceStats::default();
+    let mut more = Vec::new();
     if asked.scope != Some(TagScope::Intrinsic) {
         match filter(&asked.query) {
             None => {
                 for (scope, name) in context.store.attribute_names(context.tenant, range, context.budget)? {
-                    all.entry(TagScope::of(scope)).or_default().insert(name);
+                    more.push((TagScope::of(scope), name));
                 }
             }
             Some(query) => {
-                let (found, did) =
-                    matching(&query, range, SpanDetails::All, context, &NameCollector::default)?;
+                let make = || NameCollector { names: Distinct::new(0, max_bytes), teller: &teller };
+                let asks = Asks { query: &query, range, details: SpanDetails::All };
+                let (found, did) = matching(asks, context, &make, teller.onlooker())?;
+                let found: Vec<_> = found.into_iter().map(|collector| collector.names).collect();
                 stats = did;
-                for (scope, name) in found.into_iter().flat_map(|collector| collector.0) {
-                    all.entry(scope).or_default().insert(name);
-                }
+                more.extend(found.into_iter().flat_map(Distinct::rest));
             }
         }
     }
-    all.insert(TagScope::Intrinsic, INTRINSICS.iter().map(|name| (*name).to_owned()).collect());
-    let mut left = Room::new(context.limits.max_tag_bytes);
-    let mut truncated = false;
-    let mut scopes = Vec::new();
-    for (scope, names) in all.into_iter().filter(|(scope, _)| asked.scope.is_none_or(|s| s == *scope)) {
-        let before = names.len();
-        let most = if asked.limit == 0 { usize::MAX } else { asked.limit };
-        let names: Vec<String> =
-            names.into_iter().take(most).take_while(|name| left.take(name.len())).collect();
-        truncated |= names.len() < before;
-        if !names.is_empty() {
-            scopes.push((scope, names));
-        }
+    more.extend(INTRINSICS.iter().map(|name| (TagScope::Intrinsic, (*name).to_owned())));
+    let mut found = teller.into_found();
+    for name in more {
+        // One without room is told of by `truncated`.
+        let _ = found.insert(name);
     }
-    Ok(TagNames { scopes, truncated, stats: context.finished(stats) })
+    let truncated = found.truncated;
+    Ok(answer(found.rest(), truncated, context.finished(stats)))
 }
 
-pub(super) fn values(asked: &TagValuesQuery, context: Context<'_>) -> Result<TagValues, TraceError> {
+/// Names of the scopes that were asked for, as many of each as may be; and whether some were left out.
+fn by_scope(names: Vec<Name>, asked: &TagNamesQuery) -> (Vec<(TagScope, Vec<String>)>, bool) {
+    let (mut all, mut truncated) = (BTreeMap::<TagScope, Vec<String>>::new(), false);
+    for (scope, name) in names.into_iter().filter(|(scope, _)| asked.scope.is_none_or(|s| s == *scope)) {
+        let names = all.entry(scope).or_default();
+        if asked.limit == 0 || names.len() < asked.limit {
+            names.push(name);
+        } else {
+            truncated = true;
+        }
+    }
+    (all.into_iter().collect(), truncated)
+}
+
+/// Finds values; with `parts`, those that were not told of there.
+pub(super) fn values(
+    asked: &TagValuesQuery,
+    parts: Option<&Parts<TagValues>>,
+    context: Context<'_>,
+) -> Result<TagValues, TraceError> {
     let field = parse_field(&asked.tag)
         .map_err(|e| {
             TraceError::BadRequest(format!("tag name is not valid intrinsic or scoped attribute: {e}"))
@@ -209,32 +235,32 @@ pub(super) fn values(asked: &TagValuesQuery, context: Context<'_>) -> Result<Tag
         },
     };
     let range = asked.range.unwrap_or(NanoRange::ALL);
-    let mut distinct = Distinct::new(asked.limit, context.limits.max_tag_bytes);
+    let empty = || Distinct::new(asked.limit, context.limits.max_tag_bytes);
+    let answer = |values, truncated, stats| TagValues { values, truncated, stats };
+    let teller = Teller::new(parts, empty(), &answer);
     let mut stats = TraceStats::default();
+    let mut more = Vec::new();
     match (filter(&asked.query), of_roots) {
         (None, false) => {
-            let visit = &mut |value| distinct.add(value);
+            let visit = &mut |value| teller.insert(tag_value(value));
             context.store.field_values(context.tenant, &field, range, context.budget, visit)?;
         }
         (query, of_roots) => {
-            let make = || ValueCollector {
-                field: field.clone(),
-                of_roots,
-                distinct: Distinct::new(asked.limit, context.limits.max_tag_bytes),
-                found: Vec::new(),
-            };
+            let field = &field;
+            let make =
+                || ValueCollector { field, of_roots, values: empty(), teller: &teller, found: Vec::new() };
             let query =
                 query.map_or_else(|| if of_roots { parse_valid(ROOTS) } else { parse_valid("{}") }, Ok)?;
-            let details = SpanDetails::Only(vec![field.clone()]);
-            let (found, did) = matching(&query, range, details, context, &make)?;
+            let asks = Asks { query: &query, range, details: SpanDetails::Only(vec![field.clone()]) };
+            let (found, did) = matching(asks, context, &make, teller.onlooker())?;
+            more = found.into_iter().map(|collector| collector.values).collect();
             stats = did;
-            for collector in found {
-                distinct.merge(collector.distinct);
-            }
         }
     }
-    let Distinct { values, truncated, .. } = distinct;
-    Ok(TagValues { values: values.into_iter().collect(), truncated, stats: context.finished(stats) })
+    let mut found = teller.into_found();
+    more.into_iter().for_each(|values| found.merge(values));
+    let truncated = found.truncated;
+    Ok(answer(found.rest(), truncated, context.finished(stats)))
 }
 
 /// Spans without a parent, as a query.
@@ -286,14 +312,21 @@ fn everything() -> Stage {
     Stage::Spanset(SpansetExpr::Filter(FieldExpr::Static(Static::Bool(true))))
 }
 
-/// Shows spans that match to collectors, one for each thread.
-fn matching<C: Collector>(
-    query: &Query,
+/// Which spans are shown, and what of them.
+struct Asks<'a> {
+    query: &'a Query,
     range: NanoRange,
     details: SpanDetails,
+}
+
+/// Shows spans that match to collectors, one for each thread.
+fn matching<C: Collector>(
+    asks: Asks<'_>,
     context: Context<'_>,
     make: &(dyn Fn() -> C + Sync),
+    onlooker: Option<&dyn Onlooker>,
 ) -> Result<(Vec<C>, TraceStats), TraceError> {
+    let Asks { query, range, details } = asks;
     let options = context.options(1);
     let plans = FetchPlan::of(query);
     let mut want: SpanWant =
@@ -307,13 +340,16 @@ fn matching<C: Collector>(
         _ => SpanDetails::All,
     };
     let make = || Ok(Collecting { search: Search::new(query, &options)?, collector: make() });
-    let (workers, stats) = context.run(&want, range, &make)?;
+    let (workers, stats) = context.run(&want, range, &make, onlooker)?;
     Ok((workers.into_iter().map(|worker| worker.collector).collect(), stats))
 }
 
 /// What becomes of spans that match.
 trait Collector: Send {
     fn take(&mut self, span: &Span) -> ControlFlow<()>;
+
+    /// Hands over what was found, if somebody reads parts.
+    fn hand_over(&mut self) -> Result<(), TraceError>;
 }
 
 struct Collecting<C> {
@@ -331,18 +367,23 @@ impl<C: Collector> Worker for Collecting<C> {
         }
         Ok(ControlFlow::Continue(()))
     }
+
+    fn end_of_scan(&mut self) -> Result<(), TraceError> {
+        self.collector.hand_over()
+    }
 }
 
-#[derive(Default)]
-struct NameCollector(BTreeSet<(TagScope, String)>);
+struct NameCollector<'a> {
+    names: Distinct<Name>,
+    teller: &'a Teller<'a, Name, TagNames>,
+}
 
-impl Collector for NameCollector {
+impl Collector for NameCollector<'_> {
     fn take(&mut self, span: &Span) -> ControlFlow<()> {
         let mut all = |scope, attributes: &Attributes| {
             for (name, _) in &attributes.0 {
-                if !self.0.contains(&(scope, name.clone())) {
-                    self.0.insert((scope, name.clone()));
-                }
+                // One without room is told of by `truncated`.
+                let _ = self.names.insert((scope, name.clone()));
             }
         };
         all(TagScope::Span, &span.attributes);
@@ -352,16 +393,21 @@ impl Collector for NameCollector {
         span.links.iter().for_each(|link| all(TagScope::Link, &link.attributes));
         ControlFlow::Continue(())
     }
+
+    fn hand_over(&mut self) -> Result<(), TraceError> {
+        self.teller.hand_over(&mut self.names)
+    }
 }
 
-struct ValueCollector {
-    field: SpanField,
+struct ValueCollector<'a> {
+    field: &'a SpanField,
     of_roots: bool,
-    distinct: Distinct,
+    values: Distinct<TagValue>,
+    teller: &'a Teller<'a, TagValue, TagValues>,
     found: Vec<SpanValue>,
 }
 
-impl Collector for ValueCollector {
+impl Collector for ValueCollector<'_> {
     fn take(&mut self, span: &Span) -> ControlFlow<()> {
         if self.of_roots && !span.parent_id.is_none() {
             return ControlFlow::Continue(());
@@ -369,69 +415,13 @@ impl Collector for ValueCollector {
         self.found.clear();
         self.field.values(span, &mut self.found);
         for value in self.found.drain(..) {
-            self.distinct.add(value)?;
+            self.values.insert(tag_value(value))?;
         }
         ControlFlow::Continue(())
     }
-}
 
-/// Distinct values within limits.
-struct Distinct {
-    values: BTreeSet<TagValue>,
-    most: usize,
-    room: Room,
-    truncated: bool,
-}
-
-impl Distinct {
-    fn new(limit: usize, max_bytes: usize) -> Self {
-        let most = if limit == 0 { usize::MAX } else { limit };
-        Distinct { values: BTreeSet::new(), most, room: Room::new(max_bytes), truncated: false }
-    }
-
-    fn add(&mut self, value: SpanValue) -> ControlFlow<()> {
-        self.insert(tag_value(value))
-    }
-
-    fn insert(&mut self, value: TagValue) -> ControlFlow<()> {
-        if self.values.contains(&value) {
-            return ControlFlow::Continue(());
-        }
-        if self.values.len() >= self.most || !self.room.take(value.value.len()) {
-            self.truncated = true;
-            return ControlFlow::Break(());
-        }
-        self.values.insert(value);
-        ControlFlow::Continue(())
-    }
-
-    fn merge(&mut self, other: Distinct) {
-        self.truncated |= other.truncated;
-        for value in other.values {
-            if self.insert(value).is_break() {
-                return;
-            }
-        }
-    }
-}
-
-/// Bytes that are left.
-struct Room(usize);
-
-impl Room {
-    /// 0: as many as there may be.
-    fn new(bytes: usize) -> Self {
-        Room(if bytes == 0 { usize::MAX } else { bytes })
-    }
-
-    fn take(&mut self, bytes: usize) -> bool {
-        match self.0.checked_sub(bytes) {
-            Some(left) => {
-                self.0 = left;
-                true
-            }
-            None => false,
-        }
+    fn hand_over(&mut self) -> Result<(), TraceError> {
+        self.teller.hand_over(&mut self.values)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     file::RuleError,
     group::blocking,
-    manager::{Clock, ManagerOptions, Parts, RuleManager, RuleSettings},
+    manager::{Clock, Evaluated, ManagerOptions, Parts, RuleManager, RuleSettings},
     status::{GroupStatus, Metrics},
 };
 
@@ -145,6 +145,7 @@ pub struct LogRuler {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// What the log has been told of the files.
     told: Mutex<Vec<String>>,
+    evaluated: OnceLock<Evaluated>,
 }
 
 impl LogRuler {
@@ -165,6 +166,7 @@ impl LogRuler {
             running: Mutex::default(),
             tasks: Mutex::default(),
             told: Mutex::default(),
+            evaluated: OnceLock::new(),
         };
         for (tenant, namespaces) in kept {
             let mut rules = ruler.new_tenant(&tenant);
@@ -172,6 +174,14 @@ impl LogRuler {
             ruler.tenants.lock().insert(tenant, rules);
         }
         Ok(ruler)
+    }
+
+    /// Has `evaluated` called after every evaluation of a group from now on. The first caller has it.
+    pub fn on_evaluation(&self, evaluated: &Evaluated) {
+        if self.evaluated.set(Arc::clone(evaluated)).is_ok() {
+            let tenants = self.tenants.lock();
+            tenants.values().for_each(|tenant| tenant.manager.on_evaluation(Arc::clone(evaluated)));
+        }
     }
 
     /// Replaces the settings, and reads the files as [`LogRuler::reload`] does.
@@ -452,7 +462,11 @@ impl LogRuler {
             alerts: parts.alerts.clone(),
             clock: parts.clock.clone(),
         };
-        TenantRules::new(Arc::new(RuleManager::new(parts, self.options.manager)))
+        let manager = RuleManager::new(parts, self.options.manager);
+        if let Some(evaluated) = self.evaluated.get() {
+            manager.on_evaluation(Arc::clone(evaluated));
+        }
+        TenantRules::new(Arc::new(manager))
     }
 
     /// Starts a manager, if the ruler runs.

@@ -5,7 +5,7 @@ mod file;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
@@ -178,6 +178,7 @@ impl Case<'_> {
             outage_tolerance: 0,
             for_grace_period: 0,
             metrics: Mutex::default(),
+            evaluated: OnceLock::new(),
         };
         let mut groups = Vec::new();
         for path in files {

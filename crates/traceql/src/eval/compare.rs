@@ -148,21 +148,21 @@ impl Comparison {
     }
 
     /// For each group and attribute its most frequent values, the total, and a mark if there were more values.
-    pub(super) fn finish(self) -> Vec<MetricSeries> {
+    pub(super) fn finish(&self) -> Vec<MetricSeries> {
         let mut out = Vec::new();
         let mut cut: BTreeSet<String> = BTreeSet::new();
-        for (group, (values_name, total_name)) in self.groups.into_iter().zip(GROUPS) {
+        for (group, (values_name, total_name)) in self.groups.iter().zip(GROUPS) {
             for (name, attribute) in group {
-                let mut values: Vec<Counted> = attribute.values.into_values().collect();
+                let mut values: Vec<&Counted> = attribute.values.values().collect();
                 values.sort_by_key(|counted| std::cmp::Reverse(counted.counts.iter().sum::<u64>()));
                 if values.len() > self.top {
                     cut.insert(name.clone());
                     values.truncate(self.top);
                 }
                 for Counted { value, counts } in values {
-                    out.push(series("__meta_type", values_name, &name, value, &counts));
+                    out.push(series("__meta_type", values_name, name, value.clone(), counts));
                 }
-                out.push(series("__meta_type", total_name, &name, Static::Nil, &attribute.totals));
+                out.push(series("__meta_type", total_name, name, Static::Nil, &attribute.totals));
             }
         }
         let steps = self.grid.steps();

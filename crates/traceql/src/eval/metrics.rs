@@ -114,9 +114,9 @@ impl MetricsEval {
         self.aggregates.iter().any(|aggregate| aggregate.truncated)
     }
 
-    /// The series, ordered by their labels.
-    pub fn finish(self) -> Vec<MetricSeries> {
-        let mut leaves = self.aggregates.into_iter().map(Aggregation::finish);
+    /// The series as they stand, ordered by their labels.
+    pub fn finish(&self) -> Vec<MetricSeries> {
+        let mut leaves = self.aggregates.iter().map(Aggregation::finish);
         algebra::evaluate(&self.expr, self.grid, &mut || leaves.next().unwrap_or_default())
     }
 }
@@ -262,12 +262,12 @@ impl Aggregation {
         }
     }
 
-    fn finish(self) -> Vec<MetricSeries> {
-        if let Some(comparison) = self.comparison {
+    fn finish(&self) -> Vec<MetricSeries> {
+        if let Some(comparison) = &self.comparison {
             return comparison.finish();
         }
         let seconds = self.grid.step_ns() as f64 / 1e9;
-        self.series.into_values().flat_map(|series| series.finish(&self.function, seconds)).collect()
+        self.series.values().flat_map(|series| series.finish(&self.function, seconds)).collect()
     }
 }
 
@@ -318,9 +318,9 @@ impl Collected {
         }
     }
 
-    fn finish(self, function: &MetricsFunction, step_seconds: f64) -> Vec<MetricSeries> {
+    fn finish(&self, function: &MetricsFunction, step_seconds: f64) -> Vec<MetricSeries> {
         let Collected { labels, cells, exemplars } = self;
-        let points: Vec<Option<f64>> = match &cells {
+        let points: Vec<Option<f64>> = match cells {
             Cells::Counts(counts) => {
                 let unit = if *function == MetricsFunction::Rate { step_seconds } else { 1.0 };
                 counts.iter().map(|count| Some(*count as f64 / unit)).collect()
@@ -338,17 +338,18 @@ impl Collected {
                 .collect(),
             Cells::Sketches(sketches) => {
                 let MetricsFunction::QuantileOverTime(_, quantiles) = function else { return Vec::new() };
-                return quantiles.iter().map(|q| quantile(*q, &labels, sketches, &exemplars)).collect();
+                return quantiles.iter().map(|q| quantile(*q, labels, sketches, exemplars)).collect();
             }
         };
-        let of_step = |(step, mut exemplar): (usize, Exemplar)| {
-            if exemplar.value.is_nan() {
-                exemplar.value = points[step].unwrap_or(0.0);
+        let of_step = |(step, exemplar): (&usize, &Exemplar)| {
+            let of_count = exemplar.value.is_nan();
+            Exemplar {
+                value: if of_count { points[*step].unwrap_or(0.0) } else { exemplar.value },
+                ..*exemplar
             }
-            exemplar
         };
-        let exemplars = exemplars.into_iter().map(of_step).collect();
-        vec![MetricSeries { labels, points, exemplars }]
+        let exemplars = exemplars.iter().map(of_step).collect();
+        vec![MetricSeries { labels: labels.clone(), points, exemplars }]
     }
 }
 

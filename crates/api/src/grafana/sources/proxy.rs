@@ -24,7 +24,7 @@ use crate::grafana::{
 };
 
 /// Headers that are passed on; no other is. Cookies and credentials are for us.
-const REQUEST_HEADERS: [&str; 9] = [
+const REQUEST_HEADERS: [&str; 10] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -34,6 +34,8 @@ const REQUEST_HEADERS: [&str; 9] = [
     "x-dashboard-uid",
     "x-panel-id",
     "x-loki-response-encoding-flags",
+    // Which span asks: the data source's own spans stand below it.
+    "traceparent",
 ];
 
 /// Further ones of a request for a WebSocket.

@@ -42,17 +42,18 @@ fn closing_quote(text: &str) -> Option<usize> {
     None
 }
 
-/// A query for traces that have, somewhere, each of these tags.
-pub fn query(tags: &[(String, String)]) -> String {
+/// A query for traces that have, somewhere, each of these tags; for an engine whose regular expressions match whole texts, or not.
+pub fn query(tags: &[(String, String)], anchored: bool) -> String {
     if tags.is_empty() {
         return "{}".to_owned();
     }
     let all: Vec<String> =
-        tags.iter().map(|(name, value)| format!("{{ {} }}", condition(name, value))).collect();
+        tags.iter().map(|(name, value)| format!("{{ {} }}", condition(name, value, anchored))).collect();
     all.join(" && ")
 }
 
-fn condition(name: &str, value: &str) -> String {
+fn condition(name: &str, value: &str, anchored: bool) -> String {
+    let contains = |field: &str, text: &str| contains(field, text, anchored);
     match (name, value) {
         ("status.code", "ok" | "error" | "unset") => format!("status = {value}"),
         ("error", "true") => "status = error".to_owned(),
@@ -74,13 +75,16 @@ fn condition(name: &str, value: &str) -> String {
 }
 
 /// That a text has another one in it, whatever its case.
-fn contains(field: &str, text: &str) -> String {
-    let mut pattern = String::from("(?i)");
+fn contains(field: &str, text: &str, anchored: bool) -> String {
+    let mut pattern = String::from(if anchored { "(?is).*" } else { "(?i)" });
     for c in text.chars() {
         if "\\.+*?()|[]{}^$".contains(c) {
             pattern.push('\\');
         }
         pattern.push(c);
+    }
+    if anchored {
+        pattern.push_str(".*");
     }
     format!("{field} =~ {}", quote(&pattern))
 }
@@ -111,7 +115,7 @@ mod tests {
     use super::*;
 
     fn of(tags: &str) -> String {
-        query(&pairs(tags).unwrap())
+        query(&pairs(tags).unwrap(), false)
     }
 
     #[test]
@@ -129,6 +133,8 @@ mod tests {
         ] {
             assert_eq!(of(tags), want, "{tags}");
         }
+        let whole = query(&pairs("name=a.b").unwrap(), true);
+        assert_eq!(whole, r#"{ name =~ "(?is).*a\\.b.*" }"#);
         for wrong in ["a", "=b", "a b=c", "a=\"b"] {
             assert!(pairs(wrong).is_err(), "{wrong}");
         }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Bytes, Period};
 
@@ -180,6 +181,53 @@ struct OfProcessors {
 pub(super) struct TenantFile {
     /// By tenant; `*` is all others.
     pub(super) overrides: BTreeMap<String, Overrides>,
+}
+
+impl Limits {
+    /// The limits in upstream's nested shape; what says nothing is left out.
+    pub(super) fn written(&self) -> Value {
+        let number = |n: u64| Some(Bytes(n));
+        let period = |period: Period| (!period.is_zero()).then_some(period);
+        let own = |of: &ProcessorOverride| (*of != ProcessorOverride::default()).then(|| of.clone());
+        let processor =
+            OfProcessors { span_metrics: own(&self.span_metrics), service_graphs: own(&self.service_graphs) };
+        let all = Overrides {
+            ingestion: Some(Ingestion {
+                rate_limit_bytes: number(self.rate_limit_bytes),
+                burst_size_bytes: number(self.burst_size_bytes),
+                max_traces_per_user: number(self.max_traces_per_user),
+            }),
+            read: Some(Read {
+                max_bytes_per_tag_values_query: number(self.max_bytes_per_tag_values_query),
+                max_search_duration: period(self.max_search_duration),
+            }),
+            compaction: period(self.block_retention).map(|keep| Keep { block_retention: Some(keep) }),
+            metrics_generator: Some(Generator {
+                processors: Some(self.processors.clone()),
+                max_active_series: number(self.max_active_series),
+                collection_interval: period(self.collection_interval),
+                disable_collection: Some(self.disable_collection),
+                processor: (processor != OfProcessors::default()).then_some(processor),
+            }),
+            global: Some(Global { max_bytes_per_trace: number(self.max_bytes_per_trace) }),
+            ..Overrides::default()
+        };
+        let mut value = serde_json::to_value(all).unwrap_or_default();
+        if let Value::Object(map) = &mut value {
+            // These are about the file, not limits.
+            map.retain(|key, _| !key.starts_with("per_tenant_override"));
+        }
+        without_nothing(&mut value);
+        value
+    }
+}
+
+/// Takes out what is null, everywhere. Limits are nested three deep.
+fn without_nothing(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, value| !value.is_null());
+        map.values_mut().for_each(without_nothing);
+    }
 }
 
 /// Puts what is written in the place of what was there.

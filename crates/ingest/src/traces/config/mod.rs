@@ -166,8 +166,37 @@ impl TempoConfig {
             ConfigView::Diff => crate::loki::config::difference(value(self), &value(&TempoConfig::default()))
                 .unwrap_or(Value::Object(serde_json::Map::default())),
         };
-        let yaml = serde_saphyr::to_string(&shown)
-            .unwrap_or_else(|e| format!("<error creating config string: {e}>"));
+        self.shown(&shown)
+    }
+
+    /// The limits in force as YAML, in upstream's nested shape: those of all tenants and, whole, those of tenants that have their own;
+    /// or only what differs from the defaults.
+    pub fn limits_yaml(&self, view: ConfigView) -> String {
+        let (built_in, common) = (Limits::default().written(), self.limits.written());
+        let tenants = self.tenants.iter().map(|(tenant, limits)| (tenant.to_string(), limits.written()));
+        let nothing = || Value::Object(serde_json::Map::default());
+        let differing =
+            |value: Value, from: &Value| crate::loki::config::difference(value, from).unwrap_or_else(nothing);
+        let (defaults, overrides) = match view {
+            ConfigView::Whole => (common, tenants.collect()),
+            ConfigView::Defaults => (built_in, serde_json::Map::default()),
+            ConfigView::Diff => {
+                let tenants = tenants.map(|(tenant, value)| (tenant, differing(value, &common)));
+                let tenants = tenants.collect();
+                (differing(common.clone(), &built_in), tenants)
+            }
+        };
+        self.shown(&serde_json::json!({ "defaults": defaults, "overrides": overrides }))
+    }
+
+    /// The limits of one tenant as YAML.
+    pub fn tenant_limits_yaml(&self, tenant: &Tenant) -> String {
+        self.shown(&self.limits_of(tenant).written())
+    }
+
+    fn shown(&self, value: &Value) -> String {
+        let yaml =
+            serde_saphyr::to_string(value).unwrap_or_else(|e| format!("<error creating config string: {e}>"));
         reba_config::hide_in_yaml(&yaml, &self.secrets, SECRET_TEXT)
     }
 

@@ -127,3 +127,29 @@ fn the_configuration_is_shown_without_secrets_and_read_again() {
     let again = parse(&yaml).map(|(config, _)| config.to_yaml(ConfigView::Whole));
     assert_eq!(again, Ok(yaml));
 }
+
+#[test]
+fn limits_are_shown_in_upstreams_nested_shape_and_can_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (main, own) = (dir.path().join("tempo.yml"), dir.path().join("own.yml"));
+    let text = "overrides: {max_bytes_per_trace: 5, metrics_generator_processors: [span-metrics], block_retention: 48h,
+                 metrics_generator_processor_span_metrics_dimensions: [http.route], per_tenant_override_config: own.yml}";
+    fs::write(&main, text).unwrap();
+    fs::write(&own, "overrides: {a: {max_bytes_per_trace: 6}}").unwrap();
+    let (config, _) = TempoConfig::load(&main, &Variables::default()).unwrap();
+    let a = Tenant::new("a").unwrap();
+    for (yaml, limits) in [
+        (config.tenant_limits_yaml(&Tenant::single()), &config.limits),
+        (config.tenant_limits_yaml(&a), config.limits_of(&a)),
+    ] {
+        let indented = yaml.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        let (again, _) = parse(&format!("overrides:\n  defaults:\n{indented}")).unwrap();
+        assert_eq!(&again.limits, limits, "{yaml}");
+    }
+    let all = config.limits_yaml(ConfigView::Whole);
+    assert!(all.contains("defaults:\n") && all.contains("overrides:\n  a:\n"), "{all}");
+    assert!(all.contains("rate_limit_bytes: 15000000"), "{all}");
+    let differing = config.limits_yaml(ConfigView::Diff);
+    assert!(differing.contains("max_bytes_per_trace: 6"), "{differing}");
+    assert!(!differing.contains("rate_limit_bytes"), "{differing}");
+}

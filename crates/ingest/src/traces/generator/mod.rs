@@ -27,7 +27,10 @@ use reba_model::{
 use reba_storage::{AppendError, MetricAppender};
 
 use self::{graph::Graph, registry::Registry, seen::Seen, span_metrics::SpanMetrics};
-use super::config::{Limits, Processor, TempoConfig};
+use super::{
+    called,
+    config::{Limits, Processor, TempoConfig},
+};
 
 /// What a generator is told at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,24 +122,37 @@ impl Generator {
 
     /// Writes what was counted, of tenants for whom it is time. Blocks for the store's log.
     pub fn collect(&self, now_ns: i64) {
+        self.write(now_ns, false);
+    }
+
+    /// Writes what was counted since the last time, of all tenants: afterwards nobody counts any more. Blocks for the store's log.
+    pub fn finish(&self, now_ns: i64) {
+        self.write(now_ns, true);
+    }
+
+    fn write(&self, now_ns: i64, is_last: bool) {
         let all: Vec<(Tenant, Arc<Instance>)> =
             self.tenants.lock().iter().map(|(tenant, i)| (tenant.clone(), Arc::clone(i))).collect();
         let config = self.config.load_full();
         for (tenant, instance) in all {
             let mut state = instance.state.lock();
             state.follow(&config, &tenant, &self.options, &instance.counters);
+            if is_last {
+                // Due at once.
+                state.collected_ns = 0;
+            }
             if let Err(error) = state.collect(&tenant, now_ns, self.appender.as_ref(), &instance.counters) {
                 tracing::warn!(%tenant, %error, "metrics out of spans could not be written");
             }
         }
     }
 
-    /// Calls for each tenant with its counters, by name.
-    pub fn each_tenant(&self, mut visit: impl FnMut(&Tenant, &GeneratorCounters)) {
+    /// Calls for each tenant, by what Tempo calls it, with its counters.
+    pub fn each_tenant(&self, mut visit: impl FnMut(&str, &GeneratorCounters)) {
         let all: Vec<(Tenant, Arc<Instance>)> =
             self.tenants.lock().iter().map(|(tenant, i)| (tenant.clone(), Arc::clone(i))).collect();
         for (tenant, instance) in all {
-            visit(&tenant, &instance.counters);
+            visit(called(&tenant), &instance.counters);
         }
     }
 

@@ -169,6 +169,18 @@ fn halves_without_an_other_end_after_a_while() {
 }
 
 #[test]
+fn what_was_counted_since_the_last_time_is_written_at_the_end() {
+    let bench = bench(BOTH);
+    bench.observe(&[span("api", SpanKind::Server, 1, 0)], NOW);
+    bench.generator.collect(NOW + 15 * SECOND);
+    bench.observe(&[span("api", SpanKind::Server, 2, 0)], NOW + 16 * SECOND);
+    bench.generator.collect(NOW + 17 * SECOND);
+    bench.generator.finish(NOW + 18 * SECOND);
+    let calls = bench.values("traces_spanmetrics_calls_total");
+    assert_eq!(calls.values().next().unwrap(), &[0.0, 1.0, 2.0]);
+}
+
+#[test]
 fn late_and_repeated_spans_do_not_count() {
     let bench = bench(BOTH);
     let one = span("api", SpanKind::Server, 1, 0);
