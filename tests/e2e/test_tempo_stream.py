@@ -4,7 +4,7 @@ import time
 import unittest
 
 import grpc
-from harness import Scratch
+from harness import Scratch, wait_until
 from traces import TEMPO, Tempo, otlp, span
 
 BATCHES, TRACES = 6, 10
@@ -133,7 +133,7 @@ class Streaming(unittest.TestCase):
                 call = search(TEMPO["SearchRequest"](Query="{} >> {}", Limit=50).SerializeToString(), timeout=30)
                 next(call)
                 call.cancel()
-        self.assertEqual(self.tempo.metric("reba_traces_queries_active"), 0)
+        wait_until(lambda: self.tempo.metric("reba_traces_queries_active") == 0, 20, "nothing runs any more")
 
 
 if __name__ == "__main__":

@@ -200,20 +200,32 @@ fn read_log(fields: &[(i16, Value<'_>)]) -> (i64, Vec<Tag>) {
     (ns, tags)
 }
 
+/// Some clients write a tag's fields of all types, and say by `vType` which one counts.
 fn read_tag(fields: &[(i16, Value<'_>)]) -> Tag {
-    let (mut key, mut value) = (String::new(), AttributeValue::Str(String::new()));
+    let (mut key, mut kind, mut values) = (String::new(), None, Vec::new());
     for (number, field) in fields {
-        match (number, field) {
-            (1, Value::Bytes(name)) => key = text(name),
-            (3, Value::Bytes(bytes)) => value = AttributeValue::Str(text(bytes)),
-            (4, Value::Double(x)) => value = AttributeValue::Float(*x),
-            (5, Value::Int(x)) => value = AttributeValue::Bool(*x != 0),
-            (6, Value::Int(x)) => value = AttributeValue::Int(*x),
-            (7, Value::Bytes(bytes)) => value = AttributeValue::Bytes(bytes.to_vec()),
-            _ => {}
-        }
+        let value = match (number, field) {
+            (1, Value::Bytes(name)) => {
+                key = text(name);
+                continue;
+            }
+            (2, Value::Int(of)) => {
+                kind = Some(*of);
+                continue;
+            }
+            (3, Value::Bytes(bytes)) => AttributeValue::Str(text(bytes)),
+            (4, Value::Double(x)) => AttributeValue::Float(*x),
+            (5, Value::Int(x)) => AttributeValue::Bool(*x != 0),
+            (6, Value::Int(x)) => AttributeValue::Int(*x),
+            (7, Value::Bytes(bytes)) => AttributeValue::Bytes(bytes.to_vec()),
+            _ => continue,
+        };
+        values.push((i64::from(*number) - 3, value));
     }
-    (key, value)
+    // Without the one that is meant the last one is better than none.
+    let meant = values.iter().position(|(of, _)| Some(*of) == kind).or(values.len().checked_sub(1));
+    let value = meant.map(|at| values.swap_remove(at).1);
+    (key, value.unwrap_or(AttributeValue::Str(String::new())))
 }
 
 #[cfg(test)]
@@ -280,6 +292,35 @@ mod tests {
         assert_eq!((span.start_ns, span.end_ns, span.parent_id.is_none()), (5_000, 7_000, true));
         assert_eq!(span.attributes.0, [("n".to_owned(), AttributeValue::Int(9))]);
         assert_eq!((span.events[0].name.as_str(), span.events[0].ns), ("boom", 7_000));
+    }
+
+    #[test]
+    fn of_a_tag_with_values_of_all_types_the_one_it_names_counts() {
+        let all = |kind: i32| {
+            let fields = [
+                field(11, 1, &string("k")),
+                field(8, 2, &kind.to_be_bytes()),
+                field(11, 3, &string("client")),
+                field(4, 4, &2.5f64.to_be_bytes()),
+                field(2, 5, &[1]),
+                field(10, 6, &7i64.to_be_bytes()),
+                field(11, 7, &string("b")),
+                vec![0],
+            ];
+            let bytes = fields.concat();
+            let mut reader = Reader { bytes: &bytes, rest: &bytes, values: 0 };
+            read_tag(&reader.fields(0).unwrap()).1
+        };
+        let values = [
+            AttributeValue::Str("client".to_owned()),
+            AttributeValue::Float(2.5),
+            AttributeValue::Bool(true),
+            AttributeValue::Int(7),
+            AttributeValue::Bytes(b"b".to_vec()),
+        ];
+        for (kind, value) in (0..).zip(values) {
+            assert_eq!(all(kind), value);
+        }
     }
 
     #[test]
