@@ -50,12 +50,12 @@ impl Machine {
                 group.1.push(Arc::clone(&alert));
             }
         }
-        let rehearsal =
-            |((_, index, labels), (routed, alerts)): ((_, usize, Labels), (bool, Vec<Arc<Alert>>))| {
-                let note = self.told_by(index, receiver, labels, alerts, now_ms)?;
-                Some(Rehearsal { routed, note })
-            };
-        Ok(groups.into_iter().filter_map(rehearsal).collect())
+        let mut rehearsals = Vec::new();
+        for ((_, index, labels), (routed, alerts)) in groups {
+            let note = self.told_by(index, receiver, labels, alerts, now_ms);
+            rehearsals.extend(note.map(|note| Rehearsal { routed, note }));
+        }
+        Ok(rehearsals)
     }
 
     /// The routes that lead an alert to a receiver, and whether any does; else the one by which it may be told of it all the same.
