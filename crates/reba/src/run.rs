@@ -189,15 +189,13 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     let state = if keeps_state { Some(state::open(data).await?) } else { None };
     let alerts = match (door(Role::Alertmanager), &state) {
         (Some(door), Some(state)) => {
-            let history = logs.as_ref().map(loki::Built::appender);
-            let state = Arc::clone(state);
+            let (history, state) = (logs.as_ref().map(loki::Built::appender), Arc::clone(state));
             Some(alertmanager::Built::build(door, &settings, &mut loaded, state, history).await?)
         }
         _ => None,
     };
-    let grafana = match (door(Role::Grafana), &state) {
+    let grafana = match (door(Role::Grafana), state) {
         (Some(at), Some(state)) => {
-            let state = Arc::clone(state);
             Some(Grafana::build(at, &doors, &folder, &loaded, state, port_offset).await?)
         }
         _ => None,

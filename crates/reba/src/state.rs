@@ -38,7 +38,7 @@ impl StateStore for Locked {
 pub async fn open(data: &Path) -> Result<Arc<dyn StateStore>> {
     let data = data.to_owned();
     let open = move || open_with(&data, File::try_lock_shared);
-    Ok(tokio::task::spawn_blocking(open).await??)
+    tokio::task::spawn_blocking(open).await?
 }
 
 /// Opens the store for a tool that must be alone with it.
