@@ -1,5 +1,5 @@
 // The built app in Chromium over data that is always the same: what tests of the app alone share.
-import { openBrowser, serve } from "./browser.mjs";
+import { onRefusal, openBrowser, serve } from "./browser.mjs";
 import { startUpstream } from "./upstream.mjs";
 
 export const explore = (uid, expr, range = { from: "now-30m", to: "now" }) => `/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify({ a: { datasource: uid, queries: [{ refId: "A", expr }], range } }))}`;
@@ -16,6 +16,7 @@ export async function start(dashboards) {
     const context = await browser.newContext({ viewport: phone ? { width: 390, height: 844 } : { width: 1400, height: 900 }, colorScheme: scheme, reducedMotion: "reduce" });
     const page = await context.newPage();
     page.setDefaultTimeout(10_000);
+    onRefusal(page, (text) => faults.push(`${path}: ${text}`));
     page.on("pageerror", (error) => faults.push(`${path}: ${error.message}`));
     page.on("request", (request) => {
       const url = new URL(request.url());

@@ -97,7 +97,7 @@ test("receivers say how they are, what they would be told, and take a test", opt
   const box = page.getByRole("dialog");
   await box.getByLabel("Labels of the alert").fill('alertname="ServiceDown", service="wallet-service", severity="critical"');
   await box.getByRole("button", { name: "Show", exact: true }).click();
-  await box.getByText(/wallet-service/).first().waitFor();
+  await box.frameLocator("iframe").first().getByText(/wallet-service/).first().waitFor();
   await page.keyboard.press("Escape");
   await receiver.getByRole("button", { name: "Send a test" }).click();
   await receiver.getByRole("status").getByText("firing delivered").first().waitFor({ timeout: 60_000 });

@@ -1,7 +1,7 @@
 // What the tests against a really running Reba share: where it is, and who logs in.
 import { existsSync, readFileSync } from "node:fs";
 import { extname } from "node:path";
-import { openBrowser } from "./browser.mjs";
+import { onRefusal, openBrowser, policy } from "./browser.mjs";
 
 const { REBA_URL, REBA_USER = "admin", REBA_PASSWORD = "", REBA_PORT_OFFSET = "0" } = process.env;
 export const options = { skip: REBA_URL === undefined ? "REBA_URL names no server" : false };
@@ -17,6 +17,7 @@ export const faults = [];
 
 export function watched(page, name) {
   page.setDefaultTimeout(30_000);
+  onRefusal(page, (text) => faults.push(`${name}: ${text}`));
   page.on("pageerror", (error) => faults.push(`${name}: ${error.message}`));
   page.on("request", (request) => {
     const url = new URL(request.url());
@@ -42,7 +43,7 @@ async function fromDist(route) {
   const { pathname } = new URL(route.request().url());
   const file = new URL(`../../dist${pathname}`, import.meta.url);
   const found = extname(pathname) !== "" && existsSync(file) ? file : new URL("../../dist/index.html", import.meta.url);
-  return route.fulfill({ body: readFileSync(found), contentType: kinds[extname(found.pathname)] ?? "application/octet-stream" });
+  return route.fulfill({ body: readFileSync(found), contentType: kinds[extname(found.pathname)] ?? "application/octet-stream", headers: { "content-security-policy": policy } });
 }
 
 export async function logIn(context, user = REBA_USER, password = REBA_PASSWORD) {
