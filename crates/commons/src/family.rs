@@ -40,9 +40,12 @@ pub struct Family<const N: usize, M> {
     inner: Arc<Inner<N, M>>,
 }
 
+/// Makes a member from its values.
+type Make<const N: usize, M> = Box<dyn Fn([&str; N]) -> M + Send + Sync>;
+
 struct Inner<const N: usize, M> {
     names: [&'static str; N],
-    make: Box<dyn Fn() -> M + Send + Sync>,
+    make: Make<N, M>,
     limit: usize,
     members: ArcSwap<Vec<Member<N, M>>>,
     /// Held by whoever adds a member.
@@ -56,14 +59,18 @@ struct Member<const N: usize, M> {
 }
 
 impl<const N: usize, M: Clone> Family<N, M> {
-    pub(crate) fn new(names: [&'static str; N], make: impl Fn() -> M + Send + Sync + 'static) -> Self {
+    /// A family whose members `make` makes, from their values.
+    pub(crate) fn new(
+        names: [&'static str; N],
+        make: impl Fn([&str; N]) -> M + Send + Sync + 'static,
+    ) -> Self {
         Self::with_limit(names, MEMBER_LIMIT, make)
     }
 
     pub(crate) fn with_limit(
         names: [&'static str; N],
         limit: usize,
-        make: impl Fn() -> M + Send + Sync + 'static,
+        make: impl Fn([&str; N]) -> M + Send + Sync + 'static,
     ) -> Self {
         let members = ArcSwap::from_pointee(Vec::new());
         let inner = Inner { names, make: Box::new(make), limit, members, growing: Mutex::new(()) };
@@ -77,7 +84,7 @@ impl<const N: usize, M: Clone> Family<N, M> {
     }
 
     /// Does `work` with the member with these label values, made if it is new.
-    fn apply<R>(&self, values: [&str; N], work: impl FnOnce(&M) -> R) -> R {
+    pub(crate) fn apply<R>(&self, values: [&str; N], work: impl FnOnce(&M) -> R) -> R {
         let members = self.inner.members.load();
         match position(&members, values) {
             Ok(at) => work(&members[at].metric),
@@ -94,7 +101,7 @@ impl<const N: usize, M: Clone> Family<N, M> {
         match position(&members, values) {
             Ok(at) => members[at].metric.clone(),
             Err(at) => {
-                let metric = (self.inner.make)();
+                let metric = (self.inner.make)(values);
                 let values = Arc::new(values.map(str::to_owned));
                 let mut more = Vec::with_capacity(members.len() + 1);
                 more.extend_from_slice(&members);
@@ -118,7 +125,7 @@ fn position<const N: usize, M>(members: &[Member<N, M>], values: [&str; N]) -> R
 
 impl<const N: usize> Counters<N> {
     pub(crate) fn counters(names: [&'static str; N]) -> Self {
-        Self::new(names, Counter::default)
+        Self::new(names, |_| Counter::default())
     }
 
     /// Counts one more.
@@ -139,7 +146,7 @@ impl<const N: usize> Counters<N> {
 
 impl<const N: usize> Gauges<N> {
     pub(crate) fn gauges(names: [&'static str; N]) -> Self {
-        Self::new(names, Gauge::default)
+        Self::new(names, |_| Gauge::default())
     }
 
     /// Sets the value.
@@ -160,7 +167,7 @@ impl<const N: usize> Gauges<N> {
 
 impl<const N: usize> Histograms<N> {
     pub(crate) fn histograms(names: [&'static str; N], buckets: Vec<f64>) -> Self {
-        Self::new(names, move || Histogram::new(buckets.clone().into_iter()))
+        Self::new(names, move |_| Histogram::new(buckets.clone().into_iter()))
     }
 
     /// Observes one value.
@@ -222,7 +229,7 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_new_label_values_are_counted_as_other() {
-        let family: Counters<1> = Family::with_limit(["route"], 2, Counter::default);
+        let family: Counters<1> = Family::with_limit(["route"], 2, |_| Counter::default());
         for route in ["/a", "/b", "/c", "/d", "/a"] {
             family.inc([route]);
         }

@@ -18,7 +18,8 @@ use tracing::{Span, field::Empty};
 
 use crate::{
     clock::Clock,
-    family::{Counters, Gauges, Histograms, trace_labels},
+    counter::Counter,
+    family::{Family, Gauge, Histogram, Histograms, trace_labels},
     registry::Registrar,
     scope,
     spans::OWN_TARGET,
@@ -35,9 +36,9 @@ const CLIENT_LEFT: &str = "499";
 
 #[derive(Debug)]
 pub(crate) struct HttpMetrics {
-    requests: Counters<3>,
-    in_flight: Gauges<0>,
-    duration: Histograms<3>,
+    /// The families by status, found by one look for each request.
+    answers: Family<3, Answers>,
+    in_flight: Gauge,
     request_size: Histograms<2>,
     response_size: Histograms<2>,
     clock: Clock,
@@ -47,15 +48,16 @@ impl HttpMetrics {
     pub(crate) fn register(r: &mut Registrar, clock: Clock) -> Self {
         let by_status = ["method", "route", "status_code"];
         let by_route = ["method", "route"];
+        let requests = r.counter("http_requests", "HTTP requests answered", by_status);
+        let in_flight = r.gauge("http_requests_in_flight", "HTTP requests that wait for their answer", []);
+        let duration =
+            r.histogram("http_request_duration_seconds", "Time until the answer began", by_status, SECONDS);
         Self {
-            requests: r.counter("http_requests", "HTTP requests answered", by_status),
-            in_flight: r.gauge("http_requests_in_flight", "HTTP requests that wait for their answer", []),
-            duration: r.histogram(
-                "http_request_duration_seconds",
-                "Time until the answer began",
-                by_status,
-                SECONDS,
-            ),
+            answers: Family::new(by_status, move |values| Answers {
+                requests: requests.with(values),
+                duration: duration.with(values),
+            }),
+            in_flight: in_flight.with([]),
             request_size: r.histogram("http_request_size_bytes", "Size of request bodies", by_route, BYTES),
             response_size: r.histogram(
                 "http_response_size_bytes",
@@ -66,6 +68,13 @@ impl HttpMetrics {
             clock,
         }
     }
+}
+
+/// What is counted of the answers of one status.
+#[derive(Clone, Debug)]
+struct Answers {
+    requests: Counter,
+    duration: Histogram,
 }
 
 /// Measures every request that passes, and is its span: count, time until the answer begins, size of both bodies. The label `route`
@@ -141,7 +150,7 @@ fn note_status(span: &Span, status: StatusCode) {
 struct Pending {
     metrics: Arc<HttpMetrics>,
     method: &'static str,
-    route: String,
+    path: Option<MatchedPath>,
     trace: Option<TraceContext>,
     started: Duration,
     done: bool,
@@ -149,29 +158,29 @@ struct Pending {
 
 impl Pending {
     fn start(metrics: Arc<HttpMetrics>, request: &Request<Body>) -> Self {
-        let route =
-            request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
+        let path = request.extensions().get::<MatchedPath>().cloned();
         let method = method_label(request.method());
         if let Some(size) = body_size(request.headers(), request.body()) {
-            metrics.request_size.observe([method, &route], size as f64);
+            metrics.request_size.observe([method, route(path.as_ref())], size as f64);
         }
         let trace = request.extensions().get::<TraceContext>().cloned();
         let started = metrics.clock.monotonic();
-        metrics.in_flight.add([], 1.0);
-        Self { metrics, method, route, trace, started, done: false }
+        metrics.in_flight.inc();
+        Self { metrics, method, path, trace, started, done: false }
     }
 
     /// The request's span, recorded once [`crate::init`] was called. Its ids are those of the [`TraceContext`].
     fn span(&self, request: &Request<Body>) -> Span {
+        let route = route(self.path.as_ref());
         scope::adopting(self.trace.as_ref(), || {
             tracing::info_span!(
                 target: OWN_TARGET,
                 "request",
-                otel.name = format!("{} {}", self.method, self.route),
+                otel.name = format!("{} {route}", self.method),
                 otel.kind = "server",
                 otel.status_code = Empty,
                 http.request.method = self.method,
-                http.route = self.route,
+                http.route = route,
                 http.response.status_code = Empty,
                 url.path = request.uri().path(),
                 url.scheme = "http",
@@ -183,22 +192,30 @@ impl Pending {
         self.record(response.status().as_str());
         let sizes = &self.metrics.response_size;
         if let Some(size) = body_size(response.headers(), response.body()) {
-            sizes.observe([self.method, &self.route], size as f64);
+            sizes.observe([self.method, route(self.path.as_ref())], size as f64);
             return response;
         }
-        let (sizes, method, route) = (sizes.clone(), self.method, std::mem::take(&mut self.route));
-        response.map(|inner| Body::new(CountedBody { inner, seen: 0, method, route, sizes }))
+        let (sizes, method, path) = (sizes.clone(), self.method, self.path.take());
+        response.map(|inner| Body::new(CountedBody { inner, seen: 0, method, path, sizes }))
     }
 
     fn record(&mut self, status: &str) {
         self.done = true;
-        self.metrics.in_flight.add([], -1.0);
+        self.metrics.in_flight.dec();
         let took = self.metrics.clock.monotonic().saturating_sub(self.started).as_secs_f64();
-        let labels = [self.method, &self.route, status];
+        let labels = [self.method, route(self.path.as_ref()), status];
         let exemplar = self.trace.as_ref().and_then(trace_labels).map(|l| (l, self.metrics.clock.wall()));
-        self.metrics.requests.inc_traced(labels, exemplar);
-        self.metrics.duration.observe_traced(labels, took, exemplar);
+        self.metrics.answers.apply(labels, |answers| {
+            answers.requests.inc_traced(exemplar);
+            let (labels, at) = exemplar.unzip();
+            answers.duration.observe(took, labels, at);
+        });
     }
+}
+
+/// The label `route`: the template that matched.
+fn route(path: Option<&MatchedPath>) -> &str {
+    path.map_or(UNMATCHED, MatchedPath::as_str)
 }
 
 impl Drop for Pending {
@@ -235,7 +252,7 @@ struct CountedBody {
     inner: Body,
     seen: u64,
     method: &'static str,
-    route: String,
+    path: Option<MatchedPath>,
     sizes: Histograms<2>,
 }
 
@@ -265,6 +282,6 @@ impl http_body::Body for CountedBody {
 
 impl Drop for CountedBody {
     fn drop(&mut self) {
-        self.sizes.observe([self.method, &self.route], self.seen as f64);
+        self.sizes.observe([self.method, route(self.path.as_ref())], self.seen as f64);
     }
 }
