@@ -1,10 +1,12 @@
 """`reba rules backtest` tells when alerts would have fired, and Prometheus' own alerts agree."""
 
 import json
+import socket
 import time
 import unittest
+import urllib.parse
 
-from harness import Scratch, promtool, reba
+from harness import Scratch, promtool, reba, wait_until
 
 RULES = """
 groups:
@@ -60,6 +62,50 @@ class Backtest(unittest.TestCase):
         self.assertRegex(out, r'Down +\{pod="a", severity="critical"\} +firing +\S+Z +\S+Z +55m')
         self.assertIn("█", out)
         self.assertIn("3 alerting rules, 1 of them silent", out)
+
+    def test_the_api_tells_what_the_command_tells_and_knows_its_limits(self):
+        server = self.scratch.reba(config=self.scratch.sub("config"))
+
+        def ask(method="POST", **form):
+            data = urllib.parse.urlencode(form).encode() if method == "POST" else None
+            status, _, body = server.raw("/api/v1/rules/backtest", data=data, method=method)
+            return status, json.loads(body) if body.startswith(b"{") else body
+
+        # The form that an editor sends: a rule file, as JSON is YAML, too.
+        code, out, err = reba("rules", "backtest", self.rules, "--since", "3d", "--until", str(self.end),
+                              "--output", "json", "--url", server.base)
+        self.assertEqual(code, 0, err)
+        status, answer = ask(rules=RULES, start=self.start, end=self.end)
+        self.assertEqual((status, answer["status"]), (200, "success"), answer)
+        self.assertEqual(answer["data"], json.loads(out))
+        edited = {"groups": [{"name": "g", "rules": [{"alert": "Down", "expr": "up == 0", "for": "1m"}]}]}
+        status, answer = ask(rules=json.dumps(edited), start=self.start, end=self.end)
+        periods = [p for a in answer["data"]["rules"][0]["alerts"] for p in a["periods"] if p["state"] == "firing"]
+        self.assertEqual([p["for"] for p in periods], ["59m", "2m"])
+
+        for form, words in [
+            ({"rules": RULES}, "start"),
+            ({"start": 1, "end": 2}, "rules"),
+            ({"rules": "groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]", "start": 1, "end": 2}, "parse error"),
+            ({"rules": RULES, "start": 0, "end": self.end}, "more than 2000000"),
+            ({"rules": RULES, "start": 2, "end": 1}, "end"),
+            ({"rules": RULES, "start": 1, "end": 2, "interval": "0"}, "interval"),
+        ]:
+            status, answer = ask(**form)
+            self.assertEqual((status, answer["errorType"], words in answer["error"]), (400, "bad_data", True), answer)
+        self.assertEqual(ask(method="GET")[0], 405)
+        # Alerts that did not fire are not told of as if they did.
+        self.assertNotIn("alert fires", server.log())
+
+        # Whoever leaves stops the work.
+        slow = "groups: [{name: g, rules: [{alert: A, expr: 'count(count_over_time(up[3d:1s])) > 9'}]}]"
+        body = urllib.parse.urlencode({"rules": slow, "start": self.start, "end": self.end})
+        request = (f"POST /api/v1/rules/backtest HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+                   f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}")
+        with socket.create_connection(("127.0.0.1", int(server.base.rsplit(":", 1)[1]))) as client:
+            client.sendall(request.encode())
+            wait_until(lambda: server.data("status/active_queries"), 10, "the query runs")
+        wait_until(lambda: not server.data("status/active_queries"), 20, "the query has ended")
 
     def test_promtool_agrees_on_one_of_them(self):
         """The same samples as a unit test: what the back-test says must hold there."""

@@ -6,13 +6,12 @@ use anyhow::{Result, bail};
 use futures::future::BoxFuture;
 use http::Method;
 use jiff::Timestamp;
-use reba_model::{Labels, duration};
+use reba_api::prometheus::backtest_json;
 use reba_query::{EngineConfig, QueryEngine};
 use reba_rules::{
     EngineQuerier, FileOptions, RuleFile, RuleQueryError,
-    backtest::{self, Period, RangeRequest, RangeSeries, RuleHistory, Span},
+    backtest::{self, RangeRequest, RangeSeries, RuleHistory, Span},
 };
-use serde_json::{Value, json};
 
 use crate::{
     args::{BacktestArgs, BacktestFormat},
@@ -50,7 +49,7 @@ pub async fn backtest(args: &BacktestArgs) -> Result<(String, bool)> {
     }
     let ok = histories.iter().all(|h| h.error.is_none());
     let text = match args.output {
-        BacktestFormat::Json => format!("{:#}\n", to_json(&histories, span)),
+        BacktestFormat::Json => format!("{:#}\n", backtest_json(&histories, span)),
         BacktestFormat::Table => to_text(&histories, span),
     };
     Ok((text, ok))
@@ -104,33 +103,4 @@ fn to_text(histories: &[RuleHistory], span: Span) -> String {
     let silent = histories.iter().filter(|h| h.alerts.is_empty()).count();
     out.push_str(&format!("{} alerting rules, {silent} of them silent\n", histories.len()));
     out
-}
-
-fn to_json(histories: &[RuleHistory], span: Span) -> Value {
-    let labels =
-        |l: &Labels| l.iter().map(|(n, v)| (n.to_owned(), json!(v))).collect::<serde_json::Map<_, _>>();
-    let time = |ms: i64| json!(ms as f64 / 1000.0);
-    let period = |p: &Period| {
-        let length = p.end.unwrap_or(span.end) - p.start;
-        json!({
-            "state": p.state.as_str(), "start": time(p.start), "end": p.end.map(time),
-            "for": duration::format(length.max(0)),
-        })
-    };
-    let rules: Vec<Value> = histories
-        .iter()
-        .map(|h| {
-            let alerts: Vec<Value> = h
-                .alerts
-                .iter()
-                .map(|a| {
-                    let periods: Vec<Value> = a.periods.iter().map(period).collect();
-                    json!({ "labels": labels(&a.labels), "periods": periods })
-                })
-                .collect();
-            let error = h.error.as_ref().map(|(e, _)| e);
-            json!({ "group": h.group, "alert": h.alert, "alerts": alerts, "error": error })
-        })
-        .collect();
-    json!({ "start": time(span.start), "end": time(span.end), "rules": rules })
 }

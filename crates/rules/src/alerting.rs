@@ -53,15 +53,15 @@ pub(crate) fn alert_labels(sample: &Labels, rule_labels: &[(String, String)], na
 pub(crate) const DUPLICATE: &str =
     "vector contains metrics with the same labelset after applying alert labels";
 
-/// Moves all alerts of a rule on by one evaluation. Fails, changing nothing, if two elements are one alert; fails,
-/// forgetting all alerts without resolving them, if more than `limit` are active.
+/// Moves all alerts of a rule on by one evaluation, and tells `seen` what happened to them. Fails, changing nothing, if two
+/// elements are one alert; fails, forgetting all alerts without resolving them, if more than `limit` are active.
 pub(crate) fn advance(
-    rule: &Rule,
     alerting: &AlertingRule,
     active: &mut ActiveAlerts,
     elements: Vec<Element>,
     now: i64,
     limit: usize,
+    seen: impl Fn(&Labels, Event),
 ) -> Result<(), String> {
     let mut found: BTreeMap<Labels, Element> = BTreeMap::new();
     for element in elements {
@@ -75,7 +75,9 @@ pub(crate) fn advance(
         let element = found.remove(&labels);
         let before = active.remove(&labels);
         let step = lifecycle::step(before.as_ref().map(|a| a.life), element.is_some(), now, timing);
-        log_event(&rule.name, &labels, step.event);
+        if let Some(event) = step.event {
+            seen(&labels, event);
+        }
         let Some(life) = step.next else { continue };
         let alert = match (element, before) {
             (Some(e), before) => ActiveAlert {
@@ -97,12 +99,12 @@ pub(crate) fn advance(
     Ok(())
 }
 
-fn log_event(rule: &str, labels: &Labels, event: Option<Event>) {
+/// Writes down what happened to an alert.
+pub(crate) fn log_event(rule: &str, labels: &Labels, event: Event) {
     match event {
-        Some(Event::Fired) => tracing::info!(alert = rule, %labels, "alert fires"),
-        Some(Event::Resolved) => tracing::info!(alert = rule, %labels, "alert is resolved"),
-        Some(event) => tracing::debug!(alert = rule, %labels, ?event, "alert changed"),
-        None => {}
+        Event::Fired => tracing::info!(alert = rule, %labels, "alert fires"),
+        Event::Resolved => tracing::info!(alert = rule, %labels, "alert is resolved"),
+        event => tracing::debug!(alert = rule, %labels, ?event, "alert changed"),
     }
 }
 

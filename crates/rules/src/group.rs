@@ -213,7 +213,8 @@ impl GroupState {
             RuleKind::Alerting(alerting) => {
                 let elements = expand_all(env, spec, index, result, now).await?;
                 let state = &mut self.rules[index];
-                alerting::advance(rule, alerting, &mut state.active, elements, now, spec.group.limit)?;
+                let log = |labels: &_, event| alerting::log_event(&rule.name, labels, event);
+                alerting::advance(alerting, &mut state.active, elements, now, spec.group.limit, log)?;
                 let url = format!("{}{}", spec.external_url, env.querier.link(&rule.query));
                 let batch = alerting::to_send(&mut state.active, now, env.resend_delay, spec.interval, &url);
                 send(env, batch);

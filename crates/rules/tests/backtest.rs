@@ -11,7 +11,10 @@ use reba_model::{
 use reba_query::{EngineConfig, QueryEngine};
 use reba_rules::{
     AlertState, EngineQuerier, FileOptions, RuleFile, RuleQuerier, RuleQueryError,
-    backtest::{Period, RangeRequest, RangeSeries, RuleHistory, Span, replay, table, timelines},
+    backtest::{
+        Budget, Period, RangeRequest, RangeSeries, RuleHistory, Span, evaluations, replay, replay_within,
+        table, timelines,
+    },
     lifecycle::{self, Timing},
 };
 use reba_storage::{AppendMode, FloatSample, MetricAppender, WriteBatch};
@@ -116,6 +119,25 @@ async fn a_query_that_fails_is_told_and_the_other_rules_go_on() {
     let histories = run(&q, rules, span(0, 5)).await;
     assert!(histories[0].error.as_ref().unwrap().0.contains("many-to-many"), "{:?}", histories[0].error);
     assert_eq!((histories[1].alerts.len(), &histories[1].error), (2, &None));
+}
+
+#[tokio::test]
+async fn a_replay_ends_where_its_budget_ends_and_says_so() {
+    let q = querier(&["up{job=\"a\"} 0x30".to_owned(), "up{job=\"b\"} 0x30".to_owned()], MINUTE);
+    let file = "groups: [{name: g, rules: [{alert: A, expr: up == 0, for: 5m}, {alert: B, expr: up == 0, for: 5m}]}]";
+    let file = RuleFile::parse("r.yml", file, &FileOptions::default()).unwrap();
+    let fetch = |request: RangeRequest| -> BoxFuture<'_, Result<Vec<RangeSeries>, RuleQueryError>> {
+        Box::pin(q.range(request))
+    };
+    // Twenty-one evaluations and the five before them, twice.
+    assert_eq!(evaluations(&file, span(10, 30)), 52);
+    // Each finds two alerts: enough for one rule.
+    let histories = replay_within(&file, span(10, 30), &mut Budget::new(100), &fetch).await;
+    assert_eq!((histories[0].error.as_ref(), histories[0].alerts.len()), (None, 2));
+    let error = &histories[1].error.as_ref().unwrap().0;
+    assert_eq!(error, "the back-test needs more than 100 evaluations and alerts found by them");
+    let enough = replay_within(&file, span(10, 30), &mut Budget::new(156), &fetch).await;
+    assert_eq!(enough, replay(&file, span(10, 30), &fetch).await);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Prometheus' HTTP API, on port 9090.
 
 mod admin;
+mod backtest;
 pub(crate) mod envelope;
 mod features;
 mod federate;
@@ -52,6 +53,7 @@ use crate::compress;
 
 pub use self::{
     admin::Admin,
+    backtest::{Backtests, to_json as backtest_json},
     http_metrics::HttpMetrics,
     notifications::Notifications,
     query_log::{Ended, Origin, QueryLog},
@@ -91,6 +93,8 @@ pub struct PrometheusApi {
     pub influx: Arc<InfluxReceiver>,
     /// Bounds remote reads.
     pub remote_read: RemoteRead,
+    /// Bounds back-tests.
+    pub backtests: Backtests,
     /// Our own store, without those that the engine may join to it: what others read from us, or two that read from each
     /// other would never end.
     pub local: Arc<dyn MetricQuerier>,
@@ -158,6 +162,7 @@ pub fn router(api: Arc<PrometheusApi>) -> Router {
         .route("/metadata", get(targets::metadata))
         .route("/alertmanagers", get(targets::alertmanagers))
         .route("/rules", get(rules::rules))
+        .route("/rules/backtest", post(backtest::backtest))
         .route("/alerts", get(rules::alerts))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))

@@ -24,6 +24,9 @@ use crate::{
 /// Evaluations that one query asks for; Prometheus answers no more than 11,000.
 const STEPS_PER_QUERY: i64 = 10_000;
 
+/// Evaluations and elements after which a replay lets other tasks use its thread: a millisecond or two.
+const WORK_PER_TURN: u64 = 500;
+
 /// A range query: a point at `start` and after every `step` until `end`, all in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeRequest {
@@ -94,18 +97,75 @@ pub struct Period {
     pub end: Option<i64>,
 }
 
+/// How much a replay may cost: its evaluations, and the elements that they find.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    left: u64,
+}
+
+impl Budget {
+    /// So much, and no more.
+    pub fn new(limit: u64) -> Self {
+        Budget { limit, left: limit }
+    }
+
+    fn spend(&mut self, work: u64) -> Result<(), String> {
+        self.left = self.left.checked_sub(work).ok_or_else(|| {
+            format!("the back-test needs more than {} evaluations and alerts found by them", self.limit)
+        })?;
+        Ok(())
+    }
+}
+
+/// How often the alerting rules of a file are evaluated in a replay.
+pub fn evaluations(file: &RuleFile, span: Span) -> u64 {
+    let of = |group: &RuleGroup, alerting: &AlertingRule| {
+        let interval = interval(group, span);
+        let steps = span.end.saturating_sub(first(alerting, span, interval)) / interval;
+        steps.max(0).unsigned_abs() + 1
+    };
+    alerting_rules(file).map(|(group, _, alerting)| of(group, alerting)).fold(0, u64::saturating_add)
+}
+
 /// Replays all alerting rules of a file.
 pub async fn replay(file: &RuleFile, span: Span, fetch: Fetch<'_>) -> Vec<RuleHistory> {
+    replay_within(file, span, &mut Budget::new(u64::MAX), fetch).await
+}
+
+/// Replays all alerting rules of a file; those that the budget does not suffice for end with an error. Dropping the future
+/// stops the work.
+pub async fn replay_within(
+    file: &RuleFile,
+    span: Span,
+    budget: &mut Budget,
+    fetch: Fetch<'_>,
+) -> Vec<RuleHistory> {
     let mut histories = Vec::new();
-    for group in &file.groups {
-        for rule in &group.rules {
-            if let RuleKind::Alerting(alerting) = &rule.kind {
-                let replay = Replay::new(group, rule, alerting, span);
-                histories.push(replay.run(span, fetch).await);
-            }
-        }
+    for (group, rule, alerting) in alerting_rules(file) {
+        let replay = Replay::new(group, rule, alerting, span);
+        histories.push(replay.run(span, budget, fetch).await);
     }
     histories
+}
+
+fn alerting_rules(file: &RuleFile) -> impl Iterator<Item = (&RuleGroup, &Rule, &AlertingRule)> {
+    let rules = file.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (&**group, rule)));
+    rules.filter_map(|(group, rule)| match &rule.kind {
+        RuleKind::Alerting(alerting) => Some((group, rule, &**alerting)),
+        RuleKind::Recording => None,
+    })
+}
+
+/// Milliseconds between two evaluations of a group.
+fn interval(group: &RuleGroup, span: Span) -> i64 {
+    group.interval.unwrap_or(span.interval).max(1)
+}
+
+/// The first evaluation: so much before the span that what fires at its start is known to.
+fn first(alerting: &AlertingRule, span: Span, interval: i64) -> i64 {
+    let warm_up = alerting.hold.saturating_add(alerting.keep_firing_for);
+    span.start.saturating_sub(warm_up).div_euclid(interval).saturating_mul(interval)
 }
 
 /// One rule on its way through time.
@@ -121,17 +181,14 @@ struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     fn new(group: &'a RuleGroup, rule: &'a Rule, alerting: &'a AlertingRule, span: Span) -> Self {
-        let interval = group.interval.unwrap_or(span.interval).max(1);
+        let interval = interval(group, span);
         let (active, periods, error) = (ActiveAlerts::new(), BTreeMap::new(), None);
         Replay { group, rule, alerting, interval, active, periods, error }
     }
 
-    async fn run(mut self, span: Span, fetch: Fetch<'_>) -> RuleHistory {
+    async fn run(mut self, span: Span, budget: &mut Budget, fetch: Fetch<'_>) -> RuleHistory {
         let offset = self.group.query_offset.unwrap_or(0);
-        // Begins so much earlier that what fires at the start is known to.
-        let warm_up = self.alerting.hold.saturating_add(self.alerting.keep_firing_for);
-        let grid = |t: i64| t.div_euclid(self.interval) * self.interval;
-        let (mut from, interval) = (grid(span.start.saturating_sub(warm_up)), self.interval);
+        let (mut from, interval) = (first(self.alerting, span, self.interval), self.interval);
         while from <= span.end {
             let to = span.end.min(from.saturating_add((STEPS_PER_QUERY - 1).saturating_mul(interval)));
             let request = RangeRequest {
@@ -140,12 +197,13 @@ impl<'a> Replay<'a> {
                 end: to - offset,
                 step: interval,
             };
-            match fetch(request).await {
-                Ok(series) => self.chunk(&series, from, to, offset, span.start),
-                Err(e) => {
-                    self.failed(e.to_string());
-                    break;
-                }
+            let done = match fetch(request).await {
+                Ok(series) => self.chunk(&series, (from, to), offset, span.start, budget).await,
+                Err(e) => Err(e.to_string()),
+            };
+            if let Err(e) = done {
+                self.failed(e);
+                break;
             }
             let steps = (to - from) / interval + 1;
             from = from.saturating_add(steps.saturating_mul(interval));
@@ -160,55 +218,76 @@ impl<'a> Replay<'a> {
     }
 
     /// Evaluates every step of one answer.
-    fn chunk(&mut self, series: &[RangeSeries], from: i64, to: i64, offset: i64, start: i64) {
+    async fn chunk(
+        &mut self,
+        series: &[RangeSeries],
+        (from, to): (i64, i64),
+        offset: i64,
+        start: i64,
+        budget: &mut Budget,
+    ) -> Result<(), String> {
+        let fixed = self.fixed_labels(series);
         let mut cursors = vec![0usize; series.len()];
-        let mut t = from;
+        let (mut t, mut turn) = (from, 0);
         while t <= to {
             let mut elements = Vec::new();
-            for (one, at) in series.iter().zip(&mut cursors) {
+            for (i, (one, at)) in series.iter().zip(&mut cursors).enumerate() {
                 while one.points.get(*at).is_some_and(|(time, _)| time + offset < t) {
                     *at += 1;
                 }
                 if let Some((_, value)) = one.points.get(*at).filter(|(time, _)| time + offset == t) {
-                    elements.push(self.element(&one.labels, value, t));
+                    let labels = match &fixed {
+                        Some(fixed) => fixed[i].clone(),
+                        None => self.labels_at(&one.labels, value, t),
+                    };
+                    elements.push(Element { labels, annotations: Labels::empty(), value: value.as_f64() });
                 }
             }
+            let work = 1 + elements.len() as u64;
+            budget.spend(work)?;
             let limit = self.group.limit;
-            if let Err(e) = alerting::advance(self.rule, self.alerting, &mut self.active, elements, t, limit)
+            if let Err(e) = alerting::advance(self.alerting, &mut self.active, elements, t, limit, |_, _| {})
             {
                 self.failed(e);
             }
             if t >= start {
                 self.observe(t);
             }
+            turn += work;
+            if turn >= WORK_PER_TURN {
+                turn = 0;
+                tokio::task::yield_now().await;
+            }
             t = t.saturating_add(self.interval);
         }
+        Ok(())
     }
 
-    fn element(&self, labels: &Labels, value: &SampleValue, now: i64) -> Element {
-        let texts = &self.alerting.label_texts;
-        let plain = texts.iter().map(|(name, text)| match text {
+    /// The labels of the alerts that these series are, if they do not depend on values.
+    fn fixed_labels(&self, series: &[RangeSeries]) -> Option<Vec<Labels>> {
+        let plain = self.alerting.label_texts.iter().map(|(name, text)| match text {
             Text::Plain(text) => Some((name.clone(), text.clone())),
             Text::Template { .. } => None,
         });
-        let expanded = plain.collect::<Option<Vec<_>>>().unwrap_or_else(|| {
-            let context = Context::without_query("", now);
-            let expander = Expander {
-                alert: self.rule.name.clone(),
-                functions: prometheus::functions(&context),
-                lines: None,
-                external_labels: prometheus::label_map(&Labels::empty()),
-                external_url: reba_template::Value::from(""),
-            };
-            let data = expander.data(&RuleSample { labels: labels.clone(), value: value.clone() });
-            let mut counts = Expansions::default();
-            texts.iter().map(|(n, text)| (n.clone(), expander.expand(text, &data, &mut counts))).collect()
-        });
-        Element {
-            labels: alerting::alert_labels(labels, &expanded, &self.rule.name),
-            annotations: Labels::empty(),
-            value: value.as_f64(),
-        }
+        let plain = plain.collect::<Option<Vec<_>>>()?;
+        Some(series.iter().map(|s| alerting::alert_labels(&s.labels, &plain, &self.rule.name)).collect())
+    }
+
+    /// The labels of the alert that an element is, its templates expanded.
+    fn labels_at(&self, labels: &Labels, value: &SampleValue, now: i64) -> Labels {
+        let expander = Expander {
+            alert: self.rule.name.clone(),
+            functions: prometheus::functions(&Context::without_query("", now)),
+            lines: None,
+            external_labels: prometheus::label_map(&Labels::empty()),
+            external_url: reba_template::Value::from(""),
+        };
+        let data = expander.data(&RuleSample { labels: labels.clone(), value: value.clone() });
+        let mut counts = Expansions::default();
+        let texts = self.alerting.label_texts.iter();
+        let expanded: Vec<(String, String)> =
+            texts.map(|(n, text)| (n.clone(), expander.expand(text, &data, &mut counts))).collect();
+        alerting::alert_labels(labels, &expanded, &self.rule.name)
     }
 
     /// Notes which state every alert is in at `t`.

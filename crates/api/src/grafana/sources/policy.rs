@@ -85,6 +85,8 @@ fn prometheus(path: &[&str], reads: bool) -> bool {
                 | "notifications" | "features",
             ] => reads,
             ["targets", "metadata"] => reads,
+            // It asks only, though it is posted; what it may cost is bounded.
+            ["rules", "backtest"] => true,
             _ => false,
         },
         ["-", "healthy" | "ready"] => reads,
@@ -178,6 +180,8 @@ mod tests {
             ("prometheus", "GET", "api/v1/query", Viewer),
             ("prometheus", "POST", "api/v1/query_range", Viewer),
             ("prometheus", "GET", "api/v1/status/config", Viewer),
+            ("prometheus", "POST", "api/v1/rules/backtest", Viewer),
+            ("prometheus", "DELETE", "api/v1/rules/backtest", Admin),
             ("prometheus", "POST", "-/quit", Admin),
             ("prometheus", "PUT", "-/reload", Admin),
             ("prometheus", "POST", "api/v1/admin/tsdb/delete_series", Admin),
