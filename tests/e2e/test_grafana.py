@@ -11,7 +11,7 @@ from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaClientError
 from grafana_client.model import DatasourceIdentifier
 from grafana_foundation_sdk.builders import dashboard as dashboards
-from grafana_foundation_sdk.builders import prometheus, timeseries
+from grafana_foundation_sdk.builders import expr, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from harness import Http, Scratch, free_offset, wait_until
 
@@ -143,6 +143,36 @@ class TestGrafana(unittest.TestCase):
             return "hello from e2e" in next(iter(lines["results"].values()))["frames"][0]["data"]["values"][2]
 
         wait_until(found, 20, "the line is found")
+
+    def test_expressions_calculate_with_what_data_sources_answer(self):
+        """The queries as the foundation SDK builds them, asked as grafana-client asks."""
+        api = self.grafana.client()
+        source = api.datasource.get(DatasourceIdentifier(name="Prometheus"))
+
+        def ask(*queries):
+            up = {"refId": "A", "datasource": {"uid": source["uid"]}, "expr": "count(prometheus_build_info) * 4", "hide": True}
+            expression = {"type": "__expr__", "uid": "__expr__"}
+            body = {"from": "now-30s", "to": "now", "queries": [*[{**q, "datasource": expression} for q in queries], up]}
+            answer = requests.post(f"{self.grafana.url}/api/ds/query", json=body, auth=("admin", PASSWORD), timeout=30)
+            return answer.status_code, answer.json()["results"]
+
+        reduce = json.loads(JSONEncoder().encode(expr.TypeReduce().ref_id("B").expression("A").reducer("last").build()))
+        math = json.loads(JSONEncoder().encode(expr.TypeMath().ref_id("C").expression("$B / 2 + 1").build()))
+        over = {"refId": "D", "type": "threshold", "expression": "C", "conditions": [{"evaluator": {"type": "gt", "params": [2.5]}}]}
+
+        def value(result):
+            return result["frames"][0]["data"]["values"][-1][-1]
+
+        def calculated():
+            status, results = ask(over, math, reduce)
+            assert status == 200, results
+            return [value(results[name]) for name in "BCD"] == [4, 3, 1] and "A" not in results
+
+        wait_until(calculated, 30, "the expressions have their values")
+        status, results = ask({"refId": "X", "type": "math", "expression": "$A +"}, {"refId": "Y", "type": "math", "expression": "$Q"})
+        self.assertEqual(status, 400)
+        self.assertIn("at character", results["X"]["error"])
+        self.assertIn("there is no query Q", results["Y"]["error"])
 
     def test_a_dashboard_of_the_sdk_comes_back_as_it_was(self):
         panel = timeseries.Panel().title("Up").with_target(prometheus.Dataquery().expr("up").legend_format("{{job}}"))

@@ -123,7 +123,9 @@ async fn a_file_that_allows_it_is_saved_over_until_it_changes() {
         ("dashboards/a.json", r#"{"uid": "f", "title": "File"}"#),
     ];
     let server = Server::with(Settings::default(), &files);
-    let mut board = server.get("admin", "/api/dashboards/uid/f").await["dashboard"].clone();
+    let got = server.get("admin", "/api/dashboards/uid/f").await;
+    assert_eq!((&got["meta"]["provisioned"], &got["meta"]["canSave"]), (&json!(false), &json!(true)));
+    let mut board = got["dashboard"].clone();
     board["title"] = "Mine".into();
     server.post("admin", "/api/dashboards/db", json!({"dashboard": board})).await;
     let title = || async { server.get("admin", "/api/dashboards/uid/f").await["dashboard"]["title"].clone() };

@@ -40,7 +40,8 @@ fn meta(api: &GrafanaApi, board: &Board, asker: &Identity) -> Value {
         "folderId": folder.as_ref().map_or(0, |f| f.id()), "folderUid": board.folder_uid,
         "folderTitle": folder.as_ref().map_or("General", |f| f.title.as_str()),
         "folderUrl": folder.as_ref().map_or_else(String::new, |f| f.url(&base)),
-        "provisioned": board.file.is_some(),
+        // As upstream: a file over which people may save does not stand in their way.
+        "provisioned": !board.can_save(),
         "provisionedExternalId": board.file.as_ref().map_or("", |f| f.path.as_str()),
         "annotationsPermissions": {"dashboard": rights, "organization": rights},
     })

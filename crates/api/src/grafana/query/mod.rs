@@ -1,12 +1,13 @@
 //! `/api/ds/query`: queries of data sources, answered in data frames.
 
+mod expr;
 mod frames;
 mod interval;
 mod loki;
 mod prometheus;
 mod tempo;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -127,6 +128,11 @@ pub(super) async fn query(
     };
     let (from, to) = (time(&form.from, false)?, time(&form.to, true)?);
     let queries: Vec<Query> = form.queries.into_iter().filter_map(Query::of).collect();
+    let (expressions, queries): (Vec<_>, Vec<_>) = queries.into_iter().partition(expr::is_expression);
+    // With expressions, what is hidden was asked for them only.
+    let is_hidden = |q: &&Query| !expressions.is_empty() && q.truth("hide");
+    let hidden: Vec<String> =
+        queries.iter().chain(&expressions).filter(is_hidden).map(|q| q.ref_id.clone()).collect();
     let asked = queries.into_iter().map(|query| {
         let api = Arc::clone(&api);
         async move {
@@ -134,21 +140,29 @@ pub(super) async fn query(
             (query.ref_id, answer)
         }
     });
-    let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
-    let mut results = Map::new();
-    let mut failed = false;
-    for (ref_id, answer) in answers {
-        let result = match answer {
-            Ok(frames) => json!({"status": 200, "frames": frames}),
-            Err(Failure { status, message }) => {
-                failed = true;
-                json!({"status": status, "error": message, "frames": []})
-            }
-        };
-        results.insert(ref_id, result);
+    let mut answers: BTreeMap<String, expr::Outcome> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    if !expressions.is_empty() {
+        answers = api
+            .blocking(move |_| {
+                expr::calculate(expressions, &mut answers, (from, to));
+                Ok(answers)
+            })
+            .await?;
     }
+    answers.retain(|ref_id, _| !hidden.contains(ref_id));
+    Ok(answered(answers))
+}
+
+fn answered(answers: BTreeMap<String, expr::Outcome>) -> Response {
+    let failed = answers.values().any(Result::is_err);
+    let result = |outcome: expr::Outcome| match outcome {
+        Ok(frames) => json!({"status": 200, "frames": frames}),
+        Err(Failure { status, message }) => json!({"status": status, "error": message, "frames": []}),
+    };
+    let results: Map<String, Value> =
+        answers.into_iter().map(|(id, outcome)| (id, result(outcome))).collect();
     let status = if failed { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    Ok((status, Json(json!({"results": results}))).into_response())
+    (status, Json(json!({"results": results}))).into_response()
 }
 
 async fn run(api: &Arc<GrafanaApi>, query: &Query, from: i64, to: i64) -> Result<Vec<Value>, Failure> {
