@@ -12,6 +12,7 @@ pub mod exposition;
 pub mod grafana;
 mod json;
 pub mod loki;
+mod origins;
 pub mod otlp;
 pub mod own_spans;
 pub mod prometheus;

@@ -12,8 +12,10 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
-use reba_model::Labels;
+use reba_model::{GoRegex, Labels};
 use serde_json::json;
+
+use crate::origins;
 
 /// Something that is read: a file, a container, a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +52,14 @@ pub struct PromtailApi {
     pub metrics: Arc<dyn Fn(&mut String) + Send + Sync>,
     /// Reads the configuration again, if that may be asked for.
     pub reload: Option<Arc<dyn Fn() -> Work + Send + Sync>>,
+    /// Origins whose pages may ask for that.
+    pub cors_origin: GoRegex,
 }
 
 /// The pages below `/`.
 pub fn router(api: PromtailApi) -> Router {
-    Router::new()
+    let trusted = api.cors_origin.clone();
+    let router = Router::new()
         .route("/", get(targets))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -62,7 +67,8 @@ pub fn router(api: PromtailApi) -> Router {
         .route("/service-discovery", get(service_discovery))
         .route("/config", get(config))
         .route("/reload", post(reload).put(reload))
-        .with_state(api)
+        .with_state(api);
+    origins::keep_out(router, trusted)
 }
 
 async fn ready(State(api): State<PromtailApi>) -> Response {
@@ -205,14 +211,15 @@ pub struct PushApi {
     pub lines: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
-/// The paths of a receiver, on a listener of its own.
-pub fn push_router(api: PushApi) -> Router {
-    Router::new()
+/// The paths of a receiver, on a listener of its own; pages may push whose origin is `trusted`.
+pub fn push_router(api: PushApi, trusted: GoRegex) -> Router {
+    let router = Router::new()
         .route("/loki/api/v1/push", post(push))
         .route("/api/prom/push", post(push))
         .route("/promtail/api/v1/raw", post(raw))
         .route("/ready", get(|| async { "Ready" }))
-        .with_state(api)
+        .with_state(api);
+    origins::keep_out(router, trusted)
 }
 
 async fn push(State(api): State<PushApi>, headers: HeaderMap, body: Bytes) -> Response {
@@ -246,6 +253,10 @@ mod tests {
 
     use super::*;
 
+    fn here() -> GoRegex {
+        GoRegex::anchored("http://localhost").unwrap()
+    }
+
     fn api(ready: bool) -> PromtailApi {
         let target = Target {
             job: "j".to_owned(),
@@ -262,6 +273,7 @@ mod tests {
             config: Arc::new(|| "positions: {}\n".to_owned()),
             metrics: Arc::new(|out| out.push_str("promtail_build_info 1\n")),
             reload: None,
+            cors_origin: here(),
         }
     }
 
@@ -305,7 +317,7 @@ mod tests {
             lines: Arc::new(|text| text == "a\nb"),
         };
         let of =
-            |path: &'static str, body: &'static str| ask(push_router(api.clone()), "POST", path, "*/*", body);
+            |path: &'static str, body: &'static str| ask(push_router(api.clone(), here()), "POST", path, "*/*", body);
         assert_eq!(of("/loki/api/v1/push", "x").await.0, 204);
         assert_eq!(of("/loki/api/v1/push", "y").await, (400, "bad".to_owned()));
         assert_eq!(of("/promtail/api/v1/raw", "a\nb").await.0, 204);

@@ -1,47 +1,39 @@
-//! What happens around every request: cross-origin headers, the gate while the server stops, the bound on readers, counting.
+//! What happens around every request: pages from elsewhere, the gate while the server stops, the bound on readers, counting.
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http_body::Body as _;
 
 use super::AlertmanagerApi;
+use crate::origins::{self, Rules};
 
-/// Routes that still answer while the server stops. (Until the state is read, another router answers.)
-const UNGATED: [&str; 2] = ["/-/healthy", "/metrics"];
+const RULES: Rules = Rules {
+    answers_options: |path| path.starts_with("/api/"),
+    is_closed: |method, _| !asks(method),
+    ungated: &["/-/healthy", "/metrics"],
+    methods: "GET, POST, DELETE, OPTIONS",
+    headers: "Accept, Authorization, Content-Type, Origin",
+};
+
+fn asks(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
 
 /// Gates and adds cross-origin headers.
 pub async fn around(State(api): State<Arc<AlertmanagerApi>>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let trusted = origin.as_ref().is_none_or(|o| api.cors_origin.is_match(o.to_str().unwrap_or("")));
-    let path = request.uri().path();
-    let is_api = path.starts_with("/api/");
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = if request.method() == Method::OPTIONS && is_api && origin.is_some() {
-        StatusCode::NO_CONTENT.into_response()
-    } else if !trusted && !asks {
-        // A page from elsewhere in the browser of somebody who may reach this server must not silence or send anything.
-        (StatusCode::FORBIDDEN, "requests from this origin may not change anything (web.cors_origin)\n")
-            .into_response()
-    } else if !api.readiness.is_ready() && !UNGATED.contains(&path) {
-        (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n").into_response()
-    } else if asks {
-        read(&api, request, next).await
-    } else {
-        next.run(request).await
+    let is_api = request.uri().path().starts_with("/api/");
+    let answer = |request: Request| async {
+        if asks(request.method()) { read(&api, request, next).await } else { next.run(request).await }
     };
+    let mut response = origins::around(&RULES, &api.cors_origin, &api.readiness, request, answer).await;
     if is_api {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if let Some(origin) = origin
-        && trusted
-    {
-        allow_origin(response.headers_mut(), origin);
     }
     response
 }
@@ -79,16 +71,4 @@ pub async fn count(State(api): State<Arc<AlertmanagerApi>>, request: Request, ne
         api.http.observe(&route, method.as_str(), started.elapsed(), bytes);
     }
     response
-}
-
-fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
-        (header::VARY, "Origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
 }

@@ -11,10 +11,12 @@ use axum::{
     routing::post,
 };
 use reba_ingest::traces::{Taken, TraceError};
+use reba_model::GoRegex;
 
 use super::tenant::owner;
 use crate::{
     loki::{Answer, Intake, Refusal},
+    origins,
     otlp::{Failure, Traces, frame},
 };
 
@@ -24,14 +26,18 @@ pub struct State {
     pub traces: Traces,
     /// Memory for bodies on their way.
     pub intake: Intake,
+    /// Origins whose pages may send.
+    pub cors_origin: GoRegex,
 }
 
-/// Zipkin's `/api/v2/spans`.
+/// Zipkin's `/api/v2/spans`. (Jaeger's two take encodings that no page may send without being asked.)
 pub fn zipkin(state: Arc<State>) -> Router {
-    Router::new()
+    let trusted = state.cors_origin.clone();
+    let router = Router::new()
         .route("/api/v2/spans", post(take_zipkin))
         .route("/api/v1/spans", post(refuse_v1))
-        .with_state(state)
+        .with_state(state);
+    origins::keep_out(router, trusted)
 }
 
 /// Jaeger's `/api/traces`, in Thrift.
