@@ -59,11 +59,21 @@ pub struct Peer(pub IpAddr);
 
 /// Why a role could not listen.
 #[derive(Debug, Error)]
-#[error("{role}: cannot listen on {address}")]
+#[error("{role}: cannot listen on {address}{}", hint(source))]
 pub struct BindError {
     role: &'static str,
     address: SocketAddr,
     source: io::Error,
+}
+
+/// What may help.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => " (another program does, or another Reba: --port-offset moves all ports)",
+        io::ErrorKind::AddrNotAvailable => " (no network interface of this host has that address: --bind)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 are for root)",
+        _ => "",
+    }
 }
 
 /// A bound socket of one role, not yet serving.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +16,7 @@ use reba_model::{NanoRange, Tenant};
 use crate::{
     day::Day,
     manifest::{Found, Manifest},
-    part::{LivePart, Part, number_of},
+    part::{LivePart, Part, file_name, number_of},
     state::{Rows, State},
 };
 
@@ -261,6 +262,31 @@ impl<P: LivePart> Catalog<P> {
             self.remove_files(&change.remove);
         }
         Ok(())
+    }
+
+    /// Gives the parts that are live now second names in `snapshots/NAME`, with a manifest that knows no log; returns that folder.
+    pub(crate) fn snapshot(&self, name: &str) -> Result<PathBuf, DiskError> {
+        // No part is added or removed as long as this is held.
+        let committed = self.committed.lock();
+        let to = self.dir.subdir("snapshots")?.subdir(name)?;
+        let parts = to.subdir("parts")?;
+        let mut days: BTreeMap<Day, Vec<u64>> = BTreeMap::new();
+        for (day, number) in &committed.manifest.parts {
+            days.entry(*day).or_default().push(*number);
+        }
+        for (day, numbers) in days {
+            let (from, to) = (self.parts.existing(&day.folder()), parts.subdir(&day.folder())?);
+            for number in numbers {
+                match from.hard_link(&file_name(number), &to) {
+                    // It was missing at the start, and was told of then.
+                    Err(e) if e.is_not_found() => {}
+                    done => done?,
+                }
+            }
+            to.sync()?;
+        }
+        committed.manifest.write(&to)?;
+        Ok(to.path().to_owned())
     }
 
     /// Removes files of parts that are not live any more; those that are damaged are kept under another name. What cannot be

@@ -22,6 +22,7 @@ mod part;
 mod recover;
 mod retention;
 mod scan;
+mod snapshot;
 pub mod spans;
 mod state;
 mod store;

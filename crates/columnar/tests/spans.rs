@@ -164,6 +164,21 @@ fn a_kill_at_any_moment_costs_nothing_acknowledged() {
 }
 
 #[test]
+fn a_copy_has_what_was_written_before_it_and_nothing_of_what_came_later() {
+    let fs = FaultFs::new();
+    let db = open(&fs, config());
+    for n in 0..12 {
+        write(&db, n).unwrap();
+    }
+    db.snapshot("one").unwrap();
+    write(&db, 12).unwrap();
+    let clock = Arc::new(ManualClock::new(T0_MS));
+    let copy = SpanStore::open(&env(&fs, &clock), "/data/snapshots/one", config()).unwrap();
+    assert_eq!(dump(&copy), expected(0..12));
+    assert_eq!(dump(&db), expected(0..13));
+}
+
+#[test]
 fn the_same_span_twice_is_stored_once_wherever_the_first_one_is() {
     let fs = FaultFs::new();
     let db = open(&fs, config());

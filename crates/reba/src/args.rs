@@ -12,6 +12,7 @@ pub use role::Role;
 
 use crate::{
     alerts::{AlertsArgs, SilenceArgs},
+    backup::{BackupArgs, RestoreArgs},
     demo::IncidentArgs,
     demo_inbox::InboxArgs,
     status::StatusArgs,
@@ -32,6 +33,7 @@ Examples:
   reba rules backtest monitoring/prometheus/alerts.yml --since 7d
   reba query promql 'sum(rate(http_requests_total[5m])) by (service)'
   reba tail wallet-service
+  reba backup /mnt/backups/today.tar.zst
 
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
 pub struct Cli {
@@ -98,6 +100,11 @@ Examples:
 Exit codes: 0 all right; 1 something is wrong (each line names file, line and key).")]
     Check(CheckArgs),
     /// Ask a running Reba (or Prometheus, or Loki).
+    #[command(after_help = "\
+Examples:
+  reba query promql 'sum(rate(http_requests_total[5m]))' --since 1h
+  reba query logql '{service=\"wallet-service\"} |= \"failed\"' --since 10m
+  reba query traceql '{ status = error }'")]
     Query(QueryArgs),
     /// Show the last lines of logs, and new ones as they come.
     #[command(after_help = "\
@@ -122,8 +129,17 @@ Examples:
 Exit codes: 0 it runs and is ready; 1 it does not run, or a role is not ready.")]
     Status(StatusArgs),
     /// Look at alerts: what fires, what happened, and whether a drill reaches people.
+    #[command(after_help = "\
+Examples:
+  reba alerts list
+  reba alerts history --since 7d
+  reba alerts drill ServiceDown")]
     Alerts(AlertsArgs),
     /// Keep alerts quiet: once, until they are resolved, or again and again.
+    #[command(after_help = "\
+Examples:
+  reba silence add ServiceDown service=wallet-service --for 2h --comment 'release 1.4'
+  reba silence list")]
     Silence(SilenceArgs),
     /// Show a trace as a waterfall, with the lines that its services wrote.
     #[command(after_help = "\
@@ -144,7 +160,34 @@ The store must not be in use. `reba import openmetrics` and `promtool tsdb creat
 output. Native histograms and staleness markers have no form in it: how many were left out is said at the end.")]
     Export(ExportArgs),
     /// Bring samples of any age into a store, or an Alertmanager's state along.
+    #[command(after_help = "\
+Examples:
+  reba import prometheus /var/lib/prometheus/snapshots/20260101T000000Z-0123456789abcdef --data data
+  reba import openmetrics all.om --data data")]
     Import(ImportArgs),
+    /// Copy everything that is kept: metrics, logs, traces and state.
+    #[command(after_help = "\
+Examples:
+  reba backup /mnt/backups/2026-01-01.tar.zst
+  reba backup /mnt/backups/2026-01-01 --data /var/lib/reba           a folder instead of an archive
+
+Reba may run: it makes copies of what it has at that moment, everything acknowledged included, and goes on; only its own user
+and root are given them. It may also be stopped, or have been killed. Configuration files are not in a backup, nor is what waits
+to be sent to other stores. `sha256sum -c SHA256SUMS` checks a backup in a folder, `reba restore --check` any.
+
+Exit codes: 0 done; 1 the target exists, something cannot be read or written, or there is no data.")]
+    Backup(BackupArgs),
+    /// Bring a backup back.
+    #[command(after_help = "\
+Examples:
+  reba restore /mnt/backups/2026-01-01.tar.zst --data /var/lib/reba
+  reba restore /mnt/backups/2026-01-01.tar.zst --check               is it whole? nothing is written
+
+The data folder must be empty. Nothing is in its place before all of it has been compared with its checksums; a restore that was
+killed is begun again, or finished, by the next one, and `reba run` does not start on a half of one.
+
+Exit codes: 0 done; 1 the data folder is not empty, or the backup is damaged.")]
+    Restore(RestoreArgs),
     /// Collect logs and ship them, without a store: Promtail's program.
     #[command(after_help = "\
 Examples:
@@ -155,8 +198,14 @@ Examples:
 Exit codes: 0 stopped, or standard input ended; 1 the configuration is wrong, or nothing can be shipped.")]
     Ship(ShipArgs),
     /// Work with rules.
+    #[command(after_help = "\
+Examples:
+  reba rules backtest monitoring/prometheus/alerts.yml --since 7d")]
     Rules(RulesArgs),
     /// Run the unit tests of rules.
+    #[command(after_help = "\
+Examples:
+  reba test rules monitoring/prometheus/alerts_test.yml")]
     Test(TestArgs),
     /// Print what a shell needs to complete this program's words.
     #[command(after_help = "\
@@ -224,6 +273,11 @@ pub struct DemoArgs {
 #[derive(Debug, Subcommand)]
 pub enum DemoCommand {
     /// List, start and stop incidents.
+    #[command(after_help = "\
+Examples:
+  reba demo incident list
+  reba demo incident start payments-down
+  reba demo incident stop payments-down")]
     Incident(IncidentArgs),
     /// Show what arrived in the demo's inbox: e-mails, and messages to Slack, PagerDuty, Opsgenie and webhooks.
     #[command(after_help = "\

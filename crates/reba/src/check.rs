@@ -9,6 +9,7 @@ use reba_http::ProxyEnv;
 use reba_ingest::{
     config::{self, Config, Severity},
     loki::config::LokiConfig,
+    traces::config::TempoConfig,
 };
 use reba_rules::{FileOptions, RuleFile, describe_duplicates, logs::RuleFolder};
 use reba_ship::ShipConfig;
@@ -19,10 +20,12 @@ use crate::{
     alertmanagers::{self, Home},
     args::CheckFormat,
     config::variables,
+    exporters,
     folder::Folder,
     log_rules,
     run::USER_AGENT,
     settings::Settings,
+    tempo,
 };
 
 /// One line of the verdict.
@@ -58,6 +61,9 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
     if folder.loki.exists() {
         loki(&folder.loki, &variables, &mut findings, &mut notes);
     }
+    if folder.tempo.exists() {
+        traces(&folder.tempo, &variables, &mut findings, &mut notes);
+    }
     if folder.alertmanager.exists() {
         alertmanager(&folder.alertmanager, &variables, &mut findings, &mut notes);
     }
@@ -70,6 +76,8 @@ pub fn check(path: &Path, format: CheckFormat) -> Result<(String, bool)> {
         Ok(settings) => {
             let web = settings.web_config_file.as_deref().map(|file| Web::load(file, &variables));
             findings.extend(web.and_then(Result::err).map(Finding::error));
+            let faults = exporters::check(&settings.exporters, &variables);
+            findings.extend(faults.iter().map(|e| Finding::error(format!("{e:#}"))));
         }
     }
     let ok = findings.iter().all(|f| !f.error);
@@ -120,6 +128,19 @@ fn loki(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: 
             if let Some(dir) = log_rules::folder(&config) {
                 rules_about_logs(&dir, variables, findings, notes);
             }
+        }
+    }
+}
+
+fn traces(path: &Path, variables: &Variables, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
+    match TempoConfig::load(path, variables) {
+        Err(e) => findings.push(Finding::error(e)),
+        Ok((config, warnings)) => {
+            findings.extend(warnings.iter().map(Finding::warning));
+            if let Err(e) = tempo::remotes(&config, path) {
+                findings.push(Finding::error(format!("{}: {e:#}", path.display())));
+            }
+            notes.push(format!("{}: read", path.display()));
         }
     }
 }

@@ -29,13 +29,23 @@ pub struct IncidentArgs {
 #[derive(Debug, Subcommand)]
 pub enum IncidentAction {
     /// What there is, and what is on.
+    #[command(after_help = "\
+Examples:
+  reba demo incident list")]
     List,
     /// Switch one on.
+    #[command(after_help = "\
+Examples:
+  reba demo incident start payments-down
+  reba demo inbox --follow                 what it leads to")]
     Start {
         /// Its name.
         name: String,
     },
     /// Switch one off.
+    #[command(after_help = "\
+Examples:
+  reba demo incident stop payments-down")]
     Stop {
         /// Its name.
         name: String,

@@ -106,6 +106,17 @@ impl Exporters {
     }
 }
 
+/// What is wrong with the settings of the exporters that would run.
+pub fn check(settings: &ExporterSettings, variables: &Variables) -> Vec<anyhow::Error> {
+    let one = |role| {
+        let one = settings.of(role)?;
+        let runs = one.enabled.unwrap_or_else(|| is_configured(role, &one.flags, variables));
+        let built = runs.then(|| build(role, &one.flags, variables))?;
+        built.err().map(|e| e.context(format!("exporter {}", role.name())))
+    };
+    [Role::Node, Role::Postgres, Role::Redis].into_iter().filter_map(one).collect()
+}
+
 /// Whose flags stand behind `--` on the command line.
 fn owner(args: &RunArgs) -> Result<Option<Role>> {
     if args.exporter_flags.is_empty() {

@@ -194,6 +194,11 @@ impl Built {
         Arc::new(LocalAppender::new(Arc::clone(&self.receiver)))
     }
 
+    /// The store, for backups.
+    pub fn store(&self) -> Arc<Columnar> {
+        Arc::clone(&self.store)
+    }
+
     /// What takes logs of OTLP, for other roles.
     pub fn otlp(&self) -> otlp::Logs {
         otlp::Logs {

@@ -10,6 +10,7 @@ mod alertmanagers;
 mod alerts;
 mod args;
 mod backtest;
+mod backup;
 mod check;
 mod client;
 mod config;
@@ -27,6 +28,7 @@ mod metrics;
 mod otlp;
 mod own_logs;
 mod own_spans;
+mod progress;
 mod prometheus;
 mod promtail;
 mod push;
@@ -209,6 +211,8 @@ async fn tool(command: Command) -> Result<(String, bool)> {
             said(String::new())
         }
         Command::Import(args) => said(format!("{}\n", transfer::import(&args)?)),
+        Command::Backup(args) => said(tokio::task::spawn_blocking(move || backup::back_up(&args)).await??),
+        Command::Restore(args) => said(tokio::task::spawn_blocking(move || backup::restore(&args)).await??),
         Command::Rules(args) => {
             let RulesAction::Backtest(args) = args.action;
             backtest::backtest(&args).await

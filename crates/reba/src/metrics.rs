@@ -46,88 +46,75 @@ pub fn of_logs(store: &Arc<Columnar>, lost: Arc<AtomicU64>) -> Vec<MetricsSource
     ]
 }
 
+/// How a store of records is named: its own part of the names, and its rows.
+struct Naming {
+    store: &'static str,
+    rows: &'static str,
+    rows_in_words: &'static str,
+}
+
 fn logs(page: &mut Page, m: &ColumnarMetrics) {
+    let naming = Naming { store: "reba_logs", rows: "entries", rows_in_words: "Entries" };
+    records(page, &naming, m);
+    page.gauge("loki_ingester_memory_streams", "Streams with entries in memory.")
+        .value(m.memory_streams as f64);
     for (name, help, value) in [
-        ("loki_ingester_memory_streams", "Streams with entries in memory.", m.memory_streams),
-        ("reba_logs_memory_entries", "Entries that are not in a part yet.", m.memory_rows),
-        ("reba_logs_memory_bytes", "Memory that they take.", m.memory_bytes),
-        ("reba_logs_parts", "Parts in use.", m.parts),
-        ("reba_logs_part_bytes", "Bytes of their files.", m.part_bytes),
-        ("reba_logs_part_entries", "Their entries.", m.part_rows),
-        ("reba_logs_part_text_bytes", "Bytes of lines and metadata that they stand for.", m.part_text_bytes),
-        ("reba_logs_blocks", "Blocks in them.", m.blocks),
-        ("reba_logs_wal_bytes", "Bytes of the write-ahead log.", m.wal_bytes),
+        ("corruptions_total", "Damaged places found in the log.", m.wal_corruptions),
+        ("bytes_written_total", "Bytes written to the log.", m.wal.written_bytes),
+        ("disk_full_failures_total", "Writes and fsyncs of the log that failed.", m.wal.failures),
     ] {
-        page.gauge(name, help).value(value as f64);
-    }
-    if m.oldest_ns < i64::MAX {
-        page.gauge("reba_logs_lowest_timestamp_seconds", "Oldest entry in a part.")
-            .value(m.oldest_ns as f64 / 1e9);
-    }
-    page.gauge("reba_logs_replay_duration_seconds", "Time that opening the store took.")
-        .value(m.replay_ms as f64 / 1000.0);
-    for (name, help, value) in [
-        ("reba_logs_entries_appended_total", "Entries written.", m.appended),
-        ("reba_logs_duplicate_entries_total", "Entries that were there already.", m.duplicates),
-        ("reba_logs_flushes_total", "Times that memory was written to parts.", m.flushes),
-        ("reba_logs_flushes_failed_total", "Times that it could not be.", m.flushes_failed),
-        ("reba_logs_merges_total", "Merges of parts.", m.merges),
-        ("reba_logs_merges_failed_total", "Merges that failed.", m.merges_failed),
-        ("reba_logs_merged_bytes_total", "Bytes that merges read.", m.merged_bytes),
-        ("reba_logs_parts_expired_total", "Parts that retention dropped or cut.", m.parts_expired),
-        ("reba_logs_entries_deleted_total", "Entries deleted on request.", m.rows_deleted),
-        (
-            "reba_logs_parts_quarantined_total",
-            "Parts found damaged or missing, and set aside.",
-            m.quarantined_parts,
-        ),
-        ("reba_logs_blocks_damaged_total", "Blocks found damaged.", m.bad_blocks),
-        ("loki_ingester_wal_corruptions_total", "Damaged places found in the log.", m.wal_corruptions),
-        ("loki_ingester_wal_bytes_written_total", "Bytes written to the log.", m.wal.written_bytes),
-        (
-            "loki_ingester_wal_disk_full_failures_total",
-            "Writes and fsyncs of the log that failed.",
-            m.wal.failures,
-        ),
-    ] {
-        page.counter(name, help).value(value as f64);
+        page.counter(&format!("loki_ingester_wal_{name}"), help).value(value as f64);
     }
 }
 
 /// What `/metrics` of the traces says of their store.
 pub fn traces(page: &mut Page, m: &ColumnarMetrics) {
+    let naming = Naming { store: "reba_traces", rows: "spans", rows_in_words: "Spans" };
+    records(page, &naming, m);
+    page.gauge("reba_traces_memory_traces", "Traces with spans in memory.").value(m.memory_streams as f64);
+}
+
+fn records(page: &mut Page, naming: &Naming, m: &ColumnarMetrics) {
+    let Naming { store, rows, rows_in_words } = naming;
     for (name, help, value) in [
-        ("reba_traces_memory_traces", "Traces with spans in memory.", m.memory_streams),
-        ("reba_traces_memory_spans", "Spans that are not in a part yet.", m.memory_rows),
-        ("reba_traces_memory_bytes", "Memory that they take.", m.memory_bytes),
-        ("reba_traces_parts", "Parts in use.", m.parts),
-        ("reba_traces_part_bytes", "Bytes of their files.", m.part_bytes),
-        ("reba_traces_part_spans", "Their spans.", m.part_rows),
-        ("reba_traces_blocks", "Blocks in them.", m.blocks),
-        ("reba_traces_wal_bytes", "Bytes of the write-ahead log.", m.wal_bytes),
+        (&*format!("memory_{rows}"), &*format!("{rows_in_words} that are not in a part yet."), m.memory_rows),
+        ("memory_bytes", "Memory that they take.", m.memory_bytes),
+        ("parts", "Parts in use.", m.parts),
+        ("part_bytes", "Bytes of their files.", m.part_bytes),
+        (&*format!("part_{rows}"), &*format!("{rows_in_words} in them."), m.part_rows),
+        ("part_text_bytes", "Bytes of text that they stand for.", m.part_text_bytes),
+        ("blocks", "Blocks in them.", m.blocks),
+        ("wal_bytes", "Bytes of the write-ahead log.", m.wal_bytes),
     ] {
-        page.gauge(name, help).value(value as f64);
+        page.gauge(&format!("{store}_{name}"), help).value(value as f64);
     }
     if m.oldest_ns < i64::MAX {
-        page.gauge("reba_traces_lowest_timestamp_seconds", "Oldest span in a part.")
-            .value(m.oldest_ns as f64 / 1e9);
+        let name = format!("{store}_lowest_timestamp_seconds");
+        page.gauge(&name, &format!("Oldest of the {rows} in parts.")).value(m.oldest_ns as f64 / 1e9);
     }
+    page.gauge(&format!("{store}_replay_duration_seconds"), "Time that opening the store took.")
+        .value(m.replay_ms as f64 / 1000.0);
     for (name, help, value) in [
-        ("reba_traces_spans_appended_total", "Spans written.", m.appended),
-        ("reba_traces_duplicate_spans_total", "Spans that were there already.", m.duplicates),
-        ("reba_traces_flushes_total", "Times that memory was written to parts.", m.flushes),
-        ("reba_traces_flushes_failed_total", "Times that it could not be.", m.flushes_failed),
-        ("reba_traces_merges_total", "Merges of parts.", m.merges),
-        ("reba_traces_merges_failed_total", "Merges that failed.", m.merges_failed),
-        ("reba_traces_parts_expired_total", "Parts that retention dropped or cut.", m.parts_expired),
+        (&*format!("{rows}_appended_total"), &*format!("{rows_in_words} written."), m.appended),
         (
-            "reba_traces_parts_quarantined_total",
-            "Parts found damaged or missing, and set aside.",
-            m.quarantined_parts,
+            &*format!("duplicate_{rows}_total"),
+            &*format!("{rows_in_words} that were there already."),
+            m.duplicates,
         ),
-        ("reba_traces_blocks_damaged_total", "Blocks found damaged.", m.bad_blocks),
+        (&*format!("{rows}_deleted_total"), &*format!("{rows_in_words} deleted on request."), m.rows_deleted),
+        ("flushes_total", "Times that memory was written to parts.", m.flushes),
+        ("flushes_failed_total", "Times that it could not be.", m.flushes_failed),
+        ("merges_total", "Merges of parts.", m.merges),
+        ("merges_failed_total", "Merges that failed.", m.merges_failed),
+        ("merged_bytes_total", "Bytes that merges read.", m.merged_bytes),
+        ("parts_expired_total", "Parts that retention dropped or cut.", m.parts_expired),
+        ("parts_quarantined_total", "Parts found damaged or missing, and set aside.", m.quarantined_parts),
+        ("blocks_damaged_total", "Blocks found damaged.", m.bad_blocks),
+        ("wal_corruptions_total", "Damaged places found in the log.", m.wal_corruptions),
+        ("wal_written_bytes_total", "Bytes written to the log.", m.wal.written_bytes),
+        ("wal_failures_total", "Writes and fsyncs of the log that failed.", m.wal.failures),
     ] {
-        page.counter(name, help).value(value as f64);
+        page.counter(&format!("{store}_{name}"), help).value(value as f64);
     }
 }
 
@@ -289,4 +276,34 @@ pub fn process(page: &mut Page) {
 fn boot_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_stores_of_records_tell_the_same_and_dashboards_find_what_they_ask_for() {
+        let (mut of_logs, mut of_traces) = (Page::new(), Page::new());
+        logs(&mut of_logs, &ColumnarMetrics::default());
+        traces(&mut of_traces, &ColumnarMetrics::default());
+        let names = |page: Page| -> Vec<String> {
+            let text = page.finish();
+            text.lines()
+                .filter_map(|l| Some(l.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned()))
+                .collect()
+        };
+        let (of_logs, of_traces) = (names(of_logs), names(of_traces));
+        for name in [
+            "reba_logs_entries_appended_total",
+            "reba_logs_part_bytes",
+            "loki_ingester_wal_corruptions_total",
+        ] {
+            assert!(of_logs.iter().any(|n| n == name), "{name}");
+        }
+        for name in &of_logs {
+            let same = name.replace("reba_logs", "reba_traces").replace("entries", "spans");
+            assert!(!name.starts_with("reba_logs") || of_traces.contains(&same), "{same}");
+        }
+    }
 }

@@ -15,8 +15,8 @@ use anyhow::{Context, Result};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use reba_api::prometheus::{
-    self, Admin, Answers, Ended, HttpMetrics, Notifications, Origin, PrometheusApi, QueryLog, Readiness,
-    RemoteRead, Runtime,
+    self, Admin, Answers, Backtests, Ended, HttpMetrics, Notifications, Origin, PrometheusApi, QueryLog,
+    Readiness, RemoteRead, Runtime,
 };
 use reba_http::ProxyEnv;
 use reba_ingest::{
@@ -119,6 +119,11 @@ impl Built {
         Arc::clone(&self.parts.store) as _
     }
 
+    /// The same, for backups.
+    pub fn tsdb(&self) -> Arc<Tsdb> {
+        Arc::clone(&self.parts.store)
+    }
+
     /// Has pages lead to the web app, which listens on this port.
     pub fn lead_to(mut self, app: Option<u16>) -> Self {
         self.parts.app_port = app;
@@ -203,6 +208,7 @@ fn api(
         otlp: Arc::clone(&parts.otlp),
         influx: Arc::clone(&parts.influx),
         remote_read: RemoteRead::default(),
+        backtests: Backtests::default(),
         local: Arc::clone(store) as _,
         readiness: Arc::clone(readiness),
         runtime: Arc::clone(&parts.runtime),

@@ -18,7 +18,7 @@ use reba_api::{
 };
 use reba_disk::Env;
 use reba_ingest::loki::{LokiReceiver, PushHead, config::LokiConfig, limits::TenantLimits};
-use reba_model::Tenant;
+use reba_model::{GoRegex, Tenant};
 use reba_ship::{IsOurs, PushReceiver, ShipConfig, Shipper, Surroundings, TargetStatus, system_now_ns};
 use tokio_util::sync::CancellationToken;
 
@@ -41,11 +41,13 @@ pub struct Promtail {
     receiving: Mutex<CancellationToken>,
     enable_reload: AtomicBool,
     port_offset: u16,
+    /// Origins whose pages may push entries, or have the configuration read again.
+    trusted: GoRegex,
 }
 
 impl Promtail {
     /// The role beside `logs`, our own store, if that is here.
-    pub fn new(logs: Option<&loki::Built>, loaded: &Loaded, port_offset: u16) -> Self {
+    pub fn new(logs: Option<&loki::Built>, loaded: &Loaded, port_offset: u16, trusted: GoRegex) -> Self {
         let store = logs.map(|logs| (logs.appender(), ours(logs.port(), port_offset)));
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let around = Surroundings {
@@ -62,6 +64,7 @@ impl Promtail {
             receiving: Mutex::default(),
             enable_reload: AtomicBool::new(false),
             port_offset,
+            trusted,
         }
     }
 
@@ -96,7 +99,7 @@ impl Promtail {
             lines: Arc::new(move |text| lines.push_lines(text)),
         };
         let stop = self.receiving.lock().clone();
-        tokio::spawn(listener.serve(promtail::push_router(api), stop));
+        tokio::spawn(listener.serve(promtail::push_router(api, self.trusted.clone()), stop));
         Ok(())
     }
 
@@ -129,6 +132,7 @@ impl Promtail {
                 })
             },
             reload: self.enable_reload.load(Ordering::Relaxed).then(|| reload(reloader)),
+            cors_origin: self.trusted.clone(),
         };
         door.open(promtail::router(api));
     }

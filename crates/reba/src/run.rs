@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use reba_api::web::Web;
+use reba_model::GoRegex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     alertmanager_flags::AlertmanagerFlags,
     alertmanagers::Home,
     args::{Role, RunArgs},
+    backup,
     config::{Loaded, load},
     door::{Door, Hall},
     exporters::Exporters,
@@ -145,6 +147,7 @@ impl Stores {
         data: &Path,
         home: Home,
     ) -> Result<Self> {
+        backup::tidy(data)?;
         let door = |role| doors.iter().find(|door| door.role() == role);
         let metrics = async {
             match door(Role::Prometheus) {
@@ -167,6 +170,15 @@ impl Stores {
         let (metrics, logs, traces) = tokio::try_join!(metrics, logs, traces)?;
         Ok(Stores { metrics, logs, traces })
     }
+
+    /// What can be backed up.
+    fn for_backups(&self) -> backup::Stores {
+        backup::Stores {
+            metrics: self.metrics.as_ref().map(prometheus::Built::tsdb),
+            logs: self.logs.as_ref().map(loki::Built::store),
+            spans: self.traces.as_ref().map(tempo::Built::store),
+        }
+    }
 }
 
 /// Starts everything; data is kept below `data`, and what we say ourselves in the log store.
@@ -178,13 +190,16 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     let Configured { folder, settings, mut loaded, port_offset, exporters, .. } = configured;
 
     let home = home(&doors, &loaded, port_offset);
-    let Stores { metrics, mut logs, mut traces } =
-        Stores::build(&doors, &settings, &loaded, data, home).await?;
+    let built = Stores::build(&doors, &settings, &loaded, data, home).await?;
+    let backups = built.for_backups();
+    let Stores { metrics, mut logs, mut traces } = built;
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
         traces = traces.map(|built| built.with_generator(metrics));
     }
-    let promtail = door(Role::Promtail).map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset)));
+    let trusted = GoRegex::anchored(&settings.cors_origin)?;
+    let promtail = door(Role::Promtail)
+        .map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset, trusted.clone())));
     let keeps_state = [Role::Grafana, Role::Alertmanager].into_iter().any(|role| door(role).is_some());
     let state = if keeps_state { Some(state::open(data).await?) } else { None };
     let alerts = match (door(Role::Alertmanager), &state) {
@@ -235,7 +250,8 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         running.loki = Some(built.start(door, &settings, spoken, &running.stop)?);
     }
     if let (Some(built), Some(door)) = (traces, door(Role::Tempo)) {
-        built.open_receivers(|role| doors.iter().find(|door| door.role() == role), &otlp.intake());
+        let doors = |role| doors.iter().find(|door| door.role() == role);
+        built.open_receivers(doors, &otlp.intake(), &trusted);
         running.tempo = Some(built.start(door, &settings)?);
     }
     if let (Some(built), Some(door)) = (alerts, door(Role::Alertmanager)) {
@@ -251,6 +267,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     otlp.open(door(Role::OtlpGrpc), door(Role::OtlpHttp));
     exporters.open(&doors);
     tokio::spawn(give_back_what_the_start_took(running.stop.clone()));
+    backup::open(data, backups, &running.stop, &running.serving);
     Ok(running)
 }
 

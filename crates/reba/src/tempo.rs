@@ -175,14 +175,28 @@ impl Built {
         }
     }
 
+    /// The store, for backups.
+    pub fn store(&self) -> Arc<SpanStore> {
+        Arc::clone(&self.store)
+    }
+
     /// What takes traces, for other ports.
     pub fn otlp(&self) -> otlp::Traces {
         otlp::Traces { receiver: Arc::clone(&self.receiver), config: Arc::clone(&self.config) }
     }
 
     /// Opens the doors of receivers that tempo.yml names.
-    pub fn open_receivers<'d>(&self, door: impl Fn(Role) -> Option<&'d Door>, intake: &Intake) {
-        let state = || api::receivers::State { traces: self.otlp(), intake: intake.clone() };
+    pub fn open_receivers<'d>(
+        &self,
+        door: impl Fn(Role) -> Option<&'d Door>,
+        intake: &Intake,
+        trusted: &GoRegex,
+    ) {
+        let state = || api::receivers::State {
+            traces: self.otlp(),
+            intake: intake.clone(),
+            cors_origin: trusted.clone(),
+        };
         let routers = [
             (Role::Zipkin, api::receivers::zipkin as fn(_) -> _),
             (Role::JaegerThrift, api::receivers::jaeger_thrift),

@@ -1,7 +1,7 @@
 //! `reba export` and `reba import`: between files and a store that is not in use.
 
 use std::{
-    io::{BufWriter, IsTerminal as _, Write as _},
+    io::{BufWriter, Write as _},
     path::Path,
 };
 
@@ -14,6 +14,7 @@ use reba_tsdb::{Tsdb, TsdbConfig};
 
 use crate::{
     args::{ExportArgs, ImportArgs, ImportSource},
+    progress::Progress,
     query::parse_time,
     transfer_alerts,
 };
@@ -110,31 +111,4 @@ fn describe(imported: &Imported, now: i64) -> String {
         text.push_str(&format!("\n{remark}"));
     }
     text
-}
-
-/// How much is done, for whoever waits at a terminal.
-struct Progress {
-    terminal: bool,
-    percent: Option<u64>,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Progress { terminal: std::io::stderr().is_terminal(), percent: None }
-    }
-
-    fn show(&mut self, done: u64, total: u64) {
-        let percent = (u128::from(done) * 100 / u128::from(total.max(1))) as u64;
-        if self.terminal && self.percent != Some(percent) {
-            self.percent = Some(percent);
-            // Nobody is waiting if it cannot be written.
-            let _ = write!(std::io::stderr(), "\r{percent:3} %");
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.percent.take().is_some() {
-            let _ = write!(std::io::stderr(), "\r     \r");
-        }
-    }
 }

@@ -164,6 +164,15 @@ impl SpanStore {
         *self.retention.write() = retention;
     }
 
+    /// Makes a copy of the store, as [`Columnar::snapshot`](crate::Columnar::snapshot) does.
+    ///
+    /// # Errors
+    /// If what is in memory cannot be written to parts, or files cannot be linked.
+    pub fn snapshot(&self, name: &str) -> Result<PathBuf, ColumnarError> {
+        self.flush_all()?;
+        Ok(self.catalog.snapshot(name)?)
+    }
+
     /// Figures for the metrics page.
     pub fn metrics(&self) -> ColumnarMetrics {
         let figures = Figures { wal: &self.wal_dir, log: &self.log, set_aside: &self.catalog.set_aside };

@@ -37,8 +37,16 @@ Examples:
   reba silence add host=easymo-2 --every saturday --at 22:00 --for 4h --in Africa/Kigali --comment backups")]
     Add(AddArgs),
     /// List those that hold or will, and the schedules that make some.
+    #[command(after_help = "\
+Examples:
+  reba silence list
+  reba silence list --output json | jq '.silences[].comment'")]
     List(SilenceListArgs),
     /// End silences, or remove schedules, by their ids.
+    #[command(after_help = "\
+Examples:
+  reba silence list                        it shows the ids
+  reba silence expire 7b6f5c1e-0d2a-4f0e-9a55-3f1b8d1c2e4f")]
     Expire {
         /// The ids.
         #[arg(required = true, value_name = "ID")]
