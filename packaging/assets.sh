@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Makes what the Debian package takes along besides the program: manual pages and completions, in target/assets.
+#   packaging/assets.sh [PROGRAM] [FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 reba=${1:-target/dist/reba}
-mkdir -p target/assets/man
-"$reba" man target/assets/man
-gzip -9nf target/assets/man/*.1
-"$reba" completions bash >target/assets/reba.bash
+assets=${2:-target/assets}
+mkdir -p "$assets/man"
+"$reba" man "$assets/man"
+gzip -9nf "$assets"/man/*.1
+"$reba" completions bash >"$assets/reba.bash"
+"$reba" completions zsh >"$assets/_reba"
+"$reba" completions fish >"$assets/reba.fish"
