@@ -50,7 +50,8 @@ fn archive(from: &Path, each: Each<'_>, progress: Progress<'_>) -> Result<(), Ba
         each(&name, &mut entry)?;
         progress(done.get(), total);
     }
-    Ok(())
+    // Behind the last file stands the checksum of zstd.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(damaged).map(drop)
 }
 
 struct Counted<R> {
