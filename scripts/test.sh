@@ -54,6 +54,13 @@ add() {
   failed=$((failed + $2))
 }
 
+echo "== the owner's testing checklist, on the program that the tests above have built (alone: make checklist)"
+REBA_BIN=target/debug/reba python3 tests/checklist/run.py 2>&1 | tee "$log"
+[ "${PIPESTATUS[0]}" -eq 0 ] || status=1
+closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+read -r boxes_passed _ boxes_failed _ <<<"${closing/,/ }"
+add "${boxes_passed:-0}" "${boxes_failed:-1}"
+
 echo "== the web app: types, style, build, unit tests"
 if command -v npm >/dev/null; then
   (cd web && { [ -d node_modules ] || npm ci --no-fund --no-audit --silent; } && npm run --silent lint && npm run --silent build >/dev/null && npm test --silent) 2>&1 | tee "$log"
