@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use reba_api::web::Web;
 use reba_model::GoRegex;
+use reba_storage::StateStore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -189,19 +190,16 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     let door = |role| doors.iter().find(|door| door.role() == role);
     let Configured { folder, settings, mut loaded, port_offset, exporters, .. } = configured;
 
-    let home = home(&doors, &loaded, port_offset);
-    let built = Stores::build(&doors, &settings, &loaded, data, home).await?;
-    let backups = built.for_backups();
-    let Stores { metrics, mut logs, mut traces } = built;
+    let built = Stores::build(&doors, &settings, &loaded, data, home(&doors, &loaded, port_offset)).await?;
+    let (backups, Stores { metrics, mut logs, mut traces }) = (built.for_backups(), built);
     if let Some(metrics) = &metrics {
         logs = logs.map(|built| built.with_rules(metrics, &loaded, data)).transpose()?;
         traces = traces.map(|built| built.with_generator(metrics));
     }
     let trusted = GoRegex::anchored(&settings.cors_origin)?;
-    let promtail = door(Role::Promtail)
-        .map(|_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset, trusted.clone())));
-    let keeps_state = [Role::Grafana, Role::Alertmanager].into_iter().any(|role| door(role).is_some());
-    let state = if keeps_state { Some(state::open(data).await?) } else { None };
+    let ships = |_| Arc::new(Promtail::new(logs.as_ref(), &loaded, port_offset, trusted.clone()));
+    let promtail = door(Role::Promtail).map(ships);
+    let state = open_state(&doors, data).await?;
     let alerts = match (door(Role::Alertmanager), &state) {
         (Some(door), Some(state)) => {
             let (history, state) = (logs.as_ref().map(loki::Built::appender), Arc::clone(state));
@@ -250,8 +248,7 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
         running.loki = Some(built.start(door, &settings, spoken, &running.stop)?);
     }
     if let (Some(built), Some(door)) = (traces, door(Role::Tempo)) {
-        let doors = |role| doors.iter().find(|door| door.role() == role);
-        built.open_receivers(doors, &otlp.intake(), &trusted);
+        built.open_receivers(&doors, &otlp.intake(), &trusted);
         running.tempo = Some(built.start(door, &settings)?);
     }
     if let (Some(built), Some(door)) = (alerts, door(Role::Alertmanager)) {
@@ -266,9 +263,14 @@ pub async fn start(configured: Configured, data: &Path, spoken: Spoken) -> Resul
     }
     otlp.open(door(Role::OtlpGrpc), door(Role::OtlpHttp));
     exporters.open(&doors);
-    tokio::spawn(give_back_what_the_start_took(running.stop.clone()));
-    backup::open(data, backups, &running.stop, &running.serving);
+    running.started(data, backups);
     Ok(running)
+}
+
+/// Opens the store of what people make, for the roles that keep something there.
+async fn open_state(doors: &[Door], data: &Path) -> Result<Option<Arc<dyn StateStore>>> {
+    let keeps = |door: &Door| [Role::Grafana, Role::Alertmanager].contains(&door.role());
+    if doors.iter().any(keeps) { state::open(data).await.map(Some) } else { Ok(None) }
 }
 
 /// Code that only the start needed would count as our memory until memory is short.
@@ -306,6 +308,12 @@ fn bind(configured: &Configured, stop: &CancellationToken, serving: &TaskTracker
 }
 
 impl Running {
+    /// What is done when everything runs.
+    fn started(&self, data: &Path, backups: backup::Stores) {
+        tokio::spawn(give_back_what_the_start_took(self.stop.clone()));
+        backup::open(data, backups, &self.stop, &self.serving);
+    }
+
     /// What a person must be told who starts the web app for the first time; empty if there is nothing to tell.
     pub fn made_up_password(&self) -> String {
         match &self.first_login {
