@@ -39,7 +39,9 @@ impl Client {
         let mut body = BytesMut::with_capacity(message.len() + 5);
         // Not compressed, and how long it is.
         body.put_u8(0);
-        body.put_u32(u32::try_from(message.len()).context("a message of gRPC has four bytes for its length")?);
+        body.put_u32(
+            u32::try_from(message.len()).context("a message of gRPC has four bytes for its length")?,
+        );
         body.put_slice(message);
         let request = Request::post(format!("http://127.0.0.1:{}{method}", self.port))
             .header("content-type", "application/grpc")
