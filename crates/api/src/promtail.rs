@@ -316,8 +316,9 @@ mod tests {
             }),
             lines: Arc::new(|text| text == "a\nb"),
         };
-        let of =
-            |path: &'static str, body: &'static str| ask(push_router(api.clone(), here()), "POST", path, "*/*", body);
+        let of = |path: &'static str, body: &'static str| {
+            ask(push_router(api.clone(), here()), "POST", path, "*/*", body)
+        };
         assert_eq!(of("/loki/api/v1/push", "x").await.0, 204);
         assert_eq!(of("/loki/api/v1/push", "y").await, (400, "bad".to_owned()));
         assert_eq!(of("/promtail/api/v1/raw", "a\nb").await.0, 204);

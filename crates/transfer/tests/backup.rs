@@ -35,7 +35,7 @@ fn made(form: &str) -> (TempDir, PathBuf) {
     let target = dir.path().join(form);
     let mut seen = Vec::new();
     let about = backup::write(&target, &files, "1.2.3", "2026-01-01T00:00:00Z", &mut |done, total| {
-        seen.push((done, total))
+        seen.push((done, total));
     })
     .unwrap();
     assert_eq!((about.files, about.bytes), (4, 70_310));
@@ -135,7 +135,8 @@ fn an_archive_cut_or_changed_anywhere_is_refused_and_leaves_nothing() {
 
 #[test]
 fn a_file_that_is_missing_changed_or_foreign_is_named() {
-    let change: [(&str, fn(&Path)); 5] = [
+    type Harm = fn(&Path);
+    let change: [(&str, Harm); 5] = [
         ("metrics/blocks/1/index is missing", |b| fs::remove_file(b.join("metrics/blocks/1/index")).unwrap()),
         ("empty is not as it was", |b| fs::write(b.join("empty"), "x").unwrap()),
         ("foreign does not belong", |b| fs::write(b.join("foreign"), "").unwrap()),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use parking_lot::Mutex;
 
-use super::{Parts, TagScope, TagValue, TraceError, TraceStats, scans::Onlooker};
+use super::{Parts, TagScope, TagValue, TraceStats, scans::Onlooker};
 
 /// What can be found.
 pub(super) trait Thing: Ord + Clone + Send {
@@ -133,12 +133,11 @@ impl<'a, T: Thing, A> Teller<'a, T, A> {
     }
 
     /// Takes what a thread has found, if it is time for a part.
-    pub(super) fn hand_over(&self, own: &mut Distinct<T>) -> Result<(), TraceError> {
+    pub(super) fn hand_over(&self, own: &mut Distinct<T>) {
         if self.parts.is_some_and(Parts::is_due) {
             let fresh = Distinct::new(if own.most == usize::MAX { 0 } else { own.most }, own.max_bytes);
             self.found.lock().merge(std::mem::replace(own, fresh));
         }
-        Ok(())
     }
 
     /// Adds one thing, and tells of it if it is time for a part; breaks once there is no room.

@@ -258,7 +258,9 @@ pub(super) fn values(
         }
     }
     let mut found = teller.into_found();
-    more.into_iter().for_each(|values| found.merge(values));
+    for values in more {
+        found.merge(values);
+    }
     let truncated = found.truncated;
     Ok(answer(found.rest(), truncated, context.finished(stats)))
 }
@@ -349,7 +351,7 @@ trait Collector: Send {
     fn take(&mut self, span: &Span) -> ControlFlow<()>;
 
     /// Hands over what was found, if somebody reads parts.
-    fn hand_over(&mut self) -> Result<(), TraceError>;
+    fn hand_over(&mut self);
 }
 
 struct Collecting<C> {
@@ -369,7 +371,8 @@ impl<C: Collector> Worker for Collecting<C> {
     }
 
     fn end_of_scan(&mut self) -> Result<(), TraceError> {
-        self.collector.hand_over()
+        self.collector.hand_over();
+        Ok(())
     }
 }
 
@@ -394,8 +397,8 @@ impl Collector for NameCollector<'_> {
         ControlFlow::Continue(())
     }
 
-    fn hand_over(&mut self) -> Result<(), TraceError> {
-        self.teller.hand_over(&mut self.names)
+    fn hand_over(&mut self) {
+        self.teller.hand_over(&mut self.names);
     }
 }
 
@@ -420,8 +423,8 @@ impl Collector for ValueCollector<'_> {
         ControlFlow::Continue(())
     }
 
-    fn hand_over(&mut self) -> Result<(), TraceError> {
-        self.teller.hand_over(&mut self.values)
+    fn hand_over(&mut self) {
+        self.teller.hand_over(&mut self.values);
     }
 }
 

@@ -46,7 +46,7 @@ fn drained(mut receiver: mpsc::Receiver<Vec<u8>>) -> Vec<String> {
 
 /// The ids of traces, each in a line.
 fn ids(output: &SearchOutput) -> Vec<u8> {
-    output.traces.iter().map(|t| format!("{}\n", t.trace_id)).collect::<String>().into_bytes()
+    output.traces.iter().map(|t| format!("{}\n", t.trace_id)).collect::<Vec<_>>().concat().into_bytes()
 }
 
 fn search(query: &str, limit: usize) -> TraceSearch {
@@ -103,8 +103,9 @@ async fn names_and_values_are_told_once() {
         whole.sort();
         assert_eq!(all, whole, "{what}");
     };
-    let in_lines: fn(&TagValues) -> Vec<u8> =
-        |v| v.values.iter().map(|v| format!("{} {}\n", v.kind, v.value)).collect::<String>().into_bytes();
+    let in_lines: fn(&TagValues) -> Vec<u8> = |v| {
+        v.values.iter().map(|v| format!("{} {}\n", v.kind, v.value)).collect::<Vec<_>>().concat().into_bytes()
+    };
     for (tag, query) in
         [("resource.service.name", String::new()), ("name", query.clone()), ("rootName", query.clone())]
     {
@@ -120,7 +121,7 @@ async fn names_and_values_are_told_once() {
     }
     let in_lines: fn(&TagNames) -> Vec<u8> = |n| {
         let all = n.scopes.iter().flat_map(|(s, names)| names.iter().map(move |n| format!("{s:?} {n}\n")));
-        all.collect::<String>().into_bytes()
+        all.collect::<Vec<_>>().concat().into_bytes()
     };
     for scope in [None, Some(TagScope::Span)] {
         let asked =

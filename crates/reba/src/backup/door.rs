@@ -156,7 +156,10 @@ fn through<T>(folder: &Path, name: &str, then: impl FnOnce(&Path) -> io::Result<
 
 /// Names of sockets in a data folder: several processes may each have some of the roles.
 pub fn sockets(data: &Path) -> Vec<String> {
-    names(data).into_iter().filter(|name| name.starts_with(PREFIX) && name.ends_with(".sock")).collect()
+    names(data)
+        .into_iter()
+        .filter(|name| name.starts_with(PREFIX) && name.strip_suffix(".sock").is_some())
+        .collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {

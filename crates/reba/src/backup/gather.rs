@@ -100,7 +100,8 @@ pub fn gather(data: &Path) -> Result<Gathered> {
 
 /// Whether a file or folder of a store is its data.
 fn belongs(name: &str) -> bool {
-    !matches!(name, "lock" | "snapshots") && !name.ends_with(".tmp") && !name.ends_with(".quarantined")
+    let ends_in = |suffix| name.strip_suffix(suffix).is_some();
+    !matches!(name, "lock" | "snapshots") && !ends_in(".tmp") && !ends_in(".quarantined")
 }
 
 /// Asks a running Reba for copies of its stores; nothing if it runs no more.

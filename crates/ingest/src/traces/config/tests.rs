@@ -142,8 +142,8 @@ fn limits_are_shown_in_upstreams_nested_shape_and_can_be_read_again() {
         (config.tenant_limits_yaml(&Tenant::single()), &config.limits),
         (config.tenant_limits_yaml(&a), config.limits_of(&a)),
     ] {
-        let indented = yaml.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        let (again, _) = parse(&format!("overrides:\n  defaults:\n{indented}")).unwrap();
+        let indented = yaml.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
+        let (again, _) = parse(&format!("overrides:\n  defaults:\n{indented}\n")).unwrap();
         assert_eq!(&again.limits, limits, "{yaml}");
     }
     let all = config.limits_yaml(ConfigView::Whole);
