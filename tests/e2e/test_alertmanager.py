@@ -447,13 +447,16 @@ class Import(unittest.TestCase):
             post(peer, {"alertname": "Known"}, {"alertname": "Over"}, {"alertname": "Quiet"})
             heard = lambda name: [n["status"] for n in recorder.at("/r") if n["groupLabels"]["alertname"] == name]
             wait_until(lambda: heard("Known") and heard("Over"), 20, "the peer has told")
+            # It notes what it told once it was answered; when a later group is told, that is long done.
+            post(peer, {"alertname": "Fence"})
+            wait_until(lambda: heard("Fence"), 20, "the peer has told of another group")
             self.assertEqual(peer.stop(), 0)
             files = peer.folder / "data"
             data = scratch.sub("reba-data")
             code, out, err = reba("import", "alertmanager", str(files), "--data", str(data))
             self.assertEqual(code, 0, err)
             self.assertRegex(out, "3 silences imported")
-            self.assertRegex(out, "2 entries of the notification log imported")
+            self.assertRegex(out, "[23] entries of the notification log imported")
 
             ours = start(scratch, text)
             states = {s["id"]: s["status"]["state"] for s in json.loads(ours.raw("/api/v2/silences")[2])}

@@ -69,7 +69,7 @@ pub struct BindError {
 /// What may help.
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::AddrInUse => " (another program does, or another Reba: --port-offset moves all ports)",
+        io::ErrorKind::AddrInUse => " (another program does, or another Reba)",
         io::ErrorKind::AddrNotAvailable => " (no network interface of this host has that address: --bind)",
         io::ErrorKind::PermissionDenied => " (ports below 1024 are for root)",
         _ => "",
