@@ -98,7 +98,9 @@ class Backtest(unittest.TestCase):
         self.assertNotIn("alert fires", server.log())
 
         # Whoever leaves stops the work.
-        slow = "groups: [{name: g, rules: [{alert: A, expr: 'count(count_over_time(up[3d:1s])) > 9'}]}]"
+        # Far more than the twenty seconds after which it must be over.
+        rules = [{"alert": f"A{i}", "expr": "count(count_over_time(up[3d:1s])) > 9"} for i in range(400)]
+        slow = json.dumps({"groups": [{"name": "g", "rules": rules}]})
         body = urllib.parse.urlencode({"rules": slow, "start": self.start, "end": self.end})
         request = (f"POST /api/v1/rules/backtest HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
                    f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}")
