@@ -18,7 +18,7 @@ const CONFIG: &str = "overrides: {defaults: {global: {max_bytes_per_trace: 500}}
 fuzz_target!(|data: &[u8]| {
     let Some((form, body)) = data.split_first() else { return };
     let config = TempoConfig::parse(CONFIG, Path::new("tempo.yml"), &Default::default());
-    let config = Arc::new(config.expect("the configuration is valid").0.into());
+    let config = Arc::new(Arc::new(config.expect("the configuration is valid").0).into());
     let store = Arc::new(MemSpanStore::default());
     let receiver =
         TraceReceiver::new(Arc::clone(&store) as _, config, Arc::new(|| 1_700_000_000_000_000_000));

@@ -61,6 +61,9 @@ struct Args {
     loki: Option<PathBuf>,
 }
 
+/// How long a server that was just started is left alone.
+const SETTLES: Duration = Duration::from_secs(40);
+
 /// Bytes of lines, and about how long one is.
 const BYTES: u64 = 1_200_000_000;
 const LINE_BYTES: u64 = 450;
@@ -131,6 +134,8 @@ async fn run(
 /// Pushes lines, and looks at what they cost and take; with the server's own form also at what questions cost.
 async fn load(server: &Server, form: Form, seed: u64, bytes: u64, report: &mut Report) -> Result<()> {
     let kind = server.kind;
+    // Starting is no part of being idle.
+    tokio::time::sleep(SETTLES).await;
     let idle = server.usage()?;
     let start = now_ns() - AGO_NS;
     let mut generator = Generator::new(seed, start, bytes / LINE_BYTES);
