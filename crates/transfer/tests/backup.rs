@@ -188,7 +188,7 @@ fn names_that_lead_elsewhere_are_refused() {
     };
     for (name, kind) in [
         ("../out", tar::EntryType::Regular),
-        ("/tmp/reba-out", tar::EntryType::Regular),
+        ("/tmp/outside-of-the-folder", tar::EntryType::Regular),
         ("a/../../out", tar::EntryType::Regular),
         ("link", tar::EntryType::Symlink),
         ("device", tar::EntryType::Char),
@@ -196,7 +196,7 @@ fn names_that_lead_elsewhere_are_refused() {
         let data = dir.path().join("in/data");
         let error = backup::restore(&hostile(name, kind), &data, &mut no_progress()).unwrap_err();
         assert!(error.to_string().contains("does not belong"), "{name}: {error}");
-        assert!(!dir.path().join("in/out").exists() && !Path::new("/tmp/reba-out").exists());
+        assert!(!dir.path().join("in/out").exists() && !Path::new("/tmp/outside-of-the-folder").exists());
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
     }
 }
