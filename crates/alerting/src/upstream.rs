@@ -41,19 +41,24 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Leaves out what the store has as new or newer: a silence that was ended since must not come back by a second import.
+    /// Leaves out what the store has as new or newer: a silence that was ended since must not come back by a second import. Of what
+    /// comes twice the newest stays.
     pub fn only_news(mut self, store: &dyn StateStore) -> Result<Imported, StateError> {
-        let mut news = Vec::new();
+        let mut news: BTreeMap<String, (i64, StateChange)> = BTreeMap::new();
         for change in self.changes {
             let StateChange::Put { space, key, body, .. } = &change else { continue };
-            let time = |body: &[u8]| saved::time_of(space, body);
-            match store.get(space, key)? {
-                Some(known) if time(&known.body) >= time(body) => self.known += 1,
-                _ => news.push(change),
+            let time = saved::time_of(space, body);
+            let known = match news.get(key) {
+                Some((known, _)) => Some(*known),
+                None => store.get(space, key)?.map(|known| saved::time_of(space, &known.body)),
+            };
+            if known.is_some_and(|known| known >= time) || news.insert(key.clone(), (time, change)).is_some()
+            {
+                self.known += 1;
             }
         }
         self.taken = news.len();
-        Ok(Imported { changes: news, ..self })
+        Ok(Imported { changes: news.into_values().map(|(_, change)| change).collect(), ..self })
     }
 }
 
@@ -440,6 +445,17 @@ mod tests {
             nested(1, &silence, m);
             nested(2, &time(expires), m);
         })
+    }
+
+    #[test]
+    fn of_what_comes_twice_one_is_taken_and_it_is_no_news_again() {
+        let file = file(&[silence(3, "a.*", 5_000), silence(3, "b.*", 5_000)]);
+        let store = RamState::default();
+        let imported = read_silences(&file, 1_000).unwrap().only_news(&store).unwrap();
+        assert_eq!((imported.taken, imported.known, imported.changes.len()), (1, 1, 1));
+        store.write(&imported.changes).unwrap();
+        let again = read_silences(&file, 1_000).unwrap().only_news(&store).unwrap();
+        assert_eq!((again.taken, again.known, again.changes.len()), (0, 2, 0));
     }
 
     #[test]
