@@ -157,7 +157,7 @@ pub(crate) struct PairTable {
     names: BTreeMap<Box<str>, Values>,
 }
 
-/// Lists longer than this are not kept in order: what it takes to sort them again after each change would be noticed by writers' readers.
+/// Lists longer than this are not kept in order: sorting them again after each change would be noticed.
 const KEPT_IN_ORDER: usize = 16_384;
 
 /// The pairs with one name.
