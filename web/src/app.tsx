@@ -28,8 +28,23 @@ type Phase = { is: "loading" } | { is: "login" } | { is: "failed"; why: string }
 
 const statusPaths = new Set(["/targets", "/rules", "/config", "/flags", "/tsdb-status", "/runtime", "/service-discovery"]);
 
+/** Grafana's address of one panel alone, as people put it into frames of other pages. */
+function Solo({ uid }: { uid: string }) {
+  const { params } = usePlace();
+  useEffect(() => {
+    const next = new URLSearchParams(params);
+    next.delete("panelId");
+    next.set("viewPanel", params.get("panelId") ?? "");
+    next.set("kiosk", "1");
+    navigate(`/d/${uid}`, next, "replace");
+  }, [uid, params]);
+  return <Loading what="the panel" />;
+}
+
 function Page() {
   const { path } = usePlace();
+  const solo = /^\/d-solo\/([^/]+)/.exec(path)?.[1];
+  if (solo !== undefined) return <Solo uid={solo} />;
   const uid = /^\/d\/([^/]+)/.exec(path)?.[1];
   if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
   if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;

@@ -59,7 +59,7 @@ export async function searchDashboards(query: { query?: string; tag?: readonly s
 
 export interface DashboardAnswer {
   dashboard: JsonObject;
-  meta: { canSave: boolean; provisioned: boolean; provisionedFile: string; folderTitle: string; folderUid: string; canEdit: boolean; canDelete: boolean; createdBy: string; updatedBy: string; url: string; updated: string; version: number };
+  meta: { canSave: boolean; provisioned: boolean; provisionedFile: string; folderTitle: string; folderUid: string; canEdit: boolean; canDelete: boolean; isStarred: boolean; createdBy: string; updatedBy: string; url: string; updated: string; version: number };
 }
 
 export async function dashboardByUid(uid: string, signal?: AbortSignal): Promise<DashboardAnswer> {
@@ -75,6 +75,7 @@ export async function dashboardByUid(uid: string, signal?: AbortSignal): Promise
       folderUid: asString(meta["folderUid"]),
       canEdit: asBool(meta["canEdit"]),
       canDelete: asBool(meta["canDelete"]),
+      isStarred: asBool(meta["isStarred"]),
       createdBy: asString(meta["createdBy"]),
       updatedBy: asString(meta["updatedBy"]),
       url: asString(meta["url"]),

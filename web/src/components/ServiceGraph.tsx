@@ -80,9 +80,10 @@ export function ServiceGraph({ graph, width, height, title, onOpen }: { graph: G
   const placed = useMemo(() => layoutGraph(graph), [graph]);
   const columns = new Set(placed.map((p) => p.x)).size;
   const tallest = Math.max(1, ...[...new Set(placed.map((p) => p.x))].map((x) => placed.filter((p) => p.x === x).length));
-  const [w, h] = [Math.max(width, columns * 132), Math.max(height, tallest * 78)];
-  // The whole is seen at once, as long as its names can still be read.
-  const fit = Math.max(SMALLEST, Math.min(1, width / w, height / h));
+  const [least, tall] = [columns * 132, tallest * 78];
+  // The whole is seen at once, as long as its names can still be read; room that is left is used.
+  const fit = Math.max(SMALLEST, Math.min(1, width / least, height / tall));
+  const [w, h] = [Math.max(least, width / fit), Math.max(tall, height / fit)];
   const at = new Map(placed.map((p) => [p.node.id, spot(p, w, h)]));
   const busiest = Math.max(1e-9, ...graph.edges.map((e) => e.rate));
   const near = new Set(hovered === undefined ? [] : [hovered, ...graph.edges.flatMap((e) => (e.source === hovered ? [e.target] : e.target === hovered ? [e.source] : []))]);

@@ -5,6 +5,7 @@ import { Icon } from "../components/Icon";
 import { Link } from "../components/Link";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
+import { StarButton } from "../components/StarButton";
 import { TimePicker } from "../components/TimePicker";
 import { save } from "../components/save";
 import { DashboardContext, type DashboardView, type PanelActions } from "../dashboard/context";
@@ -40,7 +41,7 @@ export function DashboardPage({ uid }: { uid: string }) {
   return <Opened loaded={dashboard} meta={data.meta} reload={reload} />;
 }
 
-const emptyMeta: Meta = { canSave: true, canEdit: true, canDelete: false, provisioned: false, provisionedFile: "", folderTitle: "", folderUid: "", url: "", updated: "", version: 0, createdBy: "", updatedBy: "" };
+const emptyMeta: Meta = { canSave: true, canEdit: true, canDelete: false, isStarred: false, provisioned: false, provisionedFile: "", folderTitle: "", folderUid: "", url: "", updated: "", version: 0, createdBy: "", updatedBy: "" };
 const emptyJson: JsonObject = { id: null, uid: "", title: "New dashboard", tags: [], timezone: "browser", schemaVersion: 39, time: { from: "now-1h", to: "now" }, refresh: "30s", graphTooltip: 1, panels: [], templating: { list: [] }, annotations: { list: [] }, links: [] };
 
 /** A dashboard that is nowhere yet; `json` when it was imported. */
@@ -127,6 +128,7 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
                   {meta.folderTitle || "Dashboards"} /
                 </Link>{" "}
                 {dashboard.title}
+                {!fresh && <StarButton uid={dashboard.uid} title={dashboard.title} starred={meta.isStarred} />}
               </>
             }
           >

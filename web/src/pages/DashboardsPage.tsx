@@ -5,6 +5,7 @@ import { Icon } from "../components/Icon";
 import { Link } from "../components/Link";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
+import { StarButton } from "../components/StarButton";
 import { useSession } from "../state/session";
 import { useShortcuts } from "../state/shortcuts";
 import { useLoad } from "../state/useLoad";
@@ -19,6 +20,25 @@ function byFolder(hits: readonly SearchHit[]): readonly (readonly [string, reado
   return [...folders].sort(([a], [b]) => a.localeCompare(b));
 }
 
+function Card({ hit, onStar }: { hit: SearchHit; onStar: () => void }) {
+  return (
+    <li>
+      <Link to={hit.url} className="card">
+        <Icon name="dashboard" size={22} />
+        <span className="card-title">{hit.title}</span>
+        <span className="card-tags">
+          {hit.tags.map((t) => (
+            <Badge key={t} variant="light" size="sm" tt="none">
+              {t}
+            </Badge>
+          ))}
+        </span>
+      </Link>
+      <StarButton uid={hit.uid} title={hit.title} starred={hit.isStarred} onDone={onStar} />
+    </li>
+  );
+}
+
 export function DashboardsPage() {
   const { data, error, loading, reload } = useLoad("all", (signal) => searchDashboards({}, signal));
   const { user } = useSession();
@@ -28,6 +48,8 @@ export function DashboardsPage() {
   useShortcuts([{ keys: "/", what: "Search dashboards", run: () => input.current?.focus() }]);
   const tags = useMemo(() => [...new Set((data ?? []).flatMap((h) => h.tags))].sort(), [data]);
   const shown = (data ?? []).filter((h) => h.title.toLowerCase().includes(filter.toLowerCase()) && (tag === undefined || h.tags.includes(tag)));
+  const starred = shown.filter((h) => h.isStarred && h.kind === "dashboard");
+  const sections = [...(starred.length === 0 ? [] : [["Starred", starred] as const]), ...byFolder(shown.filter((h) => !h.isStarred))];
   return (
     <div className="page">
       <PageHead title="Dashboards">
@@ -51,25 +73,11 @@ export function DashboardsPage() {
       {error !== undefined && <ErrorNote title="The dashboards could not be listed" text={error} onRetry={reload} />}
       {data === undefined && loading && <Loading what="dashboards" />}
       {data !== undefined && shown.length === 0 && <Empty title="No dashboards">{filter === "" ? "Put Grafana JSON files into the provisioned folder." : "Nothing has that name."}</Empty>}
-      {byFolder(shown).map(([folder, hits]) => (
-        <section key={folder} aria-label={folder}>
-          <h2 className="folder">{folder}</h2>
+      {sections.map(([name, hits]) => (
+        <section key={name} aria-label={name}>
+          <h2 className="folder">{name}</h2>
           <ul className="cards">
-            {hits.map((hit) => (
-              <li key={hit.uid}>
-                <Link to={hit.url} className="card">
-                  <Icon name="dashboard" size={22} />
-                  <span className="card-title">{hit.title}</span>
-                  <span className="card-tags">
-                    {hit.tags.map((t) => (
-                      <Badge key={t} variant="light" size="sm" tt="none">
-                        {t}
-                      </Badge>
-                    ))}
-                  </span>
-                </Link>
-              </li>
-            ))}
+            {hits.map((hit) => <Card key={hit.uid} hit={hit} onStar={reload} />)}
           </ul>
         </section>
       ))}

@@ -6,7 +6,7 @@ import { asBool, asNumber, asString, at } from "../model/json";
 import { buildHeatmap, type Heatmap } from "../model/panels/heatmap";
 import { formatDateTime } from "../model/time/format";
 import { fixedText, formatValue } from "../model/units/format";
-import { timeTicks, lookOf } from "./timeseries/axes";
+import { lookOf, timeLabels } from "./timeseries/axes";
 import type { PanelProps } from "./types";
 
 const LEFT = 64;
@@ -127,12 +127,5 @@ function drawAxes(context: CanvasRenderingContext2D, map: Heatmap, plot: { left:
   });
   context.textAlign = "center";
   context.textBaseline = "top";
-  const steps = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000].map((s) => s * 1000);
-  const wanted = (range.to - range.from) / Math.max(2, plot.width / 80);
-  const step = steps.find((s) => s >= wanted) ?? 31_536_000_000;
-  const ticks: number[] = [];
-  for (let t = Math.ceil(range.from / step) * step; t < range.to; t += step) ticks.push(t / 1000);
-  timeTicks(ticks, step / 1000, zone).forEach((text, i) => {
-    context.fillText(text, plot.left + (((ticks[i] ?? 0) * 1000 - range.from) / (range.to - range.from)) * plot.width, plot.top + plot.height + 5);
-  });
+  for (const { ms, text } of timeLabels(range.from, range.to, plot.width, zone)) context.fillText(text, plot.left + ((ms - range.from) / (range.to - range.from)) * plot.width, plot.top + plot.height + 5);
 }

@@ -1,8 +1,10 @@
 import { asBool, asOneOf, asString } from "../model/json";
 import { legible, textOn, withAlpha } from "../model/color/named";
+import { linkTemplate } from "../model/data/links";
 import { readReduce } from "../model/panels/options";
 import { singleValues, tileGrid, type Single } from "../model/panels/single";
 import { safeHref } from "../dashboard/links";
+import { formatValue } from "../model/units/format";
 import { Empty } from "../components/Notes";
 import type { PanelProps } from "./types";
 
@@ -31,6 +33,16 @@ interface Look {
   text: string;
   center: boolean;
   wideLayout: boolean;
+  /** Whether it says how much the value changed over the range, and what colour a rise has. */
+  change: boolean;
+  changeColor: string;
+}
+
+/** From the first to the last value of the range, as a share of the first. */
+function changeOf(values: readonly (number | null)[]): number | undefined {
+  const present = values.filter((v): v is number => v !== null && Number.isFinite(v));
+  const [first, last] = [present[0], present[present.length - 1]];
+  return first === undefined || last === undefined || first === 0 || present.length < 2 ? undefined : (last - first) / Math.abs(first);
 }
 
 const wholeText = ({ display }: Single) => `${display.prefix ?? ""}${display.text}${display.suffix ?? ""}`;
@@ -59,6 +71,7 @@ interface TileProps {
 
 function Tile({ single, look, width, height, valueSize, isDark, href }: TileProps) {
   const { display, color } = single;
+  const change = look.change ? changeOf(single.trend) : undefined;
   const filled = look.mode === "background" || look.mode === "background_solid";
   const spark = look.graph ? sparkPath(single.trend) : undefined;
   const showName = isNamed(look, single);
@@ -86,6 +99,11 @@ function Tile({ single, look, width, height, valueSize, isDark, href }: TileProp
             {display.prefix !== undefined && <small>{display.prefix}</small>}
             {display.text}
             {display.suffix !== undefined && <small>{display.suffix}</small>}
+          </span>
+        )}
+        {change !== undefined && (
+          <span className="tile-change" style={{ fontSize: Math.max(11, valueSize * 0.34), color: filled ? ink : look.changeColor === "same_as_value" ? ink : change === 0 ? undefined : (change > 0) === (look.changeColor !== "inverted") ? "var(--good)" : "var(--bad)" }}>
+            {change > 0 ? "↑" : change < 0 ? "↓" : ""} {formatValue(Math.abs(change), "percentunit", 1)}
           </span>
         )}
       </div>
@@ -117,6 +135,8 @@ export function StatPanel({ panel, frames, isDark, context, width, height, text 
     text: mode === "auto" ? (values.length > 1 ? "value_and_name" : "value") : mode,
     center: asString(o["justifyMode"], "auto") === "center" || (values.length === 1 && mode !== "value_and_name"),
     wideLayout: asBool(o["wideLayout"], true),
+    change: asBool(o["showPercentChange"]),
+    changeColor: asString(o["percentChangeColorMode"], "standard"),
   };
   const { columns, rows } = tileGrid(values.length, width, height, asOneOf(o["orientation"], ["auto", "horizontal", "vertical"], "auto"));
   const [tileWidth, tileHeight] = [width / columns - 6, height / rows - 6];
@@ -125,7 +145,7 @@ export function StatPanel({ panel, frames, isDark, context, width, height, text 
     <div className="tiles" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gridTemplateRows: `repeat(${rows}, minmax(0, 1fr))` }}>
       {values.map((single) => {
         const link = single.field.config.links[0];
-        return <Tile key={single.key} single={single} look={look} width={tileWidth} height={tileHeight} valueSize={valueSize} isDark={isDark} href={link === undefined ? undefined : safeHref(text(link.url, "url"))} />;
+        return <Tile key={single.key} single={single} look={look} width={tileWidth} height={tileHeight} valueSize={valueSize} isDark={isDark} href={link === undefined ? undefined : safeHref(text(linkTemplate(link.url, { field: single.field, frame: frames.find((f) => f.fields.includes(single.field)) ?? { refId: "", fields: [single.field] }, all: frames, row: 0, value: single.value, shown: wholeText(single) }), "url"))} />;
       })}
     </div>
   );

@@ -2,8 +2,10 @@ import { Select } from "@mantine/core";
 import { useMemo, useState } from "react";
 import { DataTable } from "../components/DataTable";
 import { displayName } from "../model/data/names";
+import { displayCell, plainText } from "../model/data/display";
 import type { Frame } from "../model/data/frame";
-import { asBool, asObjects, asString, asStrings, at } from "../model/json";
+import { linkTemplate } from "../model/data/links";
+import { asBool, asObjects, asOneOf, asString, asStrings, at } from "../model/json";
 import { joinBy } from "../model/transform/rows";
 import { timeField } from "../model/data/frame";
 import { explorePath } from "../dashboard/links";
@@ -18,7 +20,7 @@ function tablesOf(frames: readonly Frame[]): readonly Frame[] {
   return joined === undefined ? frames : [joined];
 }
 
-export function TablePanel({ panel, frames, isDark, context, text, range }: PanelProps) {
+export function TablePanel({ panel, frames, isDark, context, text, range, height }: PanelProps) {
   const tempo = useSource("tempo");
   const o = panel.options;
   const tables = useMemo(() => tablesOf(frames), [frames]);
@@ -37,14 +39,17 @@ export function TablePanel({ panel, frames, isDark, context, text, range }: Pane
           isDark={isDark}
           context={context}
           showHeader={asBool(o["showHeader"], true)}
-          footer={asBool(at(o, "footer.show")) ? asStrings(at(o, "footer.reducer")) : []}
+          footer={asBool(at(o, "footer.show")) ? (asBool(at(o, "footer.countRows")) ? ["count"] : asStrings(at(o, "footer.reducer"))) : []}
+          footerFields={asStrings(at(o, "footer.fields"))}
+          cellHeight={asOneOf(o["cellHeight"], ["sm", "md", "lg"], "sm")}
+          {...(asBool(at(o, "footer.enablePagination")) ? { pageSize: Math.max(3, Math.floor((height - 90) / 32)) } : {})}
           {...(sort === undefined ? {} : { sortBy: { name: asString(sort["displayName"]), desc: asBool(sort["desc"]) } })}
           link={(field, row) => {
             const link = field.config.links[0];
             const cell = field.values[row];
             // A trace's id leads to the trace, whatever the panel says.
             if (link === undefined) return tempo !== undefined && /^trace ?id$/i.test(field.name) && typeof cell === "string" && traceIdFrom(cell) !== undefined ? explorePath(tempo.uid, [{ refId: "A", expr: cell.padStart(32, "0") }], { from: String(Math.round(range.from)), to: String(Math.round(range.to)) }) : undefined;
-            return text(link.url.replace(/\$\{__value\.(?:raw|text|numeric)\}/g, encodeURIComponent(String(cell ?? ""))).replace(/\$\{__data\.fields(?:\.|\[["']?)([^\]}"']+)["']?\]?\}/g, (_, name: string) => encodeURIComponent(String(frame.fields.find((f) => f.name === name)?.values[row] ?? ""))), "url");
+            return text(linkTemplate(link.url, { field, frame, all: tables, row, shown: plainText(displayCell(field, cell, isDark, context, row)) }), "url");
           }}
         />
       </div>

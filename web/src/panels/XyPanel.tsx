@@ -20,12 +20,12 @@ interface Over {
 }
 
 /** One number against another: points, lines, or both. */
-export function XyPanel({ panel, frames, isDark, context, zone }: PanelProps) {
+export function XyPanel({ panel, frames, isDark, context, zone, lines = false }: PanelProps & { lines?: boolean }) {
   const [ref, size] = useSize<HTMLDivElement>();
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [hovered, setHovered] = useState<string>();
   const [over, setOver] = useState<Over>();
-  const xy = useMemo(() => buildXy(frames, panel.options, isDark), [frames, panel.options, isDark]);
+  const xy = useMemo(() => buildXy(frames, panel.options, isDark, lines), [frames, panel.options, isDark, lines]);
   const legend = readLegend(panel.options);
   const shown = xy.series.filter((s) => !hidden.has(s.name));
   if (xy.x === undefined || xy.series.every((s) => s.points.length === 0)) return <Empty title="No data">An XY chart needs two numbers on each row.</Empty>;
@@ -72,4 +72,11 @@ export function XyPanel({ panel, frames, isDark, context, zone }: PanelProps) {
       )}
     </div>
   );
+}
+
+/** Lines over a number that grows, which need not be the time. */
+export function TrendPanel(props: PanelProps) {
+  const { panel } = props;
+  const trend = useMemo(() => ({ ...panel, options: { ...panel.options, dims: { x: panel.options["xField"] ?? "" } } }), [panel]);
+  return <XyPanel {...props} panel={trend} lines />;
 }

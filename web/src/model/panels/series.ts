@@ -1,6 +1,6 @@
 /** A time series panel's data, ready to draw: one time axis, values in drawing order, stacks added up. */
 import { seriesColor } from "../data/display";
-import { numberOf, timeField, type Field, type Frame } from "../data/frame";
+import { numberFields, numberOf, timeField, type Field, type Frame } from "../data/frame";
 import { displayName } from "../data/names";
 import { asArray, asBool, asNumber, asOneOf, asString, at, type JsonObject } from "../json";
 import { parseDuration } from "../time/duration";
@@ -25,6 +25,14 @@ export interface Style {
   softMax?: number;
   centerZero: boolean;
   log?: number;
+  /** Logarithmic on both sides of zero; linear up to this value. */
+  symlog?: number;
+  barWidth: number;
+  barMax: number;
+  /** Whether the axis has lines; else the first one has. */
+  gridShow?: boolean;
+  borderShow: boolean;
+  axisColor: boolean;
   barAlign: -1 | 0 | 1;
   transform: "none" | "negative-Y" | "constant";
   thresholds: string;
@@ -59,7 +67,13 @@ export function readStyle(c: JsonObject): Style {
     ...(softMin === undefined ? {} : { softMin }),
     ...(softMax === undefined ? {} : { softMax }),
     centerZero: asBool(c["axisCenteredZero"]),
-    ...(scale === "log" || scale === "symlog" ? { log: asNumber(at(c, "scaleDistribution.log")) ?? 2 } : {}),
+    ...(scale === "log" ? { log: asNumber(at(c, "scaleDistribution.log")) ?? 2 } : {}),
+    ...(scale === "symlog" ? { symlog: Math.max(1e-9, asNumber(at(c, "scaleDistribution.linearThreshold")) ?? 1) } : {}),
+    barWidth: Math.min(1, Math.max(0.05, asNumber(c["barWidthFactor"]) ?? 0.7)),
+    barMax: asNumber(c["barMaxWidth"]) ?? 90,
+    ...(typeof c["axisGridShow"] === "boolean" ? { gridShow: c["axisGridShow"] } : {}),
+    borderShow: asBool(c["axisBorderShow"]),
+    axisColor: c["axisColorMode"] === "series",
     barAlign: align === -1 || align === 1 ? align : 0,
     transform: asOneOf(c["transform"], ["none", "negative-Y", "constant"], "none"),
     thresholds: asString(at(c, "thresholdsStyle.mode"), "off"),
@@ -122,18 +136,41 @@ function gaps(values: readonly (number | null)[], times: readonly number[], span
   return result;
 }
 
+/** Stacks need a value at every step: there a series that was not asked counts nothing. */
+const joined = (values: readonly (number | null | undefined)[], asked: (i: number) => boolean, isStacked: boolean) =>
+  isStacked ? values : values.map((v, i) => (v === null && !asked(i) ? undefined : v));
+
+/** Moments just behind a sample whose next one is further away than the panel lets a line go on (`insertNulls`, ms). */
+function breaks(frame: Frame): readonly number[] {
+  const limits = numberFields(frame).flatMap((f) => asNumber(f.config.custom["insertNulls"]) ?? []);
+  const times = timeField(frame)?.values.map(Number) ?? [];
+  const limit = limits.reduce((a, b) => Math.min(a, b), Infinity);
+  return times.flatMap((t, i) => ((times[i + 1] ?? t) - t > limit ? [t + 1] : []));
+}
+
+/** The frame with an empty row at each of its breaks. */
+function broken(frame: Frame): Frame {
+  const at = breaks(frame);
+  if (at.length === 0) return frame;
+  const times = timeField(frame)?.values.map(Number) ?? [];
+  const rows = [...times.map((t, row) => ({ t, row })), ...at.map((t) => ({ t, row: -1 }))].sort((a, b) => a.t - b.t);
+  return { ...frame, fields: frame.fields.map((f) => ({ ...f, values: rows.map(({ t, row }) => (f.type === "time" ? t : row < 0 ? null : f.values[row])) })) };
+}
+
 export function buildChart(frames: readonly Frame[], isDark: boolean): Chart {
-  const usable = frames.filter((f) => timeField(f) !== undefined);
+  const usable = frames.filter((f) => timeField(f) !== undefined).map(broken);
   const { times, rowsOf } = alignTimes(usable);
   const all = usable.flatMap((frame) => frame.fields.filter((f) => f.type === "number").map((field) => ({ frame, field })));
   const series = all.slice(0, MAX_SERIES).map(({ frame, field }, index): Series => {
     const rows = rowsOf(frame);
     const style = readStyle(field.config.custom);
-    const at = (i: number) => {
-      const row = rows === undefined ? i : rows.get(times[i] ?? NaN);
+    // Where another series has a sample and this one was never asked, its line goes on: null is a gap, undefined none.
+    const rowAt = (i: number) => (rows === undefined ? i : rows.get(times[i] ?? NaN));
+    const asked = (i: number) => rowAt(i) !== undefined;
+    const values = times.map((_, i) => {
+      const row = rowAt(i);
       return row === undefined ? null : numberOf(field.values[row]);
-    };
-    const values = times.map((_, i) => at(i));
+    });
     const sign = style.transform === "negative-Y" ? -1 : 1;
     const clean = values.map((v) => (drawable(v) === null ? (style.zeros ? 0 : null) : (v ?? 0) * sign));
     const constant = style.transform === "constant" ? clean.find((v) => v !== null) : undefined;
@@ -144,8 +181,8 @@ export function buildChart(frames: readonly Frame[], isDark: boolean): Chart {
       field,
       style,
       values,
-      drawn: constant === undefined ? gaps(clean, times, style.spanNulls) : clean.map(() => constant),
-      scale: `${field.config.unit}/${style.placement}/${style.log ?? ""}`,
+      drawn: constant === undefined ? joined(gaps(clean, times, style.spanNulls), asked, style.stack !== "none") : clean.map(() => constant),
+      scale: `${field.config.unit}/${style.placement}/${style.log ?? ""}/${style.symlog ?? ""}`,
     };
   });
   return { times, series: stacked(series), left: Math.max(0, all.length - MAX_SERIES) };

@@ -54,7 +54,7 @@ function wantedOf(frame: Frame, all: readonly Frame[], options: JsonObject): rea
   return numbers.filter((y) => y !== x && !excluded.has(displayName(y, frame, all))).map((y) => ({ x, y, name: displayName(y, frame, all) }));
 }
 
-export function buildXy(frames: readonly Frame[], options: JsonObject, isDark: boolean): Xy {
+export function buildXy(frames: readonly Frame[], options: JsonObject, isDark: boolean, lines = false): Xy {
   const joined = frames.length > 1 && frames.every((f) => timeField(f) !== undefined) ? joinBy(frames, timeField, "outer") : undefined;
   // Of series over time, the time is what they were joined by, and no axis.
   const frame = joined === undefined ? frames[asNumber(at(options, "dims.frame")) ?? 0] : { ...joined, fields: joined.fields.filter((f) => f.type !== "time") };
@@ -63,10 +63,11 @@ export function buildXy(frames: readonly Frame[], options: JsonObject, isDark: b
   let room = MAX_POINTS;
   let left = 0;
   const series = wanted.map(({ x, y, name }, index): XySeries => {
-    const points = y.values.flatMap((v, row) => {
+    const found = y.values.flatMap((v, row) => {
       const [a, b] = [numberOf(x.values[row]), numberOf(v)];
       return a === null || b === null || !Number.isFinite(a) || !Number.isFinite(b) ? [] : [{ x: a, y: b, row }];
     });
+    const points = lines ? found.sort((a, b) => a.x - b.x) : found;
     const kept = points.slice(0, room);
     room -= kept.length;
     left += points.length - kept.length;
@@ -74,7 +75,7 @@ export function buildXy(frames: readonly Frame[], options: JsonObject, isDark: b
     const show = custom["show"];
     return {
       name, color: seriesColor(y, index, name, isDark), field: y, points: kept,
-      show: show === "lines" || show === "points+lines" ? show : "points",
+      show: show === "lines" || show === "points+lines" ? show : lines && custom["drawStyle"] !== "points" ? "lines" : "points",
       size: Math.min(50, Math.max(1, asNumber(at(custom, "pointSize.fixed")) ?? 5)),
       width: asNumber(custom["lineWidth"]) ?? 1,
     };

@@ -57,15 +57,14 @@ export const joinByLabels: Transform = (frames, options) => {
 };
 
 /** A row a series: its labels, and one number of it. */
-export const timeSeriesTable: Transform = (frames, options) => {
+export const timeSeriesTable: Transform = (frames) => {
   const tables = new Map<string, Frame[]>();
   for (const f of frames) tables.set(f.refId, [...(tables.get(f.refId) ?? []), f]);
   return [...tables].flatMap(([refId, group]): readonly Frame[] => {
     if (!group.every((f) => timeField(f) !== undefined)) return group;
-    const calc = asString(at(options, `${refId}.stat`), "lastNotNull");
     const series = group.flatMap(numberFields);
     const keys = [...new Set(series.flatMap((s) => Object.keys(s.labels ?? {})))];
-    return [{ refId, kind: "table", fields: [...keys.map((k) => field(k, "string", series.map((s) => s.labels?.[k] ?? ""))), { ...field(`Trend #${refId}`, "number", series.map((s) => reduceValues(s.values, calc))), ...(series[0] === undefined ? {} : { config: series[0].config }) }] }];
+    return [{ refId, kind: "table", fields: [...keys.map((k) => field(k, "string", series.map((s) => s.labels?.[k] ?? ""))), { ...field(`Trend #${refId}`, "other", series.map((s) => s.values.map(numberOf))), ...(series[0] === undefined ? {} : { config: series[0].config }) }] }];
   });
 };
 

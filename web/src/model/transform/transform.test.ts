@@ -50,7 +50,7 @@ describe("transformations", () => {
     expect(shown(run([{ ...table, fields: [field("svc", "string", ["a", "b"]), field("n", "number", [3, 1]), field("m", "number", [4, 2])] }], ["transpose", {}]).frames)[0]).toEqual({ svc: ["n", "m"], a: [3, 4], b: [1, 2] });
     const labelled = (svc: string, what: string, v: number): Frame => ({ refId: "A", kind: "series", fields: [field("Time", "time", [0]), field("Value", "number", [v], { svc, what })] });
     expect(shown(run([labelled("a", "errors", 1), labelled("a", "all", 9), labelled("b", "all", 4)], ["joinByLabels", { value: "what" }]).frames)[0]).toEqual({ svc: ["a", "b"], errors: [1, null], all: [9, 4] });
-    expect(shown(run([series("A", "x", [1, 2]), series("A", "y", [5, 3])], ["timeSeriesTable", { A: { stat: "max" } }]).frames)[0]).toEqual({ svc: ["x", "y"], "Trend #A": [2, 5] });
+    expect(shown(run([series("A", "x", [1, 2]), series("A", "y", [5, 3])], ["timeSeriesTable", { A: { stat: "max" } }]).frames)[0]).toEqual({ svc: ["x", "y"], "Trend #A": [[1, 2], [5, 3]] });
     expect(shown(run([{ refId: "A", fields: [field("v", "number", [1, 1, 2, 9])] }], ["histogram", { bucketSize: 5 }]).frames)[0]).toEqual({ xMin: [0, 5], xMax: [5, 10], v: [3, 1] });
   });
   it("gives texts and times another look, and takes settings from data", () => {

@@ -6,7 +6,7 @@ import { HoverBox } from "../../components/Tooltip";
 import { displayCell, plainText } from "../../model/data/display";
 import { labelText } from "../../model/data/names";
 import type { TooltipOptions } from "../../model/panels/options";
-import { stacked, type Chart } from "../../model/panels/series";
+import { stacked, type Chart, type Series } from "../../model/panels/series";
 import { formatDateTime, formatDateTimeMs } from "../../model/time/format";
 import type { Range } from "../../model/time/range";
 import { resolveZone } from "../../model/time/zone";
@@ -32,6 +32,8 @@ interface Props {
   syncKey?: string;
   onZoom: (range: Range) => void;
   onAnnotate?: (range: Range) => void;
+  /** A click on a sample whose field has links. */
+  onSample?: (series: Series, index: number, x: number, y: number) => void;
   /** A click on an exemplar; without it there is nowhere to go. */
   onExemplar?: (exemplar: Exemplar) => void;
 }
@@ -131,10 +133,13 @@ export function TimeSeriesChart(props: Props) {
     const at = chart.times[pointer.index];
     if ((event.ctrlKey || event.metaKey) && at !== undefined) props.onAnnotate?.({ from: at, to: at });
     else if (pointer.dot !== undefined) props.onExemplar?.(pointer.dot.exemplar);
+    else if (linked !== undefined) props.onSample?.(linked, pointer.index, event.clientX, event.clientY);
   };
+  const near = pointer?.near == null ? undefined : drawn.series[pointer.near];
+  const linked = props.onSample !== undefined && near !== undefined && near.field.config.links.length > 0 ? near : undefined;
   return (
     <>
-      <div ref={host} onMouseLeave={() => setPointer(undefined)} onMouseDown={(e) => (drag.current = e.ctrlKey || e.metaKey ? "remark" : "zoom")} onClick={click} style={pointer?.dot !== undefined && props.onExemplar !== undefined ? { cursor: "pointer" } : undefined} />
+      <div ref={host} onMouseLeave={() => setPointer(undefined)} onMouseDown={(e) => (drag.current = e.ctrlKey || e.metaKey ? "remark" : "zoom")} onClick={click} style={(pointer?.dot !== undefined && props.onExemplar !== undefined) || linked !== undefined ? { cursor: "pointer" } : undefined} />
       {pointer !== undefined && <Box pointer={pointer} {...props} />}
     </>
   );
@@ -216,6 +221,7 @@ function Box({ pointer, chart, hidden, tooltip, zone, isDark, context, onExempla
         </div>
       ))}
       {rows.length > ROWS && <div className="muted">and {rows.length - ROWS} more</div>}
+      {rows.some(({ s }) => s.name === near && s.field.config.links.length > 0) && <div className="muted">A click shows where it leads.</div>}
     </HoverBox>
   );
 }

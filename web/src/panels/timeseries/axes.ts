@@ -3,6 +3,7 @@ import type uPlot from "uplot";
 import type { Chart, Series } from "../../model/panels/series";
 import { formatLayout } from "../../model/time/format";
 import { formatValue } from "../../model/units/format";
+import { aliases, units } from "../../model/units/table";
 
 export interface Look {
   text: string;
@@ -31,9 +32,32 @@ export function timeTicks(splits: readonly number[], foundIncrement: number, zon
   });
 }
 
+const timeSteps = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000];
+
+/** Where labels of a time axis of that many pixels stand (in ms), with their words. */
+export function timeLabels(from: number, to: number, width: number, zone: string): readonly { ms: number; text: string }[] {
+  const wanted = (to - from) / 1000 / Math.max(2, width / 80);
+  const step = timeSteps.find((s) => s >= wanted) ?? 31_536_000;
+  const at: number[] = [];
+  for (let t = Math.ceil(from / 1000 / step) * step; t * 1000 < to; t += step) at.push(t);
+  return timeTicks(at, step, zone).map((text, i) => ({ ms: (at[i] ?? 0) * 1000, text }));
+}
+
 /** Units that count in 1024: only steps of powers of two are round in them. */
 const binary = new Set(["bytes", "kbytes", "mbytes", "gbytes", "tbytes", "bits", "binBps", "binbps", "KiBs", "MiBs", "GiBs"]);
 const powersOfTwo = Array.from({ length: 72 }, (_, i) => 2 ** (i - 12));
+
+/** Steps that are round where people count in 60 and 24, in seconds. */
+const clockSteps = [...Array.from({ length: 30 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** (Math.floor(i / 3) - 9))[i % 3] ?? 1), 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000, 31_536_000]
+  .filter((s) => s < 60 || s % 60 === 0)
+  .sort((a, b) => a - b);
+
+/** The steps between ticks of a unit, where those of ten are not round. */
+function stepsOf(unit: string): { incrs: number[] } | Record<string, never> {
+  if (binary.has(unit)) return { incrs: powersOfTwo };
+  const known = units[aliases[unit] ?? unit];
+  return known?.kind === "time" ? { incrs: clockSteps.map((s) => s / known.perUnit) } : {};
+}
 
 export interface AxisGroup {
   scale: string;
@@ -75,9 +99,11 @@ export function makeAxes(chart: Chart, isDark: boolean, zone: string, narrow: bo
       side: group.side === "right" ? 1 : 3,
       space: 34,
       gap: 4,
-      grid: { show: n === 0, stroke: look.grid, width: 1 },
+      ...(style?.axisColor === true ? { stroke: group.series[0]?.color ?? look.text } : {}),
+      grid: { show: style?.gridShow ?? n === 0, stroke: look.grid, width: 1 },
+      border: { show: style?.borderShow === true, stroke: look.text, width: 1 },
       size: (_u, values) => sizeFor(values),
-      ...(binary.has(field?.unit ?? "") && !percent ? { incrs: powersOfTwo } : {}),
+      ...(percent || style?.log !== undefined ? {} : stepsOf(field?.unit ?? "")),
       values: (_u, splits) => splits.map((v) => (v === null ? "" : formatValue(v, percent ? "percentunit" : (field?.unit ?? ""), field?.decimals))),
       ...(style?.axisLabel ? { label: style.axisLabel, labelSize: 18, labelFont: look.font } : {}),
     };
@@ -97,7 +123,7 @@ export function makeScales(chart: Chart): uPlot.Scales {
     const max = config?.max ?? (percent ? 1 : undefined);
     const log = style?.log;
     scales[scale] = {
-      ...(log === undefined ? {} : { distr: 3 as const, log: log === 10 ? 10 : 2 }),
+      ...(style?.symlog !== undefined ? { distr: 4 as const, asinh: style.symlog } : log === undefined ? {} : { distr: 3 as const, log: log === 10 ? 10 : 2 }),
       range: (_u, dataMin, dataMax) => {
         let low: number = dataMin ?? 0;
         let high: number = dataMax ?? 1;

@@ -1,13 +1,14 @@
 /** A chart as options and data for uPlot. */
 import uPlot from "uplot";
-import { parseRgb, withAlpha } from "../../model/color/named";
+import { cssColor, mix, parseRgb, withAlpha } from "../../model/color/named";
+import { continuousColor } from "../../model/color/palette";
 import type { Chart, Series, Style } from "../../model/panels/series";
 import { axisGroups, makeAxes, makeScales } from "./axes";
 
 function pathsFor(style: Style): uPlot.Series.PathBuilder | undefined {
   const make = uPlot.paths;
   if (style.draw === "points") return () => null;
-  if (style.draw === "bars") return make.bars?.({ size: [0.7, 90], align: style.barAlign, radius: 0.08 });
+  if (style.draw === "bars") return make.bars?.({ size: [style.barWidth, style.barMax], align: style.barAlign, radius: 0.08 });
   switch (style.interpolation) {
     case "smooth":
       return make.spline?.();
@@ -20,8 +21,41 @@ function pathsFor(style: Style): uPlot.Series.PathBuilder | undefined {
   }
 }
 
-function fillFor(series: Series): uPlot.Series.Fill | undefined {
+/** Upright colours of a series: of its limits or its scheme at each height, else its own colour that turns as it falls. */
+function painted(series: Series, opaque: number, isDark: boolean): (u: uPlot) => CanvasGradient | string {
+  return (u) => {
+    const { top, height } = u.bbox;
+    const scale = u.scales[series.scale];
+    const [low, high] = [scale?.min ?? 0, scale?.max ?? 1];
+    if (!Number.isFinite(top + height) || height <= 0 || high <= low) return withAlpha(series.color, opaque);
+    const paint = u.ctx.createLinearGradient(0, top + height, 0, top);
+    const rgb = parseRgb(series.color);
+    if (series.style.gradient === "hue" && rgb !== undefined) {
+      paint.addColorStop(0, withAlpha(mix(series.color, "#14386b", 0.45), opaque));
+      paint.addColorStop(1, withAlpha(series.color, opaque));
+      return paint;
+    }
+    const heightOf = (value: number) => Math.min(1, Math.max(0, (u.valToPos(value, series.scale, true) - top - height) / -height));
+    const { thresholds, thresholdsMode, colorMode } = series.field.config;
+    if (colorMode === "thresholds") {
+      const at = (value: number) => (thresholdsMode === "percentage" ? low + ((high - low) * value) / 100 : value);
+      thresholds.forEach((step, i) => {
+        const color = withAlpha(cssColor(step.color, isDark), opaque);
+        const next = thresholds[i + 1]?.value;
+        paint.addColorStop(step.value === null ? 0 : heightOf(at(step.value)), color);
+        paint.addColorStop(next == null ? 1 : heightOf(at(next)), color);
+      });
+      return thresholds.length === 0 ? withAlpha(series.color, opaque) : paint;
+    }
+    const steps = 8;
+    for (let i = 0; i <= steps; i++) paint.addColorStop(i / steps, withAlpha(continuousColor(colorMode, i / steps, isDark) ?? series.color, opaque));
+    return paint;
+  };
+}
+
+function fillFor(series: Series, isDark: boolean): uPlot.Series.Fill | undefined {
   const { fill, gradient } = series.style;
+  if (fill > 0 && series.style.draw !== "points" && (gradient === "scheme" || gradient === "hue")) return painted(series, fill / 100, isDark);
   if (fill === 0 || series.style.draw === "points") return undefined;
   const opaque = fill / 100;
   if (gradient === "none" || parseRgb(series.color) === undefined) return withAlpha(series.color, opaque);
@@ -35,15 +69,15 @@ function fillFor(series: Series): uPlot.Series.Fill | undefined {
   };
 }
 
-function seriesOptions(series: Series, hidden: boolean): uPlot.Series {
+function seriesOptions(series: Series, hidden: boolean, isDark: boolean): uPlot.Series {
   const { style } = series;
   const paths = pathsFor(style);
-  const fill = fillFor(series);
+  const fill = fillFor(series, isDark);
   return {
     label: series.name,
     scale: series.scale,
     show: !hidden && !style.hideViz,
-    stroke: series.color,
+    stroke: style.gradient === "scheme" || style.gradient === "hue" ? painted(series, 1, isDark) : series.color,
     width: style.draw === "points" ? 0 : style.width,
     ...(style.dash.length === 0 ? {} : { dash: [...style.dash] }),
     ...(fill === undefined ? {} : { fill }),
@@ -95,7 +129,7 @@ export function plotOptions({ chart, hidden, width, height, isDark, zone, range,
     legend: { show: false },
     scales: { x: { time: true, range: () => [range.from / 1000, range.to / 1000] }, ...makeScales(chart) },
     axes: makeAxes(chart, isDark, zone, width < 420),
-    series: [{}, ...chart.series.map((s) => seriesOptions(s, hidden.has(s.name)))],
+    series: [{}, ...chart.series.map((s) => seriesOptions(s, hidden.has(s.name), isDark))],
     bands,
     cursor: {
       y: false,
