@@ -45,7 +45,7 @@ function CellView({ field, cell, isDark, context, row, href }: { field: Field; c
   const shown = displayCell(field, cell, isDark, context, row);
   const text = plainText(shown);
   // The id of a trace is a link more than something to read: its beginning is enough to tell it from others.
-  const brief = href !== undefined && /^[0-9a-f]{32}$/.test(text) ? `${text.slice(0, 12)}…` : text;
+  const brief = href !== undefined && /^[0-9a-f]{24,32}$/.test(text) ? `${text.slice(0, 12)}…` : text;
   const inner: ReactNode = href === undefined ? text : <a href={safeHref(href)} title={brief === text ? undefined : text}>{brief}</a>;
   if (type === "color-text") return <span style={{ color: shown.color }}>{inner}</span>;
   if (type === "color-background" && shown.color !== undefined && shown.color !== "transparent") {
@@ -105,7 +105,7 @@ export function DataTable({ frame, all, isDark, context, limit = 200, showHeader
     const wanted = asString(f.config.custom["align"], "auto");
     return wanted === "center" ? "mid" : wanted === "right" || (f.type === "number" && wanted !== "left") ? "num" : undefined;
   };
-  return (
+  const table = (
     <div className="table-scroll" tabIndex={0} role="region" aria-label="Table">
       <table className={`data ${cellHeight}`}>
         {showHeader && (
@@ -158,7 +158,6 @@ export function DataTable({ frame, all, isDark, context, limit = 200, showHeader
           </tfoot>
         )}
       </table>
-      {pages > 1 && <Pager page={here} pages={pages} onPage={setPage} />}
       {pageSize === undefined && found.length > shown && (
         <div className="table-foot">
           <Button size="compact-sm" variant="default" onClick={() => setShown(shown + 500)}>
@@ -168,4 +167,5 @@ export function DataTable({ frame, all, isDark, context, limit = 200, showHeader
       )}
     </div>
   );
+  return pages > 1 ? <div className="table-paged">{table}<Pager page={here} pages={pages} onPage={setPage} /></div> : table;
 }

@@ -9,6 +9,8 @@ export interface LegendItem {
   name: string;
   color: string;
   field: Field;
+  /** Said beside the name. */
+  note?: string;
 }
 
 interface Props {
@@ -35,6 +37,7 @@ function Name({ item, hidden, onToggle, onHover }: Pick<Props, "hidden" | "onTog
     >
       <span className="swatch" style={{ background: item.color }} />
       <span>{item.name}</span>
+      {item.note !== undefined && item.note !== "" && <span className="muted legend-note">{item.note}</span>}
     </button>
   );
 }

@@ -26,6 +26,8 @@ interface Props {
   /** The message of structured lines, then what is particular about them, in place of the whole line. */
   readable?: boolean;
   dedup?: Dedup;
+  /** In place of the line: these fields and labels of it. */
+  fields?: readonly string[];
   details?: boolean;
   marked?: string;
   actions?: LogActions;
@@ -119,14 +121,22 @@ interface OneProps {
   pretty: boolean;
   readable: boolean;
   details: boolean;
+  fields: readonly string[];
   actions: LogActions;
   toggle: (id: string) => void;
 }
 
+function chosen(row: LogRow, names: readonly string[]): string {
+  const all = { ...fieldsOfLine(row.line), ...allFields(row) };
+  return names.flatMap((n) => (all[n] === undefined ? [] : [`${n}=${all[n]}`])).join("  ");
+}
+
+const noFields: readonly string[] = [];
+
 /** One line; of ten thousand only those that change are drawn again. */
-const One = memo(function One({ row, repeats, isOpen, marked, zone, isDark, showTime, showLabels, pretty, readable, details, actions, toggle }: OneProps) {
+const One = memo(function One({ row, repeats, isOpen, marked, zone, isDark, showTime, showLabels, pretty, readable, fields, details, actions, toggle }: OneProps) {
   const style = { "--level": levelColor(levelOf(row.labels, row.fields, row.line), isDark) } as CSSProperties;
-  const text = pretty ? prettyLine(row.line) : readable ? (readableLine(row.line) ?? row.line) : row.line;
+  const text = fields.length > 0 ? chosen(row, fields) : pretty ? prettyLine(row.line) : readable ? (readableLine(row.line) ?? row.line) : row.line;
   return (
     <div>
       <button type="button" className={marked ? "log marked" : "log"} style={style} aria-expanded={details ? isOpen : undefined} onClick={() => details && toggle(row.id)}>
@@ -154,7 +164,7 @@ function chunksOf<T>(list: readonly T[], size: number): readonly (readonly T[])[
 }
 
 /** Lines of logs. Text stays text: nothing in a line is ever taken for markup. */
-export function LogLines({ rows, zone, isDark, showTime = true, showLabels = false, wrap = false, pretty = false, readable = false, dedup = "none", details = true, marked, actions = noActions, onEnd }: Props) {
+export function LogLines({ rows, zone, isDark, showTime = true, showLabels = false, wrap = false, pretty = false, readable = false, dedup = "none", fields = noFields, details = true, marked, actions = noActions, onEnd }: Props) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [shown, setShown] = useState(PAGE);
   const folded = useMemo(() => foldRepeats(rows, dedup), [rows, dedup]);
@@ -180,7 +190,7 @@ export function LogLines({ rows, zone, isDark, showTime = true, showLabels = fal
       {chunks.map((chunk) => (
         <div key={chunk[0]?.row.id} className="log-chunk" style={{ containIntrinsicSize: `auto ${chunk.length * LINE_HEIGHT}px` }}>
           {chunk.map(({ row, repeats }) => (
-            <One key={row.id} row={row} repeats={repeats} isOpen={open.has(row.id)} marked={row.id === marked} zone={zone} isDark={isDark} showTime={showTime} showLabels={showLabels} pretty={pretty} readable={readable} details={details} actions={actions} toggle={toggle} />
+            <One key={row.id} row={row} repeats={repeats} isOpen={open.has(row.id)} marked={row.id === marked} zone={zone} isDark={isDark} showTime={showTime} showLabels={showLabels} pretty={pretty} readable={readable} fields={fields} details={details} actions={actions} toggle={toggle} />
           ))}
         </div>
       ))}

@@ -18,6 +18,7 @@ import { Metrics } from "./Metrics";
 import { Traces } from "./Traces";
 
 const MetricBrowser = lazy(() => import("./MetricBrowser").then((m) => ({ default: m.MetricBrowser })));
+const ToDashboard = lazy(() => import("./ToDashboard").then((m) => ({ default: m.ToDashboard })));
 const Builder = lazy(() => import("./Builder").then((m) => ({ default: m.Builder })));
 const Editor = lazy(() => import("../editor/Editor").then((m) => ({ default: m.Editor })));
 
@@ -51,6 +52,7 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
   const [drafts, setDrafts] = useState<Readonly<Record<string, string>>>({});
   const [building, setBuilding] = useStored("explore.builder", "no");
   const [browsing, setBrowsing] = useState(false);
+  const [placing, setPlacing] = useState(false);
   const [stored, store] = useStored(`history.${source?.type ?? ""}`, "[]");
   const history = readHistory(stored);
   const queries: readonly ExploreQuery[] = pane.queries.length > 0 ? pane.queries : [{ refId: "A", expr: "", rest: {} }];
@@ -119,7 +121,13 @@ export function ExplorePane({ pane, onChange, onSplit, onClose }: Props) {
             {history.map((h) => <Menu.Item key={h} onClick={() => run(queries[0]?.refId, h)}><span className="mono" style={{ overflowWrap: "anywhere" }}>{h}</span></Menu.Item>)}
           </Menu.Dropdown>
         </Menu>
+        {user.role !== "Viewer" && <Button size="compact-sm" variant="default" leftSection={<Icon name="dashboards" size={14} />} disabled={shown.every((q) => q.expr.trim() === "")} onClick={() => setPlacing(true)}>To a dashboard</Button>}
       </div>
+      {placing && (
+        <Suspense fallback={null}>
+          <ToDashboard source={source} queries={shown.filter((q) => q.expr.trim() !== "")} range={pane.range} onClose={() => setPlacing(false)} />
+        </Suspense>
+      )}
       {browsing && (
         <Suspense fallback={null}>
           <MetricBrowser source={source} range={time.range} onClose={() => setBrowsing(false)}

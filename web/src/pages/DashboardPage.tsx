@@ -23,6 +23,7 @@ import type { JsonObject } from "../model/json";
 import { refreshIntervals } from "../model/time/quick";
 import type { Scope } from "../model/variables/interpolate";
 import { navigate, setParams, usePlace } from "../state/location";
+import { noteBoard } from "../state/recent";
 import { useSession } from "../state/session";
 import { useShortcuts } from "../state/shortcuts";
 import { useTime } from "../state/time";
@@ -96,11 +97,12 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
   const toggleKiosk = useCallback(() => setParams({ kiosk: kiosk ? undefined : "1" }), [kiosk]);
   useShortcuts([{ keys: "d k", what: "Only the panels (kiosk)", run: toggleKiosk }, ...(mayEdit && !isEditing ? [{ keys: "e", what: "Edit the dashboard", run: begin }] : [])]);
   useEffect(() => {
+    if (dashboard.uid !== "") noteBoard(dashboard.uid);
     document.title = `${dashboard.title} – Reba`;
     return () => {
       document.title = "Reba";
     };
-  }, [dashboard.title]);
+  }, [dashboard.title, dashboard.uid]);
   useEffect(() => {
     if (!editing.dirty) return;
     const ask = (event: BeforeUnloadEvent) => event.preventDefault();

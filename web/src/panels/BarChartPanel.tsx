@@ -4,8 +4,9 @@ import { Empty } from "../components/Notes";
 import { HoverBox } from "../components/Tooltip";
 import { useSize } from "../components/useSize";
 import { displayCell, plainText } from "../model/data/display";
-import { asBool, asNumber, asString, at } from "../model/json";
-import { buildBars, buildHistogram, niceSize, type Bars } from "../model/panels/bars";
+import { asBool, asNumber, asOneOf, asString, at } from "../model/json";
+import { asShares, buildBars, buildHistogram, niceSize, type Bars } from "../model/panels/bars";
+import { textOn } from "../model/color/named";
 import { readLegend } from "../model/panels/options";
 import { formatValue } from "../model/units/format";
 import { toggled } from "./TimeSeriesPanel";
@@ -17,9 +18,16 @@ interface Drawing {
   stacked: boolean;
   sideways: boolean;
   gap: number;
+  /** Degrees that labels below upright bars are turned by. */
+  turned?: number;
+  values?: "auto" | "always" | "never";
+  /** Of a bar's corners, as a share of half its width. */
+  radius?: number;
+  /** Of what a bar may take, how much it takes. */
+  barWidth?: number;
 }
 
-function Drawn({ bars, labels, stacked, sideways, gap, panel, isDark, context }: Drawing & PanelProps) {
+function Drawn({ bars, labels, stacked, sideways, gap, turned = 0, values = "never", radius = 0.1, barWidth = 1, panel, isDark, context }: Drawing & PanelProps) {
   const [ref, size] = useSize<HTMLDivElement>();
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [hovered, setHovered] = useState<string>();
@@ -36,12 +44,15 @@ function Drawn({ bars, labels, stacked, sideways, gap, panel, isDark, context }:
   const ticks = Array.from({ length: Math.round((top - bottom) / step) + 1 }, (_, i) => bottom + i * step);
   const text = (v: number) => formatValue(v, first?.config.unit ?? "", first?.config.decimals);
   const long = Math.min(160, Math.max(...(sideways ? labels : ticks.map(text)).map((t) => t.length)) * 6.5 + 12);
-  const plot = { x: long, y: 4, w: Math.max(1, size.width - long - 8), h: Math.max(1, size.height - 26) };
+  const lean = (Math.abs(turned) * Math.PI) / 180;
+  const longest = Math.max(0, ...labels.map((l) => l.length)) * 6.3;
+  const below = sideways || turned === 0 ? 26 : Math.min(size.height * 0.5, Math.sin(lean) * longest + 22);
+  const plot = { x: long, y: values === "never" || sideways ? 4 : 16, w: Math.max(1, size.width - long - 8 - (sideways && values !== "never" ? 54 : 0)), h: Math.max(1, size.height - below - (values === "never" || sideways ? 0 : 12)) };
   const along = sideways ? plot.h : plot.w;
   const across = sideways ? plot.w : plot.h;
   const slot = along / bars.categories.length;
   const at = (v: number) => ((v - bottom) / (top - bottom || 1)) * across;
-  const every = Math.max(1, Math.ceil((sideways ? 14 : Math.max(...labels.map((l) => l.length)) * 6.5 + 10) / slot));
+  const every = Math.max(1, Math.ceil((sideways ? 14 : turned === 0 ? longest + 10 : 14) / slot));
   return (
     <div className={legend.placement === "right" ? "chart right" : "chart"}>
       <div className="chart-plot" ref={ref}>
@@ -72,10 +83,18 @@ function Drawn({ bars, labels, stacked, sideways, gap, panel, isDark, context }:
                   if (stacked) base += v;
                   const [a, b] = [at(Math.min(from, from + v)), at(Math.max(from, from + v))];
                   const offset = i * slot + (slot * gap) / 2 + (stacked ? 0 : n * each);
-                  const box = sideways ? { x: plot.x + a, y: plot.y + offset, width: b - a, height: each } : { x: plot.x + offset, y: plot.y + plot.h - b, width: each, height: b - a };
-                  return <rect key={s.name} {...box} fill={s.color} fillOpacity={hovered === undefined || hovered === s.name ? 0.85 : 0.2} rx="1.5" />;
+                  const [thick, inset] = [each * barWidth, (each * (1 - barWidth)) / 2];
+                  const box = sideways ? { x: plot.x + a, y: plot.y + offset + inset, width: b - a, height: thick } : { x: plot.x + offset + inset, y: plot.y + plot.h - b, width: thick, height: b - a };
+                  const words = values === "never" ? "" : text(v);
+                  const room = values === "always" || (sideways ? thick > 11 : words.length * 6.3 < (stacked ? slot : each) + 4);
+                  return (
+                    <g key={s.name}>
+                      <rect {...box} fill={bars.colors?.[i] ?? s.color} fillOpacity={hovered === undefined || hovered === s.name ? 0.85 : 0.2} rx={Math.min(radius * thick * 0.5, thick / 2)} />
+                      {words !== "" && room && (stacked ? b - a > 12 && <text x={box.x + box.width / 2} y={box.y + box.height / 2 + 4} textAnchor="middle" fill={textOn(s.color)} pointerEvents="none">{words}</text> : <text x={sideways ? box.x + box.width + 4 : box.x + box.width / 2} y={sideways ? box.y + box.height / 2 + 4 : box.y - 4} textAnchor={sideways ? "start" : "middle"} pointerEvents="none">{words}</text>)}
+                    </g>
+                  );
                 })}
-                {i % every === 0 && (sideways ? <text x={plot.x - 6} y={plot.y + (i + 0.5) * slot + 4} textAnchor="end">{labels[i]?.slice(0, 24)}</text> : <text x={plot.x + (i + 0.5) * slot} y={plot.y + plot.h + 15} textAnchor="middle">{labels[i]}</text>)}
+                {i % every === 0 && (sideways ? <text x={plot.x - 6} y={plot.y + (i + 0.5) * slot + 4} textAnchor="end">{labels[i]?.slice(0, 24)}</text> : turned === 0 ? <text x={Math.min(Math.max(plot.x + (i + 0.5) * slot, longest / 2), size.width - (labels[i]?.length ?? 0) * 3.1)} y={plot.y + plot.h + 15} textAnchor="middle">{labels[i]}</text> : <text transform={`translate(${plot.x + (i + 0.5) * slot} ${plot.y + plot.h + 12}) rotate(${turned})`} textAnchor={turned < 0 ? "end" : "start"}>{labels[i]?.slice(0, Math.floor((below - 14) / Math.max(0.2, Math.sin(lean)) / 6))}</text>)}
               </g>
             );
           })}
@@ -101,12 +120,16 @@ function Drawn({ bars, labels, stacked, sideways, gap, panel, isDark, context }:
 export function BarChartPanel(props: PanelProps) {
   const { panel, frames, isDark, width, height } = props;
   const o = panel.options;
-  const bars = useMemo(() => buildBars(frames, asString(o["xField"]), isDark), [frames, o, isDark]);
+  const bars = useMemo(() => {
+    const built = buildBars(frames, asString(o["xField"]), isDark, asString(o["colorByField"]));
+    return o["stacking"] === "percent" ? asShares(built) : built;
+  }, [frames, o, isDark]);
   const orientation = asString(o["orientation"], "auto");
   const stacking = at(o, "stacking");
   const cut = asNumber(o["xTickLabelMaxLength"]) ?? 0;
   const labels = cut > 0 ? bars.categories.map((c) => (c.length > cut ? `${c.slice(0, cut)}…` : c)) : bars.categories;
-  return <Drawn {...props} bars={bars} labels={labels} stacked={stacking === "normal" || stacking === "percent"} sideways={orientation === "horizontal" || (orientation === "auto" && height > width)} gap={1 - (asNumber(o["groupWidth"]) ?? 0.7)} />;
+  return <Drawn {...props} bars={bars} labels={labels} stacked={stacking === "normal" || stacking === "percent"} sideways={orientation === "horizontal" || (orientation === "auto" && height > width)} gap={1 - (asNumber(o["groupWidth"]) ?? 0.7)}
+    turned={Math.min(90, Math.max(-90, asNumber(o["xTickLabelRotation"]) ?? 0))} values={asOneOf(o["showValue"], ["auto", "always", "never"], "auto")} radius={asNumber(o["barRadius"]) ?? 0.1} barWidth={Math.min(1, Math.max(0.05, asNumber(o["barWidth"]) ?? 0.97))} />;
 }
 
 export function HistogramPanel(props: PanelProps) {

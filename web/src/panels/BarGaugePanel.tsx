@@ -1,6 +1,6 @@
 import { boundsOf, colorOf, plainText } from "../model/data/display";
 import { numberOf } from "../model/data/frame";
-import { asOneOf, asString } from "../model/json";
+import { asBool, asOneOf, asString } from "../model/json";
 import { readReduce } from "../model/panels/options";
 import { singleValues, type Single } from "../model/panels/single";
 import { Empty } from "../components/Notes";
@@ -18,13 +18,13 @@ function limits(single: Single, all: readonly Single[]): readonly [number, numbe
   return [low, high > low ? high : low + 1];
 }
 
-function Fill({ single, share, mode, upright, isDark, at }: { single: Single; share: number; mode: string; upright: boolean; isDark: boolean; at: (share: number) => number }) {
+function Fill({ single, share, mode, upright, isDark, unfilled, at }: { single: Single; share: number; mode: string; upright: boolean; isDark: boolean; unfilled: boolean; at: (share: number) => number }) {
   const side = upright ? "height" : "width";
   if (mode === "lcd") {
     return Array.from({ length: CELLS }, (_, i) => {
       const lit = (i + 0.5) / CELLS <= share;
       const color = colorOf(single.field, at((i + 0.5) / CELLS), 0, single.name, isDark);
-      return <span key={i} style={{ flex: 1, borderRadius: 2, background: color, opacity: lit ? 1 : 0.15 }} />;
+      return <span key={i} style={{ flex: 1, borderRadius: 2, background: color, opacity: lit ? 1 : unfilled ? 0.15 : 0 }} />;
     });
   }
   const background = mode === "gradient" ? `linear-gradient(${upright ? "to top" : "to right"}, color-mix(in srgb, ${single.color} 45%, transparent), ${single.color})` : single.color;
@@ -40,12 +40,14 @@ export function BarGaugePanel({ panel, frames, isDark, context, width, height }:
   const mode = asOneOf(o["displayMode"], ["basic", "gradient", "lcd"], "gradient");
   const valueMode = asString(o["valueMode"], "color");
   const named = asString(o["namePlacement"], "auto") !== "hidden" && values.some((v) => v.name !== "");
+  const above = named && !upright && o["namePlacement"] === "top";
+  const unfilled = asBool(o["showUnfilled"], true);
   // All lines share their columns, so that bars can be compared.
   const longest = (texts: readonly string[]) => Math.max(1, ...texts.map((t) => t.length));
   const valueWidth = valueMode === "hidden" ? "" : ` ${longest(values.map((v) => plainText(v.display))) * 9 + 4}px`;
-  const columns = named ? `${Math.round(Math.min(width * 0.45, longest(values.map((v) => v.name)) * 7.4 + 4))}px minmax(0, 1fr)${valueWidth}` : `minmax(0, 1fr)${valueWidth}`;
+  const columns = named && !above ? `${Math.round(Math.min(width * 0.5, longest(values.map((v) => v.name)) * 6.8 + 4))}px minmax(0, 1fr)${valueWidth}` : `minmax(0, 1fr)${valueWidth}`;
   return (
-    <div className={upright ? "bars upright" : "bars"}>
+    <div className={upright ? "bars upright" : above ? "bars above" : "bars"}>
       {values.map((single) => {
         const [min, max] = limits(single, values);
         const number = numberOf(single.value);
@@ -58,8 +60,8 @@ export function BarGaugePanel({ panel, frames, isDark, context, width, height }:
                 {single.name}
               </span>
             )}
-            <span className="bar-track" role="meter" aria-label={single.name} aria-valuemin={min} aria-valuemax={max} aria-valuenow={number ?? min} aria-valuetext={text}>
-              <Fill single={single} share={share} mode={mode} upright={upright} isDark={isDark} at={(s) => min + (max - min) * s} />
+            <span className={unfilled ? "bar-track" : "bar-track bare"} role="meter" aria-label={single.name} aria-valuemin={min} aria-valuemax={max} aria-valuenow={number ?? min} aria-valuetext={text}>
+              <Fill single={single} share={share} mode={mode} upright={upright} isDark={isDark} unfilled={unfilled} at={(s) => min + (max - min) * s} />
             </span>
             {valueMode !== "hidden" && (
               <b className="num" style={{ color: valueMode === "color" ? single.color : undefined, fontSize: 15, textAlign: upright ? undefined : "right", whiteSpace: "nowrap" }}>

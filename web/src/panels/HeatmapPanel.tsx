@@ -2,8 +2,8 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { HoverBox } from "../components/Tooltip";
 import { along, schemeStops } from "../model/color/palette";
 import { withAlpha, cssColor } from "../model/color/named";
-import { asBool, asNumber, asString, at } from "../model/json";
-import { buildHeatmap, type Heatmap } from "../model/panels/heatmap";
+import { asBool, asNumber, asString, at, type JsonObject } from "../model/json";
+import { buildHeatmap, readBuckets, type Heatmap, type HeatmapLimits } from "../model/panels/heatmap";
 import { formatDateTime } from "../model/time/format";
 import { fixedText, formatValue } from "../model/units/format";
 import { lookOf, timeLabels } from "./timeseries/axes";
@@ -12,12 +12,24 @@ import type { PanelProps } from "./types";
 const LEFT = 64;
 const BOTTOM = 20;
 
-export function HeatmapPanel({ panel, frames, isDark, zone, width, height, range, onZoom }: PanelProps) {
+const KEY = 26;
+
+function limitsOf(o: JsonObject): HeatmapLimits {
+  const read = (key: keyof HeatmapLimits, path: string): HeatmapLimits => {
+    const n = asNumber(at(o, path));
+    return n === undefined ? {} : { [key]: n };
+  };
+  return { ...read("above", "filterValues.le"), ...read("below", "filterValues.ge"), ...read("min", "color.min"), ...read("max", "color.max") };
+}
+
+export function HeatmapPanel({ panel, frames, isDark, zone, width, height: whole, range, onZoom }: PanelProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [over, setOver] = useState<{ x: number; y: number; row: number; column: number }>();
   const [drag, setDrag] = useState<number>();
-  const map = useMemo(() => buildHeatmap(frames, asBool(panel.options["calculate"])), [frames, panel.options]);
+  const map = useMemo(() => buildHeatmap(frames, asBool(panel.options["calculate"]), readBuckets(panel.options), limitsOf(panel.options)), [frames, panel.options]);
   const o = panel.options;
+  const legend = asBool(at(o, "legend.show"), true) && map.most > map.least;
+  const height = whole - (legend ? KEY : 0);
   const unit = asString(at(o, "yAxis.unit")) || frames[0]?.fields[1]?.config.unit || "";
   const plot = useMemo(() => ({ left: LEFT, top: 4, width: Math.max(1, width - LEFT - 18), height: Math.max(1, height - BOTTOM - 4) }), [width, height]);
   const color = useMemo(() => {
@@ -28,7 +40,7 @@ export function HeatmapPanel({ panel, frames, isDark, zone, width, height, range
     const opacity = at(o, "color.mode") === "opacity";
     const fill = cssColor(asString(at(o, "color.fill"), "dark-orange"), isDark);
     return (v: number) => {
-      const share = map.most === map.least ? 1 : ((v - map.least) / (map.most - map.least)) ** exponent;
+      const share = map.most === map.least ? 1 : Math.min(1, Math.max(0, (v - map.least) / (map.most - map.least))) ** exponent;
       return opacity ? withAlpha(fill, 0.1 + share * 0.9) : along(ordered, share);
     };
   }, [o, isDark, map]);
@@ -92,6 +104,13 @@ export function HeatmapPanel({ panel, frames, isDark, zone, width, height, range
           setDrag(undefined);
         }}
       />
+      {legend && (
+        <div className="heat-key" style={{ height: KEY, paddingLeft: LEFT }}>
+          <span>{fixedText(map.least)}</span>
+          {Array.from({ length: 24 }, (_, i) => <i key={i} style={{ background: color(map.least + ((map.most - map.least) * i) / 23) }} />)}
+          <span>{fixedText(map.most)}</span>
+        </div>
+      )}
       {over !== undefined && cell != null && (
         <HoverBox x={over.x} y={over.y}>
           <div className="tooltip-time">{formatDateTime(map.times[over.column] ?? 0, zone)}</div>

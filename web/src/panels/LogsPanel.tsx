@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import { LogLines } from "../components/LogLines";
-import { rowsOfFrame } from "../model/data/loki";
-import { asBool, asOneOf } from "../model/json";
+import { rowsOfFrame, type LogRow } from "../model/data/loki";
+import { asBool, asOneOf, asStrings } from "../model/json";
 import type { PanelProps } from "./types";
 
 export function LogsPanel({ panel, frames, zone, isDark }: PanelProps) {
@@ -12,10 +12,13 @@ export function LogsPanel({ panel, frames, zone, isDark }: PanelProps) {
     list.sort((a, b) => (a.tsNs < b.tsNs ? 1 : a.tsNs > b.tsNs ? -1 : 0) * (ascending ? -1 : 1));
     return list;
   }, [frames, ascending]);
+  const displayed = useMemo(() => asStrings(o["displayedFields"]), [o]);
   if (rows.length === 0) return <div className="panel-message">The query of a logs panel must yield lines, not numbers.</div>;
-  return (
+  const common = asBool(o["showCommonLabels"]) ? commonOf(rows) : [];
+  const lines = (
     <LogLines
       rows={rows}
+      fields={displayed}
       zone={zone}
       isDark={isDark}
       showTime={asBool(o["showTime"], true)}
@@ -26,4 +29,16 @@ export function LogsPanel({ panel, frames, zone, isDark }: PanelProps) {
       dedup={asOneOf(o["dedupStrategy"], ["none", "exact", "numbers", "signature"] as const, "none")}
     />
   );
+  if (common.length === 0) return lines;
+  return (
+    <div className="table-paged">
+      <div className="muted mono small-note" title={common.join(" ")}>Common labels: {common.join(" ")}</div>
+      <div style={{ flex: 1, minHeight: 0 }}>{lines}</div>
+    </div>
+  );
+}
+
+/** The labels that all lines share. */
+function commonOf(rows: readonly LogRow[]): readonly string[] {
+  return Object.entries(rows[0]?.labels ?? {}).filter(([k, v]) => rows.every((r) => r.labels[k] === v)).map(([k, v]) => `${k}=${v}`);
 }

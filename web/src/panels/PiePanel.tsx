@@ -5,9 +5,9 @@ import { classicColor } from "../model/color/palette";
 import { textOn } from "../model/color/named";
 import { plainText } from "../model/data/display";
 import { numberOf } from "../model/data/frame";
-import { asStrings } from "../model/json";
+import { asStrings, at as at_ } from "../model/json";
 import { readLegend, readReduce } from "../model/panels/options";
-import { singleValues } from "../model/panels/single";
+import { singleValues, type Single } from "../model/panels/single";
 import { fixedText } from "../model/units/format";
 import { toggled } from "./TimeSeriesPanel";
 import type { PanelProps } from "./types";
@@ -38,7 +38,10 @@ export function PiePanel({ panel, frames, isDark, context, width, height }: Pane
     at += share;
     return part;
   });
-  const items = all.map((s) => ({ name: s.name, color: s.color, field: { ...s.field, values: [s.value] } }));
+  const values = asStrings(at_(o, "legend.values"));
+  // What the legend says of a part stands beside its name.
+  const about = (s: Single) => [values.includes("value") ? plainText(s.display) : "", values.includes("percent") && total > 0 ? `${fixedText(((numberOf(s.value) ?? 0) / total) * 100, 0)}%` : ""].filter(Boolean).join(", ");
+  const items = all.map((s) => ({ name: s.name, color: s.color, note: about(s), field: { ...s.field, values: [s.value] } }));
   return (
     <div className={legend.placement === "right" && width > height ? "chart right" : "chart"}>
       <div className="chart-plot">
@@ -46,13 +49,16 @@ export function PiePanel({ panel, frames, isDark, context, width, height }: Pane
           {parts.map((p) => {
             const middle = ((p.from + p.to) / 2) * 2 * Math.PI;
             const r = inner === 0 ? 66 : 80;
-            const text = [labels.includes("name") ? p.s.name : "", labels.includes("value") ? plainText(p.s.display) : "", labels.includes("percent") ? `${fixedText(p.share * 100, 0)}%` : ""].filter(Boolean).join(" ");
+            const words = (without: string) => [labels.includes("name") && without !== "name" ? p.s.name : "", labels.includes("value") ? plainText(p.s.display) : "", labels.includes("percent") ? `${fixedText(p.share * 100, 0)}%` : ""].filter(Boolean).join(" ");
+            // What does not fit into its part would stand over its neighbours: the name is in the legend, too.
+            const room = Math.min(inner === 0 ? 84 : 44, p.share * 2 * Math.PI * r + 8);
+            const text = [words(""), words("name")].find((t) => t.length * 5.6 < room) ?? "";
             return (
               <g key={p.s.key} opacity={hovered === undefined || hovered === p.s.name ? 1 : 0.3}>
                 <path d={slice(p.from, p.to, inner)} fill={p.s.color} stroke="var(--panel)" strokeWidth="1" fillRule="evenodd">
                   <title>{`${p.s.name}: ${plainText(p.s.display)} (${fixedText(p.share * 100)}%)`}</title>
                 </path>
-                {text !== "" && p.share > 0.05 && (
+                {text !== "" && (
                   <text x={r * Math.sin(middle)} y={-r * Math.cos(middle)} textAnchor="middle" dominantBaseline="middle" fontSize="11" fill={textOn(p.s.color)} pointerEvents="none">
                     {text}
                   </text>
@@ -62,7 +68,7 @@ export function PiePanel({ panel, frames, isDark, context, width, height }: Pane
           })}
         </svg>
       </div>
-      {legend.show && <Legend items={items} options={{ ...legend, calcs: ["lastNotNull"] }} hidden={hidden} onToggle={(name, alone) => setHidden((h) => toggled(h, items.map((i) => i.name), name, alone))} onHover={setHovered} context={context} isDark={isDark} />}
+      {legend.show && <Legend items={items} options={{ ...legend, calcs: legend.calcs.length > 0 || values.length > 0 ? [] : ["lastNotNull"] }} hidden={hidden} onToggle={(name, alone) => setHidden((h) => toggled(h, items.map((i) => i.name), name, alone))} onHover={setHovered} context={context} isDark={isDark} />}
     </div>
   );
 }

@@ -17,7 +17,7 @@ function Lanes({ panel, frames, isDark, context, range, zone, width, height, mer
   const shown = lanes.slice(Math.min(page, pages - 1) * pageSize, (Math.min(page, pages - 1) + 1) * pageSize);
   const [over, setOver] = useState<{ x: number; y: number; piece: Piece; lane: string }>();
   const left = Math.min(width * 0.3, Math.max(40, ...shown.map((l) => l.name.length * 6.6 + 12)));
-  const plot = Math.max(1, width - left - 4);
+  const plot = Math.max(1, width - left - 16);
   const row = Math.max(14, Math.min(60, (height - 20 - (pages > 1 ? 28 : 0)) / Math.max(1, shown.length)));
   const bar = row * Math.min(1, asNumber(panel.options["rowHeight"]) ?? 0.9);
   const align = asString(panel.options["alignValue"], merge ? "left" : "center");

@@ -43,5 +43,5 @@ export const kindList: readonly { type: string; title: string }[] = Object.entri
 
 export const kindOf = (type: string): Kind | undefined => kinds[type];
 
-/** Types that are not drawn yet: their data is shown as a table below a line that says so. */
+/** Types that are not drawn: their data is shown as a table below a line that says so. */
 export const tablePanel = kinds["table"] as Kind;

@@ -1,30 +1,42 @@
 /** Categories with bars, for bar charts and histograms. */
-import { seriesColor } from "../data/display";
+import { classicColor } from "../color/palette";
+import { displayCell, seriesColor } from "../data/display";
 import { numberOf, numberFields, type Field, type Frame } from "../data/frame";
 import { displayName } from "../data/names";
 import { reduceValues } from "../data/reducers";
+import { findField } from "../transform/rows";
 
 export interface Bars {
   categories: readonly string[];
+  /** Of each category, where another column tells them. */
+  colors?: readonly string[];
   series: readonly { name: string; color: string; field: Field; values: readonly (number | null)[] }[];
 }
 
 /** The first text (or chosen) column names the categories; series without one become categories themselves. */
-export function buildBars(frames: readonly Frame[], xField: string, isDark: boolean): Bars {
+export function buildBars(frames: readonly Frame[], xField: string, isDark: boolean, colorBy = ""): Bars {
   const frame = frames[0];
   const label = frame?.fields.find((f) => (xField !== "" ? f.name === xField || displayName(f, frame, frames) === xField : f.type === "string"));
   if (frame !== undefined && label !== undefined) {
-    const series = numberFields(frame).filter((f) => f !== label).map((field, i) => {
+    const painter = colorBy === "" ? undefined : findField(frame, colorBy, frames);
+    const colors = painter === undefined ? undefined : painter.values.map((v, i) => displayCell(painter, v, isDark, { zone: "utc", now: 0 }, i).color ?? classicColor(i, isDark));
+    const series = numberFields(frame).filter((f) => f !== label && (f !== painter || numberFields(frame).length < 3)).map((field, i) => {
       const name = displayName(field, frame, frames);
       return { name, color: seriesColor(field, i, name, isDark), field, values: field.values.map(numberOf) };
     });
-    return { categories: label.values.map(String), series };
+    return { categories: label.values.map(String), series, ...(colors === undefined ? {} : { colors }) };
   }
   const all = frames.flatMap((f) => numberFields(f).map((field) => ({ field, name: displayName(field, f, frames) })));
   const first = all[0];
   if (first === undefined) return { categories: [], series: [] };
   const values = all.map(({ field }) => numberOf(reduceValues(field.values, "lastNotNull")));
   return { categories: all.map((a) => a.name), series: [{ name: "Value", color: seriesColor(first.field, 0, first.name, isDark), field: first.field, values }] };
+}
+
+/** Each category's values as shares of their sum. */
+export function asShares(bars: Bars): Bars {
+  const sums = bars.categories.map((_, i) => bars.series.reduce((sum, s) => sum + Math.abs(s.values[i] ?? 0), 0));
+  return { ...bars, series: bars.series.map((s) => ({ ...s, values: s.values.map((v, i) => (v === null ? null : v / (sums[i] || 1))), field: { ...s.field, config: { ...s.field.config, unit: "percentunit", max: 1 } } })) };
 }
 
 /** A round bucket size that gives about that many buckets. */
