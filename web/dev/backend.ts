@@ -109,7 +109,7 @@ function search(options: BackendOptions, store: Store): Obj[] {
         slug: "",
         type: "dash-db",
         tags: dashboard["tags"] ?? [],
-        isStarred: false,
+        isStarred: store.stars.has(uid),
         folderId: 1,
         folderUid: "easymo",
         folderTitle: "EasyMO",
@@ -159,7 +159,7 @@ export function handler(options: BackendOptions) {
     const uid = /^\/api\/dashboards\/uid\/([^/]+)$/.exec(path)?.[1];
     const kept = uid === undefined ? undefined : store.latest(decodeURIComponent(uid));
     if (uid !== undefined && kept !== undefined) {
-      const meta = { type: "db", canSave: true, canEdit: true, canAdmin: true, canStar: true, canDelete: true, slug: "x", url: `/d/${uid}/x`, version: kept.version, isFolder: false, folderId: 0, folderUid: "", folderTitle: "General", provisioned: false, provisionedExternalId: "" };
+      const meta = { type: "db", canSave: true, canEdit: true, canAdmin: true, canStar: true, canDelete: true, isStarred: store.stars.has(uid), slug: "x", url: `/d/${uid}/x`, version: kept.version, isFolder: false, folderId: 0, folderUid: "", folderTitle: "General", provisioned: false, provisionedExternalId: "" };
       return send(res, 200, { meta, dashboard: kept.data });
     }
     return fromFiles(req, res, path);
@@ -173,7 +173,7 @@ export function handler(options: BackendOptions) {
     const title = slug(String(found.dashboard["title"] ?? ""));
     return send(res, 200, {
       meta: {
-        type: "db", canSave: false, canEdit: true, canAdmin: true, canStar: true, canDelete: false, slug: title,
+        type: "db", canSave: false, canEdit: true, canAdmin: true, canStar: true, canDelete: false, isStarred: store.stars.has(uid), slug: title,
         url: `/d/${uid}/${title}`, version: 1, isFolder: false, folderId: 1, folderUid: "easymo",
         folderTitle: "EasyMO", folderUrl: "/dashboards/f/easymo", provisioned: true, provisionedExternalId: found.file,
       },

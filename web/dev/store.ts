@@ -14,6 +14,7 @@ interface Kept {
 
 export class Store {
   readonly boards = new Map<string, Kept>();
+  readonly stars = new Set<string>();
   private readonly users: Obj[] = [
     { id: 1, uid: "admin", login: "admin", name: "Developer", email: "", orgRole: "Admin", isAdmin: true, isDisabled: false, lastSeenAtAge: "now" },
     { id: 2, uid: "aline", login: "aline", name: "Aline", email: "aline@example.org", orgRole: "Editor", isAdmin: false, isDisabled: false, lastSeenAtAge: "2h" },
@@ -119,6 +120,12 @@ export class Store {
   answer(method: string, path: string, body: Obj, provisioned: (uid: string) => boolean): Answer | undefined {
     if (path === "/api/dashboards/db" && method === "POST") return this.save(body, provisioned);
     if (path === "/api/annotations") return this.remarks(method, body);
+    const starred = /^\/api\/user\/stars\/dashboard\/uid\/([^/]+)$/.exec(path)?.[1];
+    if (starred !== undefined) {
+      if (method === "POST") this.stars.add(decodeURIComponent(starred));
+      else this.stars.delete(decodeURIComponent(starred));
+      return [200, { message: method === "POST" ? "Dashboard starred!" : "Dashboard unstarred" }];
+    }
     if (path === "/api/folders") return [200, [{ id: 1, uid: "easymo", title: "EasyMO" }]];
     const board = /^\/api\/dashboards\/uid\/([^/]+)(.*)$/.exec(path);
     if (board !== null) return this.ofBoard(decodeURIComponent(board[1] ?? ""), board[2] ?? "", method, body);

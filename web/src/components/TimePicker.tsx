@@ -1,7 +1,7 @@
 import { ActionIcon, Button, Group, Popover, ScrollArea, Select, TextInput, Tooltip } from "@mantine/core";
 import { useMemo, useState } from "react";
 import { formatDateTime } from "../model/time/format";
-import { describeRange, quickRanges, refreshIntervals } from "../model/time/quick";
+import { describeRange, quickRanges, refreshIntervals, type QuickRange } from "../model/time/quick";
 import { parseTime } from "../model/time/range";
 import { resolveZone } from "../model/time/zone";
 import { useShortcuts } from "../state/shortcuts";
@@ -45,10 +45,10 @@ function RangeForm({ time, onDone }: { time: TimeState; onDone: () => void }) {
 }
 
 /** Range, shift, zoom and refresh: the same on every page that shows time. */
-export function TimePicker({ time, intervals = refreshIntervals, children }: { time: TimeState; intervals?: readonly string[]; children?: React.ReactNode }) {
+export function TimePicker({ time, intervals = refreshIntervals, ranges = quickRanges, children }: { time: TimeState; intervals?: readonly string[]; ranges?: readonly QuickRange[]; children?: React.ReactNode }) {
   const [open, setOpen] = useState(false);
   const [filter, setFilter] = useState("");
-  const quick = useMemo(() => quickRanges.filter((q) => q.label.toLowerCase().includes(filter.toLowerCase())), [filter]);
+  const quick = useMemo(() => ranges.filter((q) => q.label.toLowerCase().includes(filter.toLowerCase())), [ranges, filter]);
   useShortcuts([
     { keys: "t z", what: "Zoom the time range out", run: time.zoomOut },
     { keys: "Ctrl+z", what: "Zoom the time range out", run: time.zoomOut },

@@ -183,7 +183,7 @@ export const PanelBox = memo(function PanelBox({ panel, viewed, filling = false 
   const description = interpolate(panel.description, data.scope, "text");
   const ownTime = panel.hideTimeOverride ? "" : [panel.timeFrom === undefined ? "" : `last ${panel.timeFrom.replace(/^now-/, "")}`, panel.timeShift === undefined ? "" : `${panel.timeShift} earlier`].filter(Boolean).join(", ");
   const { x, y, w, h } = panel.grid;
-  const style = filling ? { height: "100%" } : viewed ? { height: "calc(100vh - 170px)", minHeight: 320, gridColumn: "1 / -1" } : { gridColumn: `${x + 1} / span ${w}`, gridRow: `${y + 1} / span ${h}` };
+  const style = filling ? { height: "100%" } : viewed ? { height: "calc(100vh - var(--above, 170px))", minHeight: 320, gridColumn: "1 / -1" } : { gridColumn: `${x + 1} / span ${w}`, gridRow: `${y + 1} / span ${h}` };
   // The padding of the body is not for drawing.
   const inner = { width: Math.max(0, size.width - 16), height: Math.max(0, size.height - (title === "" ? 16 : 10)) };
   return (

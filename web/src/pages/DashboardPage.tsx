@@ -20,7 +20,7 @@ import { loadDashboard } from "../model/dashboard/load";
 import { repeatSections } from "../model/dashboard/repeat";
 import type { Dashboard } from "../model/dashboard/types";
 import type { JsonObject } from "../model/json";
-import { refreshIntervals } from "../model/time/quick";
+import { quickRanges, refreshIntervals } from "../model/time/quick";
 import type { Scope } from "../model/variables/interpolate";
 import { navigate, setParams, usePlace } from "../state/location";
 import { noteBoard } from "../state/recent";
@@ -134,7 +134,7 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
               </>
             }
           >
-            {!dashboard.hideTimePicker && <TimePicker time={time} intervals={dashboard.refreshIntervals.length > 0 ? dashboard.refreshIntervals : refreshIntervals} />}
+            {!dashboard.hideTimePicker && <TimePicker time={time} intervals={dashboard.refreshIntervals.length > 0 ? dashboard.refreshIntervals : refreshIntervals} ranges={dashboard.quickRanges.length > 0 ? dashboard.quickRanges : quickRanges} />}
             {mayEdit && !isEditing && (
               <Tooltip label="Edit (e)">
                 <ActionIcon variant="default" size={32} aria-label="Edit the dashboard" onClick={begin} className="wide-only"><Icon name="edit" size={16} /></ActionIcon>

@@ -172,6 +172,7 @@ async fn folders_hold_dashboards_and_search_finds_both() {
     let uid = inside["uid"].as_str().unwrap();
     server.post("admin", &format!("/api/user/stars/dashboard/uid/{uid}"), Value::Null).await;
     assert_eq!(titles("starred=true").await, ["Inside"]);
+    assert_eq!(server.get("admin", &format!("/api/dashboards/uid/{uid}")).await["meta"]["isStarred"], true);
     let hit = server.get("admin", "/api/search?tag=x").await[0].clone();
     assert_eq!(
         (&hit["folderUid"], &hit["isStarred"], &hit["type"]),

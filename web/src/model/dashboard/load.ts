@@ -156,6 +156,7 @@ export function loadDashboard(input: JsonObject): Dashboard {
     graphTooltip: tooltip === 1 || tooltip === 2 ? tooltip : json["sharedCrosshair"] === true ? 1 : 0,
     refresh: asString(json["refresh"] === false ? "" : json["refresh"]),
     time: { from: asString(at(json, "time.from"), "now-6h"), to: asString(at(json, "time.to"), "now") },
+    quickRanges: asObjects(at(json, "timepicker.quick_ranges")).flatMap((q) => (asString(q["from"]) === "" ? [] : [{ label: asString(q["display"]) || `${asString(q["from"])} to ${asString(q["to"], "now")}`, from: asString(q["from"]), to: asString(q["to"], "now") }])),
     refreshIntervals: asStrings(at(json, "timepicker.refresh_intervals")),
     hideTimePicker: asBool(at(json, "timepicker.hidden")),
     nowDelay: asString(at(json, "timepicker.nowDelay")),

@@ -1,4 +1,5 @@
 /** A dashboard as the app knows it. What the app does not know stays in `raw`, so that saving loses nothing. */
+import type { QuickRange } from "../time/quick";
 import type { FieldConfigSource } from "../data/fieldConfig";
 import type { JsonObject } from "../json";
 import type { RawRange } from "../time/range";
@@ -106,6 +107,8 @@ export interface Dashboard {
   refresh: string;
   time: RawRange;
   refreshIntervals: readonly string[];
+  /** In place of the usual ones, where the dashboard lists its own. */
+  quickRanges: readonly QuickRange[];
   hideTimePicker: boolean;
   nowDelay: string;
   variables: readonly Variable[];

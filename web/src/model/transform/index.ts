@@ -4,7 +4,7 @@ import { field, rowCount, timeField, type Frame } from "../data/frame";
 import type { Transformation } from "../dashboard/types";
 import { calculateField, convertFieldType, extractFields, filterFieldsByName, organize, regexFrom, renameByRegex, type Transform } from "./columns";
 import { joinBy, nameOf, pickRows } from "./rows";
-import { configFromData, formatString, formatTime, groupingToMatrix, histogram, joinByLabels, timeSeriesTable, transpose } from "./shapes";
+import { configFromData, formatString, formatTime, groupingToMatrix, heatmap, histogram, joinByLabels, timeSeriesTable, transpose } from "./shapes";
 import { filterByValue, groupBy, joinByField, labelsToFields, limit, merge, reduce, seriesToRows, sortBy } from "./tables";
 
 const filterByRefId: Transform = (frames, options) => {
@@ -51,7 +51,7 @@ const transforms: Record<string, Transform> = {
   convertFieldType, limit, concatenate, prepareTimeSeries, partitionByValues, extractFields, rowsToFields, seriesToRows,
   seriesToColumns: joinByField,
   filterByName: filterFieldsByName,
-  groupingToMatrix, transpose, joinByLabels, timeSeriesTable, histogram, formatTime, formatString, configFromData,
+  groupingToMatrix, transpose, joinByLabels, timeSeriesTable, histogram, heatmap, formatTime, formatString, configFromData,
 };
 
 export function runTransformations(frames: readonly Frame[], list: readonly Transformation[]): { frames: readonly Frame[]; notices: readonly string[] } {

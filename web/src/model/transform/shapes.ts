@@ -3,6 +3,7 @@ import { asArray, asNumber, asString, asStrings, asBool, at } from "../json";
 import { field, numberFields, numberOf, rowCount, timeField, type Cell, type Field, type Frame } from "../data/frame";
 import { reduceValues } from "../data/reducers";
 import { buildHistogram } from "../panels/bars";
+import { buildHeatmap, readBuckets } from "../panels/heatmap";
 import { formatLayout } from "../time/format";
 import type { Transform } from "./columns";
 import { findField, nameOf } from "./rows";
@@ -127,4 +128,11 @@ export const configFromData: Transform = (frames, options) => {
   const own = Object.fromEntries(settings.flatMap(({ to, value }): readonly (readonly [string, string | number])[] => (to === "min" || to === "max" || to === "decimals" ? [[to, Number(value)]] : to === "unit" || to === "displayName" ? [[to, String(value)]] : [])));
   const limits = settings.filter((s) => s.to === "threshold1").map((s) => ({ color: "red", value: Number(s.value) }));
   return frames.filter((f) => f !== source).map((frame) => ({ ...frame, fields: frame.fields.map((f) => (f.type === "number" ? { ...f, config: { ...f.config, ...own, ...(limits.length === 0 ? {} : { thresholds: [{ color: "green", value: null }, ...limits] }) } } : f)) }));
+};
+
+/** How often values lie in each bucket at each moment: what a heatmap draws. */
+export const heatmap: Transform = (frames, options) => {
+  const map = buildHeatmap(frames, true, readBuckets({ calculation: options }));
+  if (map.times.length === 0 || map.bounds.length === 0) return frames;
+  return [{ refId: frames[0]?.refId ?? "A", kind: "heatmap", fields: [field("Time", "time", map.times), ...map.bounds.map((bound, i) => ({ ...field(bound, "number", map.counts[i] ?? [], { le: bound }), sourceName: bound }))] }];
 };

@@ -30,10 +30,11 @@ fn meta(api: &GrafanaApi, board: &Board, asker: &Identity) -> Value {
     let base = api.settings.base();
     let folder = api.boards.folder(&board.folder_uid);
     let edits = asker.may(OrgRole::Editor);
+    let starred = api.accounts.user(asker.id).is_some_and(|user| user.stars.contains(&board.uid));
     let rights = json!({"canAdd": edits, "canEdit": edits, "canDelete": edits});
     json!({
         "type": "db", "canSave": edits && board.can_save(), "canEdit": edits || api.settings.viewers_can_edit,
-        "canAdmin": asker.may(OrgRole::Admin), "canStar": true, "canDelete": edits && board.file.is_none(),
+        "canAdmin": asker.may(OrgRole::Admin), "canStar": true, "isStarred": starred, "canDelete": edits && board.file.is_none(),
         "slug": board.slug(), "url": board.url(&base), "expires": "0001-01-01T00:00:00Z",
         "created": iso(board.created_ms), "updated": iso(board.updated_ms), "createdBy": board.created_by,
         "updatedBy": board.updated_by, "version": board.version, "hasAcl": false, "isFolder": false,
