@@ -199,7 +199,8 @@ impl RemoteWrite {
         let mut now = Vec::new();
         let mut result = Ok(());
         if let Some(queue) = &queue {
-            forget_others(queue, &names)?;
+            // Whatever fails, those that are kept go on, and must be known.
+            result = forget_others(queue, &names).map_err(RemoteWriteError::from);
             let mut kept = kept;
             for (config, client) in configs.iter().zip(clients) {
                 match kept.iter().position(|r| r.status.config == *config) {
@@ -237,10 +238,21 @@ impl RemoteWrite {
         }
         let dir = self.options.env.dir(&self.options.path)?;
         dir.remove_unfinished()?;
+        let windows: Vec<(String, Option<Window>)> = positions(&dir)?
+            .into_iter()
+            .map(|name| (name.clone(), Window::read(&dir, &name).window()))
+            .collect();
         // A position may stand behind the last segment that a power loss left; numbers never begin anew.
-        let windows = positions(&dir)?.into_iter().filter_map(|n| Window::read(&dir, &n).window());
-        let first = windows.map(|w| w.end.segment + 1).max().unwrap_or(1);
+        let first = windows
+            .iter()
+            .filter_map(|(_, window)| Some(window.as_ref()?.end.segment + 1))
+            .max()
+            .unwrap_or(1);
         let queue = Arc::new(Queue::open(&self.options.env, dir, self.options.limits, first)?);
+        for (name, window) in windows {
+            // Where a position cannot be read, all that is left is sent.
+            queue.keep_for(&name, window.map_or(0, |window| window.start.segment));
+        }
         self.queue.store(Some(Arc::clone(&queue)));
         Ok(queue)
     }

@@ -217,6 +217,11 @@ impl Queue {
         Ok(())
     }
 
+    /// A receiver is known to need everything from `segment` on. Said of all of them before any says that it needs less.
+    pub(crate) fn keep_for(&self, receiver: &str, segment: u64) {
+        self.needed.lock().insert(receiver.to_owned(), segment);
+    }
+
     /// A receiver needs nothing before `segment` any more; what nobody needs is removed.
     pub(crate) fn needs(&self, receiver: &str, segment: u64) {
         let mut needed = self.needed.lock();

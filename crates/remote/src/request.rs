@@ -121,8 +121,7 @@ impl Sender {
                     } else {
                         tracing::debug!(url = %self.config.url, reason, attempt, "remote write fails again");
                     }
-                    // A receiver that says "at once" again and again must not make us spin.
-                    let pause = pause.map_or(backoff, |p| p.clamp(backoff, LONGEST_PAUSE));
+                    let pause = pause_before_next(backoff, pause);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.cancelled() => return false,
@@ -244,6 +243,12 @@ fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     u64::try_from(at.saturating_sub(now_ms)).ok().map(Duration::from_millis)
 }
 
+/// How long to wait for the next attempt, of which the receiver may have said something: one that says "at once" again and
+/// again must not make us spin, and only the configuration may make us wait for longer than [`LONGEST_PAUSE`].
+fn pause_before_next(backoff: Duration, asked: Option<Duration>) -> Duration {
+    asked.map_or(backoff, |asked| asked.min(LONGEST_PAUSE).max(backoff))
+}
+
 fn encode_v1(items: &[Item]) -> Result<Vec<u8>, snap::Error> {
     let mut request = WriteRequest::new();
     for Item { labels, value } in items {
@@ -300,5 +305,18 @@ mod tests {
         assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(5)));
         assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT"), None);
         assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_patience_is_heard_within_bounds_whatever_the_backoff() {
+        let pause = |backoff, asked: Option<u64>| {
+            pause_before_next(Duration::from_secs(backoff), asked.map(Duration::from_secs)).as_secs()
+        };
+        assert_eq!(pause(2, None), 2);
+        assert_eq!(pause(2, Some(0)), 2);
+        assert_eq!(pause(2, Some(60)), 60);
+        assert_eq!(pause(2, Some(u64::MAX)), 600);
+        // A configured pause may be longer than any that we let ourselves be told.
+        assert_eq!(pause(3600, Some(60)), 3600);
     }
 }

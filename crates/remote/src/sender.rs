@@ -40,11 +40,18 @@ pub(crate) struct Shipping {
 
 impl Shipping {
     /// Sends until the sender is stopped. `unfinished` ends where a window ended that may have been sent in part.
-    pub(crate) async fn run(mut self, unfinished: Option<Place>) {
+    pub(crate) async fn run(mut self, mut unfinished: Option<Place>) {
         let mut changed = self.queue.watch();
-        let mut until = unfinished;
-        while !self.sender.stop.is_cancelled() {
-            let Some((start, items, full)) = self.window(&mut changed, until.take()).await else { break };
+        loop {
+            let start = self.place();
+            let Some((items, full)) = self.window(&mut changed, start, unfinished).await else {
+                // What was read since then is not sent. A window that may have been sent in part stays written down.
+                if unfinished.is_none() {
+                    self.remember(Window::empty(start, self.shards)).await;
+                }
+                return;
+            };
+            unfinished = None;
             let end = self.place();
             let window = Window { start, end, shards: self.shards };
             self.remember(window).await;
@@ -56,8 +63,6 @@ impl Shipping {
             self.queue.needs(&self.name, end.segment);
             self.adapt(full);
         }
-        let at = self.place();
-        self.remember(Window::empty(at, self.shards)).await;
     }
 
     fn place(&self) -> Place {
@@ -80,18 +85,18 @@ impl Shipping {
         self.shards = wanted.clamp(limit(queue.min_shards), limit(queue.max_shards));
     }
 
-    /// The next window: where it begins, what is in it, and whether the queue held enough at once. Waits for the
-    /// deadline of a batch if there is less than enough; `None` when the sender is to stop.
+    /// The next window, from `start` on: what is in it, and whether the queue held enough at once. Waits for the deadline of
+    /// a batch if there is less than enough; `None` when the sender is to stop, whatever was read before.
     async fn window(
         &mut self,
         changed: &mut watch::Receiver<u64>,
+        start: Place,
         until: Option<Place>,
-    ) -> Option<(Place, Vec<Item>, bool)> {
-        let start = self.place();
+    ) -> Option<(Vec<Item>, bool)> {
         let enough = self.target();
         let mut items = Vec::new();
         let mut deadline: Option<Instant> = None;
-        loop {
+        while !self.sender.stop.is_cancelled() {
             changed.mark_unchanged();
             match self.read(items, enough, until).await? {
                 (more, Ok(())) => items = more,
@@ -107,7 +112,7 @@ impl Shipping {
             // Where everything is filtered out, the queue must still be given back.
             let passed = items.is_empty() && self.place().segment > start.segment;
             if items.len() >= enough || until.is_some() || passed {
-                return Some((start, items, deadline.is_none() && until.is_none()));
+                return Some((items, deadline.is_none() && until.is_none()));
             }
             if !items.is_empty() && deadline.is_none() {
                 deadline =
@@ -120,11 +125,12 @@ impl Shipping {
                 }
             };
             tokio::select! {
-                () = over => return Some((start, items, false)),
+                () = over => return Some((items, false)),
                 _ = changed.changed() => tokio::time::sleep(GATHER).await,
                 () = self.sender.stop.cancelled() => return None,
             }
         }
+        None
     }
 
     /// Reads on a thread that may wait for the disk.

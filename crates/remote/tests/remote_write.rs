@@ -287,6 +287,56 @@ async fn a_receiver_may_be_away_while_we_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn samples_that_wait_for_more_are_not_lost_by_a_restart() {
+    let (receiver, address) = receiver(always()).await;
+    // An old sample, which is dropped and counted as soon as it is read, tells that those beside it are read as well.
+    let config = |deadline: &str| {
+        configs(&format!(
+            "remote_write:\n- url: http://{address}/w\n  name: r\n  queue_config: {{batch_send_deadline: {deadline}, sample_age_limit: 1d}}\n"
+        ))
+    };
+    let source = source();
+    source.remote.apply(&config("1h"), &Labels::empty()).await.unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let mut batch = WriteBatch::default();
+    for (i, t) in [(0, 1), (1, now), (2, now)] {
+        batch.floats.push(FloatSample { series: source.series(i), t, v: 1.0 });
+    }
+    source.appender.append(&batch, AppendMode::Partial).unwrap();
+    let metrics = Arc::clone(&source.remote.status()[0].metrics);
+    until("they are read", || metrics.dropped_old.load(Ordering::Relaxed) == 1).await;
+    assert_eq!(receiver.requests.load(Ordering::SeqCst), 0);
+    let source = source.restart().await;
+    source.remote.apply(&config("20ms"), &Labels::empty()).await.unwrap();
+    until("they arrive", || stored(&receiver.store).values().filter(|times| **times == [now]).count() == 2)
+        .await;
+    source.remote.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_what_one_receiver_still_needs_and_another_has() {
+    let (quick, quick_address) = receiver(always()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow_address = listener.local_addr().unwrap();
+    drop(listener);
+    let queue = "queue_config: {batch_send_deadline: 20ms, min_backoff: 5ms, max_backoff: 20ms}";
+    let both = configs(&format!(
+        "remote_write:\n- {{url: 'http://{quick_address}/w', name: quick, {queue}}}\n- {{url: 'http://{slow_address}/w', name: slow, {queue}}}\n"
+    ));
+    let limits = QueueLimits { segment_bytes: 4 << 10, max_bytes: 64 << 20 };
+    let source = open(tempfile::tempdir().unwrap(), limits);
+    source.remote.apply(&both, &Labels::empty()).await.unwrap();
+    source.write(20, 0..200);
+    arrives(&quick.store, 20, 0..200).await;
+    source.remote.shutdown().await;
+    let source = open(source.folder, limits);
+    source.remote.apply(&both, &Labels::empty()).await.unwrap();
+    let slow = serve(always(), tokio::net::TcpListener::bind(slow_address).await.unwrap());
+    arrives(&slow.store, 20, 0..200).await;
+    source.remote.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_position_loses_nothing_that_is_queued() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
