@@ -168,6 +168,7 @@ impl Client {
         } else {
             headers.remove(header::AUTHORIZATION);
             headers.remove(header::COOKIE);
+            remove_secrets(headers);
         }
         if request.uri.scheme_str() == Some("http")
             && let Some((name, password)) = inner.transport.proxy_for(&request.uri).and_then(|p| p.user())
@@ -205,6 +206,15 @@ impl Client {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes headers whose values are marked as secrets: keys of services go by many names.
+fn remove_secrets(headers: &mut HeaderMap) {
+    let secret = |(name, value): (&HeaderName, &HeaderValue)| value.is_sensitive().then(|| name.clone());
+    let names: Vec<HeaderName> = headers.iter().filter_map(secret).collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 

@@ -85,6 +85,18 @@ async fn redirects_are_followed_and_credentials_stay_with_their_host() {
     };
     assert_eq!(body("/near").await, "GET auth=Basic dTpw custom=s3cret body=0");
     assert_eq!(body("/away").await, "GET auth=none custom=none body=0");
+    // Nor does a secret of the request's own go along, whatever its header is called.
+    for (path, want) in [("/near", "own"), ("/away", "none")] {
+        let plain = client("{}");
+        let url = format!("http://{address}{path}").parse().unwrap();
+        let mut request = Request::get(url, Duration::from_secs(5), 1 << 20);
+        let mut own = header::HeaderValue::from_static("own");
+        own.set_sensitive(true);
+        request.headers.insert("x-custom", own);
+        let mut buffer = BodyBuffer::default();
+        plain.send(request, &mut buffer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&buffer.data), format!("GET auth=none custom={want} body=0"));
+    }
     let e = fetch(&c, &format!("http://{address}/loop")).await.unwrap_err();
     assert!(e.to_string().contains("stopped after 10 redirects"), "{e}");
     let mut request =
