@@ -181,6 +181,10 @@ fn join(families: &mut BTreeMap<String, Family>, name: String, family: Family, f
 
 fn read(path: &Path) -> Result<(BTreeMap<String, Family>, f64), String> {
     let about = fs::metadata(path).map_err(|e| e.to_string())?;
+    // Nobody may ever write to a pipe: every scrape would wait for it for ever.
+    if !about.is_file() {
+        return Err("not a file".to_owned());
+    }
     if about.len() > MAX_FILE_BYTES {
         return Err(format!("larger than {MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)"));
     }
@@ -203,8 +207,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
             let mut words = comment.trim_start().splitn(3, [' ', '\t']);
             match (words.next(), words.next(), words.next()) {
                 (Some("HELP"), Some(name), help) => {
-                    let help = help.unwrap_or_default().replace("\\n", "\n").replace("\\\\", "\\");
-                    families.entry(name.to_owned()).or_default().help = Some(help);
+                    families.entry(name.to_owned()).or_default().help = Some(plain(help.unwrap_or_default()));
                 }
                 (Some("TYPE"), Some(name), Some(kind)) => {
                     let family = families.entry(name.to_owned()).or_default();
@@ -226,6 +229,22 @@ fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
     }
     families.retain(|_, family| !family.rows.is_empty());
     Ok(families)
+}
+
+/// A help text without its escapes.
+fn plain(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        if let Some(tail) = after.strip_prefix('n') {
+            out.push('\n');
+            rest = tail;
+        } else {
+            out.push('\\');
+            rest = after.strip_prefix('\\').unwrap_or(after);
+        }
+    }
+    out + rest
 }
 
 fn kind_of(text: &str) -> Option<Kind> {
@@ -375,6 +394,26 @@ mod tests {
         }
         assert!(!page.contains("twice 2") && !page.contains("node_textfile_mtime_seconds 7"), "{page}");
         assert!(page.contains("node_textfile_mtime_seconds{file=\"DIR/c.prom\"}"), "{page}");
+    }
+
+    #[test]
+    fn help_keeps_its_backslashes() {
+        let page = page(&[("a.prom", "# HELP w In C:\\\\new\\nor \\elsewhere\nw 1\n")]);
+        // As it stood there, but for the one that was not escaped.
+        assert!(page.contains("# HELP w In C:\\\\new\\nor \\\\elsewhere\n"), "{page}");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.prom"), "a 1\n").unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join("pipe.prom")).status();
+        assert!(made.unwrap().success());
+        let node =
+            Node::new(&[format!("--collector.textfile.directory={}", dir.path().display())], &|_| None)
+                .unwrap();
+        let page = node.page(&["textfile"].into()).text();
+        assert!(page.contains("\na 1\n") && page.contains("node_textfile_scrape_error 1"), "{page}");
     }
 
     #[test]
