@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::exposition::Page;
+use crate::{exposition::Page, loki::known_method};
 
 /// Upper bounds of durations, upstream's.
 const SECONDS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0];
@@ -68,7 +68,7 @@ impl Histogram {
 impl HttpMetrics {
     /// Counts one finished request.
     pub fn observe(&self, route: &str, method: &str, took: Duration, bytes: u64) {
-        let key = (upstream_handler(route), method.to_ascii_lowercase());
+        let key = (upstream_handler(route), known_method(method).to_ascii_lowercase());
         let mut all = self.by_handler.lock();
         let handler = all.entry(key).or_insert_with(|| Handler {
             seconds: Histogram::new([&SECONDS[..], &MORE_SECONDS[..]].concat()),
@@ -128,6 +128,10 @@ mod tests {
         let metrics = HttpMetrics::default();
         metrics.observe("/api/v2/silence/{id}", "GET", Duration::from_millis(60), 1500);
         metrics.observe("/-/ready", "GET", Duration::from_secs(100), 2);
+        // Methods that a client makes up are one series, and not as many as it likes.
+        for n in 0..100 {
+            metrics.observe("/-/ready", &format!("MADE-UP-{n}"), Duration::ZERO, 0);
+        }
         metrics.count_refused();
         let mut page = Page::new();
         metrics.write(&mut page, 3);
@@ -138,6 +142,7 @@ mod tests {
             r#"alertmanager_http_request_duration_seconds_bucket{handler="/-/ready",method="get",le="+Inf"} 1"#,
             r#"alertmanager_http_response_size_bytes_bucket{handler="/silence/:id",method="get",le="10000"} 1"#,
             r#"alertmanager_http_concurrency_limit_exceeded_total{method="get"} 1"#,
+            r#"alertmanager_http_request_duration_seconds_count{handler="/-/ready",method="other"} 100"#,
             r#"alertmanager_http_requests_in_flight{method="get"} 3"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");

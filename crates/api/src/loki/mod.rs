@@ -42,7 +42,7 @@ pub use self::{
     refusal::{Answer, Refusal},
     tenant::{Asks, Owns},
 };
-pub(crate) use self::{refusal::blocking, tenant::owner};
+pub(crate) use self::{http_metrics::known_method, refusal::blocking, tenant::owner};
 use crate::{
     answers::Answers,
     compress,
