@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     GrafanaApi,
     accounts::{
+        MAX_NAME,
         model::{Identity, OrgRole, User, Via},
         password,
     },
@@ -107,7 +108,8 @@ async fn check(
 ) -> Answer<User> {
     let wrong =
         || Refusal::unauthorized("Invalid username or password").with("messageId", "password-auth.failed");
-    if password.expose().len() > password::LONGEST {
+    // Nobody has such a name or password; and attempts are counted by name, which strangers must not fill the memory with.
+    if user.len() > MAX_NAME || password.expose().len() > password::LONGEST {
         return Err(wrong());
     }
     let known = api.accounts.user_named(&user).filter(|u| !u.disabled);

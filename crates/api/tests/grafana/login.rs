@@ -82,6 +82,29 @@ async fn guessing_is_stopped_after_five_attempts_for_five_minutes() {
 }
 
 #[tokio::test]
+async fn attempts_are_not_counted_by_names_that_nobody_can_have() {
+    let server = Server::new();
+    // Counted, each of them would be kept for minutes, however long it is.
+    let name = "n".repeat(1 << 20);
+    for _ in 0..6 {
+        assert_eq!(server.log_in(&name, "x").await.status, 401);
+    }
+    assert_eq!(server.log_in("admin", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_people_call_themselves_is_bounded() {
+    let server = Server::new();
+    for key in ["login", "email", "name"] {
+        for text in ["x".repeat(191), "line\nline".to_owned(), " ".to_owned()] {
+            let reply = server.ask("admin", "PUT", "/api/user", json!({ key: text })).await;
+            assert_eq!(reply.status, 400, "{key}: {text:?}: {}", reply.text());
+        }
+    }
+    assert_eq!(server.ask("admin", "PUT", "/api/user", json!({"name": "Ada"})).await.status, 200);
+}
+
+#[tokio::test]
 async fn pages_from_elsewhere_cannot_use_a_session() {
     let server = Server::new();
     let session = server.log_in("admin", "correct horse").await.session();

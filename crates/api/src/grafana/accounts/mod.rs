@@ -36,7 +36,7 @@ const MAX_TOKENS: usize = 10_000;
 const MAX_SESSIONS_EACH: usize = 50;
 
 /// Longest login, name or address of mail.
-const MAX_NAME: usize = 190;
+pub(crate) const MAX_NAME: usize = 190;
 
 /// That somebody was here is written down this often at most.
 const SEEN_MS: i64 = 10 * 60_000;
@@ -190,7 +190,10 @@ impl Accounts {
         user.updated_ms = now_ms;
         {
             let state = self.state.read();
-            check_name("login", &user.login)?;
+            // What was taken long ago stays as it is, and must not keep the user from being disabled.
+            if names(&user) != names(&before) {
+                check_names(names(&user))?;
+            }
             let taken = |name: &str| state.user_named(name).is_some_and(|other| other.id != id);
             if taken(&user.login) || !user.email.is_empty() && taken(&user.email) {
                 return Err(Refusal::conflict("user already exists"));
@@ -461,12 +464,7 @@ impl State {
     }
 
     fn check_new(&self, new: &NewUser) -> Result<(), Refusal> {
-        check_name("login", &new.login)?;
-        for (what, text) in [("email", &new.email), ("name", &new.name)] {
-            if !text.is_empty() {
-                check_name(what, text)?;
-            }
-        }
+        check_names([&new.login, &new.email, &new.name])?;
         if self.users.len() >= MAX_USERS {
             return Err(Refusal::full("MAX_USERS", MAX_USERS));
         }
@@ -521,6 +519,18 @@ pub(super) fn read_all<T: DeserializeOwned>(
         Err(e) => Err(StateError::Unavailable(format!("{space}/{} cannot be read: {e}", d.key))),
     };
     store.list(space)?.into_iter().map(read).collect()
+}
+
+/// Login, address of mail and name.
+fn names(user: &User) -> [&str; 3] {
+    [&user.login, &user.email, &user.name]
+}
+
+/// Address and name may be left out.
+fn check_names([login, email, name]: [&str; 3]) -> Result<(), Refusal> {
+    check_name("login", login)?;
+    let given = [("email", email), ("name", name)].into_iter().filter(|(_, text)| !text.is_empty());
+    given.map(|(what, text)| check_name(what, text)).collect()
 }
 
 /// Names are shown and searched for: no control characters, no white space at the ends.
