@@ -265,6 +265,21 @@ class HostileClients(unittest.TestCase):
         self.assertEqual(set(answers), {200})
         self.assertEqual(len(answers), 300)
 
+    def test_writes_that_are_never_finished_take_bounded_memory_together(self):
+        head = b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 33554432\r\n\r\n"
+        port, senders = int(self.reba.base.rsplit(":", 1)[1]), []
+        try:
+            # One has room; all of them together have not.
+            for _ in range(17):
+                senders.append(socket.create_connection(("127.0.0.1", port), 30))
+                senders[-1].sendall(head + bytes(31 << 20))
+            self.assertEqual(senders[-1].recv(4096).split(b"\r\n")[0], b"HTTP/1.1 503 Service Unavailable")
+        finally:
+            for sender in senders:
+                sender.close()
+        body = snappy(series([("__name__", "after")], [(now_ms(), 1.0)]))
+        wait_until(lambda: self.write(body)[0] == 204, 10, "there is room again")
+
     def test_malformed_writes_are_refused_and_write_nothing(self):
         t = now_ms()
         one = lambda name, *samples: snappy(series([("__name__", name)], samples))

@@ -14,9 +14,12 @@ use std::{
 use anyhow::{Context, Result};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
-use reba_api::prometheus::{
-    self, Admin, Answers, Backtests, Ended, HttpMetrics, Notifications, Origin, PrometheusApi, QueryLog,
-    Readiness, RemoteRead, Runtime,
+use reba_api::{
+    loki::Intake,
+    prometheus::{
+        self, Admin, Answers, Backtests, Ended, HttpMetrics, Notifications, Origin, PrometheusApi, QueryLog,
+        Readiness, RemoteRead, Runtime,
+    },
 };
 use reba_http::ProxyEnv;
 use reba_ingest::{
@@ -214,6 +217,7 @@ fn api(
         runtime: Arc::clone(&parts.runtime),
         http: HttpMetrics::default(),
         answers: Answers::default(),
+        intake: Intake::default(),
         metrics: metrics::sources(store)
             .into_iter()
             .chain([remote::source(&parts.remote), push::source(&parts.otlp, &parts.influx)])

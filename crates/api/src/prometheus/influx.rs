@@ -13,7 +13,7 @@ use axum::{
 use reba_ingest::influx::{InfluxRequest, Precision};
 use serde_json::json;
 
-use super::{PrometheusApi, write::read_body};
+use super::PrometheusApi;
 
 /// What we say we are: the last version whose clients ask no more than is here.
 const VERSION: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-influxdb-version"), "1.8.0")];
@@ -62,24 +62,18 @@ async fn write(
     let db = text("db");
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     let encoding = encoding.map_or(String::new(), |v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-    let body = match read_body(request).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    // Parsing and the write-ahead log take longer than a worker of the runtime may be held.
-    let now = api.now_ms();
-    let answer = tokio::task::spawn_blocking(move || {
-        api.influx.handle(&body, InfluxRequest { db: &db, precision, content_encoding: &encoding, now })
-    });
-    match answer.await {
-        Ok(Ok(written)) if written.refused == 0 => (StatusCode::NO_CONTENT, VERSION).into_response(),
-        Ok(Ok(written)) => {
+    let (influx, now) = (Arc::clone(&api.influx), api.now_ms());
+    let work = move |body: &[u8]| match influx
+        .handle(body, InfluxRequest { db: &db, precision, content_encoding: &encoding, now })
+    {
+        Ok(written) if written.refused == 0 => (StatusCode::NO_CONTENT, VERSION).into_response(),
+        Ok(written) => {
             let text = format!("partial write: {} dropped={}", written.reason, written.refused);
             refusal(dialect, 400, &text)
         }
-        Ok(Err(e)) => refusal(dialect, e.status(), &e.to_string()),
-        Err(e) => refusal(dialect, 500, &e.to_string()),
-    }
+        Err(e) => refusal(dialect, e.status(), &e.to_string()),
+    };
+    api.take(request, work).await
 }
 
 fn refusal(dialect: Dialect, status: u16, text: &str) -> Response {

@@ -49,7 +49,7 @@ use tower_http::compression::{
     predicate::{NotForContentType, SizeAbove},
 };
 
-use crate::compress;
+use crate::{compress, loki::Intake};
 
 pub use self::{
     admin::Admin,
@@ -106,6 +106,8 @@ pub struct PrometheusApi {
     pub http: HttpMetrics,
     /// Memory for answers on their way.
     pub answers: Answers,
+    /// Memory for bodies on their way.
+    pub intake: Intake,
     /// Metrics of parts that this crate does not know (the store, the process).
     pub metrics: Vec<MetricsSource>,
     /// Deletes and copies, if that was switched on.

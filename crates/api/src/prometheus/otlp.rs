@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::StatusCode,
     response::Response,
 };
 
-use super::{PrometheusApi, write::read_body};
-use crate::otlp::{Failure, Head, store_metrics};
+use super::PrometheusApi;
+use crate::otlp::{Head, store_metrics};
 
 /// `/api/v1/otlp/v1/metrics`
 pub async fn metrics(State(api): State<Arc<PrometheusApi>>, request: Request) -> Response {
@@ -17,15 +16,9 @@ pub async fn metrics(State(api): State<Arc<PrometheusApi>>, request: Request) ->
         Ok(head) => head,
         Err(refusal) => return *refusal,
     };
-    let body = match read_body(request).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
+    let (receiver, now) = (Arc::clone(&api.otlp), api.now_ms());
+    let work = move |body: &[u8]| {
+        Head::answer(encoding, store_metrics(&receiver, now, encoding, &compression, body))
     };
-    // Decoding and the write-ahead log take longer than a worker of the runtime may be held.
-    let now = api.now_ms();
-    let work =
-        tokio::task::spawn_blocking(move || store_metrics(&api.otlp, now, encoding, &compression, &body));
-    let failed = |e: tokio::task::JoinError| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string());
-    let result = work.await.map_err(failed).and_then(|stored| stored);
-    Head::answer(encoding, result)
+    api.take(request, work).await
 }

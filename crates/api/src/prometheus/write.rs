@@ -1,16 +1,16 @@
 //! POST `/api/v1/write`: remote write 1.0 and 2.0.
 
-use std::{error::Error as _, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use reba_ingest::remote_write::{RemoteWriteError, Written, WrittenInPart};
 
 use super::PrometheusApi;
+use crate::loki::Refusal;
 
 /// Largest compressed body; what it expands to is the receiver's limit.
 const MAX_BODY: usize = 32 << 20;
@@ -27,29 +27,34 @@ pub async fn write(State(api): State<Arc<PrometheusApi>>, request: Request) -> R
         Ok(version) => version,
         Err(text) => return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response(),
     };
-    let body = match read_body(request).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    // Decoding and the write-ahead log take longer than a worker of the runtime may be held.
     let (receiver, now) = (Arc::clone(&api.receiver), api.now_ms());
-    let answer = tokio::task::spawn_blocking(move || match version {
-        Version::V1 => match receiver.handle_v1(&body, now) {
+    let work = move |body: &[u8]| match version {
+        Version::V1 => match receiver.handle_v1(body, now) {
             Ok(_) => StatusCode::NO_CONTENT.into_response(),
             Err(e) => refusal(&e),
         },
-        Version::V2 => answer_v2(receiver.handle_v2(&body, now)),
-    });
-    answer.await.unwrap_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response())
+        Version::V2 => answer_v2(receiver.handle_v2(body, now)),
+    };
+    api.take(request, work).await
 }
 
-/// The body of a request that writes, as it was sent; or the answer that says why it cannot be had.
-pub(super) async fn read_body(request: Request) -> Result<Bytes, Response> {
-    axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|e| {
-        let too_long = e.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        let status = if too_long { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-        (status, format!("{e}\n")).into_response()
-    })
+impl PrometheusApi {
+    /// Reads the body of a request that writes, and has `work` done with it on a thread that may wait for the write-ahead log. All
+    /// bodies together are bounded; who finds no room is told to come again in the way that senders of samples heed: most of them
+    /// drop what is answered with 429.
+    pub(super) async fn take(
+        &self,
+        request: Request,
+        work: impl FnOnce(&[u8]) -> Response + Send + 'static,
+    ) -> Response {
+        match self.intake.take(request.into_body(), MAX_BODY, |body| Ok(work(body))).await {
+            Ok(answer) => answer,
+            Err(full) if full.status == StatusCode::TOO_MANY_REQUESTS => {
+                Refusal { status: StatusCode::SERVICE_UNAVAILABLE, ..full }.into_response()
+            }
+            Err(refusal) => refusal.into_response(),
+        }
+    }
 }
 
 /// Which message the headers announce. Senders of old set none, or not all.
