@@ -2,6 +2,7 @@
 
 mod compressed;
 pub mod config;
+pub mod crc32c;
 pub mod discovery;
 pub mod exposition;
 mod glob;

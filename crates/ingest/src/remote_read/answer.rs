@@ -9,8 +9,8 @@ use reba_model::{
 use reba_storage::SelectHints;
 use thiserror::Error;
 
-use super::crc32c::crc32c;
 use crate::{
+    crc32c::crc32c,
     prometheus_chunk::{self, BadChunk},
     remote_write::decode_histogram,
     wire::{Fields, WireError, put_bytes_field, put_varint_field, read_varint},

@@ -4,13 +4,13 @@
 //! a stream of frames with chunks in Prometheus' own format, which costs the answering side hardly any memory.
 
 mod answer;
-mod crc32c;
 
 use reba_model::{GoRegex, HistogramSample, Labels, MatchOp, Matcher, RegexError, SampleColumns, TimeRange};
 use thiserror::Error;
 
 pub use self::answer::{AnswerError, Answered, Frames, question, read_samples};
 use crate::{
+    crc32c::crc32c,
     prometheus_chunk::encode,
     remote_write::encode_histogram,
     wire::{Fields, WireError, put_bytes_field, put_double_field, put_varint, put_varint_field},
@@ -250,7 +250,7 @@ fn put_frame(series: &[u8], query: u64, out: &mut Vec<u8>) {
     put_bytes_field(1, series, &mut message);
     put_varint_field(2, query, &mut message);
     put_varint(message.len() as u64, out);
-    out.extend_from_slice(&crc32c::crc32c(&message).to_be_bytes());
+    out.extend_from_slice(&crc32c(&message).to_be_bytes());
     out.extend_from_slice(&message);
 }
 
@@ -327,7 +327,7 @@ mod tests {
             let len = read_varint(&mut bytes).unwrap() as usize;
             let (crc, rest) = bytes.split_first_chunk::<4>().unwrap();
             let (message, rest) = rest.split_at(len);
-            assert_eq!(u32::from_be_bytes(*crc), crc32c::crc32c(message));
+            assert_eq!(u32::from_be_bytes(*crc), crc32c(message));
             bytes = rest;
             let mut frame: Frame = (0, Vec::new(), Vec::new());
             for field in Fields::new(message).map(Result::unwrap) {

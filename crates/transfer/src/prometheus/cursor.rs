@@ -1,6 +1,6 @@
 //! Reading Prometheus' files byte by byte, trusting nothing.
 
-use super::crc::crc32c;
+use reba_ingest::crc32c::crc32c;
 
 /// Why a file makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! Only blocks are read. What Prometheus has not written to a block yet (the newest hours) is in its log; a snapshot,
 //! taken over its admin API, writes it down as a block.
 
-mod crc;
 mod cursor;
 mod index;
 mod tombstones;

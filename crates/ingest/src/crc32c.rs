@@ -1,4 +1,4 @@
-//! CRC-32 with Castagnoli's polynomial, as frames of streamed answers carry it.
+//! CRC-32 with Castagnoli's polynomial, as frames of streamed answers carry it, and the files of Prometheus' blocks.
 
 /// The polynomial, bits reversed.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -22,7 +22,7 @@ const fn table() -> [u32; 256] {
 }
 
 /// The checksum of `data`.
-pub(super) fn crc32c(data: &[u8]) -> u32 {
+pub fn crc32c(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, b| (crc >> 8) ^ TABLE[((crc ^ u32::from(*b)) & 0xff) as usize])
 }
 
