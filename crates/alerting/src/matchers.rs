@@ -9,7 +9,7 @@ mod utf8;
 
 use std::{cmp::Ordering, fmt};
 
-use reba_model::{MatchOp, Matcher, RegexError, float::go_quote};
+use reba_model::{Matcher, RegexError, float::go_quote};
 use thiserror::Error;
 
 /// Bytes that one list of matchers may have.
@@ -173,16 +173,6 @@ impl fmt::Display for MatcherList<'_> {
             MatcherText(m).fmt(f)?;
         }
         f.write_str("}")
-    }
-}
-
-/// Builds the operator from the two flags of the API.
-pub fn op_of_flags(is_regex: bool, is_equal: bool) -> MatchOp {
-    match (is_regex, is_equal) {
-        (false, true) => MatchOp::Equal,
-        (false, false) => MatchOp::NotEqual,
-        (true, true) => MatchOp::Regex,
-        (true, false) => MatchOp::NotRegex,
     }
 }
 

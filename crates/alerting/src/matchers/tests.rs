@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use reba_model::MatchOp;
 
 use super::*;
 

@@ -60,11 +60,6 @@ impl App {
         App { files: all }
     }
 
-    /// Whether there is an app to show.
-    pub fn is_built(&self) -> bool {
-        self.files.contains_key("index.html")
-    }
-
     /// Answers for `path` (with a slash at its start): a file of the app, else its page, since addresses are its own business.
     pub(super) async fn serve(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
         if !matches!(*method, Method::GET | Method::HEAD) {
