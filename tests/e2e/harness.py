@@ -34,11 +34,16 @@ def wait_until(check, seconds, what):
     raise AssertionError(f"not within {seconds} s: {what} ({last})")
 
 
+# Which of the test runs on this machine this is. Ports of roles lie at most 6186 apart (9187 and 3001): so programs of two slots
+# never meet, and that a port is free when a test looks means that it still is when its program starts.
+SLOT = int(os.environ.get("E2E_SLOT", "0")) % 2
+
+
 def free_offset():
     """A port offset at which the ports of all roles and of the fleet are free. All of them lie below those that the system
     gives to whoever connects somewhere (32768 and up): one of these may be taken between this look and the start."""
     for step in range(90):
-        offset = 10000 + (os.getpid() * 13 + step * 137) % 13000
+        offset = 10000 + SLOT * 9500 + (os.getpid() * 13 + step * 137) % 3300
         try:
             roles = [("127.0.0.1", port) for port in (9090, 3001, 3100, 3200, 9080, 9093, 4317, 4318, 9100, 9187, 9121)]
             for host, port in [*roles, ("127.0.1.1", 3000), ("127.0.1.5", 3004), ("127.0.1.100", 3999),
