@@ -171,6 +171,8 @@ pub struct Machine {
     counters: Counters,
     random: StdRng,
     next_gc_ms: i64,
+    /// The time of the last poll, Unix milliseconds.
+    polled_ms: i64,
 }
 
 impl Machine {
@@ -202,6 +204,7 @@ impl Machine {
             counters: Counters::default(),
             random: StdRng::from_seed(seed),
             next_gc_ms: now_ms.saturating_add(options.gc_interval_ms),
+            polled_ms: now_ms,
         };
         machine.restore(saved, now_ms);
         machine
@@ -315,6 +318,20 @@ impl Machine {
             self.ends.insert((alert.ends_at_ms, fingerprint));
         }
         routes
+    }
+
+    /// Takes everything that is to happen along with a clock that was set back: until it is again where it was, nobody would hear
+    /// of anything.
+    fn follow_clock(&mut self, now_ms: i64) {
+        let back_ms = self.polled_ms.saturating_sub(now_ms);
+        self.polled_ms = now_ms;
+        if back_ms > 0 {
+            self.groups.advance_ticks(back_ms);
+            self.next_gc_ms = self.next_gc_ms.saturating_sub(back_ms);
+            self.recurring.check_at_once();
+            // Silences that were over a moment ago may hold again.
+            self.alerts.values_mut().for_each(|stored| stored.candidates = Candidates::default());
+        }
     }
 
     /// Lets time pass for alerts: those that were not sent again in time are resolved.

@@ -64,6 +64,7 @@ impl Machine {
     /// Lets time pass until now, and returns groups that have something to tell. There may be more: ask again if
     /// [`Machine::next_wake`] is not later than now.
     pub fn poll(&mut self, now_ms: i64) -> Vec<GroupWork> {
+        self.follow_clock(now_ms);
         self.time_out(now_ms);
         self.advance_silences(now_ms);
         let mut work = Vec::new();

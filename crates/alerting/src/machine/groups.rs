@@ -86,6 +86,15 @@ impl Groups {
         }
     }
 
+    /// Lets all ticks come so much earlier.
+    pub fn advance_ticks(&mut self, by_ms: i64) {
+        self.timers.clear();
+        for (id, group) in &mut self.by_id {
+            group.next_ms = group.next_ms.saturating_sub(by_ms);
+            self.timers.insert((group.next_ms, *id));
+        }
+    }
+
     /// Adds a group; `id` is that of a group before a reload whose notification is still on its way.
     pub fn add(&mut self, group: Group, id: Option<GroupId>) -> GroupId {
         let id = id.unwrap_or_else(|| {

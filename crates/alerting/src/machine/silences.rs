@@ -55,6 +55,11 @@ impl Recurring {
         self.by_id.insert(recurring.id.clone(), Slot { recurring: Arc::new(recurring), next });
     }
 
+    /// Has schedules, and silences that end by themselves, looked at with the next poll.
+    pub fn check_at_once(&mut self) {
+        self.next_check_ms = 0;
+    }
+
     pub fn get(&self, id: &str) -> Option<&Arc<RecurringSilence>> {
         self.by_id.get(id).map(|slot| &slot.recurring)
     }
@@ -68,7 +73,7 @@ impl Machine {
         let changed = self.silences.set(posted, || uuid(random.random()), now_ms, &limits)?;
         let id = changed.last().map(|(_, silence)| silence.id.clone()).ok_or(SilenceError::NotFound)?;
         self.note(changed, now_ms);
-        self.recurring.next_check_ms = 0;
+        self.recurring.check_at_once();
         Ok(id)
     }
 
@@ -119,7 +124,7 @@ impl Machine {
         if let Some(recurring) = self.recurring.get(&id).cloned() {
             self.event(now_ms, What::Recurring { change: RecurringChange::Set, recurring });
         }
-        self.recurring.next_check_ms = 0;
+        self.recurring.check_at_once();
         Ok(id)
     }
 

@@ -158,7 +158,6 @@ impl Silences {
                 SilenceState::Expired if silence.ends_at_ms.saturating_add(limits.retention_ms) <= now_ms => {
                     self.by_id.remove(&id);
                     self.regex_states -= regex_states(&silence.matchers);
-                    self.known.retain(|_, known| *known != id);
                     changed.push((SilenceChange::Forgotten, silence));
                 }
                 SilenceState::Expired => {

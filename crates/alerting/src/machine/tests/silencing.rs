@@ -35,6 +35,22 @@ fn a_silence_holds_from_its_beginning_to_its_end_for_what_matches() {
 }
 
 #[test]
+fn a_silence_holds_again_after_a_clock_that_was_ahead_is_set_back() {
+    let mut sim = Sim::new(PLAIN);
+    sim.fire("n=a1");
+    sim.machine.set_silence(&silence("n=a1", 0, HOUR), sim.now_ms).unwrap();
+    sim.to(MINUTE);
+    assert_eq!(sim.heard(), Vec::<String>::new());
+    sim.to(2 * HOUR);
+    assert_eq!(sim.heard().len(), 1);
+    sim.now_ms = START + 2 * MINUTE;
+    assert_eq!(sim.machine.poll(sim.now_ms).len(), 0);
+    sim.resolve("n=a1");
+    sim.to(30 * MINUTE);
+    assert_eq!(sim.heard(), Vec::<String>::new());
+}
+
+#[test]
 fn what_is_resolved_under_a_silence_is_told_to_nobody() {
     let mut sim = Sim::new(PLAIN);
     sim.fire("n=a1");

@@ -78,6 +78,24 @@ fn the_end_of_a_group_is_told_and_the_next_alert_begins_it_anew() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    let mut sim = Sim::new(PLAIN);
+    sim.fire("n=a1");
+    sim.to(30 * SECOND);
+    assert_eq!(sim.heard(), ["0:30 R/webhook[0] +a1"]);
+    // The shell looks every few seconds, whatever is due: so it sees the leap.
+    sim.now_ms -= 2 * HOUR;
+    assert_eq!(sim.machine.poll(sim.now_ms).len(), 0);
+    sim.fire("n=a2");
+    sim.to(-2 * HOUR + 10 * MINUTE);
+    assert_eq!(sim.heard(), ["-114:-30 R/webhook[0] +a1,a2"]);
+    // Nor does garbage wait for two hours more than it should.
+    sim.post(&[resolved("n=a1", sim.now_ms), resolved("n=a2", sim.now_ms)]);
+    sim.to(-HOUR);
+    assert_eq!(sim.machine.totals().stored, 0);
+}
+
+#[test]
 fn an_old_alert_does_not_wait() {
     let mut sim = Sim::new(PLAIN);
     sim.post(&[PostedAlert { starts_at_ms: Some(START - 31 * SECOND), ..firing("n=a1") }]);
