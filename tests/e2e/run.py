@@ -21,7 +21,7 @@ JOBS = int(os.environ.get("E2E_JOBS", "2"))
 # These take all of the machine, or measure what is left of it: one after the other, when the rest is done.
 ALONE = ["test_crowds", "test_exporters", "test_hostile", "test_logs_cardinality", "test_tempo_hostile"]
 # The longest, which should not be the last to begin.
-FIRST = ["test_alertmanager", "test_exporters_postgres", "test_exporters_redis", "test_demo"]
+FIRST = ["test_alertmanager", "test_demo", "test_exporters_postgres", "test_instrumentation", "test_transfer"]
 TOTAL = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 
 
