@@ -14,6 +14,7 @@ interface Kept {
 
 export class Store {
   readonly boards = new Map<string, Kept>();
+  private home = "";
   readonly stars = new Set<string>();
   private readonly users: Obj[] = [
     { id: 1, uid: "admin", login: "admin", name: "Developer", email: "", orgRole: "Admin", isAdmin: true, isDisabled: false, lastSeenAtAge: "now" },
@@ -120,6 +121,11 @@ export class Store {
   answer(method: string, path: string, body: Obj, provisioned: (uid: string) => boolean): Answer | undefined {
     if (path === "/api/dashboards/db" && method === "POST") return this.save(body, provisioned);
     if (path === "/api/annotations") return this.remarks(method, body);
+    if (path === "/api/user/preferences") {
+      if (method !== "GET") this.home = text(body["homeDashboardUID"]);
+      return [200, method === "GET" ? { homeDashboardUID: this.home } : { message: "Preferences updated" }];
+    }
+    if (path === "/api/dashboards/home") return [200, this.home === "" ? { meta: { isHome: true }, dashboard: {} } : { redirectUri: `/d/${this.home}/x` }];
     const starred = /^\/api\/user\/stars\/dashboard\/uid\/([^/]+)$/.exec(path)?.[1];
     if (starred !== undefined) {
       if (method === "POST") this.stars.add(decodeURIComponent(starred));

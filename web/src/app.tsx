@@ -4,7 +4,7 @@ import { HttpError, isAbort, onLoggedOut, wordsFor } from "./api/http";
 import { Empty, ErrorNote, Loading } from "./components/Notes";
 import { Link } from "./components/Link";
 import { Shell } from "./components/Shell";
-import { DashboardsPage } from "./pages/DashboardsPage";
+import { DashboardsPage, HomePage } from "./pages/DashboardsPage";
 import { LoginPage } from "./pages/LoginPage";
 import { navigate, usePlace } from "./state/location";
 import { SessionContext, type Session } from "./state/session";
@@ -47,7 +47,8 @@ function Page() {
   if (solo !== undefined) return <Solo uid={solo} />;
   const uid = /^\/d\/([^/]+)/.exec(path)?.[1];
   if (uid !== undefined) return <DashboardPage key={uid} uid={decodeURIComponent(uid)} />;
-  if (path === "/" || path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
+  if (path === "/") return <HomePage />;
+  if (path === "/dashboards" || path.startsWith("/dashboards/f/")) return <DashboardsPage />;
   if (path === "/dashboard/new") return <NewDashboard />;
   if (path === "/dashboard/import") return <ImportPage />;
   if (path === "/explore" || path === "/graph") return <ExplorePage />;

@@ -1,9 +1,11 @@
-import { Button, PasswordInput, TextInput } from "@mantine/core";
+import { Button, PasswordInput, Select, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { chosenHome, searchDashboards, setHome } from "../api/grafana";
 import { changeMe, changeMyPassword } from "../api/people";
 import { ErrorNote } from "../components/Notes";
 import { PageHead } from "../components/Shell";
 import { useSession } from "../state/session";
+import { useLoad } from "../state/useLoad";
 import { useAct } from "./useAct";
 
 function Password() {
@@ -31,6 +33,31 @@ function Password() {
   );
 }
 
+/** What this person sees first. */
+function StartPage() {
+  const boards = useLoad("boards", (signal) => searchDashboards({ type: "dash-db" }, signal));
+  const chosen = useLoad("chosen home", chosenHome);
+  const [picked, setPicked] = useState<string>();
+  const [done, setDone] = useState(false);
+  const { error, act } = useAct(() => setDone(true));
+  const value = picked ?? chosen.data;
+  if (value === undefined) return null;
+  return (
+    <div className="block silence-form">
+      <h2>Start page</h2>
+      {error !== undefined && <ErrorNote title="That was not saved" text={error} />}
+      {done && <div className="note" role="status">Saved.</div>}
+      <Select label="Opened first" data={[{ value: "", label: "The list of dashboards" }, ...(boards.data ?? []).filter((h) => h.kind === "dashboard").map((h) => ({ value: h.uid, label: h.title }))]} value={value} searchable allowDeselect={false}
+        onChange={(uid) => {
+          setPicked(uid ?? "");
+          setDone(false);
+          void act(() => setHome(uid ?? ""));
+        }}
+      />
+    </div>
+  );
+}
+
 /** What a person may change of their own. */
 export function ProfilePage() {
   const { user } = useSession();
@@ -51,6 +78,7 @@ export function ProfilePage() {
           <Button type="submit" loading={busy} style={{ alignSelf: "flex-start" }}>Save</Button>
         </form>
         <Password />
+        <StartPage />
       </div>
     </div>
   );

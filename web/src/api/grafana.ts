@@ -150,6 +150,21 @@ export async function datasourceHealth(source: { uid: string }): Promise<string>
   return asString(asObject(await getJson(`api/datasources/uid/${encodeURIComponent(source.uid)}/health`))["message"], "OK");
 }
 
+/** Where the person's or the organisation's home dashboard lies; undefined when none is chosen. */
+export async function homeDashboard(signal?: AbortSignal): Promise<string | undefined> {
+  return asString(asObject(await getJson("api/dashboards/home", {}, signal))["redirectUri"]) || undefined;
+}
+
+/** The dashboard that the person chose; empty is none. */
+export async function chosenHome(signal?: AbortSignal): Promise<string> {
+  return asString(asObject(await getJson("api/user/preferences", {}, signal))["homeDashboardUID"]);
+}
+
+/** What is opened first from now on; an empty uid is the list. */
+export async function setHome(uid: string): Promise<void> {
+  await sendJson("PATCH", "api/user/preferences", { homeDashboardUID: uid });
+}
+
 export async function star(uid: string, on: boolean): Promise<void> {
   await sendJson(on ? "POST" : "DELETE", `api/user/stars/dashboard/uid/${encodeURIComponent(uid)}`);
 }

@@ -37,7 +37,6 @@ function Name({ item, hidden, onToggle, onHover }: Pick<Props, "hidden" | "onTog
     >
       <span className="swatch" style={{ background: item.color }} />
       <span>{item.name}</span>
-      {item.note !== undefined && item.note !== "" && <span className="muted legend-note">{item.note}</span>}
     </button>
   );
 }
@@ -57,6 +56,7 @@ export function Legend(props: Props) {
     const field = keepsUnit(calc) ? item.field : { ...item.field, config: { ...item.field.config, unit: "none" } };
     return plainText(displayCell(field, typeof value === "number" || typeof value === "string" || typeof value === "boolean" ? value : null, isDark, context));
   };
+  const noted = items.some((i) => (i.note ?? "") !== "");
   const sortBy = (by: string) => setSort((s) => ({ by, desc: s.by === by ? !s.desc : true }));
   const style = options.placement === "right" && options.width !== undefined ? { width: options.width, maxWidth: "60%" } : undefined;
   if (options.mode === "list") {
@@ -66,6 +66,7 @@ export function Legend(props: Props) {
           {rows.map(({ item, values }) => (
             <li key={item.name}>
               <Name {...props} item={item} />
+              {(item.note ?? "") !== "" && <span className="legend-calc">{item.note}</span>}
               {options.calcs.map((c, i) => (
                 <span key={c} className="legend-calc">
                   {reducerTitle(c)}: {shown(item, c, values[i])}
@@ -87,6 +88,7 @@ export function Legend(props: Props) {
                 Name
               </button>
             </th>
+            {noted && <th>Value</th>}
             {options.calcs.map((c) => (
               <th key={c} aria-sort={sort.by === reducerTitle(c) ? (sort.desc ? "descending" : "ascending") : undefined}>
                 <button type="button" onClick={() => sortBy(reducerTitle(c))}>
@@ -103,6 +105,7 @@ export function Legend(props: Props) {
               <td>
                 <Name {...props} item={item} />
               </td>
+              {noted && <td>{item.note}</td>}
               {options.calcs.map((c, i) => (
                 <td key={c}>{shown(item, c, values[i])}</td>
               ))}

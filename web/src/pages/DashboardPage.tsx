@@ -1,6 +1,7 @@
 import { ActionIcon, Button, Menu, Switch, Tooltip } from "@mantine/core";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
-import { dashboardByUid, type DashboardAnswer, type Saved } from "../api/grafana";
+import { dashboardByUid, setHome, type DashboardAnswer, type Saved } from "../api/grafana";
+import { wordsFor } from "../api/http";
 import { Icon } from "../components/Icon";
 import { Link } from "../components/Link";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
@@ -150,6 +151,7 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
                 {mayEdit && !isEditing && <Menu.Item leftSection={<Icon name="edit" size={16} />} onClick={begin}>Edit (e)</Menu.Item>}
                 <Menu.Item leftSection={<Icon name="view" size={16} />} onClick={toggleKiosk}>Only the panels (d k)</Menu.Item>
                 <Menu.Item leftSection={<Icon name="copy" size={16} />} onClick={() => void navigator.clipboard.writeText(window.location.href)}>Copy the link</Menu.Item>
+                {!fresh && <Menu.Item leftSection={<Icon name="dashboards" size={16} />} onClick={() => void setHome(dashboard.uid).catch((error: unknown) => window.alert(wordsFor(error)))}>Open it first</Menu.Item>}
                 {!fresh && <Menu.Item leftSection={<Icon name="history" size={16} />} onClick={() => setVersions(true)}>Versions</Menu.Item>}
                 <Menu.Item leftSection={<Icon name="download" size={16} />} onClick={() => save(`${dashboard.title}.json`, "application/json", `${JSON.stringify(draft ?? loaded.raw, null, 2)}\n`)}>Download JSON</Menu.Item>
                 <Menu.Divider />

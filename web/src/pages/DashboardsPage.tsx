@@ -1,11 +1,13 @@
 import { Badge, TextInput } from "@mantine/core";
-import { useMemo, useRef, useState } from "react";
-import { searchDashboards, type SearchHit } from "../api/grafana";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { homeDashboard, searchDashboards, type SearchHit } from "../api/grafana";
 import { Icon } from "../components/Icon";
 import { Link } from "../components/Link";
 import { Empty, ErrorNote, Loading } from "../components/Notes";
 import { PageHead } from "../components/Shell";
 import { StarButton } from "../components/StarButton";
+import { basePath } from "../api/http";
+import { navigate } from "../state/location";
 import { useSession } from "../state/session";
 import { useShortcuts } from "../state/shortcuts";
 import { useLoad } from "../state/useLoad";
@@ -37,6 +39,17 @@ function Card({ hit, onStar }: { hit: SearchHit; onStar: () => void }) {
       <StarButton uid={hit.uid} title={hit.title} starred={hit.isStarred} onDone={onStar} />
     </li>
   );
+}
+
+/** The start page: the home dashboard of whoever chose one, else the list. */
+export function HomePage() {
+  const { data, error } = useLoad("home", (signal) => homeDashboard(signal).then((uri) => ({ uri })));
+  useEffect(() => {
+    // As the server writes it, with the path that the app lies below.
+    if (data?.uri !== undefined) navigate(`/${new URL(data.uri, window.location.origin).pathname.slice(basePath().length)}`, undefined, "replace");
+  }, [data]);
+  if (data === undefined && error === undefined) return <Loading what="the start page" />;
+  return data?.uri === undefined ? <DashboardsPage /> : null;
 }
 
 export function DashboardsPage() {

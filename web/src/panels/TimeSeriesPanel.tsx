@@ -2,6 +2,7 @@ import { useCallback, useMemo, useState } from "react";
 import type { Exemplar } from "../api/prometheus";
 import { Legend } from "../components/Legend";
 import { useSize } from "../components/useSize";
+import { asStrings } from "../model/json";
 import { readLegend, readTooltip } from "../model/panels/options";
 import { displayCell, plainText } from "../model/data/display";
 import { linkTemplate } from "../model/data/links";
@@ -29,6 +30,9 @@ export function toggled(hidden: ReadonlySet<string>, names: readonly string[], n
 export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, marks, exemplars, syncKey, onZoom, onAnnotate, text }: PanelProps) {
   const chart = useMemo(() => buildChart(frames, isDark), [frames, isDark]);
   const legend = useMemo(() => readLegend(panel.options), [panel.options]);
+  // The panel may have time zones of its own: an empty one is the dashboard's.
+  const zones = useMemo(() => asStrings(panel.options["timezone"]).map((z) => z || zone), [panel.options, zone]);
+  const further = useMemo(() => zones.slice(1, 4), [zones]);
   const tooltip = useMemo(() => readTooltip(panel.options), [panel.options]);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [hovered, setHovered] = useState<string>();
@@ -59,7 +63,8 @@ export function TimeSeriesPanel({ panel, frames, range, zone, isDark, context, m
             width={size.width}
             height={size.height}
             range={range}
-            zone={zone}
+            zone={zones[0] ?? zone}
+            furtherZones={further}
             isDark={isDark}
             context={context}
             tooltip={tooltip}

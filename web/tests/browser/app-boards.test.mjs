@@ -51,6 +51,23 @@ test("a star puts a dashboard first, also after the page is loaded anew, and is 
   await close();
 });
 
+test("a chosen start page is opened first, until the list is chosen again", async () => {
+  const { page, close } = await fake.open("/d/shapes?theme=light");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.mantineColorScheme), "light");
+  await page.getByRole("button", { name: "More for this dashboard" }).click();
+  await page.getByRole("menuitem", { name: "Open it first" }).click();
+  await page.goto(fake.app.url);
+  await page.waitForURL(/\/d\/shapes/);
+  await page.goto(`${fake.app.url}/profile`);
+  const choice = page.getByRole("combobox", { name: "Opened first" }).or(page.getByLabel("Opened first")).first();
+  await choice.click();
+  await page.getByRole("option", { name: "The list of dashboards" }).click();
+  await page.getByRole("status").filter({ hasText: "Saved." }).waitFor();
+  await page.goto(fake.app.url);
+  await page.getByRole("heading", { name: "Dashboards" }).waitFor();
+  await close();
+});
+
 test("candles, trends, places, drawings, shares and changes are drawn, and say in words what they lack", async () => {
   const { page, close } = await fake.open("/d/shapes");
   await page.setViewportSize({ width: 1400, height: 1300 });

@@ -24,6 +24,8 @@ interface Props {
   height: number;
   range: Range;
   zone: string;
+  /** Of further time axes below the first. */
+  furtherZones?: readonly string[];
   isDark: boolean;
   context: FormatContext;
   tooltip: TooltipOptions;
@@ -47,8 +49,10 @@ interface Pointer {
   mark?: Mark;
 }
 
+const noZones: readonly string[] = [];
+
 export function TimeSeriesChart(props: Props) {
-  const { chart, hidden, hovered, width, height, range, isDark, zone, syncKey } = props;
+  const { chart, hidden, hovered, width, height, range, isDark, zone, syncKey, furtherZones = noZones } = props;
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const [pointer, setPointer] = useState<Pointer>();
@@ -82,7 +86,7 @@ export function TimeSeriesChart(props: Props) {
       width,
       height,
       isDark,
-      zone: resolveZone(zone),
+      zones: [zone, ...furtherZones].map(resolveZone),
       range,
       ...(syncKey === undefined ? {} : { syncKey }),
       hooks: {
@@ -112,7 +116,7 @@ export function TimeSeriesChart(props: Props) {
       plot.current = undefined;
       made.destroy();
     };
-  }, [drawn, hidden, width, height, isDark, zone, range, syncKey]);
+  }, [drawn, hidden, width, height, isDark, zone, furtherZones, range, syncKey]);
 
   useEffect(() => {
     const u = plot.current;

@@ -2,7 +2,7 @@
 import type uPlot from "uplot";
 import type { Chart, Series } from "../../model/panels/series";
 import { formatLayout } from "../../model/time/format";
-import { formatValue } from "../../model/units/format";
+import { fixedText, formatValue } from "../../model/units/format";
 import { aliases, units } from "../../model/units/table";
 
 export interface Look {
@@ -59,6 +59,16 @@ function stepsOf(unit: string): { incrs: number[] } | Record<string, never> {
   return known?.kind === "time" ? { incrs: clockSteps.map((s) => s / known.perUnit) } : {};
 }
 
+const clockUnits: readonly (readonly [number, string])[] = [[86_400, " d"], [3600, " h"], [60, " min"]];
+
+/** Ticks that lie minutes, hours or days apart, all in one unit: 60, 65 and 70 min rather than 1, 1.08 and 1.17 hours. Undefined for other units. */
+export function clockTicks(splits: readonly (number | null)[], increment: number, unit: string): string[] | undefined {
+  const known = units[aliases[unit] ?? unit];
+  if (known?.kind !== "time") return undefined;
+  const [length, suffix] = clockUnits.find(([l]) => (increment * known.perUnit) % (l / 2) === 0) ?? [];
+  return length === undefined ? undefined : splits.map((v) => (v === null ? "" : `${fixedText((v * known.perUnit) / length)}${suffix}`));
+}
+
 export interface AxisGroup {
   scale: string;
   side: "left" | "right" | "hidden";
@@ -84,10 +94,15 @@ function sizeFor(values: string[] | null): number {
   return Math.min(120, 18 + longest * 6.3);
 }
 
-export function makeAxes(chart: Chart, isDark: boolean, zone: string, narrow: boolean): uPlot.Axis[] {
+/** `zones`: that of the axis, then those of further time axes below it. */
+export function makeAxes(chart: Chart, isDark: boolean, zones: readonly string[], narrow: boolean): uPlot.Axis[] {
   const look = lookOf(isDark);
   const base = { stroke: look.text, font: look.font, grid: { stroke: look.grid, width: 1 }, ticks: { show: false } };
-  const x: uPlot.Axis = { ...base, space: narrow ? 60 : 70, size: 26, gap: 4, values: (_u, splits, _axis, _space, increment) => timeTicks(splits, increment, zone) };
+  const xs = zones.map((zone, n): uPlot.Axis => ({
+    ...base, scale: "x", side: 2, space: narrow ? 60 : 70, size: 26, gap: 4, grid: { show: n === 0, stroke: look.grid, width: 1 },
+    values: (_u, splits, _axis, _space, increment) => timeTicks(splits, increment, zone),
+    ...(zones.length > 1 ? { label: zone, labelSize: 14, labelFont: look.font } : {}),
+  }));
   const groups = axisGroups(chart);
   const ys = groups.filter((g) => g.side !== "hidden").map((group, n): uPlot.Axis => {
     const style = group.series[0]?.style;
@@ -104,11 +119,11 @@ export function makeAxes(chart: Chart, isDark: boolean, zone: string, narrow: bo
       border: { show: style?.borderShow === true, stroke: look.text, width: 1 },
       size: (_u, values) => sizeFor(values),
       ...(percent || style?.log !== undefined ? {} : stepsOf(field?.unit ?? "")),
-      values: (_u, splits) => splits.map((v) => (v === null ? "" : formatValue(v, percent ? "percentunit" : (field?.unit ?? ""), field?.decimals))),
+      values: (_u, splits, _axis, _space, increment) => clockTicks(splits, increment, percent ? "" : (field?.unit ?? "")) ?? splits.map((v) => (v === null ? "" : formatValue(v, percent ? "percentunit" : (field?.unit ?? ""), field?.decimals))),
       ...(style?.axisLabel ? { label: style.axisLabel, labelSize: 18, labelFont: look.font } : {}),
     };
   });
-  return [x, ...ys];
+  return [...xs, ...ys];
 }
 
 /** Limits of a scale: configured ones hold, soft ones are reached at least. */

@@ -107,13 +107,14 @@ export interface PlotInput {
   width: number;
   height: number;
   isDark: boolean;
-  zone: string;
+  /** That of the charts, then those of further time axes. */
+  zones: readonly string[];
   range: { from: number; to: number };
   syncKey?: string;
   hooks: uPlot.Hooks.Arrays;
 }
 
-export function plotOptions({ chart, hidden, width, height, isDark, zone, range, syncKey, hooks }: PlotInput): uPlot.Options {
+export function plotOptions({ chart, hidden, width, height, isDark, zones, range, syncKey, hooks }: PlotInput): uPlot.Options {
   // Stacked areas are filled down to the series they stand on.
   const bands = chart.series.flatMap((s, i): uPlot.Band[] => (s.on === undefined ? [] : [{ series: [i + 1, s.on + 1], fill: withAlpha(s.color, s.style.fill / 100) }]));
   for (const [i, s] of chart.series.entries()) {
@@ -125,10 +126,10 @@ export function plotOptions({ chart, hidden, width, height, isDark, zone, range,
     width,
     height,
     padding: [8, right ? 4 : 18, 0, 0],
-    tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zone),
+    tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), zones[0] ?? "UTC"),
     legend: { show: false },
     scales: { x: { time: true, range: () => [range.from / 1000, range.to / 1000] }, ...makeScales(chart) },
-    axes: makeAxes(chart, isDark, zone, width < 420),
+    axes: makeAxes(chart, isDark, zones, width < 420),
     series: [{}, ...chart.series.map((s) => seriesOptions(s, hidden.has(s.name), isDark))],
     bands,
     cursor: {
