@@ -9,11 +9,14 @@ import random
 import re
 import shutil
 import signal
+import socket
+import ssl
 import threading
 import time
 import unittest
 
-from harness import Http, Scratch, free_offset, wait_until
+from harness import Http, Scratch, free_offset, free_port, wait_until
+from test_exporters_redis import certificates
 from test_hostile import resident_mb
 from test_logs_kills import CONFIG as LOKI
 from test_logs_kills import SEED, entries, metric, number
@@ -274,6 +277,49 @@ class Ship(unittest.TestCase):
         self.assertArrived(loki, w, first)
         file.unlink()
         self.assertEqual(loki.stop(), 0)
+
+    def test_syslog_over_tls_hears_only_who_shows_a_certificate(self):
+        pki, port = self.scratch.sub("pki"), free_port()
+        certificates(pki)
+        text = f"""
+clients: [{{url: 'http://127.0.0.1:3100/loki/api/v1/push', batchwait: 100ms}}]
+positions: {{filename: {self.scratch.folder}/positions.yaml}}
+scrape_configs:
+- job_name: syslog
+  syslog:
+    listen_address: 127.0.0.1:{port}
+    labels: {{job: syslog}}
+    tls_config: {{cert_file: {pki}/localhost.crt, key_file: {pki}/localhost.key, ca_file: {pki}/ca.crt}}
+  relabel_configs: [{{source_labels: [__syslog_message_app_name], target_label: app}}]
+"""
+        self.scratch.write("reba-config/promtail/promtail-config.yml", text)
+        self.scratch.write("reba-config/loki/loki-config.yml", LOKI)
+        program = self.scratch.reba("--only", "loki,promtail", port=3100, ready="/ready")
+        first = time.time_ns()
+
+        def send(lines, *identity):
+            context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+            if identity:
+                context.load_cert_chain(*identity)
+            with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall("".join(f"<34>1 - host {app} - - - {line}\n" for app, line in lines).encode())
+                # With TLS 1.3 a refusal comes after the handshake.
+                tls.settimeout(2)
+                try:
+                    return tls.recv(1)
+                except TimeoutError:
+                    return None
+        identity = (pki / "client.crt", pki / "client.key")
+        wait_until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, 20, "the receiver listens")
+        with self.assertRaises(ssl.SSLError):
+            send([("a", "from nobody")])
+        with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            plain.sendall(b"<34>1 - host a - - - without any TLS\n")
+            plain.recv(100)
+        send([("a", "one"), ("b", "x" * 20_000)], *identity)
+        found = lambda: sorted((line[:3], labels.get("app")) for _, line, labels in entries(program, '{job="syslog"}', first, time.time_ns()))
+        wait_until(lambda: len(found()) == 2, 20, "both messages")
+        self.assertEqual(found(), [("one", "a"), ("xxx", "b")])
 
     def test_lines_can_be_pushed_through_a_pipeline(self):
         port = 3500

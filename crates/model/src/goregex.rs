@@ -59,10 +59,10 @@ impl GoRegex {
         Ok(Self::searched(pattern, regex, 0))
     }
 
-    /// Like [`GoRegex::search`], but `.` matches newlines too (line filters of logs).
-    pub fn search_across_lines(pattern: &str) -> Result<Self, RegexError> {
+    /// Like [`GoRegex::search`], of a bounded size (line filters of logs). `.` matches no newline, as in Loki.
+    pub fn line_filter(pattern: &str) -> Result<Self, RegexError> {
         let size = check(pattern)?;
-        let regex = compile(pattern, pattern, true)?;
+        let regex = compile(pattern, pattern, false)?;
         Ok(Self::searched(pattern, regex, size))
     }
 

@@ -19,6 +19,8 @@ use reba_ingest::config::KubernetesSd;
 use reba_model::{NameScheme, Relabel, RelabelAction, RelabelSpec};
 pub use sources::{DockerConfig, FileGroup, GelfConfig, JournalConfig, PushConfig, SyslogConfig};
 
+pub use crate::sources::TlsFiles;
+
 use crate::{
     stage::{self, CustomMetrics, Pipeline},
     tail::Packing,

@@ -1,6 +1,10 @@
 //! `/loki/api/v1/query`, `query_range`, `format_query`, and the list of running queries.
 
-use std::{io::Write as _, sync::Arc};
+use std::{
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{Path, State},
@@ -37,7 +41,8 @@ pub async fn instant(
         direction: form.direction()?,
         timeout: None,
     };
-    let output = api.engine.instant(query, now).await?;
+    let told = Told::of(&query.query, &headers);
+    let output = told.of_what_is_slow(api.engine.instant(query, now)).await?;
     answer(&api, output, &headers).await
 }
 
@@ -50,7 +55,8 @@ pub async fn range(
 ) -> Answer {
     let now = api.now_ns();
     let query = range_query(&form, tenant, now)?;
-    let output = api.engine.range(query, now).await?;
+    let told = Told::of(&query.query, &headers);
+    let output = told.of_what_is_slow(api.engine.range(query, now)).await?;
     answer(&api, output, &headers).await
 }
 
@@ -68,6 +74,42 @@ pub fn range_query(form: &Form, tenant: reba_model::Tenant, now_ns: i64) -> Resu
         direction: form.direction()?,
         timeout: None,
     })
+}
+
+/// What the log tells of a query that takes long: the query, and what its sender says of it in `X-Query-Tags`.
+struct Told {
+    query: String,
+    tags: String,
+}
+
+/// A query that takes longer is told of in the log.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Characters of a query, and of its tags, that the log shows.
+const TOLD_CHARS: usize = 500;
+
+impl Told {
+    fn of(query: &str, headers: &HeaderMap) -> Self {
+        let tags = headers.get("X-Query-Tags").map(|v| String::from_utf8_lossy(v.as_bytes()));
+        // As upstream has it: what is no part of `Source=a,Kind=b` is not repeated.
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-=,._/: ".contains(c) { c } else { '_' };
+        Told {
+            query: query.chars().take(TOLD_CHARS).collect(),
+            tags: tags.unwrap_or_default().chars().take(TOLD_CHARS).map(plain).collect(),
+        }
+    }
+
+    async fn of_what_is_slow<T, E>(self, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let began = Instant::now();
+        let answer = answer.await;
+        let seconds = began.elapsed().as_secs_f64();
+        if began.elapsed() >= SLOW {
+            tracing::info!(query = ?self.query, tags = ?self.tags, seconds, ok = answer.is_ok(), "a slow query of logs");
+        } else {
+            tracing::debug!(query = ?self.query, tags = ?self.tags, seconds, ok = answer.is_ok(), "a query of logs");
+        }
+        answer
+    }
 }
 
 /// Answers larger than this are written on a thread that may block: it takes too long for one that serves sockets.
@@ -154,4 +196,23 @@ fn only_without_tenants(api: &LokiApi) -> Result<(), Refusal> {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "404 page not found"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn tags_are_told_bounded_and_without_what_could_be_taken_for_more_of_the_log() {
+        let mut headers = HeaderMap::new();
+        headers.insert("X-Query-Tags", HeaderValue::from_static("Source=logvolhist,Panel=\"x\" y=1\\"));
+        let told = Told::of(&"q".repeat(9000), &headers);
+        assert_eq!(told.tags, "Source=logvolhist,Panel=_x_ y=1_");
+        assert_eq!(told.query.len(), TOLD_CHARS);
+        headers.insert("X-Query-Tags", HeaderValue::from_bytes(&[b'a'; 9000]).unwrap());
+        assert_eq!(Told::of("", &headers).tags.len(), TOLD_CHARS);
+        assert_eq!(Told::of("", &HeaderMap::new()).tags, "");
+    }
 }

@@ -1,9 +1,9 @@
 //! One push: its entries are checked one by one, gathered in a batch, and written as far as rates allow.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use jiff::Timestamp;
-use reba_model::{LogBatch, LogBatchFull, Tenant};
+use reba_model::{LogBatch, LogBatchFull, Tenant, is_legacy_label_name};
 use reba_storage::{AppendError, LogReport};
 
 use super::{
@@ -451,14 +451,41 @@ impl PushSink for Intake<'_> {
         let attached = stream.attached.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let level = level.map(|level| (DETECTED_LEVEL, level));
         // An empty value is kept, as upstream keeps it: queries tell it from none.
-        let sent = metadata.iter().filter(|(n, _)| !n.is_empty());
-        self.batch.push(ns, line, sent.chain(attached).chain(level))?;
+        let sent = || metadata.iter().filter(|(n, _)| !n.is_empty());
+        if sent().all(|(name, _)| is_legacy_label_name(name)) {
+            self.batch.push(ns, line, sent().chain(attached).chain(level))?;
+        } else {
+            let named: Vec<(Cow<'_, str>, &str)> = sent().map(|(n, v)| (metadata_name(n), v)).collect();
+            let sent = named.iter().map(|(n, v)| (n.as_ref(), *v));
+            self.batch.push(ns, line, sent.chain(attached).chain(level))?;
+        }
         if let Some(taken) = self.taken.last_mut() {
             taken.entries += 1;
             taken.bytes += line.len();
         }
         Ok(())
     }
+}
+
+/// A name of structured metadata as queries can say it: what no name may have is `_`, and `key_` stands before a digit, as upstream has
+/// it.
+fn metadata_name(name: &str) -> Cow<'_, str> {
+    if is_legacy_label_name(name) {
+        return Cow::Borrowed(name);
+    }
+    let mut out = String::with_capacity(name.len() + 4);
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        out.push_str("key_");
+    }
+    let mut replaced = false;
+    for c in name.chars() {
+        let good = c == '_' || c.is_ascii_alphanumeric();
+        if good || !replaced {
+            out.push(if good { c } else { '_' });
+        }
+        replaced = !good;
+    }
+    Cow::Owned(out)
 }
 
 /// The metadata that holds the level of an entry.
@@ -493,4 +520,24 @@ fn cut(line: &str, most: usize) -> &str {
 fn second(ns: i64) -> String {
     let time = Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default();
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_metadata_can_be_said_in_queries() {
+        for (sent, stored) in [
+            ("trace.id", "trace_id"),
+            ("bad name", "bad_name"),
+            ("a..b", "a_b"),
+            ("1x", "key_1x"),
+            ("_x", "_x"),
+            ("x ", "x_"),
+            ("é.b", "_b"),
+        ] {
+            assert_eq!(metadata_name(sent), stored, "{sent}");
+        }
+    }
 }

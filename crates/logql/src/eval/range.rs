@@ -302,7 +302,7 @@ impl RangeEval {
             None => 0.0,
         };
         if let (Some(error), false) = (self.state.error(), self.keeps_errors) {
-            let series = Shown(&self.state.final_labels(true)).to_string();
+            let series = Shown(&self.state.final_labels()).to_string();
             return Err(EvalError::Pipeline { error: error.to_owned(), series });
         }
         self.rows_passed += 1;
@@ -388,7 +388,7 @@ impl RangeEval {
     }
 
     fn line_labels(&self) -> Labels {
-        let all = self.state.final_labels(true);
+        let all = self.state.final_labels();
         Labels::from_sorted_verbatim(all.iter().filter(|(name, _)| self.keeps(name)))
     }
 

@@ -56,7 +56,7 @@ impl LineProbe {
                 LineProbe::Contains(Finder::new(text.as_bytes()).into_owned())
             }
             (LineOp::Matches | LineOp::NotMatches, LineMatch::Text(text)) => {
-                LineProbe::Matches(GoRegex::search_across_lines(text).map_err(|e| e.to_string())?)
+                LineProbe::Matches(GoRegex::line_filter(text).map_err(|e| e.to_string())?)
             }
             (LineOp::Pattern | LineOp::NotPattern, LineMatch::Text(text)) => {
                 LineProbe::Shape(Pattern::filter(text)?)

@@ -9,7 +9,7 @@ use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 use reba_model::{GoRegex, float};
 use reba_template::{Functions, Param, Value, title};
 
-use super::state::LineState;
+use super::{decimal::Operation, state::LineState};
 use crate::units;
 
 /// Longest text that a function makes: a template can ask for more in a few characters.
@@ -158,7 +158,7 @@ fn layout_functions(table: &mut Functions) {
     use Param::{Any, Text};
     table
         .add("trunc", &[Any, Text], |a| Ok(Value::from(truncated(&text(a, 1), whole(a, 0)))))
-        .add("substr", &[Any, Any, Text], |a| Ok(Value::from(substr(&text(a, 2), whole(a, 0), whole(a, 1)))))
+        .add("substr", &[Any, Any, Text], |a| substr(&text(a, 2), whole(a, 0), whole(a, 1)).map(Value::from))
         .add("repeat", &[Any, Text], |a| {
             let (times, text) = (whole(a, 0).max(0) as usize, text(a, 1));
             if text.len().saturating_mul(times) > MAX_TEXT {
@@ -198,14 +198,20 @@ fn number_functions(table: &mut Functions) {
     ] {
         table.add(name, &[Param::Any, Param::Any], move |a| f(to_int(&a[0]), to_int(&a[1])).map(Value::from));
     }
-    for (name, f) in [
-        ("addf", (|a, b| a + b) as fn(f64, f64) -> f64),
-        ("subf", |a, b| a - b),
-        ("mulf", |a, b| a * b),
-        ("divf", |a, b| a / b),
-        ("maxf", f64::max),
-        ("minf", f64::min),
+    for (name, operation) in [
+        ("addf", Operation::Add),
+        ("subf", Operation::Subtract),
+        ("mulf", Operation::Multiply),
+        ("divf", Operation::Divide),
     ] {
+        table.add(name, &[Param::Any], move |a| {
+            let mut numbers = a.iter().map(to_float);
+            let first = numbers.next().unwrap_or(0.0);
+            numbers.try_fold(first, |a, b| operation.of(a, b)).map(Value::from)
+        });
+        table.variadic(name, Param::Any);
+    }
+    for (name, f) in [("maxf", f64::max as fn(f64, f64) -> f64), ("minf", f64::min)] {
         table.add(name, &[Param::Any], move |a| {
             Ok(Value::from(a.iter().map(to_float).reduce(f).unwrap_or(0.0)))
         });
@@ -225,6 +231,8 @@ fn conversion_functions(table: &mut Functions) {
         })
         .add("urlencode", &[Text], mapped(reba_template::escape::query))
         .add("urldecode", &[Text], |a| url_decoded(&text(a, 0)).map(Value::from))
+        .add("fromJson", &[Text], |a| Ok(from_json(&text(a, 0))))
+        .cost("fromJson", 50)
         .add("b64enc", &[Text], mapped(|s| STANDARD.encode(s)))
         .add("b64dec", &[Text], |a| Ok(Value::from(base64_decoded(&text(a, 0)))));
 }
@@ -291,10 +299,32 @@ fn truncated(text: &str, n: i64) -> String {
 }
 
 /// Bytes from `start` to `end`; a negative start is the beginning, a negative or too large end the end.
-fn substr(text: &str, start: i64, end: i64) -> String {
-    let start = char_start(text, usize::try_from(start).unwrap_or(0));
-    let end = char_start(text, usize::try_from(end).unwrap_or(text.len()));
-    text.get(start..end).unwrap_or_default().to_owned()
+fn substr(text: &str, start: i64, end: i64) -> Result<String, String> {
+    let start = usize::try_from(start).unwrap_or(0);
+    let end = usize::try_from(end).unwrap_or(text.len()).min(text.len());
+    if start > end {
+        return Err(format!("slice bounds out of range [{start}:{end}]"));
+    }
+    Ok(text[char_start(text, start)..char_start(text, end)].to_owned())
+}
+
+/// What is written in JSON; nothing if it is none.
+fn from_json(text: &str) -> Value {
+    serde_json::from_str(text).map_or(Value::Nil, json_value)
+}
+
+/// (What is nested deeper than a hundred levels, the reader of JSON has refused.)
+fn json_value(json: serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(b) => Value::from(b),
+        serde_json::Value::Number(n) => Value::from(n.as_f64().unwrap_or(f64::NAN)),
+        serde_json::Value::String(s) => Value::from(s),
+        serde_json::Value::Array(items) => Value::list(items.into_iter().map(json_value).collect()),
+        serde_json::Value::Object(members) => {
+            Value::map(members.into_iter().map(|(name, value)| (name, json_value(value))).collect())
+        }
+    }
 }
 
 fn indented(text: &str, spaces: i64) -> String {
@@ -387,6 +417,14 @@ mod tests {
             (r#"{{ urlencode "a b&c" }}|{{ urldecode "a+b%26c" }}"#, "a+b%26c|a b&c"),
             (r#"{{ __line__ | title }}|{{ .missing | default "none" }}"#, "The Line|none"),
             (r#"{{ bytes "5MB" }} {{ duration "1m30s" }} {{ count "l" .a }}"#, "5e+06 90 3"),
+            (
+                r#"{{ fromJson "[1,2.5,\"a\",null,true,{\"a\":1}]" }} {{ (fromJson "{\"a\":{\"b\":\"c\"}}").a.b }}"#,
+                "[1 2.5 a <nil> true map[a:1]] c",
+            ),
+            (
+                r#"{{ fromJson "x" }} {{ range $i, $e := fromJson "[7]" }}{{ $i }}={{ $e }}{{ end }} {{ addf 63.496 1.5 }}"#,
+                "<no value> 0=7 64.996",
+            ),
             (r#"{{ indent 2 "x" }}{{ nindent 1 "y" }}"#, "  x\n y"),
         ] {
             assert_eq!(run(template), expected, "{template}");

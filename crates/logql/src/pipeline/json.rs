@@ -207,6 +207,8 @@ pub(super) fn flatten(line: &str, mut found: impl FnMut(&str, &str) -> More) -> 
         push_key(&mut key, scanner.resolved(raw)?);
         scanner.expect(b':', "a key is followed by a colon")?;
         match scanner.value()? {
+            // No label has an empty name.
+            Value::Text(_) | Value::Plain(_) if key.is_empty() => {}
             Value::Text(raw) if found(&key, scanner.resolved(raw)?) == More::No => return Ok(()),
             Value::Plain(text) if found(&key, text) == More::No => return Ok(()),
             Value::Text(_) | Value::Plain(_) => {}
@@ -219,10 +221,8 @@ pub(super) fn flatten(line: &str, mut found: impl FnMut(&str, &str) -> More) -> 
             }
         }
     }
-    match scanner.peek() {
-        None => Ok(()),
-        Some(_) => Err("text behind the object"),
-    }
+    // Upstream does not look at what stands behind the object.
+    Ok(())
 }
 
 /// Adds a key to the path so far, in the characters of a label's name.
@@ -317,8 +317,7 @@ impl Path {
         if steps.is_empty() { Err(fail()) } else { Ok(Path(steps)) }
     }
 
-    /// The value there: a text without quotes, anything else as it is written (objects and arrays without blanks outside of
-    /// their texts); none if there is nothing, or null.
+    /// The value there: a text without quotes, anything else as it is written, none if there is nothing, or null.
     pub(super) fn find(&self, line: &str) -> Option<String> {
         let mut scanner = Scanner::new(line);
         let mut value_at = 0;
@@ -340,7 +339,7 @@ impl Path {
             Value::Null => None,
             Value::Object | Value::Array => {
                 scanner.skip_rest().ok()?;
-                Some(compact(&line[start..scanner.pos]))
+                Some(line[start..scanner.pos].to_owned())
             }
         }
     }
@@ -382,21 +381,6 @@ fn skip_value(scanner: &mut Scanner<'_>) -> Option<()> {
     }
 }
 
-/// JSON without blanks outside of texts.
-fn compact(json: &str) -> String {
-    let mut in_text = false;
-    let mut escaped = false;
-    let keep = |c: &char| {
-        let keep = in_text || !c.is_ascii_whitespace();
-        if *c == '"' && !escaped {
-            in_text = !in_text;
-        }
-        escaped = *c == '\\' && !escaped;
-        keep
-    };
-    json.chars().filter(keep).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -430,21 +414,13 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_an_error() {
-        for bad in [
-            "",
-            "broken",
-            "[1]",
-            "\"x\"",
-            "{",
-            r#"{"a"}"#,
-            r#"{"a":}"#,
-            r#"{"a":1,}"#,
-            r#"{"a":1}x"#,
-            r#"{"a":"\q"}"#,
-        ] {
+        for bad in
+            ["", "broken", "[1]", "\"x\"", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{"a":"\q"}"#]
+        {
             assert!(flat(bad).is_err(), "{bad}");
         }
         assert_eq!(flat("{}"), Ok(vec![]));
+        assert_eq!(flat(r#"{"":1,"a":2}behind"#), Ok(vec![("a".to_owned(), "2".to_owned())]));
         let deep = format!("{}1{}", r#"{"a":"#.repeat(5000), "}".repeat(5000));
         assert!(flat(&deep).is_err());
     }
@@ -456,7 +432,7 @@ mod tests {
         assert_eq!(find("user.id").as_deref(), Some("u1"));
         assert_eq!(find("user.tags[0]").as_deref(), Some("x"));
         assert_eq!(find(r#"user.tags[1]["k k"]"#).as_deref(), Some("y"));
-        assert_eq!(find("a").as_deref(), Some("[1,2]"));
+        assert_eq!(find("a").as_deref(), Some("[1, 2]"));
         for absent in ["user.age", "user.n", "user.tags[2]", "a.b", "user[0]"] {
             assert_eq!(find(absent), None, "{absent}");
         }

@@ -1,6 +1,7 @@
 //! Pipelines: what is done to each line a selector selects.
 
 mod columns;
+mod decimal;
 mod filters;
 mod formats;
 mod functions;
@@ -30,6 +31,16 @@ use crate::syntax::{Conversion, Extraction, LabelPick, ParseError, Stage, TOO_LA
 /// answer for an empty one.
 pub fn template_functions() -> reba_template::Functions {
     functions::Tools::new().table
+}
+
+/// What is wrong with a stage, as upstream says it.
+fn in_words(stage: &Stage, reason: &str) -> String {
+    match stage {
+        Stage::Regexp(_) => format!("invalid regexp parser: {reason}"),
+        Stage::Pattern(_) => format!("invalid pattern parser: {reason}"),
+        Stage::LineFormat(_) => format!("stage '{stage}' : invalid line template: {reason}"),
+        _ => format!("stage '{stage}' : {reason}"),
+    }
 }
 
 /// A pipeline ready to run. Immutable: threads share one.
@@ -69,7 +80,7 @@ impl Pipeline {
         let mut steps = Vec::with_capacity(stages.len());
         for stage in stages {
             let step = Step::compile(stage);
-            let step = step.map_err(|e| ParseError::whole(format!("stage '{stage}' : {e}")))?;
+            let step = step.map_err(|e| ParseError::whole(in_words(stage, &e)))?;
             steps.extend(step);
             if steps.iter().map(Step::regex_size).sum::<usize>() > GoRegex::MAX_TOGETHER {
                 return Err(ParseError::whole(format!("stage '{stage}' : {TOO_LARGE}")));

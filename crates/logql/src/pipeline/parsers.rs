@@ -74,7 +74,9 @@ pub(super) fn json_paths(state: &mut LineState, original: &str, paths: &[(String
         return;
     }
     let line = state.line_copy(original);
-    if json::flatten(&line, |_, _| More::Yes).is_err() {
+    // A path may also begin in an array; what else is no object is an error.
+    let in_array = line.trim_start().starts_with(['[', '"']);
+    if !in_array && json::flatten(&line, |_, _| More::Yes).is_err() {
         state.fail(JSON_ERROR, "");
         return;
     }
@@ -131,7 +133,8 @@ pub(super) fn logfmt_names(
     let mut values: Vec<Option<String>> = vec![None; extractions.len()];
     let result = logfmt::pairs(&line, strict, |key, value| {
         for (slot, extraction) in values.iter_mut().zip(extractions) {
-            if extraction.path == key && slot.is_none() {
+            // Of two values of a key the last one counts, as upstream has it (without names, the first).
+            if extraction.path == key {
                 *slot = Some(value.to_owned());
             }
         }

@@ -281,14 +281,10 @@ impl LineState {
         self.slots.iter().map(|s| (self.text(s.name), self.text(s.value), s.origin))
     }
 
-    /// The labels of the answer: all of them, errors too; those with an empty value only if `keep_empty`.
-    pub fn final_labels(&self, keep_empty: bool) -> Labels {
-        let mut pairs: Vec<(&str, &str)> = self
-            .slots
-            .iter()
-            .map(|s| (self.text(s.name), self.text(s.value)))
-            .filter(|(_, v)| keep_empty || !v.is_empty())
-            .collect();
+    /// The labels of the answer: all of them, errors and those with an empty value too.
+    pub fn final_labels(&self) -> Labels {
+        let mut pairs: Vec<(&str, &str)> =
+            self.slots.iter().map(|s| (self.text(s.name), self.text(s.value))).collect();
         if let Some(error) = self.error {
             pairs.push((ERROR, error));
             if !self.error_details.is_empty() {
@@ -317,7 +313,7 @@ mod tests {
         for name in ["sl", "md", "tri"] {
             s.found(name, "p");
         }
-        let labels = s.final_labels(false);
+        let labels = s.final_labels();
         for (name, value) in [
             ("sl", "s"),
             ("sl_extracted", "p"),
@@ -345,11 +341,11 @@ mod tests {
         ];
         for change in changes.iter().chain(&changes) {
             s.begin(0, &stream, [("m", "3")]);
-            assert_eq!(s.final_labels(true), Labels::from_pairs([("a", "1"), ("b", "2"), ("m", "3")]));
+            assert_eq!(s.final_labels(), Labels::from_pairs([("a", "1"), ("b", "2"), ("m", "3")]));
             change(&mut s);
         }
         s.begin(0, &Labels::from_pairs([("d", "4")]), []);
-        assert_eq!(s.final_labels(true), Labels::from_pairs([("d", "4")]));
+        assert_eq!(s.final_labels(), Labels::from_pairs([("d", "4")]));
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn errors_are_in_upstreams_words_and_places() {
         (r#"topk(sum(rate({a="b"}[1m])))"#, "parse error : parameter required for operation topk"),
         (
             "1 or vector(1)",
-            "parse error : unexpected literal for left leg of logical/set binary operation (or): 1.0",
+            "parse error : unexpected literal for left leg of logical/set binary operation (or): 1.000000",
         ),
     ] {
         assert_eq!(error(query), expected, "{query}");

@@ -96,7 +96,7 @@ mod tests {
     use crate::GoRegex;
 
     fn of(pattern: &str) -> Vec<Vec<String>> {
-        GoRegex::search_across_lines(pattern).unwrap().required().to_vec()
+        GoRegex::line_filter(pattern).unwrap().required().to_vec()
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
             pattern in "(\\^|)(abc|a[bc]d|\\(abc\\|bcd\\)|\\(xyz\\)\\?|\\(dcba\\)\\+|[.]\\*|\\(\\?i:abc\\)){1,5}(\\$|)",
             text in "[abcdxyz]{0,24}",
         ) {
-            let regex = GoRegex::search_across_lines(&pattern).unwrap();
+            let regex = GoRegex::line_filter(&pattern).unwrap();
             if regex.is_match(&text) {
                 for clause in regex.required() {
                     prop_assert!(clause.iter().any(|t| text.contains(t.as_str())), "{} in {}: {:?}", pattern, text, clause);

@@ -278,12 +278,16 @@ fn note(found: &mut BTreeMap<String, Found>, name: &str, value: &str, parser: Op
     let field = found.entry(name.to_owned()).or_default();
     field.parsers.extend(parser);
     let kind = FieldType::of(value);
-    // Values of different kinds are texts, but for whole numbers among others.
+    // Values of different kinds are texts, but for whole numbers among others and among sizes.
     field.kind = Some(match (field.kind, kind) {
         (None, kind) => kind,
         (Some(a), b) if a == b => a,
         (Some(FieldType::Int), FieldType::Float) | (Some(FieldType::Float), FieldType::Int) => {
             FieldType::Float
+        }
+        // A size may do without its unit.
+        (Some(FieldType::Int), FieldType::Bytes) | (Some(FieldType::Bytes), FieldType::Int) => {
+            FieldType::Bytes
         }
         _ => FieldType::String,
     });

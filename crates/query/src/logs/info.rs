@@ -27,7 +27,7 @@ pub enum VolumeBy {
     /// The values of the target labels, or of the selector's if there are none.
     #[default]
     Series,
-    /// The names of labels.
+    /// The names of labels: the target labels, or all of them.
     Labels,
 }
 
@@ -159,12 +159,8 @@ impl LogQueryEngine {
     /// whose time is their beginning.
     pub async fn volume(&self, query: VolumeQuery, now_ns: i64) -> Result<LogData, LogError> {
         let most = self.limits_of(&query.tenant).volume_max_series;
-        let limit = if query.limit == 0 { most } else { query.limit };
-        if most != 0 && limit > most {
-            return Err(LogError::BadRequest(format!(
-                "the query hit the max number of series limit (limit: {most} series)"
-            )));
-        }
+        // More than may be answered may be asked for.
+        let limit = if query.limit == 0 || (most != 0 && query.limit > most) { most } else { query.limit };
         let tenant = query.tenant.clone();
         self.ask(tenant, now_ns, move |context| context.volume(&query, limit)).await
     }
@@ -225,7 +221,7 @@ impl Context<'_> {
     /// Bytes in a range by labels.
     fn bytes_by_labels(&self, query: &VolumeQuery, range: NanoRange) -> Result<Volumes, LogError> {
         let mut names: Vec<&str> = query.target_labels.iter().map(String::as_str).collect();
-        if names.is_empty() {
+        if names.is_empty() && query.by == VolumeBy::Series {
             names = query.matchers.iter().map(|m| m.name.as_str()).collect();
         }
         let mut bytes: Volumes = BTreeMap::new();
@@ -235,7 +231,12 @@ impl Context<'_> {
             let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             match query.by {
                 VolumeBy::Series => {
-                    *bytes.entry(labels.map(own).collect()).or_default() += stream.bytes;
+                    let labels: Vec<_> = labels.map(own).collect();
+                    // Streams without one of the target labels are in no series.
+                    let has = |name: &String| labels.iter().any(|(n, _)| n == name);
+                    if query.target_labels.iter().all(has) && (names.is_empty() || !labels.is_empty()) {
+                        *bytes.entry(labels).or_default() += stream.bytes;
+                    }
                 }
                 VolumeBy::Labels => {
                     for (name, _) in labels {

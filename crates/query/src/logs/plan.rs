@@ -200,7 +200,7 @@ fn not_test(op: LineOp, with: &LineMatch) -> Option<TextTest> {
             Some(TextTest::NotContains(text.clone()))
         }
         (LineOp::NotMatches, LineMatch::Text(text)) => {
-            GoRegex::search_across_lines(text).ok().map(|regex| TextTest::NotMatches(Arc::new(regex)))
+            GoRegex::line_filter(text).ok().map(|regex| TextTest::NotMatches(Arc::new(regex)))
         }
         _ => None,
     }
@@ -214,7 +214,7 @@ fn positive(op: LineOp, with: &LineMatch) -> Option<Condition> {
     match op {
         LineOp::Contains => Some(Condition::Line(TextTest::Contains(text.clone()))),
         LineOp::Matches => {
-            let regex = GoRegex::search_across_lines(text).ok()?;
+            let regex = GoRegex::line_filter(text).ok()?;
             Some(match plain_test(text) {
                 Some(test) => Condition::Line(test),
                 None => with_required(&regex, Condition::Line),

@@ -303,11 +303,12 @@ impl Worker for RowWorker<'_> {
 
 /// The labels of a line that has passed its pipeline.
 pub(super) fn line_labels(state: &LineState) -> LineLabels {
-    let all = state.final_labels(false);
+    let all = state.final_labels();
     let of = |origin: Origin| {
-        Labels::from_pairs(
-            state.labels().filter(|(_, v, o)| *o == origin && !v.is_empty()).map(|(n, v, _)| (n, v)),
-        )
+        let mut pairs: Vec<_> =
+            state.labels().filter(|(_, _, o)| *o == origin).map(|(n, v, _)| (n, v)).collect();
+        pairs.sort_unstable();
+        Labels::from_sorted_verbatim(pairs)
     };
     let (stream, metadata) = (of(Origin::Stream), of(Origin::Metadata));
     let rest = all.iter().filter(|(name, _)| stream.get(name).is_none() && metadata.get(name).is_none());

@@ -123,6 +123,17 @@ async fn labels_are_told_apart_by_where_they_come_from() {
 }
 
 #[tokio::test]
+async fn labels_with_empty_values_are_shown() {
+    let engine = engine(LogLimits::default());
+    for stage in [r#"json none="a.b""#, "logfmt --keep-empty none", r#"label_format none="""#] {
+        let one = RangeLogQuery { limit: 1, ..query(&format!(r#"{{app="b"}} | {stage}"#)) };
+        let lines = lines(ask(&engine, one).await.unwrap());
+        assert_eq!(lines[0].labels.all.get("none"), Some(""), "{stage}");
+        assert_eq!(lines[0].labels.parsed.get("none"), Some(""), "{stage}");
+    }
+}
+
+#[tokio::test]
 async fn metric_queries_are_moved_to_multiples_of_their_step() {
     let engine = engine(LogLimits::default());
     let metric = r#"sum by (level) (count_over_time({env="prod"} | json [1h]))"#;
@@ -343,6 +354,14 @@ async fn streams_labels_and_volumes_are_told() {
     let LogData::Vector { ns, samples } = engine.volume(volume.clone(), now).await.unwrap() else { panic!() };
     assert_eq!((ns, samples.len()), (4 * HOUR, 2));
     assert_eq!(samples.iter().map(|s| s.1 as u64).sum::<u64>(), stats.bytes);
+    // Of labels that are not named all count; who lacks one of those that are named is left out.
+    let all = VolumeQuery { target_labels: Vec::new(), by: VolumeBy::Labels, ..volume.clone() };
+    let LogData::Vector { samples, .. } = engine.volume(all, now).await.unwrap() else { panic!() };
+    assert_eq!(samples.len(), 2);
+    let targets = vec!["app".to_owned(), "zone".to_owned()];
+    let none = VolumeQuery { target_labels: targets, ..volume.clone() };
+    let LogData::Vector { samples, .. } = engine.volume(none, now).await.unwrap() else { panic!() };
+    assert_eq!(samples, []);
     let over_time = VolumeQuery { step: Some(HOUR), by: VolumeBy::Labels, ..volume };
     let LogData::Matrix(series) = engine.volume(over_time, now).await.unwrap() else { panic!() };
     assert_eq!((series.len(), series[0].points.len(), series[0].points[1].0), (1, 4, HOUR));

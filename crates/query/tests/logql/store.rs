@@ -180,7 +180,7 @@ fn parsed(line: &str, parser: LineParser) -> Result<Labels, Refused> {
     if state.error().is_some() {
         return Err(Refused);
     }
-    Ok(state.final_labels(true))
+    Ok(state.final_labels())
 }
 
 /// The rows as they are asked for.

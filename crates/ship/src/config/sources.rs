@@ -6,7 +6,10 @@ use reba_ingest::config::KubernetesSd;
 use reba_model::Labels;
 
 use super::ignore;
-use crate::yaml::{Fault, Node, Section, Units as _};
+use crate::{
+    sources::TlsFiles,
+    yaml::{Fault, Node, Section, Units as _},
+};
 
 /// Files that share labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct SyslogConfig {
     pub address: String,
     /// UDP instead of TCP.
     pub udp: bool,
+    /// TLS over TCP.
+    pub tls: Option<TlsFiles>,
     /// A connection that is silent for so long is closed.
     pub idle_timeout: Duration,
     /// Whether structured data become labels.
@@ -204,13 +209,15 @@ pub(super) fn syslog(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Optio
         Some("udp") => true,
         Some(other) => return Err(l.fault("listen_protocol", format!("{other:?} is neither tcp nor udp"))),
     };
-    if l.get("tls_config").is_some() {
-        return Err(l.fault("tls_config", "not supported: put a TLS proxy in front"));
+    let tls = receiver_tls(&l, warnings)?;
+    if udp && tls.is_some() {
+        warnings.push(l.fault("tls_config", "has no effect: TLS goes over tcp"));
     }
     let address = l.text("listen_address")?.filter(|a| !a.is_empty());
     let config = SyslogConfig {
         address: address.ok_or_else(|| l.fault("listen_address", "listen_address is required"))?,
         udp,
+        tls: tls.filter(|_| !udp),
         idle_timeout: l.duration("idle_timeout")?.unwrap_or(Duration::from_secs(120)),
         structured_data: l.bool("label_structured_data")?.unwrap_or(false),
         labels: Labels::from_pairs(l.text_map("labels")?),
@@ -220,6 +227,21 @@ pub(super) fn syslog(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Optio
     };
     l.finish(warnings);
     Ok(Some(config))
+}
+
+/// The files of a receiver's `tls_config`. With `ca_file`, senders must show a certificate, as upstream has it.
+fn receiver_tls(l: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Option<TlsFiles>, Fault> {
+    let Some(t) = l.section("tls_config")? else { return Ok(None) };
+    let file = |name: &str| Ok(t.text(name)?.filter(|f| !f.is_empty()).map(PathBuf::from));
+    let (cert, key, ca) = (file("cert_file")?, file("key_file")?, file("ca_file")?);
+    ignore(&t, &["server_name", "insecure_skip_verify"]);
+    let tls = match (cert, key) {
+        (Some(cert), Some(key)) => Some(TlsFiles { cert, key, ca }),
+        (None, None) if ca.is_none() => None,
+        _ => return Err(l.fault("tls_config", "certificate and key files are required")),
+    };
+    t.finish(warnings);
+    Ok(tls)
 }
 
 pub(super) fn gelf(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Option<GelfConfig>, Fault> {

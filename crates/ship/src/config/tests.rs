@@ -120,3 +120,21 @@ fn more_kinds_of_sources_are_read() {
     let error = parse("scrape_configs: [{kubernetes_sd_configs: [{role: pood}]}]").unwrap_err().to_string();
     assert!(error.contains("kubernetes_sd_configs[0]: role: unknown"), "{error}");
 }
+
+#[test]
+fn syslog_over_tls_needs_a_certificate_and_its_key() {
+    let syslog = |more: &str| {
+        let text =
+            format!("scrape_configs:\n- job_name: a\n  syslog: {{listen_address: '127.0.0.1:0', {more}}}\n");
+        parse(&text).map(|c| (c.jobs[0].syslog.clone().unwrap().tls, c.warnings.len()))
+    };
+    let files = TlsFiles { cert: "c.pem".into(), key: "k.pem".into(), ca: Some("ca.pem".into()) };
+    let all = "tls_config: {cert_file: c.pem, key_file: k.pem, ca_file: ca.pem}";
+    assert_eq!(syslog(all).unwrap(), (Some(files), 0));
+    assert_eq!(syslog(&format!("listen_protocol: udp, {all}")).unwrap(), (None, 1));
+    assert_eq!(syslog("tls_config: {}").unwrap(), (None, 0));
+    for half in ["cert_file: c", "key_file: k", "ca_file: ca"] {
+        let error = syslog(&format!("tls_config: {{{half}}}")).unwrap_err().to_string();
+        assert!(error.contains("syslog.tls_config: certificate and key files are required"), "{error}");
+    }
+}

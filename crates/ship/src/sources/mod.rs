@@ -9,6 +9,7 @@ mod gelf;
 mod journal;
 mod push;
 mod syslog;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ pub use push::PushReceiver;
 use reba_ingest::discovery::{TargetGroup, TargetGroups, file};
 use reba_model::Labels;
 pub(crate) use syslog::Syslog;
+pub use tls::TlsFiles;
 use tokio::sync::watch;
 
 use crate::{config::FileGroup, glob::Glob};

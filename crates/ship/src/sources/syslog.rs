@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _},
-    net::{IpAddr, TcpListener, TcpStream},
+    net::{IpAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,6 +12,7 @@ use std::{
 
 use reba_model::{LabelsBuilder, Relabel};
 
+use super::tls::{Connection, TlsFiles};
 use crate::{client::wait, config::SyslogConfig, entry::Entry, job::Job, stage::syslog_ns};
 
 /// Connections at once.
@@ -253,11 +254,16 @@ impl Syslog {
     }
 
     fn connections(self: &Arc<Self>) -> io::Result<()> {
+        let tls = self.config.tls.as_ref().map(TlsFiles::open).transpose()?;
         let listener = TcpListener::bind(&self.config.address)?;
         listener.set_nonblocking(true)?;
         while !self.job.stop.is_cancelled() {
             match listener.accept() {
                 Ok((stream, from)) if self.connections.load(Ordering::Relaxed) < MAX_CONNECTIONS => {
+                    stream.set_nonblocking(false)?;
+                    stream.set_read_timeout(Some(LOOK))?;
+                    stream.set_write_timeout(Some(self.config.idle_timeout.max(LOOK)))?;
+                    let stream = Connection::new(stream, tls.as_ref())?;
                     let receiver = Arc::clone(self);
                     receiver.connections.fetch_add(1, Ordering::Relaxed);
                     let builder = std::thread::Builder::new().name("ship-syslog".to_owned());
@@ -279,9 +285,7 @@ impl Syslog {
         Ok(())
     }
 
-    fn connection(&self, mut stream: TcpStream, from: IpAddr) -> io::Result<()> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(LOOK))?;
+    fn connection(&self, mut stream: Connection, from: IpAddr) -> io::Result<()> {
         let mut framing = Framing::new(self.config.max_message_length);
         let mut buffer = vec![0; 64 << 10];
         let mut last = Instant::now();

@@ -305,7 +305,7 @@ fn binary(
     for (leg, expr) in [("left", &left), ("right", &right)] {
         if let (true, MetricExpr::Literal(value)) = (op.is_set(), expr) {
             return Err(ParseError::whole(format!(
-                "unexpected literal for {leg} leg of logical/set binary operation ({}): {value:?}",
+                "unexpected literal for {leg} leg of logical/set binary operation ({}): {value:.6}",
                 op.as_str()
             )));
         }

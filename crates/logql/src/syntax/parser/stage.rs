@@ -126,7 +126,6 @@ impl Parser<'_> {
     }
 
     fn label_formats(&mut self) -> Parsed<Vec<LabelFormat>> {
-        let start = self.pos();
         let formats = self.list(|p| {
             let to = p.ident()?;
             p.expect("=")?;
@@ -141,13 +140,17 @@ impl Parser<'_> {
         };
         for (i, format) in formats.iter().enumerate() {
             let name = target(format);
+            let fail = |why: String| {
+                let stage = Stage::LabelFormat(formats.clone());
+                Err(ParseError::whole(format!("stage '{stage}' : {why}")))
+            };
             if name == "__error__" {
-                return Err(ParseError::at(self.query, start, "__error__ cannot be formatted"));
+                return fail("__error__ cannot be formatted".to_owned());
             }
             if formats[..i].iter().any(|f| target(f) == name) {
-                let message =
-                    format!("multiple label name '{name}' not allowed in a single format operation");
-                return Err(ParseError::at(self.query, start, message));
+                return fail(format!(
+                    "multiple label name '{name}' not allowed in a single format operation"
+                ));
             }
         }
         Ok(formats)
