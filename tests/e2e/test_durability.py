@@ -2,7 +2,11 @@
 
 import http.server
 import re
+import signal
+import socket
+import subprocess
 import threading
+import time
 import unittest
 
 from harness import Http, Scratch, wait_until
@@ -48,6 +52,20 @@ class Durability(unittest.TestCase):
         self.assertGreaterEqual(program.value("count_over_time(temperature[5m])"), before)
         # Shutting down is no reason to call a series stale.
         self.assertNotIn("panicked", program.log())
+
+    def test_sigterm_during_the_start_is_an_orderly_end_too(self):
+        program = self.scratch.reba(config=self.configure())
+        self.assertEqual(program.stop(), 0, program.log())
+        with open(program.folder / "log", "ab") as log:
+            process = subprocess.Popen(program.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.addCleanup(process.kill)
+        # Sockets are bound before stores are opened: who asks without a pause comes in far ahead of who finds it ready.
+        end = time.monotonic() + 30
+        with socket.socket() as client:
+            while client.connect_ex(("127.0.0.1", 9090 + program.offset)) != 0 and time.monotonic() < end:
+                pass
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(30), 0, program.log())
 
     def test_alerts_reach_a_real_alertmanager_and_resolve(self):
         alertmanager = self.scratch.alertmanager(self.scratch.write(

@@ -40,6 +40,7 @@ mod run;
 mod settings;
 mod shift;
 mod ship_cmd;
+mod signals;
 mod span_store;
 mod state;
 mod status;
@@ -58,12 +59,12 @@ use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _};
 use easymo_fleet::{InboxConfig, InboxHandle};
 use reba_collect::FlagError;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use alertmanager_flags::AlertmanagerFlags;
 use logging::Spoken;
 
 use shift::Demo;
+use signals::Signals;
 
 use args::{Cli, Command, DemoArgs, DemoCommand, QueryLanguage, RulesAction, RunArgs, TestSubject};
 
@@ -109,14 +110,14 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             let filter = flags.log().unwrap_or(&cli.log);
             let own = speak(filter, flags.log_format().unwrap_or(cli.log_format));
             let Some(own) = own else { return Ok(WRONG_CONFIGURATION.into()) };
-            let hangup = signal(SignalKind::hangup())?;
+            let mut signals = Signals::catch()?;
             let Some(configured) = configure(&args, &flags, &Demo::default()) else {
                 return Ok(WRONG_CONFIGURATION.into());
             };
-            let running = Box::pin(run::start(configured, &args.data, own)).await?;
+            let running = signals.wait_for(Box::pin(run::start(configured, &args.data, own))).await?;
             // Not through the log, which is kept and shown.
             eprint!("{}", running.made_up_password());
-            until_stopped(running, hangup).await
+            until_stopped(running, signals).await
         }
         Command::Demo(args) if args.command.is_none() => {
             let Some(own) = speak_as_told() else { return Ok(WRONG_CONFIGURATION.into()) };
@@ -142,7 +143,7 @@ fn print(text: &str) -> Result<()> {
 /// Reba with the simulated fleet and an inbox for what its alerts send.
 #[expect(clippy::print_stdout, reason = "a command-line tool")]
 async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
-    let hangup = signal(SignalKind::hangup())?;
+    let mut signals = Signals::catch()?;
     let (data, offset) = (&args.run.data, args.run.port_offset);
     // First of all: what alerts shall reach must be there before the first of them.
     let inbox = InboxHandle::start(InboxConfig::documented(offset)?).await?;
@@ -151,9 +152,9 @@ async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
         return Ok(WRONG_CONFIGURATION.into());
     };
     let fleet = demo::fleet(&args, configured.takes_traces()).await?;
-    let running = Box::pin(run::start(configured, data, own)).await?;
+    let running = signals.wait_for(Box::pin(run::start(configured, data, own))).await?;
     print!("{}", demo::welcome(&running, &fleet, &inbox, offset));
-    let code = until_stopped(running, hangup).await;
+    let code = until_stopped(running, signals).await;
     fleet.shutdown().await;
     inbox.shutdown().await;
     code
@@ -250,20 +251,18 @@ fn complain(e: &anyhow::Error) {
     eprintln!("reba: {e:#}");
 }
 
-/// Serves until a signal, or somebody who asks over HTTP, wants the end; `hangup` reads the configuration again. It is
-/// caught since before the start, for it would end a process that does not expect it.
-async fn until_stopped(running: run::Running, mut hangup: Signal) -> Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// Serves until a signal, or somebody who asks over HTTP, wants the end; a hangup reads the configuration again.
+async fn until_stopped(running: run::Running, mut signals: Signals) -> Result<ExitCode> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = running.stop.cancelled() => break,
-            _ = hangup.recv() => {
+            is_reload = signals.reload() => {
+                if !is_reload {
+                    break;
+                }
                 // The reason of a failure was logged; the old configuration goes on.
                 let _ = running.reload().await;
             }
+            () = running.stop.cancelled() => break,
         }
     }
     tracing::info!("stopping");
