@@ -164,7 +164,7 @@ function Opened({ loaded, meta, reload, fresh = false }: { loaded: Dashboard; me
             </Menu>
           </PageHead>
         )}
-        {(states.length > 0 || dashboard.links.length > 0 || annotations.length > 0) && (
+        {(states.length > 0 || dashboard.variables.some((v) => v.hide !== 2) || dashboard.links.length > 0 || annotations.length > 0) && (
           <div className="variables">
             <VariableBar states={states} />
             {annotations.map((a) => (
