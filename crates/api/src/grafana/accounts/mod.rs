@@ -529,8 +529,8 @@ fn names(user: &User) -> [&str; 3] {
 /// Address and name may be left out.
 fn check_names([login, email, name]: [&str; 3]) -> Result<(), Refusal> {
     check_name("login", login)?;
-    let given = [("email", email), ("name", name)].into_iter().filter(|(_, text)| !text.is_empty());
-    given.map(|(what, text)| check_name(what, text)).collect()
+    let mut given = [("email", email), ("name", name)].into_iter().filter(|(_, text)| !text.is_empty());
+    given.try_for_each(|(what, text)| check_name(what, text))
 }
 
 /// Names are shown and searched for: no control characters, no white space at the ends.
