@@ -10,7 +10,7 @@ use reba_storage::{AttributeScope, Comparison, SpanCondition, SpanField, SpanNee
 
 use super::{
     block::{Column, Kind, SpanBlock, Strings, Type},
-    origins::Origin,
+    origins::{BlockOrigins, Origin},
 };
 use crate::block::BlockError;
 
@@ -230,7 +230,7 @@ fn view_meets(condition: &SpanCondition, view: &SpanView<'_>, origin: &Origin) -
 pub(in crate::spans) fn rows(
     need: &SpanNeed,
     block: &SpanBlock<'_>,
-    origins: &[Origin],
+    origins: &BlockOrigins<'_, '_>,
 ) -> Result<Mask, BlockError> {
     if need.conditions.is_empty() {
         return Ok(Mask::All);
@@ -269,7 +269,7 @@ fn cost(field: &SpanField) -> u8 {
 fn of_condition(
     condition: &SpanCondition,
     block: &SpanBlock<'_>,
-    origins: &[Origin],
+    origins: &BlockOrigins<'_, '_>,
 ) -> Result<Mask, BlockError> {
     let test = &condition.test;
     match &condition.field {
@@ -358,9 +358,9 @@ fn of_ids(condition: &SpanCondition, block: &SpanBlock<'_>) -> Result<Mask, Bloc
 fn of_origins(
     condition: &SpanCondition,
     block: &SpanBlock<'_>,
-    origins: &[Origin],
+    origins: &BlockOrigins<'_, '_>,
 ) -> Result<Mask, BlockError> {
-    let by_origin: Vec<bool> = origins.iter().map(|origin| origin_meets(condition, origin)).collect();
+    let by_origin: Vec<bool> = origins.get()?.iter().map(|origin| origin_meets(condition, origin)).collect();
     if !by_origin.contains(&true) {
         return Ok(Mask::None);
     }

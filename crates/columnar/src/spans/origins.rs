@@ -1,12 +1,12 @@
 //! What made spans, read once for all blocks that name it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::OnceCell, collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use reba_model::spans::{InstrumentationScope, Resource, Span, read_source};
 
 use super::{
-    block::{SpanBlock, Strings},
+    block::{SpanBlock, Strings, once},
     hash::Seeded,
 };
 use crate::block::BlockError;
@@ -54,5 +54,23 @@ impl Origins {
             block.list(super::block::Kind::SourceTable)?.ok_or(BlockError("a column is missing"))?;
         let origin = |i| self.of(table.entry(i)).ok_or(BlockError("a source cannot be read"));
         (0..table.entries()).map(origin).collect()
+    }
+}
+
+/// The origins of a block, read when somebody first asks: a block that filters refuse is left without unpacking them.
+pub(crate) struct BlockOrigins<'b, 'a> {
+    known: &'b Origins,
+    block: &'b SpanBlock<'a>,
+    read: OnceCell<Vec<Origin>>,
+}
+
+impl<'b, 'a> BlockOrigins<'b, 'a> {
+    pub(crate) fn new(known: &'b Origins, block: &'b SpanBlock<'a>) -> Self {
+        BlockOrigins { known, block, read: OnceCell::new() }
+    }
+
+    /// In the order of the block.
+    pub(crate) fn get(&self) -> Result<&[Origin], BlockError> {
+        once(&self.read, || self.known.of_block(self.block)).map(Vec::as_slice)
     }
 }

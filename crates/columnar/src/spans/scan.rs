@@ -23,7 +23,7 @@ use super::{
     filter::{self, Mask},
     hash::{self, Seeded},
     memory::{MemSnapshot, SnapshotTrace},
-    origins::{Origin, Origins},
+    origins::{BlockOrigins, Origin, Origins},
     part::{Place, SpanPart},
     store::Shared,
 };
@@ -461,7 +461,7 @@ impl Reading<'_, '_> {
         visit: &mut dyn FnMut(SpanRows) -> ControlFlow<()>,
     ) -> Result<Result<bool, QueryError>, BlockError> {
         let (block, want) = (self.block, &self.asked.want);
-        let origins = self.view.origins.of_block(block)?;
+        let origins = BlockOrigins::new(&self.view.origins, block);
         let mut masks = Vec::with_capacity(want.needs.len());
         for need in &want.needs {
             masks.push(filter::rows(need, block, &origins)?);
@@ -470,19 +470,20 @@ impl Reading<'_, '_> {
         if want.whole_traces {
             return self.traces(&masks, &wanted, &origins, visit);
         }
+        if !want.needs.is_empty() && masks.iter().all(|mask| *mask == Mask::None) {
+            return Ok(Ok(false));
+        }
         let times = self.times()?;
         let matters = |row: &u32| {
             let row = *row as usize;
             self.asked.matters(|need| masks[need].has(row))
                 && times.as_ref().is_none_or(|times| self.asked.range.contains(times[row]))
         };
-        let nothing = !want.needs.is_empty() && masks.iter().all(|mask| *mask == Mask::None);
-        let rows: Vec<u32> =
-            if nothing { Vec::new() } else { (0..block.rows() as u32).filter(matters).collect() };
+        let rows: Vec<u32> = (0..block.rows() as u32).filter(matters).collect();
         if rows.is_empty() {
             return Ok(Ok(false));
         }
-        let _ = visit(SpanRows::Spans(block.spans(&rows, &wanted, &origins)?));
+        let _ = visit(SpanRows::Spans(block.spans(&rows, &wanted, origins.get()?)?));
         Ok(Ok(true))
     }
 
@@ -503,7 +504,7 @@ impl Reading<'_, '_> {
         &self,
         masks: &[Mask],
         wanted: &Wanted,
-        origins: &[Origin],
+        origins: &BlockOrigins<'_, '_>,
         visit: &mut dyn FnMut(SpanRows) -> ControlFlow<()>,
     ) -> Result<Result<bool, QueryError>, BlockError> {
         let block = self.block;
@@ -547,7 +548,7 @@ impl Reading<'_, '_> {
             let traces: Vec<&Range<usize>> = own[start..end].iter().rev().collect();
             let rows: Vec<u32> =
                 traces.iter().flat_map(|rows| (*rows).clone()).map(|row| row as u32).collect();
-            let mut spans = block.spans(&rows, wanted, origins)?;
+            let mut spans = block.spans(&rows, wanted, origins.get()?)?;
             for rows in traces.iter().rev() {
                 let spans = spans.split_off(spans.len() - rows.len());
                 if visit(SpanRows::Trace { spans, again: false }).is_break() {

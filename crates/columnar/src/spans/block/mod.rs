@@ -14,6 +14,7 @@ pub(crate) use columns::{Context, Strings};
 pub use encode::{SpanBlockEncoder, SpanRow, SpanSummary};
 pub(crate) use names::FieldNames;
 pub use read::SpanBlock;
+pub(in crate::spans) use read::once;
 pub(crate) use read::{Column, Shapes};
 pub(crate) use rows::Wanted;
 

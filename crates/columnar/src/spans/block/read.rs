@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     block::{BlockError, wire::Reader},
-    spans::{filter, origins::Origins},
+    spans::{
+        filter,
+        origins::{BlockOrigins, Origins},
+    },
 };
 
 /// Most columns that a reader accepts.
@@ -125,7 +128,7 @@ impl<'a> SpanBlock<'a> {
     /// # Errors
     /// If a column is not what was written.
     pub fn rows_that_may_meet(&self, need: &SpanNeed) -> Result<Vec<usize>, BlockError> {
-        let mask = filter::rows(need, self, &Origins::default().of_block(self)?)?;
+        let mask = filter::rows(need, self, &BlockOrigins::new(&Origins::default(), self))?;
         Ok((0..self.rows).filter(|row| mask.has(*row)).collect())
     }
 
@@ -289,7 +292,10 @@ fn column<'a>(head: &mut Reader<'a>, body: &mut Reader<'a>) -> Result<Column<'a>
 }
 
 /// Fills a cell at its first use.
-fn once<T>(cell: &OnceCell<T>, read: impl FnOnce() -> Result<T, BlockError>) -> Result<&T, BlockError> {
+pub(in crate::spans) fn once<T>(
+    cell: &OnceCell<T>,
+    read: impl FnOnce() -> Result<T, BlockError>,
+) -> Result<&T, BlockError> {
     if cell.get().is_none() {
         // Nobody else fills it meanwhile: a block belongs to one thread.
         let _ = cell.set(read()?);
