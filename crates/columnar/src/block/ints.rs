@@ -169,9 +169,8 @@ fn frames(reader: &mut Reader<'_>, len: usize) -> Result<Vec<i64>, BlockError> {
     let mut values = Vec::with_capacity(len);
     for (i, (least, width)) in pages.into_iter().enumerate() {
         let n = PAGE.min(len - i * PAGE);
-        unpack(reader, n, width, |step| {
-            let step = step.wrapping_add(least).wrapping_mul(divisor);
-            values.push(base.wrapping_add(step as i64));
+        unpack(reader, n, width, &mut values, |step| {
+            base.wrapping_add(step.wrapping_add(least).wrapping_mul(divisor) as i64)
         })?;
     }
     Ok(values)
@@ -196,43 +195,35 @@ pub(crate) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<
     out.extend_from_slice(&rest[..filled.div_ceil(8) as usize]);
 }
 
-/// Reads `len` numbers of `width` bits.
-pub(crate) fn unpack(
+/// Reads `len` numbers of `width` bits, and appends what `value` makes of them.
+pub(crate) fn unpack<T>(
     reader: &mut Reader<'_>,
     len: usize,
     width: u32,
-    mut each: impl FnMut(u64),
+    out: &mut Vec<T>,
+    value: impl Fn(u64) -> T,
 ) -> Result<(), BlockError> {
     if width > 64 {
         return Err(BlockError("number is too wide"));
     }
     let packed = reader.take((len * width as usize).div_ceil(8))?;
     if width == 0 {
-        (0..len).for_each(|_| each(0));
+        out.extend((0..len).map(|_| value(0)));
         return Ok(());
     }
+    // Whole words while there are eight bytes to read: an iterator that knows its length, so that nothing is checked for each.
     let mask = u64::MAX >> (64 - width);
-    // Whole words while there are eight bytes to read, then what is left from a padded copy.
-    let mut i = 0;
-    if width <= 57 {
-        while i < len {
-            let bit = i * width as usize;
-            let Some(word) = packed.get(bit / 8..).and_then(|rest| rest.first_chunk::<8>()) else { break };
-            each((u64::from_le_bytes(*word) >> (bit % 8)) & mask);
-            i += 1;
-        }
-    }
-    let from = (i * width as usize) / 8;
-    let mut tail = Vec::with_capacity(packed.len() - from + 16);
-    tail.extend_from_slice(&packed[from..]);
-    tail.resize(tail.len() + 16, 0);
-    while i < len {
-        let bit = i * width as usize - from * 8;
-        let word = tail.get(bit / 8..).and_then(|rest| rest.first_chunk::<16>());
-        let word = word.map_or(0, |w| u128::from_le_bytes(*w));
-        each((word >> (bit % 8)) as u64 & mask);
-        i += 1;
-    }
+    let whole = match packed.len().checked_sub(8) {
+        Some(last) if width <= 57 => len.min((last * 8 + 7) / width as usize + 1),
+        _ => 0,
+    };
+    let word = |i: usize| {
+        let bit = i * width as usize;
+        let bytes = packed[bit / 8..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        (bytes >> (bit % 8)) & mask
+    };
+    out.extend((0..whole).map(|i| value(word(i))));
+    out.extend((whole..len).map(|i| value(bits(packed, i, width))));
     Ok(())
 }
 

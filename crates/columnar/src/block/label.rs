@@ -60,14 +60,20 @@ pub(super) fn resolve<'s>(source: Source, raw: &'s str, scratch: &'s mut String)
 
 /// Whether a value counts whatever it is.
 pub(super) fn always_counts(head: &Head<'_>, values: &Values<'_>) -> bool {
+    match (head.source, values) {
+        (_, Values::Numbers { .. }) => numbers_count(head),
+        (Source::JsonText | Source::Metadata, _) => true,
+        (Source::JsonBare | Source::LogfmtBare, Values::Times { .. } | Values::Ids { .. }) => true,
+        (Source::LogfmtQuoted, Values::Ids { .. }) => !head.escaped,
+        _ => false,
+    }
+}
+
+/// The same, of a column that holds numbers.
+pub(super) fn numbers_count(head: &Head<'_>) -> bool {
     match head.source {
-        Source::JsonText | Source::Metadata => true,
-        Source::JsonBare | Source::LogfmtBare => {
-            matches!(values, Values::Numbers { .. } | Values::Times { .. } | Values::Ids { .. })
-        }
-        Source::LogfmtQuoted => {
-            !head.escaped && matches!(values, Values::Numbers { .. } | Values::Ids { .. })
-        }
+        Source::JsonText | Source::Metadata | Source::JsonBare | Source::LogfmtBare => true,
+        Source::LogfmtQuoted => !head.escaped,
         Source::JsonArray | Source::Line => false,
     }
 }

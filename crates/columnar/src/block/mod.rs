@@ -2,6 +2,7 @@
 //!
 //! The engine around it decides which rows go together, and where the bytes are; a block knows neither its stream nor its place.
 
+mod bounds;
 mod clock;
 mod contains;
 mod extract;

@@ -5,15 +5,16 @@ use reba_model::{Labels, float::parse_go};
 use reba_storage::{Comparison, Condition, LineParser, TextTest};
 
 use super::{
-    BlockError, contains,
+    BlockError,
+    bounds::Bounds,
+    contains,
     frame::{Frame, Head},
-    fuse,
+    fuse, ints,
     label::{self, Place, Wanted},
     load::{Table, full_allowance},
     node::push_id,
     shape::Source,
     signature::Signature,
-    typed::Format,
     values::{Node, Unpacker, Values},
 };
 
@@ -140,6 +141,13 @@ enum Verdict {
     No,
 }
 
+fn yes_or_no(holds: bool) -> Verdict {
+    if holds { Verdict::Yes } else { Verdict::No }
+}
+
+/// Of the numbers of a column, this part or less is picked out rather than reading all of them.
+const PICKED: usize = 6;
+
 fn labels(
     table: &mut Table<'_, '_>,
     stream: &Labels,
@@ -247,11 +255,15 @@ fn judged(
         && !head.escaped
         && !text.is_empty()
     {
-        let verdict = |hit: bool| if hit { Verdict::Yes } else { Verdict::No };
         return Ok(match contains::containing(table, column, text.as_bytes())? {
-            Some(hits) => Verdicts::Each(hits.into_iter().map(verdict).collect()),
+            Some(hits) => Verdicts::Each(hits.into_iter().map(yes_or_no).collect()),
             None => Verdicts::All(Verdict::No),
         });
+    }
+    if let Test::Number(comparison, with) = test
+        && let Some(verdicts) = picked(table, column, comparison, with, live)?
+    {
+        return Ok(Verdicts::Each(verdicts));
     }
     table.load(column)?;
     let ranks = table.ranks(column);
@@ -262,6 +274,32 @@ fn judged(
     Ok(Verdicts::Each(judge(&head, values, &wanted, test)))
 }
 
+/// The same of numbers of which only a few are wanted, without reading the others; nothing if it is another column.
+fn picked(
+    table: &mut Table<'_, '_>,
+    column: u32,
+    comparison: Comparison,
+    with: f64,
+    live: &[bool],
+) -> Result<Option<Vec<Verdict>>, BlockError> {
+    let head = table.frame.columns[column as usize];
+    let Node::Number { format, packed, .. } = Node::open(head.node)? else { return Ok(None) };
+    let bounds = Bounds::of(format, comparison, with).filter(|_| label::numbers_count(&head));
+    let (Some(bounds), None) = (bounds, table.loaded(column)) else { return Ok(None) };
+    let ranks = table.ranks(column);
+    let live_rows = live.iter().enumerate().filter(|(_, live)| **live);
+    let wanted: Vec<u32> = live_rows.filter_map(|(row, _)| ranks.get(row)).map(|rank| rank as u32).collect();
+    if wanted.len() * PICKED > ranks.len {
+        return Ok(None);
+    }
+    let mut verdicts = vec![Verdict::No; ranks.len];
+    for (rank, n) in wanted.iter().zip(ints::pick(&mut packed.clone(), ranks.len, &wanted)?) {
+        verdicts[*rank as usize] = yes_or_no(bounds.holds(n));
+    }
+    table.cost.bytes_read += head.node.len() as u64;
+    Ok(Some(verdicts))
+}
+
 fn metadata_column(frame: &Frame<'_>, columns: &[u32], name: &str) -> Option<u32> {
     columns.iter().copied().find(|c| frame.columns[*c as usize].name == name)
 }
@@ -269,13 +307,12 @@ fn metadata_column(frame: &Frame<'_>, columns: &[u32], name: &str) -> Option<u32
 /// What a test says to each value of a column that is wanted.
 fn judge(head: &Head<'_>, values: &Values<'_>, wanted: &[bool], test: Test<'_>) -> Vec<Verdict> {
     let len = wanted.len();
-    let verdict = |holds: bool| if holds { Verdict::Yes } else { Verdict::No };
+    let verdict = yes_or_no;
     if let (Test::Number(comparison, with), Values::Numbers { format, numbers }) = (test, values)
-        && *format != Format::Ipv4
         && label::always_counts(head, values)
+        && let Some(bounds) = Bounds::of(*format, comparison, with)
     {
-        let holds = |n: &i64| format.number(*n).is_none_or(|n| compare(comparison, n, with));
-        return numbers.iter().map(|n| verdict(holds(n))).collect();
+        return numbers.iter().map(|n| verdict(bounds.holds(*n))).collect();
     }
     let equal = match test {
         Test::Text(TextTest::Equals(text)) => Some((text, true)),

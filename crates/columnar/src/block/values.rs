@@ -266,7 +266,7 @@ pub(super) fn read_codes(
     let codes: Vec<u32> = match reader.byte()? {
         0 => {
             let mut codes = Vec::with_capacity(len);
-            ints::unpack(reader, len, code_width(distinct), |c| codes.push(c as u32))?;
+            ints::unpack(reader, len, code_width(distinct), &mut codes, |code| code as u32)?;
             codes
         }
         1 => unpacker.decompress(reader.sized()?, len)?.into_iter().map(u32::from).collect(),

@@ -8,16 +8,15 @@ use super::{
     EvalError, RangeEval,
     range::{LabelHash, Row},
 };
-use crate::{
-    pipeline::{Complicated, Source, Sources},
-    syntax::RangeOp,
-};
+use crate::pipeline::{Complicated, Source, Sources};
 
 /// Memory that serves block after block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ColumnScratch {
     rows: Vec<u32>,
     numbers: Vec<f64>,
+    hashes: Vec<LabelHash>,
+    series: Vec<usize>,
 }
 
 /// The label of a series, with its values in the rows of a block.
@@ -39,6 +38,10 @@ enum KeyValues<'b> {
 /// No series looked up yet.
 const UNKNOWN: usize = usize::MAX;
 
+/// Rows whose series are looked up together. With a million series each is a walk through memory that nobody has near: one after
+/// the other they would wait for each other.
+const TOGETHER: usize = 256;
+
 impl RangeEval {
     /// Takes the rows of a block by columns.
     pub(super) fn feed_columns(
@@ -53,7 +56,7 @@ impl RangeEval {
             (None, _) => &[],
         };
         let sources = Sources::new(block, names)?;
-        let ColumnScratch { rows, numbers } = scratch;
+        let ColumnScratch { rows, numbers, .. } = scratch;
         rows.clear();
         let mut cursor = self.cursor();
         for (row, ns) in block.times.iter().enumerate() {
@@ -71,7 +74,11 @@ impl RangeEval {
         let (fixed, keys) = self.keys(sources)?;
         self.rows_seen += seen;
         self.rows_passed += rows.len() as u64;
-        Ok(self.add_rows(block, (rows, numbers), &fixed, &keys))
+        let rows = Found { block, sizes: self.counts_bytes(), fixed, keys };
+        Ok(match rows.keys.as_slice() {
+            [] | [Key { values: KeyValues::Codes { .. }, .. }] => self.add_by_code(&rows, scratch),
+            _ => self.add_by_value(&rows, scratch),
+        })
     }
 
     /// The labels of the series: those that all rows share, and those that differ.
@@ -106,50 +113,78 @@ impl RangeEval {
         Ok((fixed, keys))
     }
 
-    fn add_rows(
-        &mut self,
-        block: &LogBlock,
-        (rows, numbers): (&[u32], &[f64]),
-        fixed: &[(&str, &str)],
-        keys: &[Key<'_>],
-    ) -> Result<(), EvalError> {
-        let base = fixed.iter().fold(LabelHash::default(), |sum, (name, value)| {
-            sum.and(LabelHash::of(LabelHash::of_name(name), value))
-        });
-        let sizes = matches!(self.aggregation.op, RangeOp::Bytes | RangeOp::BytesRate);
-        let mut cursor = self.cursor();
-        // One column of codes, or none: the series of each code.
-        let mut by_code = match keys {
-            [] => vec![UNKNOWN],
-            [Key { values: KeyValues::Codes { hashes, .. }, .. }] => vec![UNKNOWN; hashes.len()],
-            _ => Vec::new(),
+    /// Adds rows that differ by one column of codes or by nothing: the series is looked up once a code.
+    fn add_by_code(&mut self, found: &Found<'_>, scratch: &ColumnScratch) -> Result<(), EvalError> {
+        let (base, mut cursor) = (found.base(), self.cursor());
+        let (codes, hashes) = match found.keys.first().map(|key| &key.values) {
+            Some(KeyValues::Codes { codes, hashes, .. }) => (*codes, hashes.as_slice()),
+            _ => (&[][..], &[LabelHash::default()][..]),
         };
-        let mut before = (LabelHash::default(), UNKNOWN);
-        for (i, row) in rows.iter().enumerate() {
+        let mut by_code = vec![UNKNOWN; hashes.len()];
+        for (i, row) in scratch.rows.iter().enumerate() {
             let at = *row as usize;
-            let code = match keys {
-                [Key { values: KeyValues::Codes { codes, hashes, .. }, .. }] => {
-                    (codes[at] as usize).min(hashes.len() - 1)
-                }
-                _ => 0,
-            };
-            let mut series = by_code.get(code).copied().unwrap_or(UNKNOWN);
-            if series == UNKNOWN {
-                let hash = keys.iter().fold(base, |sum, key| sum.and(key.hash(at)));
-                if before != (hash, before.1) || before.1 == UNKNOWN {
-                    before = (hash, self.series_of(hash, || labels_of(fixed, keys, at))?);
-                }
-                series = before.1;
-                if let Some(slot) = by_code.get_mut(code) {
-                    *slot = series;
-                }
+            let code = codes.get(at).map_or(0, |code| (*code as usize).min(hashes.len() - 1));
+            if by_code[code] == UNKNOWN {
+                by_code[code] = self.series_of(base.and(hashes[code]), || found.labels(at))?;
             }
-            let ns = block.times[at];
-            let bytes = if sizes { line_bytes(block, at) } else { 0 };
-            let value = numbers.get(i).copied().unwrap_or(0.0);
-            self.add(series, Row { ns, value, bytes }, cursor.windows(ns))?;
+            let row = found.row(at, scratch.numbers.get(i));
+            self.add(by_code[code], row, cursor.windows(row.ns))?;
         }
         Ok(())
+    }
+
+    /// Adds rows of which each may have a series of its own.
+    fn add_by_value(&mut self, found: &Found<'_>, scratch: &mut ColumnScratch) -> Result<(), EvalError> {
+        let ColumnScratch { rows, numbers, hashes, series } = scratch;
+        let (base, mut cursor) = (found.base(), self.cursor());
+        for (n, rows) in rows.chunks(TOGETHER).enumerate() {
+            let hash = |row: &u32| found.keys.iter().fold(base, |sum, key| sum.and(key.hash(*row as usize)));
+            hashes.clear();
+            hashes.extend(rows.iter().map(hash));
+            series.clear();
+            series.extend(hashes.iter().map(|hash| self.known(*hash).unwrap_or(UNKNOWN)));
+            for (i, (row, known)) in rows.iter().zip(&*series).enumerate() {
+                let at = *row as usize;
+                let series = match *known {
+                    UNKNOWN => self.series_of(hashes[i], || found.labels(at))?,
+                    known => known,
+                };
+                let row = found.row(at, numbers.get(n * TOGETHER + i));
+                self.add(series, row, cursor.windows(row.ns))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a block that passed the pipeline, and what their series are called.
+struct Found<'b> {
+    block: &'b LogBlock,
+    /// Whether the lengths of lines matter.
+    sizes: bool,
+    /// Labels that all rows share.
+    fixed: Vec<(&'b str, &'b str)>,
+    /// Those that differ.
+    keys: Vec<Key<'b>>,
+}
+
+impl Found<'_> {
+    /// The hash of what all rows share.
+    fn base(&self) -> LabelHash {
+        let hash = |(name, value): &(&str, &str)| LabelHash::of(LabelHash::of_name(name), value);
+        self.fixed.iter().map(hash).fold(LabelHash::default(), LabelHash::and)
+    }
+
+    fn row(&self, at: usize, number: Option<&f64>) -> Row {
+        let bytes = if self.sizes { line_bytes(self.block, at) } else { 0 };
+        Row { ns: self.block.times[at], value: number.copied().unwrap_or(0.0), bytes }
+    }
+
+    fn labels(&self, at: usize) -> Labels {
+        let differing = self.keys.iter().filter_map(|key| Some((key.name, key.value(at)?)));
+        let mut pairs: Vec<(&str, &str)> = self.fixed.iter().copied().chain(differing).collect();
+        pairs.sort_unstable();
+        Labels::from_sorted_verbatim(pairs)
     }
 }
 
@@ -173,13 +208,6 @@ impl Key<'_> {
             KeyValues::Each(column, _) => column.get(row),
         }
     }
-}
-
-fn labels_of(fixed: &[(&str, &str)], keys: &[Key<'_>], row: usize) -> Labels {
-    let differing = keys.iter().filter_map(|key| Some((key.name, key.value(row)?)));
-    let mut pairs: Vec<(&str, &str)> = fixed.iter().copied().chain(differing).collect();
-    pairs.sort_unstable();
-    Labels::from_sorted_verbatim(pairs)
 }
 
 /// The values of a row that a parser would have found, as text.

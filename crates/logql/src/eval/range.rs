@@ -192,7 +192,12 @@ impl RangeEval {
 
     /// Whether rows can be counted without being seen ([`RangeEval::count`]), and then whether the bytes of their lines matter.
     pub fn counts(&self) -> Option<bool> {
-        self.needs.countable.then_some(matches!(self.aggregation.op, RangeOp::Bytes | RangeOp::BytesRate))
+        self.needs.countable.then_some(self.counts_bytes())
+    }
+
+    /// Whether rows count for the bytes of their lines.
+    pub(super) fn counts_bytes(&self) -> bool {
+        matches!(self.aggregation.op, RangeOp::Bytes | RangeOp::BytesRate)
     }
 
     /// Takes so many rows of a stream, in lines of so many bytes, of which the first and the last time are known; false if that
@@ -228,8 +233,8 @@ impl RangeEval {
         }
         self.rows_passed += rows;
         let hash = self.line_hash();
-        let index = match self.by_hash.get(&hash) {
-            Some(index) => *index,
+        let index = match self.known(hash) {
+            Some(index) => index,
             None => {
                 let labels = self.line_labels();
                 self.series_of(hash, || labels)?
@@ -309,8 +314,8 @@ impl RangeEval {
         let line = block.lines.as_ref().and_then(|lines| lines.get(row)).unwrap_or("");
         let bytes = self.state.line(line).len();
         let hash = self.line_hash();
-        let index = match self.by_hash.get(&hash) {
-            Some(index) => *index,
+        let index = match self.known(hash) {
+            Some(index) => index,
             None => {
                 let labels = self.line_labels();
                 self.series_of(hash, || labels)?
@@ -322,10 +327,7 @@ impl RangeEval {
     /// Adds a row to a series.
     #[inline]
     pub(super) fn add(&mut self, series: usize, row: Row, windows: (usize, usize)) -> Result<(), EvalError> {
-        let amount = match self.aggregation.op {
-            RangeOp::Bytes | RangeOp::BytesRate => row.bytes as i64,
-            _ => 1,
-        };
+        let amount = if self.counts_bytes() { row.bytes as i64 } else { 1 };
         let cells = &mut self.series[series].cells;
         let before = cells.bytes();
         cells.add(self.grid.count, (row.ns, row.value, amount), windows);
@@ -340,14 +342,20 @@ impl RangeEval {
         Ok(())
     }
 
+    /// The series of this hash, if there is one.
+    #[inline]
+    pub(super) fn known(&self, hash: LabelHash) -> Option<usize> {
+        self.by_hash.get(&hash).copied()
+    }
+
     /// The series of this hash; a new one gets `labels`.
     pub(super) fn series_of(
         &mut self,
         hash: LabelHash,
         labels: impl FnOnce() -> Labels,
     ) -> Result<usize, EvalError> {
-        if let Some(index) = self.by_hash.get(&hash) {
-            return Ok(*index);
+        if let Some(index) = self.known(hash) {
+            return Ok(index);
         }
         let labels = labels();
         let cells = Cells::new(self.aggregation.op, self.unwrapper.is_some());
@@ -400,10 +408,15 @@ impl RangeEval {
         self.max_memory = self.max_memory.saturating_add(other.max_memory);
         self.rows_seen += other.rows_seen;
         self.rows_passed += other.rows_passed;
+        if self.series.is_empty() {
+            (self.series, self.by_hash) = (other.series, other.by_hash);
+            self.memory += other.memory;
+            return self.check_memory();
+        }
         for theirs in other.series {
-            match self.by_hash.get(&theirs.hash) {
+            match self.known(theirs.hash) {
                 Some(mine) => {
-                    let cells = &mut self.series[*mine].cells;
+                    let cells = &mut self.series[mine].cells;
                     let before = cells.bytes();
                     cells.merge(theirs.cells);
                     self.memory += cells.bytes() - before;
@@ -424,12 +437,7 @@ impl RangeEval {
             return;
         }
         let value = |s: &RangeSeries| s.cells.first_sum(aggregation).map(|v| if largest { v } else { -v });
-        let mut values: Vec<f64> = self.series.iter().filter_map(value).collect();
-        if values.len() <= k {
-            return;
-        }
-        let (_, least, _) = values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
-        let least = *least;
+        let Some(least) = kth(self.series.iter().filter_map(value), k) else { return };
         self.series.retain(|s| value(s).is_some_and(|v| v >= least));
         // The places have changed; nothing is added any more.
         self.by_hash = HashMap::default();
@@ -454,6 +462,29 @@ impl RangeEval {
         }
         Ok(series.filter(|s| s.values.iter().any(Option::is_some)).collect())
     }
+}
+
+/// The `k`-th largest number, if there are more than so many; `k` is not 0.
+fn kth(numbers: impl Iterator<Item = f64>, k: usize) -> Option<f64> {
+    // Twice as many as wanted, and back to those again: no list of all of them is needed.
+    let (mut largest, mut seen) = (Vec::new(), 0usize);
+    let mut least = f64::NEG_INFINITY;
+    let shrink = |largest: &mut Vec<f64>| {
+        let (_, least, _) = largest.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+        let least = *least;
+        largest.truncate(k);
+        least
+    };
+    for n in numbers {
+        seen += 1;
+        if largest.len() < k || n > least {
+            largest.push(n);
+            if largest.len() >= k.saturating_mul(2) {
+                least = shrink(&mut largest);
+            }
+        }
+    }
+    (seen > k).then(|| shrink(&mut largest))
 }
 
 /// 1 at every step where no series has a value, under the labels that the selector says must be equal.

@@ -1,0 +1,120 @@
+//! Comparisons of a column's numbers, asked of the integers that stand for them.
+
+use reba_storage::Comparison;
+
+use super::typed::Format;
+
+/// The integers of a column whose numbers compare so with one number: those from `first` to `last`, or all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    first: i64,
+    /// How many integers behind the first belong to it; without any nothing is inside.
+    more: Option<u64>,
+    inside: bool,
+}
+
+impl Bounds {
+    /// Finds them by halving: numbers never fall while their integers rise. Nothing if the column has no numbers, or the
+    /// comparison is with what is none.
+    pub(super) fn of(format: Format, comparison: Comparison, with: f64) -> Option<Self> {
+        if with.is_nan() || format == Format::Ipv4 {
+            return None;
+        }
+        let not_less = first(format, |n| n >= with)?;
+        let greater = first(format, |n| n > with)?;
+        let least = Some(i64::MIN);
+        Some(match comparison {
+            Comparison::Equal => Self::between(not_less, greater, true),
+            Comparison::NotEqual => Self::between(not_less, greater, false),
+            Comparison::Less => Self::between(least, not_less, true),
+            Comparison::LessOrEqual => Self::between(least, greater, true),
+            Comparison::Greater => Self::between(greater, None, true),
+            Comparison::GreaterOrEqual => Self::between(not_less, None, true),
+        })
+    }
+
+    /// From `first` to before `end`; `None` lies behind all integers.
+    fn between(first: Option<i64>, end: Option<i64>, inside: bool) -> Self {
+        let last = end.map_or(Some(i64::MAX), |end| end.checked_sub(1));
+        let more = first.zip(last).filter(|(first, last)| first <= last);
+        Bounds { first: first.unwrap_or(0), more: more.map(|(first, last)| last.abs_diff(first)), inside }
+    }
+
+    #[inline]
+    pub(super) fn holds(self, n: i64) -> bool {
+        let is_inside = self.more.is_some_and(|more| n.wrapping_sub(self.first) as u64 <= more);
+        is_inside == self.inside
+    }
+}
+
+/// The least integer whose number is such, if numbers stay so once they are: `Some(None)` if there is none.
+fn first(format: Format, is_such: impl Fn(f64) -> bool) -> Option<Option<i64>> {
+    let (mut low, mut high) = (i128::from(i64::MIN), i128::from(i64::MAX) + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_such(format.number(middle as i64)?) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Some(i64::try_from(low).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::typed::{Decimal, Zeros};
+
+    const ALL: [Comparison; 6] = [
+        Comparison::Equal,
+        Comparison::NotEqual,
+        Comparison::Less,
+        Comparison::LessOrEqual,
+        Comparison::Greater,
+        Comparison::GreaterOrEqual,
+    ];
+
+    fn compares(a: f64, comparison: Comparison, b: f64) -> bool {
+        match comparison {
+            Comparison::Equal => a == b,
+            Comparison::NotEqual => a != b,
+            Comparison::Less => a < b,
+            Comparison::LessOrEqual => a <= b,
+            Comparison::Greater => a > b,
+            Comparison::GreaterOrEqual => a >= b,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_integer_lies_between_them_as_its_number_compares(
+            scale in prop::option::of(0u8..18),
+            integers in prop::collection::vec(prop_oneof![any::<i64>(), -3000i64..3000, Just(i64::MIN), Just(i64::MAX)], 1..20),
+            with in prop_oneof![any::<f64>(), (-3000i64..3000).prop_map(|n| n as f64 / 10.0), Just(f64::INFINITY), Just(f64::NEG_INFINITY)],
+        ) {
+            let decimal = |scale| Format::Decimal(Decimal { scale, zeros: Zeros::Cut });
+            let format = scale.map_or(Format::Int, decimal);
+            for comparison in ALL {
+                let bounds = Bounds::of(format, comparison, with);
+                prop_assert_eq!(bounds.is_none(), with.is_nan());
+                for n in &integers {
+                    let number = format.number(*n).unwrap();
+                    // The column's own number is where bounds lie closest.
+                    for with in [Some(with), Some(number)].into_iter().flatten().filter(|w| !w.is_nan()) {
+                        let bounds = Bounds::of(format, comparison, with).unwrap();
+                        prop_assert_eq!(bounds.holds(*n), compares(number, comparison, with), "{} {:?} {}", number, comparison, with);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_bounds() {
+        assert_eq!(Bounds::of(Format::Int, Comparison::Less, f64::NAN), None);
+        assert_eq!(Bounds::of(Format::Ipv4, Comparison::Less, 1.0), None);
+    }
+}
