@@ -506,3 +506,79 @@ fn absent(
     let labels = Labels::from_pairs(equal.map(|m| (m.name.as_str(), m.value.as_str())));
     vec![GridSeries { labels, values }]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use reba_model::TextColumn;
+
+    use super::*;
+    use crate::syntax::{Expr, MetricExpr, parse};
+
+    /// A count for each user, over rows whose users stand in their metadata.
+    fn counting() -> RangeEval {
+        let Ok(Expr::Metric(expr)) = parse(r#"sum by (user) (count_over_time({a="b"}[1000s]))"#) else {
+            panic!("is a metric query")
+        };
+        let MetricExpr::Vector(around) = &expr else { panic!("is an aggregation") };
+        let (aggregation, _) = crate::leaves(&expr)[0];
+        RangeEval::new(
+            aggregation,
+            Grid::instant(900_000_000_000),
+            RangeOptions::of(Some(around), aggregation),
+        )
+        .unwrap()
+    }
+
+    fn block(users: &[u16]) -> LogBlock {
+        let names: Vec<String> = users.iter().map(|user| format!("u{user}")).collect();
+        let mut end = 0;
+        let ends = names.iter().map(|name| {
+            end += name.len() as u32;
+            end
+        });
+        let column = TextColumn::Plain { ends: ends.collect(), text: names.concat() };
+        LogBlock {
+            stream: Labels::from_pairs([("a", "b")]),
+            times: (0..users.len() as i64).collect(),
+            lines: None,
+            metadata: vec![(Arc::from("user"), column)],
+            extracted: None,
+        }
+    }
+
+    fn counts_of(series: Vec<GridSeries>) -> BTreeMap<String, u64> {
+        let one = |s: GridSeries| Some((s.labels.get("user")?.to_owned(), s.values[0]? as u64));
+        series.into_iter().filter_map(one).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_shared_out_and_merged_count_as_those_of_one(
+            users in prop::collection::vec(0u16..400, 0..1200), cut in 0usize..1200, k in 0usize..20, largest: bool,
+        ) {
+            let (first, second) = users.split_at(cut.min(users.len()));
+            let mut merged = counting();
+            for share in [first, second] {
+                let mut worker = counting();
+                worker.feed(&block(share)).unwrap();
+                merged.merge(worker).unwrap();
+            }
+            let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+            users.iter().for_each(|user| *expected.entry(format!("u{user}")).or_default() += 1);
+            prop_assert_eq!(counts_of(merged.clone().finish().unwrap()), expected.clone());
+
+            merged.keep_extremes(k, largest);
+            let kept = counts_of(merged.finish().unwrap());
+            if k > 0 && k < expected.len() {
+                let mut counts: Vec<u64> = expected.values().copied().collect();
+                counts.sort_unstable();
+                let least = if largest { counts[counts.len() - k] } else { counts[k - 1] };
+                expected.retain(|_, n| if largest { *n >= least } else { *n <= least });
+            }
+            prop_assert_eq!(kept, expected);
+        }
+    }
+}
