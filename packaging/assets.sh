@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 reba=${1:-target/dist/reba}
 assets=${2:-target/assets}
 mkdir -p "$assets/man"
-"$reba" man "$assets/man"
+# The same package comes out of the same commit.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)} "$reba" man "$assets/man"
 gzip -9nf "$assets"/man/*.1
 "$reba" completions bash >"$assets/reba.bash"
 "$reba" completions zsh >"$assets/_reba"

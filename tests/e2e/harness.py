@@ -215,9 +215,10 @@ def promtool(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-def reba(*arguments):
-    """Status, standard output and standard error of a Reba command that ends by itself."""
-    done = subprocess.run([str(REBA), *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT)
+def reba(*arguments, **variables):
+    """Status, standard output and standard error of a Reba command that ends by itself; `variables` are of its environment."""
+    env = {**os.environ, **variables}
+    done = subprocess.run([str(REBA), *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT, env=env)
     return done.returncode, done.stdout, done.stderr
 
 

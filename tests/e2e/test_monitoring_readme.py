@@ -10,28 +10,6 @@ import unittest
 from harness import REBA, ROOT, Http, Scratch, wait_until
 
 README = (ROOT / "monitoring/README.md").read_text()
-# Where commands find the role that they ask, since the demo's ports are moved: words of the command, flag, port (0: the offset).
-MOVED = [
-    (("status",), "--port-offset", 0),
-    (("query", "promql"), "--url", 9090),
-    (("query", "logql"), "--url", 3100),
-    (("query", "active"), "--url", 9090),
-    (("rules", "backtest"), "--url", 9090),
-    (("silence",), "--url", 9093),
-    (("alerts", "list"), "--url", 9093),
-    (("alerts", "history"), "--url", 3100),
-    (("alerts", "drill"), "--url", 9093),
-    (("alerts", "drill"), "--rules-url", 9090),
-]
-WRAPPER = """#!/usr/bin/env python3
-import os, sys
-arguments = sys.argv[1:]
-for words, flag, port in {moved!r}:
-    if tuple(arguments[:len(words)]) == words:
-        arguments += [flag, f"http://127.0.0.1:{{port + {offset}}}" if port else "{offset}"]
-os.execv({reba!r}, ["reba", *arguments])
-"""
-
 
 def blocks(language):
     """The fenced blocks of a language, with the number of their first line."""
@@ -50,6 +28,8 @@ def lines(language):
 
 
 class Readme(unittest.TestCase):
+    prometheus = None
+
     @classmethod
     def setUpClass(cls):
         cls.scratch = Scratch()
@@ -61,16 +41,16 @@ class Readme(unittest.TestCase):
         cls.password = re.search(r"^GRAFANA_ADMIN_PASSWORD=(\w+)$", (cls.folder / ".env").read_text(), re.M).group(1)
         cls.prometheus = cls.scratch.reba(command="demo", config=cls.folder)
         cls.offset = cls.prometheus.offset
-        bin = cls.scratch.sub("bin") / "reba"
-        bin.write_text(WRAPPER.format(moved=MOVED, offset=cls.offset, reba=str(REBA.resolve())))
-        bin.chmod(0o755)
+        (cls.scratch.sub("bin") / "reba").symlink_to(REBA.resolve())
         wait_until(lambda: cls.prometheus.value("count(up == 1)"), 60, "targets are scraped")
 
     @classmethod
     def run_in_shell(cls, command, **variables):
         """A command as a person types it, in the folder."""
         path = f"{cls.scratch.folder}/bin:{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "REBA_BIN": str(REBA.resolve()), **variables}
+        # Every command finds the demo, whose ports are moved, by this one variable.
+        moved = {"REBA_PORT_OFFSET": str(cls.offset)} if cls.prometheus else {}
+        env = {**os.environ, "PATH": path, "REBA_BIN": str(REBA.resolve()), **moved, **variables}
         env.pop("GRAFANA_ADMIN_PASSWORD", None) if "GRAFANA_ADMIN_PASSWORD" not in variables else None
         return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=cls.folder, env=env, capture_output=True, text=True, timeout=120)
 

@@ -56,14 +56,31 @@ class Packaging(unittest.TestCase):
         for name in self.deb["conf-files"]:
             self.assertIn(name.lstrip("/"), files)
         self.assertFalse([name for name in files if name.endswith(".env")], "no secrets")
-        yaml = {name for name in files if name.startswith("etc/") and name.endswith(".yml")}
-        self.assertEqual(yaml, {name.lstrip("/") for name in self.deb["conf-files"]}, "an upgrade overwrites no configuration")
+        settings = {name for name in files if name.startswith("etc/")}
+        self.assertEqual(settings, {name.lstrip("/") for name in self.deb["conf-files"]}, "an upgrade overwrites no configuration")
 
     def test_its_configuration_is_right(self):
         (self.root / "etc/reba/.env").write_text("GRAFANA_ADMIN_PASSWORD=a long password\nSENDGRID_API_KEY=x\n")
         code, out, err = reba("check", "--config", str(self.root / "etc/reba"))
         (self.root / "etc/reba/.env").unlink()
         self.assertEqual((code, "all right" in out), (0, True), out + err)
+
+    def test_secrets_that_only_root_may_read_do_not_stop_the_service(self):
+        """systemd reads /etc/reba/.env and puts it into the environment; the service's own user may not read it."""
+        if os.geteuid() != 0 or not shutil.which("setpriv"):
+            self.skipTest("it takes root to be somebody else")
+        env, folder = self.root / "etc/reba/.env", self.root
+        self.addCleanup(env.unlink)
+        env.write_text("GRAFANA_ADMIN_PASSWORD=only root reads this\n")
+        env.chmod(0o600)
+        while folder != folder.parent:
+            folder.chmod(folder.stat().st_mode | 0o755) if folder.is_relative_to(self.scratch.folder) else None
+            folder = folder.parent
+        # The program by its descriptor: it may lie where nobody else can go.
+        with open(REBA.resolve(), "rb") as program:
+            code, out = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"/proc/self/fd/{program.fileno()}",
+                            "check", "--config", self.root / "etc/reba", pass_fds=[program.fileno()])
+        self.assertEqual((code, "all right" in out), (0, True), out)
 
     def test_dpkg_takes_it(self):
         if not shutil.which("dpkg-deb"):

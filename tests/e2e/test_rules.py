@@ -7,6 +7,7 @@ import unittest
 from harness import ROOT, Scratch, promtool, reba
 
 ALERTS = ROOT / "monitoring/prometheus/alerts_test.yml"
+SLOS = ROOT / "monitoring/prometheus/slos_test.yml"
 CONFORMANCE = pathlib.Path(os.environ.get("REBA_CONFORMANCE", ROOT / "../shared/conformance")) / "promtool"
 
 # Files of upstream, a selection of their tests, and what upstream says of them.
@@ -36,10 +37,10 @@ tests:
 
 class Rules(unittest.TestCase):
     def test_the_alerts_that_come_with_the_product_pass_here_and_under_promtool(self):
-        code, out, _ = reba("test", "rules", str(ALERTS))
+        code, out, _ = reba("test", "rules", str(ALERTS), str(SLOS))
         self.assertEqual(code, 0, out)
         self.assertIn("SUCCESS", out)
-        code, out = promtool("test", "rules", str(ALERTS))
+        code, out = promtool("test", "rules", str(ALERTS), str(SLOS))
         self.assertEqual(code, 0, out)
 
     def test_upstreams_files_pass_and_fail_as_upstream_says(self):

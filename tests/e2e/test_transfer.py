@@ -2,11 +2,13 @@
 
 import json
 import math
+import re
 import struct
+import subprocess
 import time
 import unittest
 
-from harness import PEERS, Program, Scratch, free_port, promtool, reba
+from harness import PEERS, REBA, ROOT, Program, Scratch, free_port, promtool, reba, wait_until
 from test_admin import field, metric, varint, write
 
 
@@ -224,6 +226,38 @@ class Transfer(unittest.TestCase):
                     self.assertEqual(reba("export", "--data", data)[1].count("\na ") + 1, 3, (path, i))
             path.write_bytes(whole)
         self.assertGreater(refused, 20)
+
+    def test_lines_of_another_loki_come_along_as_documented(self):
+        old = self.scratch.reba("--only", "loki", name="old", port=3100, ready="/ready")
+        new = self.scratch.reba("--only", "loki", name="new", port=3100, ready="/ready")
+        at = (int(time.time()) - 2 * 86400) * 10**9
+        lines = {"a": [[str(at), 'says "so"'], [str(at + 1), "{}"]], "b": [[str(at), "other"]]}
+        streams = [{"stream": {"service": s, "level": "info"}, "values": v} for s, v in lines.items()]
+        status, _, body = old.raw("/loki/api/v1/push", data=json.dumps({"streams": streams}).encode(), headers={"Content-Type": "application/json"})
+        self.assertEqual(status, 204, body)
+        text = (ROOT / "docs/moving-data.md").read_text()
+        config = re.search(r"^```yaml\n(.*?)^```$", text, re.M | re.S).group(1).replace("http://127.0.0.1:3100", new.base)
+        command = re.search(r"^    (reba query logql .*\|\n.*)$", text, re.M).group(1)
+        file = self.scratch.write("move/move.yml", f"positions: {{filename: {self.scratch.folder}/positions.yml}}\n" + config)
+        (self.scratch.sub("move") / "reba").symlink_to(REBA.resolve())
+        command = command.replace("http://loki:3100", old.base).replace('{service=~".+"}', '{service=~"a|b"}')
+
+        def stored():
+            _, _, body = new.raw("/loki/api/v1/query_range", {"query": '{moved="true"}', "start": at - 10, "end": at + 10})
+            found = json.loads(body)["data"]["result"]
+            self.assertTrue(all(s["stream"]["level"] == "info" for s in found), found)
+            return {s["stream"]["service"]: sorted(s["values"]) for s in found}
+        # Twice, as somebody does who was interrupted.
+        for _ in range(2):
+            done = subprocess.run(["bash", "-o", "pipefail", "-c", f"PATH=$PWD:$PATH; {command}"], cwd=file.parent, capture_output=True,
+                                  text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            wait_until(lambda: stored() == {s: sorted(v) for s, v in lines.items()}, 20, "all lines, once")
+
+    def test_a_data_directory_without_blocks_is_told_what_to_do(self):
+        (self.scratch.sub("young") / "wal").mkdir()
+        code, _, err = reba("import", "prometheus", str(self.scratch.folder / "young"), "--data", str(self.scratch.sub("young-data")))
+        self.assertEqual((code, "snapshot" in err), (1, True), err)
 
     def test_a_store_in_use_is_left_alone(self):
         running = self.scratch.reba(config=self.config)

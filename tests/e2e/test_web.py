@@ -133,6 +133,30 @@ basic_auth_users: {{alice: '{secret}'}}
         self.assertTrue(flags["web.config.file"].endswith("web.yml"))
         self.assertTrue(flags["web.external-url"].startswith("https://"))
 
+    def test_commands_ask_over_tls_as_somebody(self):
+        secret = crypt.crypt("se:cret", "$2b$04$" + "a" * 22)
+        ours, _ = self.start("tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+                             f"basic_auth_users: {{alice: '{secret}'}}\n")
+        wait_until(lambda: (ours.ask(ca=self.pki / "ca.crt", user="alice:se:cret") or [0])[0] == 200, 30, "it answers")
+        url, trust = f"https://127.0.0.1:{ours.port}", {"SSL_CERT_FILE": str(self.pki / "ca.crt")}
+        loki = f"https://127.0.0.1:{ours.port - 9090 + 3100}"
+        known = {**trust, "REBA_USER": "alice:se:cret"}
+        code, out, err = reba("query", "promql", "vector(1)", "--url", url, **known)
+        self.assertEqual((code, "{}" in out), (0, True), out + err)
+        self.assertEqual(reba("query", "promql", "vector(1)", "--url", url, "--user", "alice:se:cret", **trust)[0], 0)
+        for words in (["tail", "--no-follow"], ["tail"], ["query", "logql", '{a="b"}']):
+            code, _, err = reba(*words, "--url", loki, **trust)
+            self.assertEqual((code, "401" in err and "REBA_USER" in err), (1, True), err)
+        self.assertEqual(reba("tail", "--no-follow", "--url", loki, **known)[0], 0)
+        # Whoever is not known learns what runs, and nothing of it.
+        code, out, err = reba("status", "--url", url, **trust)
+        self.assertRegex(out, r"prometheus +\S+ +locked", err)
+        code, out, err = reba("status", "--url", url, **known)
+        self.assertRegex(out, r"prometheus +\S+ +ready +up ", err)
+        for wrong in ({}, {"REBA_USER": "alice:wrong", **trust}):
+            code, out, err = reba("query", "promql", "vector(1)", "--url", url, **wrong)
+            self.assertEqual((code, out, "se:cret" in err), (1, "", False), err)
+
     def test_a_new_certificate_is_used_without_a_restart(self):
         ours, _ = self.start("tls_server_config: {cert_file: server.crt, key_file: server.key}\n")
         first, second = self.pki / "ca.crt", self.pki / "other.crt"

@@ -40,6 +40,9 @@ pub enum Kind {
     Map(Vec<(String, Node)>),
 }
 
+/// The reason of a key that does not exist.
+const UNKNOWN_KEY: &str = "unknown key";
+
 /// A fault in a section; [`Fault::in_file`] completes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
@@ -55,6 +58,16 @@ impl Fault {
     /// A fault of a key at a place.
     pub fn new(at: At, key: impl Into<String>, reason: impl fmt::Display) -> Self {
         Fault { at: Some(at), key: key.into(), reason: reason.to_string() }
+    }
+
+    /// A key that does not exist.
+    pub fn unknown_key(at: At, key: impl Into<String>) -> Self {
+        Fault::new(at, key, UNKNOWN_KEY)
+    }
+
+    /// Whether a key does not exist: wrong, whatever its value is. What serde reads says it in its own words.
+    pub fn is_unknown_key(&self) -> bool {
+        self.reason == UNKNOWN_KEY || self.reason.starts_with("unknown field ")
     }
 
     /// The error of the file it is in.
@@ -433,7 +446,7 @@ impl<'a> Section<'a> {
     pub fn unknown(&self) -> Vec<Fault> {
         let used = self.used.borrow();
         let left = self.entries.iter().filter(|(n, _)| !used.contains(&n.as_str()));
-        left.map(|(name, node)| Fault::new(node.at, self.key(name), "unknown key")).collect()
+        left.map(|(name, node)| Fault::unknown_key(node.at, self.key(name))).collect()
     }
 
     /// Tells of the keys that nobody asked for.

@@ -228,6 +228,52 @@ fn an_integration_without_its_secret_is_disabled_and_the_others_run() {
     assert_eq!(names, ["mail/email[0]", "mail-and-slack/email[0]"]);
 }
 
+/// What each kind needs, the first of it from a variable that is not set.
+const LACKING: [(&str, &str); 19] = [
+    ("discord", "webhook_url: '${X}'"),
+    ("email", "to: '${X}', smarthost: 'h:25', from: a@b"),
+    ("incidentio", "alert_source_token: '${X}', url: 'http://h'"),
+    ("jira", "api_url: '${X}', project: p, issue_type: t"),
+    ("mattermost", "webhook_url: '${X}'"),
+    ("msteams", "webhook_url: '${X}'"),
+    ("msteamsv2", "webhook_url: '${X}'"),
+    ("opsgenie", "api_key: '${X}'"),
+    ("pagerduty", "routing_key: '${X}'"),
+    ("pushover", "token: '${X}', user_key: u"),
+    ("rocketchat", "token: '${X}', token_id: t"),
+    ("slack", "api_url: '${X}', update_message: true"),
+    ("sns", "sigv4: {region: r, access_key: '${X}', secret_key: s}, topic_arn: a"),
+    ("telegram", "bot_token: '${X}', chat_id: 1"),
+    ("victorops", "api_key: '${X}', routing_key: r"),
+    ("webex", "http_config: {authorization: {credentials: '${X}'}}, room_id: r"),
+    ("webhook", "url: '${X}'"),
+    ("wechat", "api_secret: '${X}', corp_id: c"),
+    ("whatsapp", "access_token: '${X}', phone_number_id: '1', to: ['1']"),
+];
+
+#[test]
+fn a_key_that_nobody_knows_is_refused_whether_or_not_something_else_is_missing() {
+    for (kind, settings) in LACKING {
+        let with = |more: &str| {
+            let text = format!("receivers:\n- name: a\n  {kind}_configs: [{{{settings}{more}}}]\n{ROUTE}");
+            read(&text, &[], &[])
+        };
+        let (file, _) = with("").unwrap_or_else(|e| panic!("{kind}: {e}"));
+        assert!(disabled(&file)[0].1.contains("the variable X is not set"), "{kind}");
+        for more in
+            ["mispelt: 1", "http_config: {mispelt: 1}", "http_config: {proxy_url: '${X}'}, mispelt: 1"]
+        {
+            if settings.contains("http_config") && more.contains("http_config") {
+                continue;
+            }
+            let error = with(&format!(", {more}")).err().map(|e| e.to_string()).unwrap_or_default();
+            let want =
+                if kind == "email" && more.contains("http_config") { "http_config" } else { "mispelt" };
+            assert!(error.contains("unknown key") && error.contains(want), "{kind} {more}: {error:?}");
+        }
+    }
+}
+
 #[test]
 fn what_tells_nobody_where_to_write_must_have_its_variables() {
     let e = read("route: {receiver: '${R}'}\nreceivers: [{name: a}]\n", &[], &[]).unwrap_err();

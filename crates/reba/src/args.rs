@@ -13,6 +13,7 @@ pub use role::Role;
 use crate::{
     alerts::{AlertsArgs, SilenceArgs},
     backup::{BackupArgs, RestoreArgs},
+    client::At,
     demo::IncidentArgs,
     demo_inbox::InboxArgs,
     status::StatusArgs,
@@ -35,6 +36,13 @@ Examples:
   reba tail wallet-service
   reba backup /mnt/backups/today.tar.zst
 
+Environment:
+  REBA_LOG            as --log
+  REBA_PORT_OFFSET    as --port-offset: what listens, and where commands ask
+  REBA_USER           as --user: NAME:PASSWORD, where a role lets in nobody else
+  REBA_TENANT         as --tenant
+  NO_COLOR            no colours, whatever the terminal can do
+
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration.")]
 pub struct Cli {
     /// What is logged: a level, or targets with levels (`info,reba_ingest=debug`).
@@ -44,11 +52,19 @@ pub struct Cli {
         global = true,
         default_value = "info",
         env = "REBA_LOG",
-        value_name = "FILTER"
+        value_name = "FILTER",
+        help_heading = "Logging"
     )]
     pub log: String,
     /// How it is written.
-    #[arg(long, alias = "log.format", global = true, default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        alias = "log.format",
+        global = true,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = "Logging"
+    )]
     pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
@@ -115,7 +131,7 @@ Examples:
   reba tail '{level=\"error\"}' --since 10m -n 50 --no-follow -C 3
   reba tail wallet-service --output jsonl | jq .line
 
-A lost connection is made again; no line is left out or comes twice. Colours are for terminals only, and NO_COLOR
+A lost connection is made again; no line is left out or comes twice. Colours are for terminals only, and NO_COLOR \
 switches them off. On a terminal, characters that it would obey are shown as \\x1b.
 
 Exit codes: 0 done, interrupted, or nobody reads any more; 1 no answer, or the query was refused; 2 wrong command line.")]
@@ -125,6 +141,7 @@ Exit codes: 0 done, interrupted, or nobody reads any more; 1 no answer, or the q
 Examples:
   reba status
   reba status --port-offset 10000 --output json
+  REBA_USER=watch:tower reba status --url https://easymo-1:9090
 
 Exit codes: 0 it runs and is ready; 1 it does not run, or a role is not ready.")]
     Status(StatusArgs),
@@ -156,14 +173,17 @@ Examples:
   reba export --data data > all.om
   reba export --data data --match 'up' --match '{job=\"rides\"}' --start 2026-01-01T00:00:00Z > rides.om
 
-The store must not be in use. `reba import openmetrics` and `promtool tsdb create-blocks-from openmetrics` read the
+The store must not be in use. `reba import openmetrics` and `promtool tsdb create-blocks-from openmetrics` read the \
 output. Native histograms and staleness markers have no form in it: how many were left out is said at the end.")]
     Export(ExportArgs),
     /// Bring samples of any age into a store, or an Alertmanager's state along.
     #[command(after_help = "\
 Examples:
   reba import prometheus /var/lib/prometheus/snapshots/20260101T000000Z-0123456789abcdef --data data
-  reba import openmetrics all.om --data data")]
+  reba import openmetrics all.om --data data
+  reba import alertmanager /var/lib/prometheus/alertmanager --data data
+
+Lines of a Loki and dashboards of a Grafana come along without this command: docs/moving-data.md says how.")]
     Import(ImportArgs),
     /// Copy everything that is kept: metrics, logs, traces and state.
     #[command(after_help = "\
@@ -171,8 +191,8 @@ Examples:
   reba backup /mnt/backups/2026-01-01.tar.zst
   reba backup /mnt/backups/2026-01-01 --data /var/lib/reba           a folder instead of an archive
 
-Reba may run: it makes copies of what it has at that moment, everything acknowledged included, and goes on; only its own user
-and root are given them. It may also be stopped, or have been killed. Configuration files are not in a backup, nor is what waits
+Reba may run: it makes copies of what it has at that moment, everything acknowledged included, and goes on; only its own user \
+and root are given them. It may also be stopped, or have been killed. Configuration files are not in a backup, nor is what waits \
 to be sent to other stores. `sha256sum -c SHA256SUMS` checks a backup in a folder, `reba restore --check` any.
 
 Exit codes: 0 done; 1 the target exists, something cannot be read or written, or there is no data.")]
@@ -183,7 +203,7 @@ Examples:
   reba restore /mnt/backups/2026-01-01.tar.zst --data /var/lib/reba
   reba restore /mnt/backups/2026-01-01.tar.zst --check               is it whole? nothing is written
 
-The data folder must be empty. Nothing is in its place before all of it has been compared with its checksums; a restore that was
+The data folder must be empty. Nothing is in its place before all of it has been compared with its checksums; a restore that was \
 killed is begun again, or finished, by the next one, and `reba run` does not start on a half of one.
 
 Exit codes: 0 done; 1 the data folder is not empty, or the backup is damaged.")]
@@ -210,7 +230,8 @@ Examples:
     /// Print what a shell needs to complete this program's words.
     #[command(after_help = "\
 Examples:
-  reba completions bash > /etc/bash_completion.d/reba
+  reba completions bash > ~/.local/share/bash-completion/completions/reba
+  reba completions zsh > \"${fpath[1]}/_reba\"
   reba completions fish > ~/.config/fish/completions/reba.fish")]
     Completions {
         /// Which shell.
@@ -223,6 +244,9 @@ Examples:
     Man {
         /// The folder, which must exist.
         dir: PathBuf,
+        /// The day that stands in them, Unix seconds (today, if absent): the same pages come out of the same program.
+        #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS")]
+        date: Option<i64>,
     },
 }
 
@@ -242,7 +266,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
     pub bind: IpAddr,
     /// Added to every port, so that two can run side by side.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, env = "REBA_PORT_OFFSET", value_name = "N")]
     pub port_offset: u16,
     /// Prometheus' flags, for those who bring a unit file along.
     #[command(flatten)]
@@ -379,7 +403,7 @@ Examples:
   curl -X POST http://prometheus:9090/api/v1/admin/tsdb/snapshot     (with --web.enable-admin-api)
   reba import prometheus /var/lib/prometheus/snapshots/20260101T000000Z-0123456789abcdef --data data
 
-The store must not be in use; Prometheus may be. The newest hours are in Prometheus' log, not in its blocks: a
+The store must not be in use; Prometheus may be. The newest hours are in Prometheus' log, not in its blocks: a \
 snapshot has them. Raise metrics.retention in reba.yml before the next start if older samples than 30 days are to stay.")]
     Prometheus {
         /// The directory.
@@ -391,7 +415,7 @@ Examples:
   systemctl stop prometheus-alertmanager
   reba import alertmanager /var/lib/prometheus/alertmanager --data data
 
-Alertmanager writes its files when it stops, and every quarter of an hour. Silences keep their ids, and nobody is told again of what
+Alertmanager writes its files when it stops, and every quarter of an hour. Silences keep their ids, and nobody is told again of what \
 it has told. No Reba may have the data open. Importing it again does no harm: what is newer stays.")]
     Alertmanager {
         /// The folder with `silences` and `nflog` (`--storage.path`).
@@ -417,7 +441,7 @@ Examples:
   reba rules backtest alerts.yml --since 30d --url http://127.0.0.1:9090
   reba rules backtest alerts.yml --since 7d --data data --output json
 
-Every alerting rule is replayed over what is stored, evaluation by evaluation. Expressions that use a recorded series see
+Every alerting rule is replayed over what is stored, evaluation by evaluation. Expressions that use a recorded series see \
 what was recorded, not what a recording rule of these files would have recorded.
 
 Exit codes: 0 all rules were replayed; 1 a file is wrong or a query failed.")]
@@ -437,10 +461,10 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// The running Reba or Prometheus to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", conflicts_with = "data", value_name = "URL")]
-    pub url: String,
-    /// A store to ask that is not in use.
-    #[arg(long, value_name = "DIR")]
+    #[command(flatten)]
+    pub at: At,
+    /// A store to ask instead, one that is not in use.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
     pub data: Option<PathBuf>,
     /// Distance of evaluations in groups that name none.
     #[arg(long, default_value = "1m", value_name = "DURATION")]

@@ -14,8 +14,8 @@ use reba_rules::{
 };
 
 use crate::{
-    args::{BacktestArgs, BacktestFormat},
-    client,
+    args::{BacktestArgs, BacktestFormat, Role},
+    client::Server,
     folder::variables_beside,
     query::{answer, escape, parse_duration, parse_time, seconds, width},
     transfer,
@@ -41,8 +41,10 @@ pub async fn backtest(args: &BacktestArgs) -> Result<(String, bool)> {
             histories.extend(backtest::replay(file, span, &fetch).await);
         }
     } else {
-        let url = args.url.trim_end_matches('/');
-        let fetch = |request: RangeRequest| -> BoxFuture<'_, Answer> { Box::pin(ask(url, request)) };
+        let server = args.at.server(Role::Prometheus)?;
+        // One error, rather than one for every rule, if nobody is there.
+        server.send(Method::GET, "/-/ready").await?;
+        let fetch = |request: RangeRequest| -> BoxFuture<'_, Answer> { Box::pin(ask(&server, request)) };
         for file in &files {
             histories.extend(backtest::replay(file, span, &fetch).await);
         }
@@ -77,12 +79,12 @@ fn querier(data: &Path, interval: i64) -> Result<EngineQuerier> {
 }
 
 /// Asks a server for a range.
-async fn ask(url: &str, request: RangeRequest) -> Answer {
+async fn ask(server: &Server, request: RangeRequest) -> Answer {
     let fail = |e: anyhow::Error| RuleQueryError(format!("{e:#}"));
     let RangeRequest { query, start, end, step } = request;
     let times = format!("start={}&end={}&step={}", seconds(start), seconds(end), seconds(step));
-    let url = format!("{url}/api/v1/query_range?query={}&{times}", escape(&query));
-    let (_, body) = client::send(Method::GET, &url).await.map_err(fail)?;
+    let path = format!("/api/v1/query_range?query={}&{times}", escape(&query));
+    let (_, body) = server.send(Method::GET, &path).await.map_err(fail)?;
     answer::read_range(&body).map_err(fail)
 }
 

@@ -10,7 +10,7 @@ use reba_config::Variables;
 use reba_http::ProxyEnv;
 use reba_ingest::{
     config::Config,
-    loki::config::LokiConfig,
+    loki::config::{LokiConfig, Warning},
     traces::config::{TempoConfig, place},
 };
 use reba_notify::config::AlertmanagerFile;
@@ -56,9 +56,7 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
     let (mut prometheus, rules) = metrics(folder, &variables, wanted(Role::Prometheus), demo)?;
     let loki = if wanted(Role::Loki) && folder.loki.exists() {
         let (config, warnings) = LokiConfig::load(&folder.loki, &variables)?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
+        tell(&folder.loki, &warnings);
         config
     } else {
         // Upstream's default is to ask for a tenant, which is nothing for whoever has not even written a file.
@@ -68,9 +66,7 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
     };
     let traces = if wanted(Role::Tempo) && folder.tempo.exists() {
         let (config, warnings) = TempoConfig::load(&folder.tempo, &variables)?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
+        tell(&folder.tempo, &warnings);
         config
     } else {
         TempoConfig::default()
@@ -94,6 +90,20 @@ pub fn load(folder: &Folder, roles: &[Role], data: &Path, demo: &Demo) -> Result
         variables,
         demo: demo.clone(),
     })
+}
+
+/// Says what a file has that counts for nothing here. What somebody might rely on is a warning each; what is only about upstream's
+/// way to keep data, as every file of upstream's has it, is one line.
+fn tell(file: &Path, warnings: &[Warning]) {
+    let (idle, others): (Vec<_>, Vec<_>) = warnings.iter().partition(|w| w.harmless);
+    for warning in others {
+        tracing::warn!("{warning}");
+    }
+    if !idle.is_empty() {
+        let key = |w: &&Warning| w.place.rsplit(": key ").next().unwrap_or_default().to_owned();
+        let keys = idle.iter().map(key).collect::<Vec<_>>().join(", ");
+        tracing::info!(file = %file.display(), keys, "keys without effect in Reba (`reba check` says why)");
+    }
 }
 
 /// The process environment, `.env`, and `REBA_DATA`: the folder of the data, so that files of the configuration can be put beside

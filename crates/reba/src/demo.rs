@@ -3,14 +3,15 @@
 use std::{fmt::Write as _, net::SocketAddr, time::SystemTime};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use easymo_fleet::{Addressing, Fleet, FleetConfig, FleetHandle, InboxHandle, Incident, LogFiles};
 use reba_notify::Inbox;
 use serde::Deserialize;
 
 use crate::{
     args::{DemoArgs, Role},
-    client, run,
+    client::{Refused, Server},
+    run,
     shift::Demo,
 };
 
@@ -20,8 +21,8 @@ pub struct IncidentArgs {
     /// list, start or stop.
     #[command(subcommand)]
     pub action: IncidentAction,
-    /// The demo's port offset.
-    #[arg(long, default_value_t = 0, global = true, value_name = "N")]
+    /// The port offset of the demo that runs.
+    #[arg(long, default_value_t = 0, env = "REBA_PORT_OFFSET", global = true, value_name = "N")]
     pub port_offset: u16,
 }
 
@@ -33,13 +34,14 @@ pub enum IncidentAction {
 Examples:
   reba demo incident list")]
     List,
-    /// Switch one on.
+    /// Switch one on; `reba demo incident list` says what it does.
     #[command(after_help = "\
 Examples:
   reba demo incident start payments-down
   reba demo inbox --follow                 what it leads to")]
     Start {
         /// Its name.
+        #[arg(value_parser = names())]
         name: String,
     },
     /// Switch one off.
@@ -48,6 +50,7 @@ Examples:
   reba demo incident stop payments-down")]
     Stop {
         /// Its name.
+        #[arg(value_parser = names())]
         name: String,
     },
 }
@@ -57,6 +60,9 @@ const CONTROL_PORT: u16 = 3999;
 
 /// The address of its own that the fleet's control server has.
 const CONTROL_HOST: &str = "127.0.1.100";
+
+/// What to do if no demo answers.
+pub const NO_DEMO: &str = "; is `reba demo` running, with this --port-offset?";
 
 /// Below the data: where the fleet writes its logs, and promtail-config.yml looks for them.
 const FLEET_LOGS: &str = "fleet-logs";
@@ -96,44 +102,48 @@ pub fn changes(inbox: &InboxHandle, ports: u16) -> Demo {
     Demo { ports, variables, inbox, absent: Vec::new(), sources }
 }
 
-/// What a person sees when the demo is up.
-pub fn welcome(running: &run::Running, fleet: &FleetHandle, inbox: &InboxHandle, offset: u16) -> String {
+/// What a person sees when the demo is up; `program` is what they started it with. The last lines are those to begin with.
+pub fn welcome(
+    running: &run::Running,
+    fleet: &FleetHandle,
+    inbox: &InboxHandle,
+    offset: u16,
+    program: &str,
+) -> String {
     let mut out = String::from("\nReba watches the simulated EasyMO fleet.\n\n");
-    if let (Some(login), Some(app)) = (&running.first_login, running.address(Role::Grafana)) {
-        let password = match &login.made_up {
-            Some(made_up) => made_up.expose().to_owned(),
-            None => "as you chose it (GRAFANA_ADMIN_PASSWORD)".to_owned(),
-        };
-        let _ = writeln!(out, "  Open http://{app}   user {}   password {password}\n", login.user);
-    }
     for (role, address) in &running.addresses {
-        let _ = writeln!(out, "  {:<12} http://{address}", role.name());
+        let _ = writeln!(out, "  {:<21} http://{address}", role.name());
     }
     for endpoint in fleet.endpoints() {
         let _ = writeln!(out, "  {:<21} http://{}{}", endpoint.service, endpoint.addr, endpoint.metrics_path);
     }
     let _ = writeln!(out, "  {:<21} smtp://{} http://{}/messages", "inbox", inbox.smtp, inbox.http);
     let flag = if offset == 0 { String::new() } else { format!(" --port-offset {offset}") };
-    let address = |role| running.addresses.iter().find(|(r, _)| *r == role).map(|(_, address)| address);
-    let url = |role| match address(role) {
-        Some(address) if offset != 0 => format!(" --url http://{address}"),
-        _ => String::new(),
-    };
-    let (metrics, logs) = (url(Role::Prometheus), url(Role::Loki));
-    let _ = write!(
-        out,
-        "\nTry in another terminal:\n\
-         \x20 reba query promql 'sum by (service) (rate(http_requests_total[1m]))'{metrics}\n\
-         \x20 reba query promql 'sum(rate(ride_requests_total[1m]))' --since 15m{metrics}\n\
-         \x20 reba tail wallet-service{logs}\n\
-         \x20 reba query logql 'sum by (service) (count_over_time({{level=\"error\"}}[5m]))'{logs}\n\
-         \x20 reba demo incident start payments-down{flag}\n\
-         \x20 reba query promql 'ALERTS'{metrics}\n\
-         \x20 reba demo inbox --follow{flag}\n\n\
-         Ctrl-C stops everything.\n"
-    );
+    out.push_str("\nTry in another terminal:\n");
+    for command in TRY {
+        let _ = writeln!(out, "  {program} {command}{flag}");
+    }
+    if let (Some(login), Some(app)) = (&running.first_login, running.address(Role::Grafana)) {
+        let password = match &login.made_up {
+            Some(made_up) => made_up.expose().to_owned(),
+            None => "as you chose it (GRAFANA_ADMIN_PASSWORD)".to_owned(),
+        };
+        let _ = writeln!(out, "\n  Open http://{app}   user {}   password {password}", login.user);
+    }
+    out.push_str("\nCtrl-C stops everything.\n");
     out
 }
+
+/// What there is to see first.
+const TRY: [&str; 7] = [
+    "status",
+    "query promql 'sum by (service) (rate(http_requests_total[1m]))'",
+    "query promql 'sum(rate(ride_requests_total[1m]))' --since 15m",
+    "tail wallet-service",
+    "demo incident start payments-down",
+    "alerts list",
+    "demo inbox --follow",
+];
 
 #[derive(Deserialize)]
 struct Status {
@@ -146,21 +156,17 @@ struct Status {
 /// `reba demo incident …`: the text to print.
 pub async fn incident(args: &IncidentArgs) -> Result<String> {
     let port = CONTROL_PORT.checked_add(args.port_offset).context("--port-offset leads beyond port 65535")?;
-    let base = format!("http://{CONTROL_HOST}:{port}/incidents");
+    let server = Server::new(&format!("http://{CONTROL_HOST}:{port}"))?.hinting(NO_DEMO);
     let (method, path, name) = match &args.action {
-        IncidentAction::List => (http::Method::GET, base, None),
+        IncidentAction::List => (http::Method::GET, "/incidents".to_owned(), None),
         IncidentAction::Start { name } => {
-            (http::Method::POST, format!("{base}/{}/start", known(name)?), Some(name))
+            (http::Method::POST, format!("/incidents/{name}/start"), Some(name))
         }
-        IncidentAction::Stop { name } => {
-            (http::Method::POST, format!("{base}/{}/stop", known(name)?), Some(name))
-        }
+        IncidentAction::Stop { name } => (http::Method::POST, format!("/incidents/{name}/stop"), Some(name)),
     };
-    let (status, body) = client::send(method, &path)
-        .await
-        .with_context(|| format!("no demo answers on port {port}; is `reba demo` running?"))?;
+    let (status, body) = server.send(method, &path).await?;
     if !status.is_success() {
-        bail!("{}", String::from_utf8_lossy(&body).trim());
+        bail!(Refused::of(status, &body));
     }
     match name {
         None => {
@@ -174,12 +180,9 @@ pub async fn incident(args: &IncidentArgs) -> Result<String> {
     }
 }
 
-fn known(name: &str) -> Result<&str> {
-    if Incident::from_name(name).is_none() {
-        let names: Vec<&str> = Incident::ALL.iter().map(|i| i.name()).collect();
-        bail!("there is no incident {name:?}; there are {}", names.join(", "));
-    }
-    Ok(name)
+/// The names of all incidents, for completions and for whoever mistypes one.
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Incident::ALL.map(Incident::name))
 }
 
 fn table(all: &[Status]) -> String {

@@ -7,9 +7,14 @@ use clap::Args;
 use easymo_fleet::{InboxConfig, Message};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
-use unicode_width::UnicodeWidthChar;
 
-use crate::{args::ListFormat, client, tail};
+use crate::{
+    args::ListFormat,
+    client::{Refused, Server},
+    demo::NO_DEMO,
+    query::render::shortened,
+    tail,
+};
 
 /// Options of `demo inbox`.
 #[derive(Debug, Args)]
@@ -23,8 +28,8 @@ pub struct InboxArgs {
     /// How messages are printed.
     #[arg(long, default_value = "table", value_name = "FORMAT", conflicts_with = "follow")]
     pub output: ListFormat,
-    /// The demo's port offset.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// The port offset of the demo that runs.
+    #[arg(long, default_value_t = 0, env = "REBA_PORT_OFFSET", value_name = "N")]
     pub port_offset: u16,
 }
 
@@ -47,8 +52,9 @@ pub async fn show(args: &InboxArgs) -> Result<()> {
 
 async fn look(args: &InboxArgs) -> Result<()> {
     let base = InboxConfig::documented(args.port_offset)?.http;
+    let server = Server::new(&format!("http://{base}"))?.hinting(NO_DEMO);
     if let Some(number) = args.number {
-        let all = ask(&format!("http://{base}/messages?since={}", number.saturating_sub(1))).await?;
+        let all = ask(&server, number.saturating_sub(1)).await?;
         let all: Arrived = serde_json::from_slice(&all).context("read the list of messages")?;
         let Some(message) = all.messages.iter().find(|m| m.id == number) else {
             bail!("there is no message {number}; {} arrived", all.received);
@@ -57,12 +63,15 @@ async fn look(args: &InboxArgs) -> Result<()> {
     }
     let mut seen = 0;
     loop {
-        let body = ask(&format!("http://{base}/messages?since={seen}")).await?;
+        let body = ask(&server, seen).await?;
         if args.output == ListFormat::Json {
             print(&String::from_utf8_lossy(&body))?;
             return print("\n");
         }
         let all: Arrived = serde_json::from_slice(&body).context("read the list of messages")?;
+        if all.messages.is_empty() && !args.follow {
+            return print("nothing has arrived yet\n");
+        }
         if seen == 0 && !args.follow {
             print(&format!("{:>4}  {:<8}  {:<9}  {:<28}  SUBJECT\n", "NO.", "TIME", "WAY", "TO"))?;
         }
@@ -77,12 +86,10 @@ async fn look(args: &InboxArgs) -> Result<()> {
     }
 }
 
-async fn ask(url: &str) -> Result<Vec<u8>> {
-    let (status, body) = client::send(http::Method::GET, url)
-        .await
-        .with_context(|| format!("no inbox answers at {url}; is `reba demo` running?"))?;
+async fn ask(server: &Server, since: u64) -> Result<Vec<u8>> {
+    let (status, body) = server.send(http::Method::GET, &format!("/messages?since={since}")).await?;
     if !status.is_success() {
-        bail!("{}", String::from_utf8_lossy(&body).trim());
+        bail!(Refused::of(status, &body));
     }
     Ok(body)
 }
@@ -116,18 +123,5 @@ fn visible(text: &str) -> String {
 }
 
 fn shorten(text: &str, columns: usize) -> String {
-    let text = visible(text);
-    let width = |c: char| c.width().unwrap_or(0);
-    if text.chars().map(width).sum::<usize>() <= columns {
-        return text;
-    }
-    let (mut out, mut used) = (String::new(), 0);
-    for c in text.chars() {
-        used += width(c);
-        if used >= columns {
-            break;
-        }
-        out.push(c);
-    }
-    out + "…"
+    shortened(&visible(text), columns)
 }

@@ -99,6 +99,12 @@ fn variables(env: &Path, process: impl IntoIterator<Item = (String, String)>) ->
     let mut all = match fs::read_to_string(env) {
         Ok(text) => parse_env(&text).with_context(|| env.display().to_string())?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        // systemd and Compose read it for us, as root; who runs as a user of their own may not.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let file = env.display();
+            tracing::info!(%file, "may not be read: what it sets counts as far as it is in the environment");
+            BTreeMap::new()
+        }
         Err(e) => return Err(e).with_context(|| env.display().to_string()),
     };
     all.extend(process);

@@ -24,6 +24,7 @@ mod log_rules;
 mod log_settings;
 mod logging;
 mod loki;
+mod man;
 mod metrics;
 mod otlp;
 mod own_logs;
@@ -58,6 +59,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _};
 use easymo_fleet::{InboxConfig, InboxHandle};
+use jiff::Timestamp;
 use reba_collect::FlagError;
 
 use alertmanager_flags::AlertmanagerFlags;
@@ -117,7 +119,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
             let running = signals.wait_for(Box::pin(run::start(configured, &args.data, own))).await?;
             // Not through the log, which is kept and shown.
             eprint!("{}", running.made_up_password());
-            until_stopped(running, signals).await
+            until_stopped(&running, signals).await;
+            running.shutdown().await?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) if args.command.is_none() => {
             let Some(own) = speak_as_told() else { return Ok(WRONG_CONFIGURATION.into()) };
@@ -141,7 +145,6 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// Reba with the simulated fleet and an inbox for what its alerts send.
-#[expect(clippy::print_stdout, reason = "a command-line tool")]
 async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let (data, offset) = (&args.run.data, args.run.port_offset);
@@ -153,11 +156,14 @@ async fn demonstrate(args: DemoArgs, own: Spoken) -> Result<ExitCode> {
     };
     let fleet = demo::fleet(&args, configured.takes_traces()).await?;
     let running = signals.wait_for(Box::pin(run::start(configured, data, own))).await?;
-    print!("{}", demo::welcome(&running, &fleet, &inbox, offset));
-    let code = until_stopped(running, signals).await;
+    let program = std::env::args().next().unwrap_or_else(|| "reba".to_owned());
+    print(&demo::welcome(&running, &fleet, &inbox, offset, &program))?;
+    until_stopped(&running, signals).await;
+    // Whoever sends stops before those who receive.
     fleet.shutdown().await;
+    let stopped = running.shutdown().await;
     inbox.shutdown().await;
-    code
+    stopped.map(|()| ExitCode::SUCCESS)
 }
 
 /// Does what a command asks for and ends: the text for standard output, and whether all is well.
@@ -201,8 +207,9 @@ async fn tool(command: Command) -> Result<(String, bool)> {
             clap_complete::generate(shell, &mut Cli::command(), "reba", &mut script);
             said(String::from_utf8(script)?)
         }
-        Command::Man { dir } => {
-            clap_mangen::generate_to(Cli::command(), &dir)?;
+        Command::Man { dir, date } => {
+            let date = date.map_or_else(|| Ok(Timestamp::now()), Timestamp::from_second)?;
+            man::write(Cli::command(), &dir, date)?;
             said(String::new())
         }
         Command::Alerts(args) => alerts::alerts(&args).await,
@@ -251,8 +258,8 @@ fn complain(e: &anyhow::Error) {
     eprintln!("reba: {e:#}");
 }
 
-/// Serves until a signal, or somebody who asks over HTTP, wants the end; a hangup reads the configuration again.
-async fn until_stopped(running: run::Running, mut signals: Signals) -> Result<ExitCode> {
+/// Waits until a signal, or somebody who asks over HTTP, wants the end; a hangup reads the configuration again.
+async fn until_stopped(running: &run::Running, mut signals: Signals) {
     loop {
         tokio::select! {
             is_reload = signals.reload() => {
@@ -266,6 +273,4 @@ async fn until_stopped(running: run::Running, mut signals: Signals) -> Result<Ex
         }
     }
     tracing::info!("stopping");
-    running.shutdown().await?;
-    Ok(ExitCode::SUCCESS)
 }

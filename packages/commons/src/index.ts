@@ -23,36 +23,28 @@ export {
 export { CONTENT_TYPE, type Format, negotiate, toText004 } from "./exposition.js";
 export { type Counters, type Gauges, type Histograms, OTHER, type TraceLabels, type Values } from "./family.js";
 export { instrumentFetch } from "./http/fetch.js";
-export {
-  type Check,
-  type Handler,
-  type Health,
-  type HealthOptions,
-  type RouteHandler,
-  healthHandler,
-  healthRoute,
-  metricsHandler,
-  metricsRoute,
-} from "./http/handlers.js";
-export {
-  type FastifyPlugin,
-  type Middleware,
-  type MiddlewareOptions,
-  instrument,
-  metricsMiddleware,
-  metricsPlugin,
-} from "./http/middleware.js";
-export { setRoute } from "./http/route.js";
+export { type Check, type Health, type HealthOptions, healthHandler, healthRoute } from "./http/handlers.js";
 export { bridgeConsole } from "./log/console.js";
 export { type LogOptions, childLogger, createLogger, setDefaultLogger } from "./log/logger.js";
 export { REDACTED, maskCard, maskEmail, maskId, maskPhone, maskPii, maskText } from "./log/mask.js";
 export {
+  type FastifyPlugin,
+  type Handler,
   MetricsRegistry,
+  type Middleware,
+  type MiddlewareOptions,
   RegisterError,
   type RegistryOptions,
+  type RouteHandler,
   createBusinessMetrics,
   createMetricsRegistry,
-} from "./registry.js";
+  instrument,
+  metricsHandler,
+  metricsMiddleware,
+  metricsPlugin,
+  metricsRoute,
+  setRoute,
+} from "./metrics.js";
 export { type ShutdownOptions, gracefulShutdown } from "./shutdown.js";
 export { type TraceContext, activeTrace, parseTraceparent, traceparent } from "./trace/context.js";
 export { type InstrumentationLike, type Tracing, type TracingOptions, init, register } from "./trace/init.js";

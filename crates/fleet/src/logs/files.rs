@@ -1,7 +1,7 @@
 //! The files: written by one thread, renamed when they are full.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write as _},
     path::PathBuf,
@@ -33,8 +33,8 @@ pub(super) struct Writer {
     files: LogFiles,
     open: BTreeMap<Service, Open>,
     lost: Arc<AtomicU64>,
-    /// Whether the last attempt failed, which is said once.
-    failing: bool,
+    /// Whose last attempt failed, which is said once.
+    failing: BTreeSet<Service>,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Writer {
     /// Makes the folder; files are opened by their first lines.
     pub(super) fn open(files: LogFiles, lost: Arc<AtomicU64>) -> io::Result<Self> {
         fs::create_dir_all(&files.dir)?;
-        Ok(Self { files, open: BTreeMap::new(), lost, failing: false })
+        Ok(Self { files, open: BTreeMap::new(), lost, failing: BTreeSet::new() })
     }
 
     /// Writes what comes, until it is told to stop or nobody is left who could say more.
@@ -79,12 +79,17 @@ impl Writer {
     fn report(&mut self, service: Service, result: io::Result<()>) {
         if let Err(error) = &result {
             self.open.remove(&service);
-            if !self.failing {
+            // One line for a full disk, whoever else can write a last line meanwhile.
+            if self.failing.is_empty() {
                 let (service, dir) = (service.name(), self.files.dir.display());
                 tracing::warn!(%error, service, %dir, "the fleet cannot write its logs");
             }
         }
-        self.failing = result.is_err();
+        if result.is_err() {
+            self.failing.insert(service);
+        } else {
+            self.failing.remove(&service);
+        }
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lines = lost, "the fleet left out lines of its logs: the disk is too slow");

@@ -41,7 +41,7 @@ fn fault(node: &Node, path: &str, key: &str, e: &serde_json::Error) -> Fault {
     let text = without_values(&e.to_string());
     let unknown = text.starts_with(&format!("unknown field `{key}`"));
     let key = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    Fault::new(node.at, key, if unknown { "unknown key" } else { &text })
+    if unknown { Fault::unknown_key(node.at, key) } else { Fault::new(node.at, key, text) }
 }
 
 /// The library's text without the value that it complains of, which may be a secret in the wrong place.

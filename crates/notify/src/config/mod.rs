@@ -2,7 +2,8 @@
 //! parts left to `reba_alerting`.
 //!
 //! A receiver's integration whose secret is missing (a variable that nobody has set, a file that is not there) does not stop the
-//! load: it is disabled, with the reason. Everything else that is wrong does, naming file, line and key.
+//! load: it is disabled, with the reason. Everything else that is wrong does, naming file, line and key; so does a key that nobody
+//! knows, of a disabled integration as well.
 
 mod global;
 mod http;
@@ -175,7 +176,7 @@ fn read(
     let in_file = |fault: Fault| fault.in_file(path);
     let section = Section::new(root, "").map_err(in_file)?;
     if let Some((name, node)) = section.entries().iter().find(|(n, _)| !KEYS.contains(&n.as_str())) {
-        return Err(Fault::new(node.at, name, "unknown key").in_file(path));
+        return Err(Fault::unknown_key(node.at, name.as_str()).in_file(path));
     }
     let mut warnings = Vec::new();
     for key in ["tracing", "event_recorder"] {
@@ -337,6 +338,8 @@ fn integration<'a>(
     });
     let missing = settings.missing();
     let settings = match (read, missing) {
+        // It would stop the load as soon as nothing is missing any more.
+        (Err(fault), _) if fault.is_unknown_key() => return Err(fault),
         // What else is wrong may be so because of what is missing.
         (_, Some(reason)) => Err(reason),
         (Ok(kind), None) => Ok(kind),

@@ -104,6 +104,15 @@ impl<'a> Settings<'a> {
         Err(Fault::new(self.section.at(), self.section.path(), reason))
     }
 
+    /// What was read. If it cannot be, perhaps because a variable that nobody has set stands in it, nothing in its place: the
+    /// other settings are still to be looked at. A key that nobody knows is wrong with any variables.
+    pub fn unless_missing<T: Default>(&self, read: Result<T, Fault>) -> Result<T, Fault> {
+        match read {
+            Err(fault) if self.missing().is_some() && !fault.is_unknown_key() => Ok(T::default()),
+            read => read,
+        }
+    }
+
     /// Notes that something is missing.
     pub fn miss(&self, reason: String) {
         self.missing.borrow_mut().get_or_insert(reason);
@@ -209,7 +218,8 @@ impl<'a> Settings<'a> {
         let http = match self.section.get("http_config") {
             Some(node) => {
                 self.lacks_anywhere("http_config", node);
-                http_config(node, &self.section.key("http_config"), self.context.folder)?
+                let read = http_config(node, &self.section.key("http_config"), self.context.folder);
+                self.unless_missing(read)?
             }
             None => {
                 if let Some(lack) = &self.global.http_lacks {

@@ -65,9 +65,9 @@ impl PagerDuty {
         let (routing, service) = (s.secret("routing_key")?, s.secret("service_key")?);
         let v1 = !service.is_none();
         let (key_name, key) = if v1 { ("service_key", service) } else { ("routing_key", routing) };
-        let Some(source) = key.source() else {
+        if key.is_none() && s.missing().is_none() {
             return s.refuse("missing service or routing key in PagerDuty config");
-        };
+        }
         s.check(key_name, &key);
         let url = s.url("url")?.map(|u| u.as_str().to_owned());
         let url = s.inherit("pagerduty_url", url, s.global.pagerduty_url.as_ref()).unwrap_or_default();
@@ -80,7 +80,7 @@ impl PagerDuty {
             common: Common {
                 http: s.http()?,
                 timeout: s.duration("timeout")?.filter(|t| !t.is_zero()),
-                secrets: vec![source],
+                secrets: key.source().into_iter().collect(),
             },
             url: (!v1).then_some(url),
             key_name: s.key(key_name),

@@ -46,10 +46,10 @@ impl Pushover {
         for key in ["token", "user_key"] {
             let secret = s.secret(key)?;
             s.check(key, &secret);
-            match secret.source() {
-                Some(source) => secrets.push(source),
-                None => return s.refuse(format!("one of {key} or {key}_file must be configured")),
+            if secret.is_none() && s.missing().is_none() {
+                return s.refuse(format!("one of {key} or {key}_file must be configured"));
             }
+            secrets.extend(secret.source());
         }
         let (html, monospace) = (s.flag("html")?, s.flag("monospace")?);
         if html && monospace {

@@ -98,7 +98,7 @@ impl Slack {
         if slack.mrkdwn_in.is_empty() {
             slack.mrkdwn_in = ["fallback", "pretext", "text"].map(str::to_owned).to_vec();
         }
-        if slack.update_message && !slack.is_bot() {
+        if slack.update_message && !slack.is_bot() && s.missing().is_none() {
             return s.refuse(
                 "update_message can only be used with bot tokens: api_url must be set to https://slack.com/api/chat.postMessage",
             );
@@ -152,7 +152,7 @@ fn common(s: &Settings<'_>) -> Result<Common, Fault> {
     if url.is_none() {
         url = s.global.slack_api_url.clone();
     }
-    if url.is_none() && token.is_none() {
+    if url.is_none() && token.is_none() && s.missing().is_none() {
         return s.refuse("no Slack API URL nor App token set either inline or in a file");
     }
     if !token.is_none() {

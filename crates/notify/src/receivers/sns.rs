@@ -121,7 +121,7 @@ fn sigv4_settings(s: &Settings<'_>) -> Result<(Option<String>, String, Option<Se
     }
     v4.flag("use_fips_sts_endpoint")?;
     v4.finish()?;
-    if access.is_some() != secret.is_some() {
+    if access.is_some() != secret.is_some() && s.missing().is_none() {
         return v4.refuse("must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config");
     }
     if access.is_none() {

@@ -43,7 +43,9 @@ impl Webhook {
         {
             Url::new(text).map_err(|e| s.fault("url", e))?;
         }
-        let Some(source) = url.source() else { return s.refuse("one of url or url_file must be configured") };
+        if url.is_none() && s.missing().is_none() {
+            return s.refuse("one of url or url_file must be configured");
+        }
         s.check("url", &url);
         let mut http = s.http()?;
         if incident_io {
@@ -53,7 +55,7 @@ impl Webhook {
                 let text = "cannot specify alert_source_token or alert_source_token_file when using http_config.authorization";
                 return s.refuse(text);
             }
-            if http.authorization.is_none() && token.is_none() {
+            if http.authorization.is_none() && token.is_none() && s.missing().is_none() {
                 let text = "at least one of alert_source_token, alert_source_token_file or http_config.authorization must be configured";
                 return s.refuse(text);
             }
@@ -73,7 +75,7 @@ impl Webhook {
             common: Common {
                 http,
                 timeout: s.duration("timeout")?.filter(|t| !t.is_zero()),
-                secrets: vec![source],
+                secrets: url.source().into_iter().collect(),
             },
             url_name: s.key("url"),
             max_alerts: s.number("max_alerts")?.unwrap_or(0),

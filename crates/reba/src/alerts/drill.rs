@@ -61,12 +61,12 @@ struct Report {
 
 /// The report, and whether every receiver has taken the alert.
 pub async fn drill(args: &DrillArgs) -> Result<(String, bool)> {
-    let server = Server::new(&args.at.url_of(Role::Alertmanager)?);
-    let rules_url = match &args.rules_url {
-        Some(url) => url.clone(),
-        None => args.at.url_beside(Role::Alertmanager, Role::Prometheus)?,
+    let server = Server::of(&args.at)?;
+    let rules = match &args.rules_url {
+        Some(url) => args.at.elsewhere(url)?,
+        None => args.at.beside(Role::Alertmanager, Role::Prometheus)?,
     };
-    let (rule_labels, rule) = rule_labels(&args.alert, &rules_url).await;
+    let (rule_labels, rule) = rule_labels(&args.alert, &rules).await;
     let mut labels = rule_labels;
     labels.extend(pairs(&args.labels)?);
     let params: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -111,7 +111,7 @@ pub async fn drill(args: &DrillArgs) -> Result<(String, bool)> {
 }
 
 /// The labels of the rule, and whether there is one.
-async fn rule_labels(alert: &str, rules_url: &str) -> (BTreeMap<String, String>, bool) {
+async fn rule_labels(alert: &str, rules: &client::Server) -> (BTreeMap<String, String>, bool) {
     let mark = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut labels = BTreeMap::from([
         mark("alertname", alert),
@@ -119,8 +119,8 @@ async fn rule_labels(alert: &str, rules_url: &str) -> (BTreeMap<String, String>,
         mark("severity", "warning"),
         mark("service", "drill"),
     ]);
-    let url = format!("{}/api/v1/rules?type=alert", rules_url.trim_end_matches('/'));
-    let Ok((StatusCode::OK, body)) = client::send(Method::GET, &url).await else { return (labels, false) };
+    let answer = rules.send(Method::GET, "/api/v1/rules?type=alert").await;
+    let Ok((StatusCode::OK, body)) = answer else { return (labels, false) };
     let Ok(answer) = serde_json::from_slice::<Value>(&body) else { return (labels, false) };
     let groups = answer["data"]["groups"].as_array().into_iter().flatten();
     let mut rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());

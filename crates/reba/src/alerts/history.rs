@@ -43,9 +43,8 @@ pub async fn history(args: &HistoryArgs) -> Result<String> {
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let since = parse_duration("--since", &args.since)?.saturating_mul(1_000_000);
     let span = Span { start: now.saturating_sub(since), end: now };
-    let url = args.at.url_of(Role::Loki)?;
-    let mut rows =
-        Server::new(&url, None)?.rows(&question(args), span, args.limit, Direction::Backward).await?;
+    let server = Server::new(args.at.server(Role::Loki)?, None)?;
+    let mut rows = server.rows(&question(args), span, args.limit, Direction::Backward).await?;
     rows.reverse();
     if args.output == ListFormat::Json {
         return Ok(rows.iter().flat_map(|row| [row.line.as_str(), "\n"]).collect());

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{At, ListFormat, Server, json_text, labels_text, query, text};
-use crate::{args::Role, query::render::columns_of};
+use crate::query::render::columns_of;
 
 /// Options of `alerts list`.
 #[derive(Debug, Args)]
@@ -29,8 +29,7 @@ pub async fn list(args: &ListArgs) -> Result<String> {
     let filters = matchers(&args.matchers);
     let params = filters.iter().map(|m| ("filter", m.as_str()));
     let params = params.chain(args.receiver.iter().map(|r| ("receiver", r.as_str())));
-    let answer =
-        Server::new(&args.at.url_of(Role::Alertmanager)?).get(&format!("alerts{}", query(params))).await?;
+    let answer = Server::of(&args.at)?.get(&format!("alerts{}", query(params))).await?;
     if args.output == ListFormat::Json {
         return Ok(json_text(&answer));
     }

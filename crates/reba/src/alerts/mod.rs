@@ -7,50 +7,16 @@ mod silence;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::{
     args::{ListFormat, Role},
-    client,
+    client::{self, At, Refused},
 };
 
 pub use self::silence::{SilenceArgs, silence};
 use self::{drill::DrillArgs, history::HistoryArgs, list::ListArgs};
-
-/// Where to ask.
-#[derive(Debug, Args)]
-pub struct At {
-    /// Where to ask (this host, if absent).
-    #[arg(long, value_name = "URL", global = true)]
-    pub url: Option<String>,
-    /// As `reba run` was given it: where to ask without a URL.
-    #[arg(long, default_value_t = 0, value_name = "N", global = true)]
-    pub port_offset: u16,
-}
-
-impl At {
-    /// The URL of a role: the one that was given, or the role's port on this host.
-    fn url_of(&self, role: Role) -> Result<String> {
-        if let Some(url) = &self.url {
-            return Ok(url.trim_end_matches('/').to_owned());
-        }
-        let port = role.port().checked_add(self.port_offset);
-        Ok(format!("http://127.0.0.1:{}", port.context("--port-offset leads beyond port 65535")?))
-    }
-
-    /// The URL of a role beside `known`, whose URL may have been given: on the same host, as far away from its usual port.
-    fn url_beside(&self, known: Role, role: Role) -> Result<String> {
-        let base = self.url_of(known)?;
-        let uri: Uri = base.parse().with_context(|| format!("{base:?} is no URL"))?;
-        let moved = uri.port_u16().and_then(|port| {
-            let offset = i32::from(port) - i32::from(known.port());
-            u16::try_from(i32::from(role.port()) + offset).ok()
-        });
-        let (scheme, host) = (uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or("127.0.0.1"));
-        Ok(format!("{scheme}://{host}:{}", moved.unwrap_or(role.port())))
-    }
-}
 
 /// Options of `alerts`.
 #[derive(Debug, Args)]
@@ -87,7 +53,7 @@ Examples:
   reba alerts drill HighErrorRate service=wallet-service
   reba alerts drill ServiceDown --output json
 
-Real receivers are told: the message says that it is a drill. The labels are those of the rule of that name, if Prometheus'
+Real receivers are told: the message says that it is a drill. The labels are those of the rule of that name, if Prometheus' \
 role knows it, with `drill=\"true\"` and service=\"drill\"; NAME=VALUE replaces any of them. At the end the alert is resolved.
 
 Exit codes: 0 every receiver has taken it; 1 one has not, nobody would hear of it, or nobody answers.")]
@@ -104,11 +70,11 @@ pub async fn alerts(args: &AlertsArgs) -> Result<(String, bool)> {
 }
 
 /// Alertmanager's API at an address.
-struct Server(String);
+struct Server(client::Server);
 
 impl Server {
-    fn new(url: &str) -> Self {
-        Server(url.trim_end_matches('/').to_owned())
+    fn of(at: &At) -> Result<Self> {
+        at.server(Role::Alertmanager).map(Server)
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
@@ -116,17 +82,11 @@ impl Server {
     }
 
     async fn send(&self, method: Method, path: &str) -> Result<Value> {
-        let answer = client::send(method, &format!("{}/api/v2/{path}", self.0)).await;
-        read(answer.with_context(|| self.nobody())?)
+        read(self.0.send(method, &format!("/api/v2/{path}")).await?)
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let answer = client::post_json(&format!("{}/api/v2/{path}", self.0), body).await;
-        read(answer.with_context(|| self.nobody())?)
-    }
-
-    fn nobody(&self) -> String {
-        format!("no Alertmanager answers at {}; is Reba running, with the role alertmanager?", self.0)
+        read(self.0.post_json(&format!("/api/v2/{path}"), body).await?)
     }
 }
 
@@ -138,15 +98,7 @@ fn read((status, body): (StatusCode, Vec<u8>)) -> Result<Value> {
         }
         return serde_json::from_slice(&body).context("read the answer");
     }
-    let text = match serde_json::from_slice(&body) {
-        Ok(Value::String(text)) => text,
-        Ok(Value::Object(fields)) => fields.get("message").and_then(Value::as_str).unwrap_or("").to_owned(),
-        _ => String::from_utf8_lossy(&body).trim().to_owned(),
-    };
-    if text.is_empty() {
-        bail!("{status}");
-    }
-    bail!("{text}")
+    bail!(Refused::of(status, &body))
 }
 
 /// `name=value` pairs.
@@ -207,19 +159,6 @@ mod tests {
         assert_eq!(refused(r#"{"code":602,"message":"x"}"#), "x");
         assert_eq!(refused(""), "400 Bad Request");
         assert_eq!(read((StatusCode::OK, Vec::new())).unwrap(), Value::Null);
-    }
-
-    #[test]
-    fn a_role_is_found_by_the_offset_and_beside_another_one() {
-        let at = |url: Option<&str>, port_offset| At { url: url.map(str::to_owned), port_offset };
-        let url = |at: At| at.url_of(Role::Alertmanager).unwrap();
-        assert_eq!(url(at(None, 100)), "http://127.0.0.1:9193");
-        assert_eq!(url(at(Some("http://a/am/"), 100)), "http://a/am");
-        assert!(at(None, 60_000).url_of(Role::Alertmanager).is_err());
-        let rules = |at: At| at.url_beside(Role::Alertmanager, Role::Prometheus).unwrap();
-        assert_eq!(rules(at(None, 100)), "http://127.0.0.1:9190");
-        assert_eq!(rules(at(Some("https://host:10093/am"), 0)), "https://host:10090");
-        assert_eq!(rules(at(Some("http://host"), 0)), "http://host:9090");
     }
 
     #[test]

@@ -9,10 +9,7 @@ use reba_model::{MatchOp, Matcher};
 use serde_json::{Value, json};
 
 use super::{At, ListFormat, Server, json_text, list, query, text};
-use crate::{
-    args::Role,
-    query::{parse_duration, render::columns_of},
-};
+use crate::query::{parse_duration, render::columns_of};
 
 /// Options of `silence`.
 #[derive(Debug, Args)]
@@ -96,7 +93,7 @@ pub struct SilenceListArgs {
 
 /// The text to print.
 pub async fn silence(args: &SilenceArgs) -> Result<String> {
-    let server = Server::new(&args.at.url_of(Role::Alertmanager)?);
+    let server = Server::of(&args.at)?;
     match &args.action {
         SilenceAction::Add(args) => add(&server, args).await,
         SilenceAction::List(args) => show(&server, args).await,

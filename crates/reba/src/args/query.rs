@@ -2,7 +2,10 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::query::{logql::LogqlArgs, traceql::TraceqlArgs};
+use crate::{
+    client::At,
+    query::{logql::LogqlArgs, traceql::TraceqlArgs},
+};
 
 /// Options of `query`.
 #[derive(Debug, Args)]
@@ -51,7 +54,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   reba query kill 17
-  reba query kill 17 18 --url http://127.0.0.1:9090")]
+  reba query kill 17 18")]
     Kill(KillArgs),
 }
 
@@ -59,8 +62,8 @@ Examples:
 #[derive(Debug, Args)]
 pub struct ActiveArgs {
     /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
     /// How the list is printed.
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     pub output: ListFormat,
@@ -82,8 +85,8 @@ pub struct KillArgs {
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<u64>,
     /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// Options of `query promql`.
@@ -93,8 +96,8 @@ pub struct PromqlArgs {
     #[arg(allow_hyphen_values = true)]
     pub expr: String,
     /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:9090", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
     /// The moment of an instant query (seconds or RFC 3339; now, if absent).
     #[arg(long, conflicts_with_all = ["start", "since"], value_name = "TIME")]
     pub time: Option<String>,

@@ -5,10 +5,10 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::{plain, render};
-use crate::{
-    args::{ActiveArgs, KillArgs, ListFormat},
-    client,
-};
+use crate::args::{ActiveArgs, KillArgs, ListFormat, Role};
+
+/// Where the queries are.
+const PATH: &str = "/api/v1/status/active_queries";
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -26,11 +26,10 @@ struct Active {
 
 /// The queries that run or wait, oldest first.
 pub async fn list(args: &ActiveArgs) -> Result<String> {
-    let url = format!("{}/api/v1/status/active_queries", args.url.trim_end_matches('/'));
-    let (status, body) =
-        client::send(Method::GET, &url).await.with_context(|| format!("no answer from {}", args.url))?;
+    let server = args.at.server(Role::Prometheus)?;
+    let (status, body) = server.send(Method::GET, PATH).await?;
     if !status.is_success() {
-        bail!("{}: {status}", args.url);
+        bail!("{}: {status}", server.url());
     }
     if args.output == ListFormat::Json {
         return Ok(format!("{}\n", String::from_utf8_lossy(&body)));
@@ -55,11 +54,9 @@ fn table(queries: &[Active]) -> String {
 /// Stops queries; an error if one was not there (any more), after the others were stopped.
 pub async fn kill(args: &KillArgs) -> Result<String> {
     let (mut stopped, mut missing) = (Vec::new(), Vec::new());
+    let server = args.at.server(Role::Prometheus)?;
     for id in &args.ids {
-        let url = format!("{}/api/v1/status/active_queries/{id}/kill", args.url.trim_end_matches('/'));
-        let (status, _) =
-            client::send(Method::POST, &url).await.with_context(|| format!("no answer from {}", args.url))?;
-        match status {
+        match server.send(Method::POST, &format!("{PATH}/{id}/kill")).await?.0 {
             StatusCode::NO_CONTENT => stopped.push(format!("{id} stopped\n")),
             StatusCode::NOT_FOUND => missing.push(id.to_string()),
             status => bail!("query {id}: {status}"),

@@ -12,12 +12,20 @@ use super::{
     loki::{Direction, Row, Server, Span, range_params},
     parse_duration, render, seconds, width,
 };
-use crate::tail::{
-    escape,
-    show::{Place, jsonl, utc},
+use crate::{
+    args::Role,
+    client::At,
+    tail::{
+        escape,
+        show::{Place, jsonl, utc},
+    },
 };
 
 const NS_PER_MS: i64 = 1_000_000;
+
+/// Columns that the labels of a line may take in a table: a parser finds many, and they push the line off the screen. The other
+/// forms have all of them.
+const LABELS: usize = 60;
 
 /// Options of `query logql`.
 #[derive(Debug, Args)]
@@ -26,8 +34,8 @@ pub struct LogqlArgs {
     #[arg(allow_hyphen_values = true)]
     pub expr: String,
     /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:3100", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
     /// Whose lines, on a server with tenants.
     #[arg(long, env = "REBA_TENANT", value_name = "ID")]
     pub tenant: Option<String>,
@@ -86,7 +94,7 @@ enum Asked {
 
 /// The text for standard output, and remarks for standard error.
 pub async fn logql(args: &LogqlArgs) -> Result<(String, Vec<String>)> {
-    let server = Server::new(&args.url, args.tenant.as_deref())?;
+    let server = Server::new(args.at.server(Role::Loki)?, args.tenant.as_deref())?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
     match asked(args, Timestamp::now().as_millisecond())? {
         Asked::Lines(_) if args.output == Some(LogqlFormat::Plot) => {
@@ -170,7 +178,7 @@ async fn numbers(server: &Server, args: &LogqlArgs, asked: &Asked) -> Result<(St
     if output == LogqlFormat::Json {
         return Ok((format!("{}\n", String::from_utf8_lossy(&body)), Vec::new()));
     }
-    let answer = answer::read(&body).with_context(|| format!("the answer of {}", server.url()))?;
+    let answer = answer::read(&body).with_context(|| format!("the answer of {}", server.place().url()))?;
     let zone = TimeZone::system();
     let points = |form: &dyn Fn(&str, f64, f64) -> String| {
         let all = answer.lines.iter().flat_map(|l| l.points.iter().map(|(t, v)| form(&l.name, *t, *v)));
@@ -221,7 +229,7 @@ fn lines(rows: &[Row], output: LogqlFormat, terminal: bool) -> (String, Vec<Stri
             remarks.push(format!("labels of all lines: {{{}}}", pairs(common.iter().copied())));
             let cells = rows.iter().map(|row| {
                 let line = escape::one_line(&row.line).into_owned();
-                [local(row.ns), named(&row.labels, &common), line]
+                [local(row.ns), render::shortened(&named(&row.labels, &common), LABELS), line]
             });
             out = render::columns_of(&["TIME", "LABELS", "LINE"], &cells.collect::<Vec<_>>());
         }

@@ -4,20 +4,18 @@ use std::{collections::HashSet, fmt, hash::Hasher as _};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use reba_model::Labels;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::escape;
-use crate::client;
+use crate::client::{self, Refused};
 
 /// Lines that are asked for at once.
 const PAGE: usize = 1000;
 /// Lines of one nanosecond that a page may have to repeat; a server's own limit is not far above.
 const EDGE: usize = 4000;
-/// Who owns the lines, on a server with tenants.
-pub const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 /// Makes the server tell a stream's labels from those that a query has found.
 const ENCODING: (HeaderName, HeaderValue) = (
     HeaderName::from_static("x-loki-response-encoding-flags"),
@@ -75,76 +73,28 @@ impl Row {
     }
 }
 
-/// Why the server did not answer as it should.
-#[derive(Debug)]
-pub struct Refused {
-    /// The status.
-    pub status: StatusCode,
-    /// What the server said.
-    pub reason: String,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.reason.is_empty() { write!(f, "{}", self.status) } else { f.write_str(&self.reason) }
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl Refused {
-    /// Whether asking again could help.
-    pub fn may_pass(&self) -> bool {
-        self.status == StatusCode::TOO_MANY_REQUESTS || self.status.is_server_error()
-    }
-
-    /// From an answer: upstream says why as plain text, proxies and rulers as JSON.
-    pub fn of(status: StatusCode, body: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(body);
-        let text = text.trim();
-        let json: Option<Value> = serde_json::from_str(text).ok();
-        let said = json.as_ref().and_then(|v| v["error"].as_str().or(v["message"].as_str()));
-        Refused { status, reason: said.unwrap_or(text).chars().take(2000).collect() }
-    }
-}
-
-/// A server and the tenant to ask for.
+/// A server with Loki's API.
 #[derive(Clone, Debug)]
-pub struct Server {
-    url: String,
-    headers: HeaderMap,
-}
+pub struct Server(client::Server);
 
 impl Server {
-    /// The server at `url`, whose API may stand below a path.
-    pub fn new(url: &str, tenant: Option<&str>) -> Result<Self> {
-        let mut headers = HeaderMap::new();
-        if let Some(tenant) = tenant {
-            let value = HeaderValue::from_str(tenant).with_context(|| format!("--tenant {tenant:?}"))?;
-            headers.insert(TENANT, value);
-        }
-        Ok(Server { url: url.trim_end_matches('/').to_owned(), headers })
+    /// A server, asked for what is a tenant's.
+    pub fn new(server: client::Server, tenant: Option<&str>) -> Result<Self> {
+        server.for_tenant(tenant).map(Server)
     }
 
-    /// Where it is.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// What every request carries.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// Where it is, and what every request carries.
+    pub fn place(&self) -> &client::Server {
+        &self.0
     }
 
     /// The body of a successful answer. A server's refusal is a [`Refused`] in the error.
     pub async fn get(&self, path: &str, params: &[(&str, String)]) -> Result<Vec<u8>> {
-        self.send(path, params, self.headers.clone()).await
+        self.send(path, params, self.0.headers().clone()).await
     }
 
     async fn send(&self, path: &str, params: &[(&str, String)], headers: HeaderMap) -> Result<Vec<u8>> {
-        let url = format!("{}{path}?{}", self.url, query_string(params));
-        let answer = client::get(&url, headers).await;
-        let (status, body) = answer.with_context(|| format!("no answer from {}", self.url))?;
+        let (status, body) = self.0.get(&format!("{path}?{}", query_string(params)), headers).await?;
         if !status.is_success() {
             bail!(Refused::of(status, &body));
         }
@@ -214,7 +164,7 @@ impl Pages<'_> {
         while self.left > 0 && self.span.start < self.span.end {
             let asked = self.left.min(PAGE) + self.edge.len().min(EDGE);
             let params = range_params(self.query, self.span, asked, self.direction);
-            let mut headers = self.server.headers.clone();
+            let mut headers = self.server.0.headers().clone();
             headers.insert(ENCODING.0, ENCODING.1);
             let body = self.server.send("/loki/api/v1/query_range", &params, headers).await?;
             let mut rows = read_rows(&body)?;
@@ -359,22 +309,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn refusals_say_what_the_server_said() {
-        let of = |body: &str| Refused::of(StatusCode::BAD_REQUEST, body.as_bytes()).to_string();
-        assert_eq!(
-            of("parse error at line 1, col 2: syntax error\n"),
-            "parse error at line 1, col 2: syntax error"
-        );
-        assert_eq!(of(r#"{"status":"error","error":"no"}"#), "no");
-        assert_eq!(of(""), "400 Bad Request");
-        assert!(Refused::of(StatusCode::TOO_MANY_REQUESTS, b"").may_pass());
-        assert!(!Refused::of(StatusCode::BAD_REQUEST, b"").may_pass());
-    }
-
     /// Answers as a server that holds `all`, sorted by time, would: through pages of at most `most` lines.
     fn walk(all: &[Row], direction: Direction, limit: usize, most: usize) -> Vec<Row> {
-        let server = Server::new("http://x", None).unwrap();
+        let server = Server::new(client::Server::new("http://x").unwrap(), None).unwrap();
         let mut pages = server.pages("q", Span { start: 0, end: 100 }, limit, direction);
         let mut out = Vec::new();
         let mut requests = 0;

@@ -15,10 +15,7 @@ use http::Method;
 use jiff::{Timestamp, tz::TimeZone};
 use reba_model::duration;
 
-use crate::{
-    args::{OutputFormat, PromqlArgs},
-    client,
-};
+use crate::args::{OutputFormat, PromqlArgs, Role};
 
 /// Points of a range that names no step.
 const POINTS: i64 = 100;
@@ -29,9 +26,7 @@ const WIDTH: usize = 72;
 /// `reba query promql`: what goes to standard output, and remarks for standard error.
 pub async fn promql(args: &PromqlArgs) -> Result<(String, Vec<String>)> {
     let (path, is_range) = request(args, Timestamp::now().as_millisecond())?;
-    let (_, body) = client::send(Method::GET, &format!("{}{path}", args.url.trim_end_matches('/')))
-        .await
-        .with_context(|| format!("no answer from {}", args.url))?;
+    let (_, body) = args.at.server(Role::Prometheus)?.send(Method::GET, &path).await?;
     let output = args.output.unwrap_or(if is_range { OutputFormat::Plot } else { OutputFormat::Table });
     if output == OutputFormat::Json {
         answer::read(&body)?;

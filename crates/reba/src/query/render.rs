@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 use reba_model::float::format_g;
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::answer::Line;
 
@@ -45,6 +45,22 @@ pub fn columns_of<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> Str
         line(std::array::from_fn(|i| row[i].as_str()));
     }
     out
+}
+
+/// A text in no more columns than these, its end cut off.
+pub fn shortened(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used >= columns {
+            break;
+        }
+        out.push(c);
+    }
+    out + "…"
 }
 
 /// A header line and one line a point: series, time (RFC 3339, UTC), value.

@@ -1,31 +1,25 @@
 //! A server with Tempo's API, as the commands that read traces ask it.
 
 use anyhow::{Context as _, Result, bail};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{
-    escape,
-    loki::{Refused, TENANT},
-};
-use crate::client;
+use super::loki::query_string;
+use crate::client::{self, Refused};
 
-/// A server and the tenant to ask for.
+/// A server with Tempo's API.
 #[derive(Clone, Debug)]
-pub struct Server {
-    url: String,
-    headers: HeaderMap,
-}
+pub struct Server(client::Server);
 
 impl Server {
-    /// The server at `url`, whose API may stand below a path.
-    pub fn new(url: &str, tenant: Option<&str>) -> Result<Self> {
-        let mut headers = HeaderMap::new();
-        if let Some(tenant) = tenant {
-            let value = HeaderValue::from_str(tenant).with_context(|| format!("--tenant {tenant:?}"))?;
-            headers.insert(TENANT, value);
-        }
-        Ok(Server { url: url.trim_end_matches('/').to_owned(), headers })
+    /// A server, asked for what is a tenant's.
+    pub fn new(server: client::Server, tenant: Option<&str>) -> Result<Self> {
+        server.for_tenant(tenant).map(Server)
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        self.0.url()
     }
 
     /// Asks, and reads JSON; `None` if there is no such thing.
@@ -39,21 +33,18 @@ impl Server {
         }
         serde_json::from_slice(&body)
             .map(Some)
-            .with_context(|| format!("{} does not answer as Tempo does", self.url))
+            .with_context(|| format!("{} does not answer as Tempo does", self.url()))
     }
 
     /// Asks for something that is there.
     pub async fn get(&self, path: &str, params: &[(&str, String)]) -> Result<Value> {
         let found = self.find(path, params).await?;
-        found.with_context(|| format!("{} has no {path}: is it Tempo?", self.url))
+        found.with_context(|| format!("{} has no {path}: is it Tempo?", self.url()))
     }
 
     async fn send(&self, path: &str, params: &[(&str, String)]) -> Result<(StatusCode, Vec<u8>)> {
-        let pairs: Vec<String> =
-            params.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-        let mark = if pairs.is_empty() { "" } else { "?" };
-        let url = format!("{}{path}{mark}{}", self.url, pairs.join("&"));
-        client::get(&url, self.headers.clone()).await.with_context(|| format!("no answer from {}", self.url))
+        let mark = if params.is_empty() { "" } else { "?" };
+        self.0.send(Method::GET, &format!("{path}{mark}{}", query_string(params))).await
     }
 }
 

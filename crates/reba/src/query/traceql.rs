@@ -12,7 +12,7 @@ use super::{
     tempo::{Server, attribute_text, long},
     width,
 };
-use crate::tail::escape;
+use crate::{args::Role, client::At, tail::escape};
 
 /// Options of `query traceql`.
 #[derive(Debug, Args)]
@@ -21,8 +21,8 @@ pub struct TraceqlArgs {
     #[arg(allow_hyphen_values = true)]
     pub expr: String,
     /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:3200", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
     /// Whose traces, on a server with tenants.
     #[arg(long, env = "REBA_TENANT", value_name = "ID")]
     pub tenant: Option<String>,
@@ -63,7 +63,7 @@ pub enum TraceqlFormat {
 
 /// The text for standard output.
 pub async fn traceql(args: &TraceqlArgs) -> Result<String> {
-    let server = Server::new(&args.url, args.tenant.as_deref())?;
+    let server = Server::new(args.at.server(Role::Tempo)?, args.tenant.as_deref())?;
     let now = Timestamp::now().as_millisecond();
     let range = range(args, now)?;
     if makes_series(&args.expr) {

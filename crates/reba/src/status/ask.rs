@@ -1,13 +1,17 @@
 //! One role's answers, made into notes.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
+use anyhow::Result;
 use http::Method;
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
 
-use super::{DownTarget, FiringAlert, RoleStatus, State};
-use crate::{args::Role, client};
+use super::{DownTarget, FiringAlert, RoleStatus, State, StatusArgs};
+use crate::{
+    args::Role,
+    client::{self, NoAnswer, Refused},
+};
 
 /// Whoever takes longer is not well.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,7 +19,19 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A role and where it should be.
 pub(super) struct Server {
     role: Role,
-    address: String,
+    place: client::Server,
+}
+
+/// What came of a request.
+enum Said {
+    /// It succeeded, with this body.
+    Yes(Vec<u8>),
+    /// It answers that it cannot, and why.
+    No(String),
+    /// It wants to know who asks.
+    Locked,
+    /// Nobody listens there.
+    Nobody,
 }
 
 /// What a role said.
@@ -26,11 +42,14 @@ pub(super) struct Answer {
 }
 
 impl Server {
-    /// None if the port offset leads nowhere.
-    pub(super) fn of(role: Role, host: IpAddr, port_offset: u16) -> Option<Self> {
-        let port = role.port().checked_add(port_offset)?;
-        let address = std::net::SocketAddr::new(host, port).to_string();
-        Some(Server { role, address })
+    /// Where a role should be.
+    pub(super) fn of(role: Role, args: &StatusArgs) -> Result<Self> {
+        let place = match (&args.at.url, role) {
+            (None, role) => args.at.on_host(args.host, role)?,
+            (Some(_), Role::Prometheus) => args.at.server(role)?,
+            (Some(_), role) => args.at.beside(Role::Prometheus, role)?,
+        };
+        Ok(Server { role, place })
     }
 
     /// Asks whether the role is ready, and then what there is to know of it.
@@ -42,13 +61,17 @@ impl Server {
             "grafana" => "/api/health",
             _ => "/",
         };
-        let state = match self.get(ready).await {
-            None => State::NotRunning,
+        let (state, note) = match self.get(ready).await {
+            Said::Nobody => (State::NotRunning, None),
+            Said::Yes(_) => (State::Ready, None),
+            Said::Locked => (State::Locked, Some("--user NAME:PASSWORD shows more".to_owned())),
             // The receivers of OpenTelemetry answer nothing but what is sent to them.
-            Some((ok, _)) if ok || name.starts_with("otlp") => State::Ready,
-            Some(_) => State::NotReady,
+            Said::No(_) if name.starts_with("otlp") => (State::Ready, None),
+            Said::No(why) => (State::NotReady, Some(why)),
         };
-        let role = RoleStatus { role: name, address: self.address.clone(), state, notes: Vec::new() };
+        let url = self.place.url();
+        let address = url.strip_prefix("http://").unwrap_or(url).to_owned();
+        let role = RoleStatus { role: name, address, state, notes: note.into_iter().collect() };
         let mut answer = Answer { role, targets_down: Vec::new(), alerts_firing: Vec::new() };
         if state == State::Ready {
             match name {
@@ -61,17 +84,32 @@ impl Server {
         answer
     }
 
-    /// Whether the request succeeded, and the body; none without an answer.
-    async fn get(&self, path: &str) -> Option<(bool, Vec<u8>)> {
-        let url = format!("http://{}{path}", self.address);
-        let sent = tokio::time::timeout(TIMEOUT, client::send(Method::GET, &url)).await;
-        sent.ok()?.ok().map(|(status, body)| (status.is_success(), body))
+    async fn get(&self, path: &str) -> Said {
+        let sent = tokio::time::timeout(TIMEOUT, self.place.send(Method::GET, path)).await;
+        match sent {
+            Err(_) => Said::No(format!("no answer within {} s", TIMEOUT.as_secs())),
+            Ok(Ok((status, body))) if status.is_success() => Said::Yes(body),
+            Ok(Ok((status, body))) => {
+                let why = Refused::of(status, &body).to_string();
+                Said::No(why.lines().next().unwrap_or_default().to_owned())
+            }
+            Ok(Err(e)) => match (e.downcast_ref::<NoAnswer>(), e.downcast_ref::<Refused>()) {
+                (Some(none), _) if none.nobody_listens() => Said::Nobody,
+                (Some(none), _) => Said::No(none.reason().to_owned()),
+                (None, Some(_)) => Said::Locked,
+                (None, None) => Said::No(format!("{e:#}")),
+            },
+        }
+    }
+
+    /// The body, or nothing.
+    async fn body(&self, path: &str) -> Vec<u8> {
+        if let Said::Yes(body) = self.get(path).await { body } else { Vec::new() }
     }
 
     /// JSON, or null.
     async fn json(&self, path: &str) -> Value {
-        let body = self.get(path).await.map(|(_, body)| body).unwrap_or_default();
-        serde_json::from_slice(&body).unwrap_or_default()
+        serde_json::from_slice(&self.body(path).await).unwrap_or_default()
     }
 
     async fn prometheus(&self, answer: &mut Answer) {
@@ -103,7 +141,7 @@ impl Server {
     }
 
     async fn loki(&self, answer: &mut Answer) {
-        let yaml = self.get("/config").await.map(|(_, body)| body).unwrap_or_default();
+        let yaml = self.body("/config").await;
         let config: Value = serde_saphyr::from_slice(&yaml).unwrap_or_default();
         let deletes = config.pointer("/compactor/retention_enabled") == Some(&Value::Bool(true));
         answer.role.notes.push(match text(&config, "/limits_config/retention_period") {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     args::{ListFormat, Role},
+    client::At,
     query::{plain, render},
 };
 use ask::Server;
@@ -18,11 +19,17 @@ use ask::Server;
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Where Reba listens.
-    #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1",
+        value_name = "ADDR",
+        conflicts_with = "url",
+        help_heading = "Where to ask"
+    )]
     pub host: IpAddr,
-    /// As `reba run` was given it.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub port_offset: u16,
+    /// Where the role prometheus is; the others are looked for beside it.
+    #[command(flatten)]
+    pub at: At,
     /// How it is printed.
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     pub output: ListFormat,
@@ -37,6 +44,8 @@ enum State {
     NotReady,
     /// Nobody listens there.
     NotRunning,
+    /// It answers, to those whom it knows.
+    Locked,
 }
 
 impl State {
@@ -45,6 +54,7 @@ impl State {
             State::Ready => "ready",
             State::NotReady => "not ready",
             State::NotRunning => "not running",
+            State::Locked => "locked",
         }
     }
 }
@@ -86,9 +96,10 @@ struct Status {
 
 /// Asks all roles; the text for standard output, and whether something runs and all that runs is ready.
 pub async fn status(args: &StatusArgs) -> Result<(String, bool)> {
-    let servers = Role::ALL.into_iter().filter_map(|role| Server::of(role, args.host, args.port_offset));
+    let servers: Vec<Server> =
+        Role::ALL.into_iter().map(|role| Server::of(role, args)).collect::<Result<_>>()?;
     let mut found = Status::default();
-    for answer in futures::future::join_all(servers.map(Server::ask)).await {
+    for answer in futures::future::join_all(servers.into_iter().map(Server::ask)).await {
         found.roles.push(answer.role);
         found.targets_down.extend(answer.targets_down);
         found.alerts_firing.extend(answer.alerts_firing);
@@ -99,7 +110,9 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool)> {
         ListFormat::Json => format!("{}\n", serde_json::to_string_pretty(&found)?),
         ListFormat::Table if runs => found.for_people(),
         ListFormat::Table => {
-            format!("Reba does not run at {} (port offset {})\n", args.host, args.port_offset)
+            let at = found.roles.iter().find(|role| role.role == "prometheus");
+            let at = at.map_or("", |role| role.address.as_str());
+            format!("Reba does not run there: nobody listens on {at}, nor for any other role\n")
         }
     };
     Ok((text, well))

@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Output, seen::Seen, show::Place, socket::Socket};
-use crate::query::loki::{Direction, Refused, Row, Server, Span};
+use crate::{
+    client::Refused,
+    query::loki::{Direction, Row, Server, Span},
+};
 
 /// How far beyond our own clock lines are asked for: clocks differ, and nothing is newer than the newest line.
 const AHEAD_NS: i64 = 24 * 3600 * 1_000_000_000;
@@ -134,6 +137,8 @@ mod tests {
         *,
     };
 
+    use crate::client;
+
     const NOW: i64 = 1_800_000_000_000_000_000;
 
     /// A server that answers queries from `stored`, and sends each follower one of `frames` before it hangs up; the last one
@@ -216,10 +221,15 @@ mod tests {
         }
     }
 
+    fn server_at(listener: &TcpListener) -> Server {
+        let place = client::Server::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        Server::new(place, None).unwrap()
+    }
+
     /// What is shown by the time that a line is.
     async fn shown_until(fake: Fake, limit: usize, last: &str) -> Vec<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let server = server_at(&listener);
         tokio::spawn(Arc::new(fake).serve(listener));
         let screen = Screen::default();
         let printer = Printer::new(TailFormat::Raw, false, false, TimeZone::UTC);
@@ -264,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_ends_it_with_the_servers_words() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let server = server_at(&listener);
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read(&mut [0; 2048]).await.unwrap();

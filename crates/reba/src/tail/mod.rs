@@ -17,9 +17,13 @@ use anyhow::Result;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use crate::query::{
-    loki::{Direction, Server, Span},
-    parse_duration,
+use crate::{
+    args::Role,
+    client::At,
+    query::{
+        loki::{Direction, Server, Span},
+        parse_duration,
+    },
 };
 
 use self::{
@@ -34,8 +38,8 @@ pub struct TailArgs {
     #[arg(default_value = "{}", value_name = "SERVICE|SELECTOR|QUERY")]
     pub query: String,
     /// Where to ask.
-    #[arg(long, default_value = "http://127.0.0.1:3100", value_name = "URL")]
-    pub url: String,
+    #[command(flatten)]
+    pub at: At,
     /// Whose lines, on a server with tenants.
     #[arg(long, env = "REBA_TENANT", value_name = "ID")]
     pub tenant: Option<String>,
@@ -110,7 +114,7 @@ pub async fn tail(args: &TailArgs) -> Result<()> {
 }
 
 async fn show(args: &TailArgs) -> Result<()> {
-    let server = Server::new(&args.url, args.tenant.as_deref())?;
+    let server = Server::new(args.at.server(Role::Loki)?, args.tenant.as_deref())?;
     let query = query(&args.query);
     let since_ns = parse_duration("--since", &args.since)?.saturating_mul(1_000_000);
     let terminal = io::stdout().is_terminal();

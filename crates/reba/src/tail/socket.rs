@@ -1,6 +1,6 @@
 //! `/loki/api/v1/tail`: lines as they come, over a WebSocket.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use futures::{SinkExt as _, StreamExt as _};
@@ -19,7 +19,10 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 
-use crate::query::loki::{Refused, Row, Server, query_string, streams};
+use crate::{
+    client::Refused,
+    query::loki::{Row, Server, query_string, streams},
+};
 
 /// For connecting, with everything that belongs to it.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -53,12 +56,12 @@ impl Socket {
     pub async fn open(server: &Server, query: &str, start_ns: i64) -> Result<Self> {
         let params =
             [("query", query.to_owned()), ("start", start_ns.to_string()), ("limit", "1".to_owned())];
-        let base = server.url();
+        let base = server.place().url();
         let url = format!("{base}/loki/api/v1/tail?{}", query_string(&params));
         let uri: Uri = url.parse().with_context(|| format!("{base:?} is no URL"))?;
         match timeout(CONNECT, connect(server, &uri)).await {
             Ok(Err(e)) if e.downcast_ref::<Refused>().is_none() => {
-                Err(e.context(format!("no answer from {base}")))
+                bail!("no answer from {base}: {}{}", reason(&e), server.place().hint())
             }
             Ok(opened) => opened,
             Err(_) => bail!("no answer from {base} within {} s", CONNECT.as_secs()),
@@ -109,7 +112,7 @@ async fn connect(server: &Server, uri: &Uri) -> Result<Socket> {
     let authority = uri.authority().map_or("", |a| a.as_str());
     let scheme = if tls { "wss" } else { "ws" };
     let mut request = format!("{scheme}://{authority}{path}").into_client_request()?;
-    for (name, value) in server.headers() {
+    for (name, value) in server.place().headers() {
         request.headers_mut().insert(name, value.clone());
     }
     let limits =
@@ -121,6 +124,14 @@ async fn connect(server: &Server, uri: &Uri) -> Result<Socket> {
             bail!(Refused::of(answer.status(), body))
         }
         Err(e) => Err(e.into()),
+    }
+}
+
+/// Why there is no connection, in a few words.
+fn reason(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+        _ => format!("{error:#}"),
     }
 }
 

@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 
 use self::tree::{Note, Trace};
 use crate::{
+    args::Role,
+    client::At,
     query::{
         loki::{self, Direction, Row},
         tempo::Server,
@@ -28,12 +30,12 @@ const MARGIN_NS: i64 = 5_000_000_000;
 pub struct TraceArgs {
     /// The trace's id: hex digits, or a UUID.
     pub id: String,
-    /// Where traces are.
-    #[arg(long, default_value = "http://127.0.0.1:3200", value_name = "URL")]
-    pub url: String,
-    /// Where logs are.
-    #[arg(long, default_value = "http://127.0.0.1:3100", value_name = "URL")]
-    pub logs_url: String,
+    /// Where traces are: the role tempo.
+    #[command(flatten)]
+    pub at: At,
+    /// Where logs are: the role loki (beside the role tempo, if absent).
+    #[arg(long, value_name = "URL")]
+    pub logs_url: Option<String>,
     /// Whose, on a server with tenants.
     #[arg(long, env = "REBA_TENANT", value_name = "ID")]
     pub tenant: Option<String>,
@@ -59,10 +61,10 @@ pub enum TraceFormat {
 
 /// The text for standard output (nothing if there is no such trace), and remarks for standard error.
 pub async fn trace(args: &TraceArgs) -> Result<(Option<String>, Vec<String>)> {
-    let server = Server::new(&args.url, args.tenant.as_deref())?;
+    let server = Server::new(args.at.server(Role::Tempo)?, args.tenant.as_deref())?;
     let path = format!("/api/traces/{}", crate::query::escape(args.id.trim()));
     let Some(answer) = server.find(&path, &[]).await? else {
-        return Ok((None, vec![format!("there is no trace {} at {}", args.id, args.url)]));
+        return Ok((None, vec![format!("there is no trace {} at {}", args.id, server.url())]));
     };
     if args.output == TraceFormat::Json {
         return Ok((Some(format!("{answer}\n")), Vec::new()));
@@ -81,7 +83,11 @@ async fn lines(args: &TraceArgs, trace: &Trace) -> Result<Vec<Row>> {
     if args.no_logs {
         return Ok(Vec::new());
     }
-    let server = loki::Server::new(&args.logs_url, args.tenant.as_deref())?;
+    let server = match &args.logs_url {
+        Some(url) => args.at.elsewhere(url)?,
+        None => args.at.beside(Role::Tempo, Role::Loki)?,
+    };
+    let server = loki::Server::new(server, args.tenant.as_deref())?;
     let (start, end) = trace.range();
     let span = loki::Span { start: start.saturating_sub(MARGIN_NS), end: end.saturating_add(MARGIN_NS) };
     let query = format!("{} |= \"{}\"", args.logs, trace.id);

@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::tree::{Item, Note, Trace};
-use crate::tail::escape::one_line;
+use crate::{query::render::shortened, tail::escape::one_line};
 
 /// The widest that the column of services becomes.
 const SERVICE_WIDTH: usize = 20;
@@ -61,23 +61,9 @@ pub fn print(trace: &Trace, notes: &[Note], width: usize, zone: &TimeZone) -> St
 
 /// A text in exactly so many columns.
 fn fitted(text: &str, columns: usize) -> String {
-    let mut out = String::new();
-    let mut used = 0;
-    let cut = text.width() > columns;
-    for c in text.chars() {
-        let w = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
-        if used + w > columns - usize::from(cut) {
-            break;
-        }
-        out.push(c);
-        used += w;
-    }
-    if cut {
-        out.push('…');
-        used += 1;
-    }
-    out.push_str(&" ".repeat(columns.saturating_sub(used)));
-    out
+    let text = shortened(text, columns);
+    let blanks = " ".repeat(columns.saturating_sub(text.width()));
+    text + &blanks
 }
 
 /// When a span ran in a trace.

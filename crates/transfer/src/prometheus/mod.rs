@@ -116,7 +116,16 @@ fn find(folder: &Path) -> Result<Vec<(PathBuf, Meta)>, ImportError> {
     blocks.retain(|(_, meta)| !parents.contains(&meta.ulid));
     blocks.sort_by_key(|(_, meta)| (meta.min_time, meta.max_time));
     if blocks.is_empty() {
-        return Err(ImportError::Source(format!("{}: no blocks of Prometheus are there", folder.display())));
+        // A Prometheus that has not run for two hours yet has none.
+        let hint = if folder.join("wal").is_dir() {
+            ", only its log, which has the newest hours: have it make a snapshot (POST /api/v1/admin/tsdb/snapshot), and import that"
+        } else {
+            ""
+        };
+        return Err(ImportError::Source(format!(
+            "{}: no blocks of Prometheus are there{hint}",
+            folder.display()
+        )));
     }
     Ok(blocks)
 }

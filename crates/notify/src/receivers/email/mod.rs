@@ -91,7 +91,7 @@ impl Email {
         let tls = match s.node("tls_config") {
             Some(node) => {
                 s.lacks_anywhere("tls_config", node);
-                tls_config(node, &s.key("tls_config"), s.context.folder)?
+                s.unless_missing(tls_config(node, &s.key("tls_config"), s.context.folder))?
             }
             None => smtp.tls.clone(),
         };
