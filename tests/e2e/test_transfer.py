@@ -246,7 +246,7 @@ class Transfer(unittest.TestCase):
             _, _, body = new.raw("/loki/api/v1/query_range", {"query": '{moved="true"}', "start": at - 10, "end": at + 10})
             found = json.loads(body)["data"]["result"]
             self.assertTrue(all(s["stream"]["level"] == "info" for s in found), found)
-            return {s["stream"]["service"]: sorted(s["values"]) for s in found}
+            return {s["stream"]["service"]: sorted(v[:2] for v in s["values"]) for s in found}
         # Twice, as somebody does who was interrupted.
         for _ in range(2):
             done = subprocess.run(["bash", "-o", "pipefail", "-c", f"PATH=$PWD:$PATH; {command}"], cwd=file.parent, capture_output=True,
