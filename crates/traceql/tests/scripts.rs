@@ -141,7 +141,7 @@ impl Store {
                 [] => String::new(),
                 _ => {
                     let list: Vec<String> =
-                        list.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                        list.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
                     format!("{{{}}}", list.join(", "))
                 }
             };
@@ -192,8 +192,17 @@ impl Store {
     }
 }
 
+/// A value as scripts write it: texts in quotes.
+fn quoted(value: &Static) -> String {
+    match value {
+        Static::Str(text) => format!("{text:?}"),
+        Static::Many(values) => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
 fn line_of(series: &MetricSeries) -> String {
-    let labels: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
     let point = |point: &Option<f64>| match point {
         // Nine digits: sums of floats may differ in the last ones.
         Some(v) => format!("{}", (v * 1e9).round() / 1e9),

@@ -215,7 +215,7 @@ fn write_double(out: &mut Vec<u8>, x: f64) {
 /// A value of the language, as people read it.
 pub fn static_text(value: &Static) -> String {
     match value {
-        Static::Nil => "<nil>".to_owned(),
+        Static::Nil => "nil".to_owned(),
         Static::Int(x) => x.to_string(),
         Static::Float(x) => float::format_g(*x),
         Static::Str(text) => text.clone(),
@@ -228,13 +228,21 @@ pub fn static_text(value: &Static) -> String {
 }
 
 fn write_static(out: &mut Vec<u8>, key: &str, value: &Static) {
-    let any = match value {
+    write_attribute(out, key, &attribute_value(value));
+}
+
+/// A value of the language as an attribute has it; of several a list, unless there is only one.
+pub fn attribute_value(value: &Static) -> AttributeValue {
+    match value {
         Static::Int(x) => AttributeValue::Int(*x),
         Static::Float(x) => AttributeValue::Float(*x),
         Static::Bool(x) => AttributeValue::Bool(*x),
+        Static::Many(values) => match values.as_slice() {
+            [one] => attribute_value(one),
+            several => AttributeValue::Array(several.iter().map(attribute_value).collect()),
+        },
         other => AttributeValue::Str(static_text(other)),
-    };
-    write_attribute(out, key, &any);
+    }
 }
 
 /// Milliseconds of a duration, as an answer to a search has them.

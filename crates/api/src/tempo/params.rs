@@ -45,12 +45,9 @@ impl Form {
     pub fn count(&self, name: &str, default: usize) -> Result<usize, Refusal> {
         let Some(text) = self.0.get(name) else { return Ok(default) };
         let invalid = |reason: &str| Refusal::bad(format!("invalid {name}: {reason}"));
-        match text.parse::<i64>() {
-            Ok(n) => usize::try_from(n).map_err(|_| invalid("must be a non-negative number")),
-            Err(_) => {
-                Err(invalid(&format!("strconv.Atoi: parsing {}: invalid syntax", float::go_quote(text))))
-            }
-        }
+        text.parse::<u32>().map(|n| n as usize).map_err(|_| {
+            invalid(&format!("strconv.ParseUint: parsing {}: invalid syntax", float::go_quote(text)))
+        })
     }
 
     /// A number of things above zero, or `default` where it is absent.
@@ -67,7 +64,8 @@ impl Form {
     pub fn duration(&self, name: &str) -> Result<Option<i64>, Refusal> {
         let parse = |text: &str| {
             units::query_duration(text).map_err(|_| {
-                Refusal::bad(format!("invalid {name}: time: invalid duration {}", float::go_quote(text)))
+                let what = if text.parse::<f64>().is_ok() { "missing unit in" } else { "invalid" };
+                Refusal::bad(format!("invalid {name}: time: {what} duration {}", float::go_quote(text)))
             })
         };
         self.0.get(name).map(parse).transpose()
@@ -80,7 +78,7 @@ impl Form {
                 text.parse::<i64>().ok().filter(|n| *n >= 0).ok_or_else(|| {
                     let quoted = float::go_quote(text);
                     Refusal::bad(format!(
-                        "invalid {name}: strconv.ParseInt: parsing {quoted}: invalid syntax"
+                        "invalid {name}: strconv.ParseUint: parsing {quoted}: invalid syntax"
                     ))
                 })
             };
@@ -90,7 +88,7 @@ impl Form {
         match (start, end) {
             (0, 0) => Ok(None),
             (0, _) | (_, 0) => {
-                Err(Refusal::bad("please provide positive values for http parameters start and end"))
+                Err(Refusal::bad("only one of start and end provided: must provide both or neither"))
             }
             (start, end) if start >= end => Err(Refusal::bad(format!(
                 "http parameter start must be before end. received start={start} end={end}"
@@ -115,8 +113,9 @@ impl Form {
         let start = time("start", end.min(now_ns).saturating_sub(since))?;
         if start >= end {
             let (start, end) = (start / SECOND_NS, end / SECOND_NS);
-            let text = format!("http parameter start must be before end. received start={start} end={end}");
-            return Err(Refusal::bad(text));
+            return Err(Refusal::bad(format!(
+                "end must be greater than start. received start={start} end={end}"
+            )));
         }
         Ok(NanoRange::new(start, end))
     }
@@ -158,7 +157,9 @@ fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(number) = text.parse::<i64>() {
         return Ok(if text.len() <= 10 { number.saturating_mul(SECOND_NS) } else { number });
     }
-    let time: Timestamp = text.parse().map_err(|_| format!("{} is no time", float::go_quote(text)))?;
+    let time: Timestamp = text.parse().map_err(|_| {
+        format!("strconv.ParseInt: parsing {}: invalid syntax: it is no time either", float::go_quote(text))
+    })?;
     i64::try_from(time.as_nanosecond()).map_err(|_| format!("{} is too far away", float::go_quote(text)))
 }
 
@@ -185,9 +186,9 @@ mod tests {
         assert_eq!(range(""), Ok(None));
         assert_eq!(range("start=1&end=2"), Ok(Some(NanoRange::new(SECOND_NS, 2 * SECOND_NS))));
         for (query, want) in [
-            ("start=1", "please provide positive values for http parameters start and end"),
+            ("start=1", "only one of start and end provided: must provide both or neither"),
             ("start=2&end=2", "http parameter start must be before end. received start=2 end=2"),
-            ("start=x&end=2", "invalid start: strconv.ParseInt: parsing \"x\": invalid syntax"),
+            ("start=x&end=2", "invalid start: strconv.ParseUint: parsing \"x\": invalid syntax"),
         ] {
             assert_eq!(range(query).unwrap_err().text, want);
         }

@@ -148,12 +148,7 @@ fn put_value(value: &AttributeValue, out: &mut Vec<u8>) {
 fn put_static(number: u32, name: &str, value: &Static, out: &mut Vec<u8>) {
     put_message(number, out, |out| {
         put_text(1, name, out);
-        put_message(2, out, |out| match value {
-            Static::Int(x) => put_varint_field(3, *x as u64, out),
-            Static::Float(x) => put_double_field(4, *x, out),
-            Static::Bool(x) => put_varint_field(2, u64::from(*x), out),
-            other => put_bytes_field(1, json::static_text(other).as_bytes(), out),
-        });
+        put_message(2, out, |out| put_value(&json::attribute_value(value), out));
     });
 }
 

@@ -47,14 +47,18 @@ fn asked(form: &Form, tenant: Tenant, api: &TempoApi) -> Result<TraceSearch, Ref
     } else {
         q.to_owned()
     };
+    let (min_duration_ns, max_duration_ns) = (form.duration("minDuration")?, form.duration("maxDuration")?);
+    if matches!((min_duration_ns, max_duration_ns), (Some(min), Some(max)) if max <= min) {
+        return Err(Refusal::bad("invalid maxDuration: must be greater than minDuration"));
+    }
     Ok(TraceSearch {
         tenant,
         query,
         range: form.seconds()?,
         limit: form.positive("limit", config.query_frontend.search.default_result_limit)?,
         spans_per_spanset: spans_per_spanset(form.count("spss", SPANS_PER_SPANSET)?, config)?,
-        min_duration_ns: form.duration("minDuration")?,
-        max_duration_ns: form.duration("maxDuration")?,
+        min_duration_ns,
+        max_duration_ns,
     })
 }
 

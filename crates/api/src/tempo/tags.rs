@@ -92,6 +92,9 @@ pub fn in_traceql(name: &str) -> String {
             name.to_owned()
         }
         _ if name.contains(':') => name.to_owned(),
+        _ if name.bytes().any(|b| b.is_ascii_whitespace() || b"{}()=~!<>&|^,\"".contains(&b)) => {
+            format!(".{}", reba_model::float::go_quote(name))
+        }
         _ => format!(".{name}"),
     }
 }
@@ -109,6 +112,7 @@ mod tests {
             ("root.name", "rootName"),
             ("span.a", "span.a"),
             ("event:name", "event:name"),
+            ("a b", ".\"a b\""),
         ] {
             assert_eq!(in_traceql(old), new);
         }

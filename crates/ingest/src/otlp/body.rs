@@ -55,7 +55,8 @@ impl Encoding {
     /// `rejectedDataPoints`, `rejectedLogRecords` or `rejectedSpans`.
     pub fn taken(self, items: &str, refused: u64, reason: &str) -> Vec<u8> {
         if refused == 0 && reason.is_empty() {
-            return if self == Encoding::Json { b"{}".to_vec() } else { Vec::new() };
+            // Some clients look for the member, as upstream writes it.
+            return if self == Encoding::Json { br#"{"partialSuccess":{}}"#.to_vec() } else { Vec::new() };
         }
         if self == Encoding::Json {
             let partial = serde_json::json!({ items: refused.to_string(), "errorMessage": reason });
@@ -131,6 +132,7 @@ mod tests {
         assert_eq!(Encoding::of("application/json; charset=utf-8").unwrap(), Encoding::Json);
         assert!(Encoding::of("text/plain").is_err());
         assert!(Encoding::Protobuf.taken("rejectedDataPoints", 0, "").is_empty());
+        assert_eq!(Encoding::Json.taken("rejectedDataPoints", 0, ""), br#"{"partialSuccess":{}}"#);
         let json = Encoding::Json.taken("rejectedDataPoints", 2, "why");
         let json = String::from_utf8(json).unwrap();
         assert_eq!(json, r#"{"partialSuccess":{"errorMessage":"why","rejectedDataPoints":"2"}}"#);

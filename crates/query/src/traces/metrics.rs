@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use reba_model::{NanoRange, Tenant};
 use reba_traceql::{
     FetchPlan, Grid, MetricSeries, MetricsEval, MetricsLimits, Trace,
-    syntax::{MetricsExpr, MetricsFunction, Pipeline, Query, Root, Static, parse_valid},
+    syntax::{MetricsExpr, MetricsFunction, Pipeline, Query, QueryError, Root, Static, parse_valid},
 };
 
 use super::{
@@ -66,7 +66,7 @@ pub(super) fn range(
     parts: Option<&Parts<TraceMetricsOutput>>,
     context: Context<'_>,
 ) -> Result<TraceMetricsOutput, TraceError> {
-    let query = parse_valid(&asked.query)?;
+    let query = parsed(&asked.query)?;
     check_range(NanoRange::new(asked.start_ns, asked.end_ns), context.limits.max_metrics_range)?;
     let grid = Grid::range(asked.start_ns, asked.end_ns, asked.step_ns)?;
     let exemplars = exemplars(&query, asked.exemplars.min(context.limits.max_exemplars));
@@ -78,10 +78,24 @@ pub(super) fn instant(
     parts: Option<&Parts<TraceMetricsOutput>>,
     context: Context<'_>,
 ) -> Result<TraceMetricsOutput, TraceError> {
-    let query = parse_valid(&asked.query)?;
+    let query = parsed(&asked.query)?;
     check_range(NanoRange::new(asked.start_ns, asked.end_ns), context.limits.max_metrics_range)?;
     let grid = Grid::instant(asked.start_ns, asked.end_ns)?;
     answer(&query, (grid, 0), parts, context)
+}
+
+/// The query, or what is wrong with it, in the words that upstream has for queries for series.
+fn parsed(query: &str) -> Result<Query, TraceError> {
+    let query = parse_valid(query).map_err(|e| match e {
+        QueryError::Parse(e) => TraceError::bad(e.to_string()),
+        QueryError::Validation(e) => TraceError::bad(format!("compiling query: {e}")),
+    })?;
+    match query.root {
+        Root::Metrics(_) => Ok(query),
+        Root::Search(_) => {
+            Err(TraceError::bad("not a metrics query: add a metrics function, such as rate()"))
+        }
+    }
 }
 
 /// The hint `exemplars`: a number, or whether there should be any.
@@ -105,7 +119,7 @@ fn answer(
         max_points: context.limits.max_points,
         exemplars,
     };
-    let fresh = || Ok(MetricsEval::new(query, grid, &options, limits)?);
+    let fresh = || MetricsEval::new(query, grid, &options, limits).map_err(TraceError::from);
     // The first one says what is wrong with the query before anything is read.
     let drawn = Mutex::new(fresh()?);
     let Root::Metrics(expr) = &query.root else {
@@ -114,7 +128,7 @@ fn answer(
     let mut functions = Vec::new();
     collect(expr, &mut functions);
     let lasting = series_last(expr);
-    let drawing = parts.map(|parts| Drawing { parts, grid, lasting, drawn: &drawn, fresh: &fresh });
+    let drawing = parts.map(|parts| Drawing { parts, grid, lasting, drawn: &drawn });
     let want = want::of_metrics(&FetchPlan::of(query), &functions, options.anchored_regex);
     let (first, last) = grid.bounds();
     let range = NanoRange::new(first, last.saturating_add(1));
@@ -198,13 +212,11 @@ impl Worker for Evaluator<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn end_of_scan(&mut self) -> Result<(), TraceError> {
+    fn end_of_scan(&mut self) {
         let shows = |drawing: &&Drawing<'_>| drawing.lasting && drawing.parts.is_due();
         if let Some(drawing) = self.drawing.filter(shows) {
-            let seen = std::mem::replace(&mut self.eval, (drawing.fresh)()?);
-            drawing.drawn.lock().merge(seen);
+            drawing.drawn.lock().absorb(&mut self.eval);
         }
-        Ok(())
     }
 }
 
@@ -216,8 +228,6 @@ struct Drawing<'a> {
     lasting: bool,
     /// What threads have handed over.
     drawn: &'a Mutex<MetricsEval>,
-    /// An evaluation that has seen nothing.
-    fresh: &'a (dyn Fn() -> Result<MetricsEval, TraceError> + Sync),
 }
 
 impl Onlooker for Drawing<'_> {

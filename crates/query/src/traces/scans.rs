@@ -52,9 +52,7 @@ pub(super) trait Worker: Send {
     fn take(&mut self, trace: &Trace) -> Result<ControlFlow<()>, TraceError>;
 
     /// Hands over what others may show, where somebody reads parts of the answer.
-    fn end_of_scan(&mut self) -> Result<(), TraceError> {
-        Ok(())
-    }
+    fn end_of_scan(&mut self) {}
 }
 
 /// Who looks on while scans run.
@@ -113,7 +111,7 @@ impl Context<'_> {
             let result = worker.map_or_else(make, Ok).and_then(|mut worker| {
                 let did = self.run_scan(&mut worker, scan, range, &seen)?;
                 if onlooker.is_some() {
-                    worker.end_of_scan()?;
+                    worker.end_of_scan();
                 }
                 idle.lock().push(worker);
                 let so_far = {

@@ -69,26 +69,32 @@ impl TagScope {
 type Name = (TagScope, String);
 
 /// Intrinsics that are offered, as upstream offers them.
-const INTRINSICS: [&str; 19] = [
+const INTRINSICS: [&str; 25] = [
     "duration",
     "event:name",
     "event:timeSinceStart",
     "instrumentation:name",
     "instrumentation:version",
     "kind",
+    "link:spanID",
+    "link:traceID",
     "name",
     "rootName",
     "rootServiceName",
     "span:duration",
+    "span:id",
     "span:kind",
     "span:name",
+    "span:parentID",
     "span:status",
     "span:statusMessage",
     "status",
     "statusMessage",
     "trace:duration",
+    "trace:id",
     "trace:rootName",
     "trace:rootService",
+    "traceDuration",
 ];
 
 /// A question for names.
@@ -370,9 +376,8 @@ impl<C: Collector> Worker for Collecting<C> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn end_of_scan(&mut self) -> Result<(), TraceError> {
+    fn end_of_scan(&mut self) {
         self.collector.hand_over();
-        Ok(())
     }
 }
 
@@ -432,6 +437,8 @@ fn tag_value(value: SpanValue) -> TagValue {
     let (kind, value) = match value {
         SpanValue::Str(text) => ("string", text),
         SpanValue::Int(n) => ("int", n.to_string()),
+        // Whole numbers show that they are none of integers.
+        SpanValue::Float(v) if v.fract() == 0.0 && v.abs() < 1e15 => ("float", format!("{v:.1}")),
         SpanValue::Float(v) => ("float", reba_model::float::format_g(v)),
         SpanValue::Bool(b) => ("bool", b.to_string()),
         SpanValue::Duration(ns) => ("duration", reba_traceql::units::format_duration(ns)),

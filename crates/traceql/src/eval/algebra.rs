@@ -76,7 +76,7 @@ fn mapped(mut series: Vec<MetricSeries>, f: impl Fn(f64) -> f64) -> Vec<MetricSe
             *point = point.map(&f).filter(|v| !v.is_nan());
         }
     }
-    series
+    without_empty(series)
 }
 
 /// The labels by which series find each other: names of functions are none.
@@ -85,6 +85,14 @@ fn identity(series: &MetricSeries) -> Vec<(String, Static)> {
         series.labels.iter().filter(|(name, _)| name != reba_model::METRIC_NAME).cloned().collect();
     labels.sort_by(|a, b| a.0.cmp(&b.0));
     labels
+}
+
+/// The name of a series that has nothing else to be told by.
+fn name(series: &MetricSeries) -> String {
+    match series.labels.iter().find(|(name, _)| name == reba_model::METRIC_NAME) {
+        Some((_, Static::Str(name))) => name.clone(),
+        _ => String::new(),
+    }
 }
 
 fn identity_key(labels: &[(String, Static)]) -> String {
@@ -115,8 +123,15 @@ fn joined(op: Op, left: Vec<MetricSeries>, right: Vec<MetricSeries>) -> Vec<Metr
 fn paired(op: Op, left: &MetricSeries, right: &MetricSeries, labelled: &MetricSeries) -> MetricSeries {
     let both =
         |(l, r): (&Option<f64>, &Option<f64>)| Some(computed(op, (*l)?, (*r)?)).filter(|v| !v.is_nan());
+    let mut labels = identity(labelled);
+    if labels.is_empty() {
+        labels.push((
+            reba_model::METRIC_NAME.to_owned(),
+            Static::Str(format!("({} {op} {})", name(left), name(right))),
+        ));
+    }
     MetricSeries {
-        labels: identity(labelled),
+        labels,
         points: left.points.iter().zip(&right.points).map(both).collect(),
         exemplars: labelled.exemplars.clone(),
     }

@@ -121,13 +121,14 @@ impl Comparison {
         }
     }
 
-    pub(super) fn merge(&mut self, other: Comparison) {
-        self.truncated |= other.truncated;
+    pub(super) fn absorb(&mut self, other: &mut Comparison) {
+        self.truncated |= std::mem::take(&mut other.truncated);
+        other.values = 0;
         let add = |mine: &mut Vec<u64>, others: &[u64]| {
             mine.resize(mine.len().max(others.len()), 0);
             mine.iter_mut().zip(others).for_each(|(mine, other)| *mine += other);
         };
-        for (mine, others) in self.groups.iter_mut().zip(other.groups) {
+        for (mine, others) in self.groups.iter_mut().zip(std::mem::take(&mut other.groups)) {
             for (name, attribute) in others {
                 let known = mine.entry(name).or_default();
                 add(&mut known.totals, &attribute.totals);

@@ -1,6 +1,9 @@
 //! From traces to series.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    mem::take,
+};
 
 use reba_model::{
     float,
@@ -103,9 +106,14 @@ impl MetricsEval {
     }
 
     /// Adds what another evaluation of the same query on the same grid has seen.
-    pub fn merge(&mut self, other: MetricsEval) {
-        for (mine, other) in self.aggregates.iter_mut().zip(other.aggregates) {
-            mine.merge(other);
+    pub fn merge(&mut self, mut other: MetricsEval) {
+        self.absorb(&mut other);
+    }
+
+    /// Takes over what another evaluation of the same query on the same grid has seen, which then has seen nothing.
+    pub fn absorb(&mut self, other: &mut MetricsEval) {
+        for (mine, other) in self.aggregates.iter_mut().zip(&mut other.aggregates) {
+            mine.absorb(other);
         }
     }
 
@@ -239,12 +247,12 @@ impl Aggregation {
         series.keep(step, exemplar, self.max_exemplars);
     }
 
-    fn merge(&mut self, other: Aggregation) {
-        self.truncated |= other.truncated;
-        if let (Some(mine), Some(others)) = (&mut self.comparison, other.comparison) {
-            mine.merge(others);
+    fn absorb(&mut self, other: &mut Aggregation) {
+        self.truncated |= take(&mut other.truncated);
+        if let (Some(mine), Some(others)) = (&mut self.comparison, &mut other.comparison) {
+            mine.absorb(others);
         }
-        for (key, others) in other.series {
+        for (key, others) in take(&mut other.series) {
             let full = self.series.len() >= self.max_series;
             match self.series.entry(key) {
                 Entry::Occupied(mine) => {
@@ -262,11 +270,24 @@ impl Aggregation {
         }
     }
 
+    /// Whether it says how many spans there are: none of all spans is a number too.
+    fn counts_all(&self) -> bool {
+        self.by.is_empty() && matches!(self.function, MetricsFunction::Rate | MetricsFunction::CountOverTime)
+    }
+
     fn finish(&self) -> Vec<MetricSeries> {
         if let Some(comparison) = &self.comparison {
             return comparison.finish();
         }
         let seconds = self.grid.step_ns() as f64 / 1e9;
+        if self.series.is_empty() && self.counts_all() {
+            let labels = labelled(&self.function, &self.by, Vec::new());
+            return vec![MetricSeries {
+                labels,
+                points: vec![Some(0.0); self.grid.steps()],
+                exemplars: Vec::new(),
+            }];
+        }
         self.series.values().flat_map(|series| series.finish(&self.function, seconds)).collect()
     }
 }
@@ -279,6 +300,12 @@ fn labelled(
 ) -> Vec<(String, Static)> {
     let names = by.iter().map(|(_, name)| name.as_str()).chain(["__bucket"]);
     let mut labels: Vec<(String, Static)> = names.map(str::to_owned).zip(values).collect();
+    // What is missing is no label, unless there would be none at all.
+    let first = labels.first().cloned();
+    labels.retain(|(_, value)| *value != Static::Nil);
+    if labels.is_empty() {
+        labels.extend(first);
+    }
     if labels.is_empty() && !matches!(function, MetricsFunction::QuantileOverTime(..)) {
         labels.push((reba_model::METRIC_NAME.to_owned(), Static::Str(function.name().to_owned())));
     }

@@ -108,7 +108,6 @@ impl Search {
             return Ok(None);
         }
         let root = trace.root();
-        let shown = |text: &str| if root.is_some() { text.to_owned() } else { NO_ROOT.to_owned() };
         let mut services: BTreeMap<String, ServiceStats> = BTreeMap::new();
         for span in trace.spans() {
             let stats = services.entry(span.resource.service_name().to_owned()).or_default();
@@ -117,8 +116,9 @@ impl Search {
         }
         Ok(Some(TraceMatch {
             trace_id: trace.id(),
-            root_service: shown(root.map_or("", |root| root.resource.service_name())),
-            root_name: shown(root.map_or("", |root| &root.name)),
+            root_service: root
+                .map_or_else(|| NO_ROOT.to_owned(), |root| root.resource.service_name().to_owned()),
+            root_name: root.map_or_else(String::new, |root| root.name.clone()),
             start_ns: trace.start_ns(),
             duration_ns: trace.duration_ns(),
             spansets: sets.into_iter().map(|set| self.show(trace, set)).collect(),
@@ -157,6 +157,7 @@ fn short_name(field: &Field) -> Option<String> {
             | Intrinsic::TraceDuration
             | Intrinsic::TraceRootName
             | Intrinsic::TraceRootService => None,
+            Intrinsic::ChildCount => Some("span:childCount".to_owned()),
             _ => Some(field.clone().normal().to_string()),
         },
         Field::Attribute { name, .. } => Some(name.clone()),

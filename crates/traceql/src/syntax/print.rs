@@ -239,7 +239,11 @@ impl Display for Static {
                 let point = if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') { ".0" } else { "" };
                 write!(f, "{text}{point}")
             }
-            Static::Str(text) => f.write_str(&float::go_quote(text)),
+            // Raw where that is possible, as upstream prints it.
+            Static::Str(text) if text.chars().any(|c| c == '`' || c.is_control()) => {
+                f.write_str(&float::go_quote(text))
+            }
+            Static::Str(text) => write!(f, "`{text}`"),
             Static::Bool(value) => write!(f, "{value}"),
             Static::Duration(ns) => f.write_str(&units::format_duration(*ns)),
             Static::Status(status) => f.write_str(status.as_str()),

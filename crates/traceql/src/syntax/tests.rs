@@ -64,7 +64,7 @@ fn errors_of_the_grammar_have_a_line_and_a_column() {
 #[test]
 fn errors_of_types_name_the_expression() {
     for (query, message) in [
-        ("{ 1 = \"a\" }", "binary operations must operate on the same type: 1 = \"a\""),
+        ("{ 1 = \"a\" }", "binary operations must operate on the same type: 1 = `a`"),
         ("{ status > ok }", "illegal operation for the given types: status > ok"),
         ("{ name }", "span filter field expressions must resolve to a boolean: { name }"),
         ("{ parent.a = 1 }", "parent not yet supported"),

@@ -75,7 +75,8 @@ impl Check {
                 if references_span(key) {
                     Ok(())
                 } else {
-                    invalid(format!("grouping field expressions must reference the span: {key}"))
+                    let all = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                    invalid(format!("grouping field expressions must reference the span: by({all})"))
                 }
             }),
         })
@@ -170,8 +171,13 @@ impl Check {
         if ![l, r].into_iter().all(|t| allows(op, t)) {
             return invalid(format!("illegal operation for the given types: {expr}"));
         }
-        if nil && op == Op::Eq && (is_never_nil(left) || is_never_nil(right)) {
-            return invalid(format!("intrinsics and service.name cannot be nil: {expr}"));
+        if nil
+            && op == Op::Eq
+            && let Some(field) = never_nil(left).or_else(|| never_nil(right))
+        {
+            let what =
+                if matches!(field, Field::Intrinsic { .. }) { "intrinsics" } else { "resource.service.name" };
+            return invalid(format!("{field}=nil is not valid because {what} cannot be nil"));
         }
         if op.is_regex() {
             self.regex(right)?;
@@ -181,12 +187,11 @@ impl Check {
 
     fn regex(&mut self, pattern: &FieldExpr) -> Checked<()> {
         let FieldExpr::Static(Static::Str(pattern)) = pattern else {
-            self.unsupported("regular expression that is no literal");
-            return Ok(());
+            return invalid(format!("invalid type for =~ or !~: {pattern}"));
         };
         match GoRegex::anchored(pattern) {
             Ok(regex) => self.regex_size += regex.size(),
-            Err(e) => return invalid(e.to_string()),
+            Err(e) => return invalid(format!("invalid regex: `{pattern}`: {e}")),
         }
         if self.regex_size > GoRegex::MAX_TOGETHER {
             return invalid("regular expressions are too large together".to_owned());
@@ -225,7 +230,10 @@ impl Check {
                 self.pipeline(&aggregate.pipeline)?;
                 aggregate.by.iter().for_each(|field| self.field_is_supported(field));
                 if aggregate.by.len() > MAX_SERIES_KEYS {
-                    return invalid(format!("metrics can be grouped by at most {MAX_SERIES_KEYS} fields"));
+                    let n = aggregate.by.len();
+                    return invalid(format!(
+                        "metrics group by {n} values not yet supported: {MAX_SERIES_KEYS} at most"
+                    ));
                 }
                 self.function(&aggregate.function)
             }
@@ -249,7 +257,7 @@ impl Check {
             MetricsFunction::Compare(compare) => {
                 if !(1..=MAX_TOP).contains(&compare.top) {
                     return invalid(format!(
-                        "compare() top number of values must be between 1 and {MAX_TOP}"
+                        "compare() top number of values must be an integer between 1 and {MAX_TOP}"
                     ));
                 }
                 if compare.window.is_some_and(|(start, end)| start <= 0 || end <= start) {
@@ -280,14 +288,16 @@ fn allows(op: Op, of: Type) -> bool {
 }
 
 /// Intrinsics, and the name of the service, are there on every span.
-fn is_never_nil(expr: &FieldExpr) -> bool {
-    match expr {
-        FieldExpr::Field(Field::Intrinsic { .. }) => true,
-        FieldExpr::Field(Field::Attribute { parent: false, scope: Scope::Resource, name }) => {
-            name == "service.name"
+/// The field of an expression that upstream's storage has of every span.
+fn never_nil(expr: &FieldExpr) -> Option<&Field> {
+    let FieldExpr::Field(field) = expr else { return None };
+    let always = match field {
+        Field::Intrinsic { .. } => true,
+        Field::Attribute { parent, scope, name } => {
+            !parent && *scope == Scope::Resource && name == "service.name"
         }
-        _ => false,
-    }
+    };
+    always.then_some(field)
 }
 
 fn references_span(expr: &FieldExpr) -> bool {
