@@ -70,6 +70,18 @@ const SEARCHES: [(&str, &str, Option<usize>); 8] = [
     ("wide range", "{ name = \"SELECT orders\" && duration > 600ms }", None),
 ];
 
+/// Name and query for series; whether its points together are all spans there are.
+const SERIES: [(&str, &str, bool); 4] = [
+    ("count of all by service", "{} | count_over_time() by (resource.service.name)", true),
+    ("rate of failures by name", "{ status = error } | rate() by (name)", false),
+    ("quantile by service", "{} | quantile_over_time(duration, .9) by (resource.service.name)", false),
+    (
+        "histogram of a service",
+        "{ resource.service.name = \"orders\" } | histogram_over_time(duration)",
+        false,
+    ),
+];
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 async fn main() -> Result<()> {
@@ -138,7 +150,37 @@ async fn measure(server: &Server, args: &Args) -> Result<BTreeMap<String, f64>> 
         times.sort_by(f64::total_cmp);
         out.insert(format!("6 {name}, ms"), times[ROUNDS / 2]);
     }
+    series(server, (from, to), &truth, &mut out).await?;
     Ok(out)
+}
+
+/// Asks for series over the whole range.
+async fn series(
+    server: &Server,
+    (from, to): (u64, u64),
+    truth: &Truth,
+    out: &mut BTreeMap<String, f64>,
+) -> Result<()> {
+    for (name, query, is_all) in SERIES {
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            let query = escaped(query);
+            let path = format!("/api/metrics/query_range?q={query}&start={from}&end={to}&step=30s");
+            let began = Instant::now();
+            let (status, body) = server.queries.get(&path).await?;
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            let lines = answer["series"].as_array().map_or(&[][..], Vec::as_slice);
+            let points = lines.iter().filter_map(|line| line["samples"].as_array()).flatten();
+            let sum: f64 = points.filter_map(|point| point["value"].as_f64()).sum();
+            if status != 200 || sum <= 0.0 || (is_all && sum != truth.spans as f64) {
+                bail!("{}: {query} is answered with {status}, {sum} in all", server.name);
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        out.insert(format!("7 {name}, ms"), times[ROUNDS / 2]);
+    }
+    Ok(())
 }
 
 /// Sends spans; returns what they were, and ids of some traces.
