@@ -23,7 +23,7 @@ fn needs(plan: &FetchPlan) -> Vec<String> {
 #[test]
 fn conditions_that_must_all_hold_are_told_as_such() {
     let plan = plan("{ span.a = 1 && 500 <= .b && span:duration > 1s && name =~ `x.*` && .ok }");
-    assert_eq!(needs(&plan), ["all span.a = 1, .b >= 500, duration > 1s, name =~ \"x.*\", .ok = true"]);
+    assert_eq!(needs(&plan), ["all span.a = 1, .b >= 500, duration > 1s, name =~ `x.*`, .ok = true"]);
     assert!(plan.every && !plan.second_pass && !plan.whole_trace);
 }
 
