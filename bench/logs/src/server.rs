@@ -205,7 +205,12 @@ fn config(kind: Kind, port: u16, folder: &Path) -> String {
     // Reba's port is moved by its command line.
     let server = match kind {
         Kind::Loki => {
-            format!("server:\n  http_listen_port: {port}\n  grpc_listen_port: 0\n  log_level: error\n")
+            // Answers with millions of series go from one part of it to another.
+            let most = 1 << 30;
+            format!(
+                "server:\n  http_listen_port: {port}\n  grpc_listen_port: 0\n  log_level: error\n  \
+                 grpc_server_max_recv_msg_size: {most}\n  grpc_server_max_send_msg_size: {most}\n"
+            )
         }
         _ => String::new(),
     };

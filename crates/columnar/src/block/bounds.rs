@@ -22,22 +22,20 @@ impl Bounds {
         }
         let not_less = first(format, |n| n >= with)?;
         let greater = first(format, |n| n > with)?;
-        let least = Some(i64::MIN);
         Some(match comparison {
             Comparison::Equal => Self::between(not_less, greater, true),
             Comparison::NotEqual => Self::between(not_less, greater, false),
-            Comparison::Less => Self::between(least, not_less, true),
-            Comparison::LessOrEqual => Self::between(least, greater, true),
-            Comparison::Greater => Self::between(greater, None, true),
-            Comparison::GreaterOrEqual => Self::between(not_less, None, true),
+            Comparison::Less => Self::between(LEAST, not_less, true),
+            Comparison::LessOrEqual => Self::between(LEAST, greater, true),
+            Comparison::Greater => Self::between(greater, END, true),
+            Comparison::GreaterOrEqual => Self::between(not_less, END, true),
         })
     }
 
-    /// From `first` to before `end`; `None` lies behind all integers.
-    fn between(first: Option<i64>, end: Option<i64>, inside: bool) -> Self {
-        let last = end.map_or(Some(i64::MAX), |end| end.checked_sub(1));
-        let more = first.zip(last).filter(|(first, last)| first <= last);
-        Bounds { first: first.unwrap_or(0), more: more.map(|(first, last)| last.abs_diff(first)), inside }
+    /// From `first` to before `end`.
+    fn between(first: i128, end: i128, inside: bool) -> Self {
+        let more = (first < end).then(|| (end - 1 - first) as u64);
+        Bounds { first: first as i64, more, inside }
     }
 
     #[inline]
@@ -47,9 +45,13 @@ impl Bounds {
     }
 }
 
-/// The least integer whose number is such, if numbers stay so once they are: `Some(None)` if there is none.
-fn first(format: Format, is_such: impl Fn(f64) -> bool) -> Option<Option<i64>> {
-    let (mut low, mut high) = (i128::from(i64::MIN), i128::from(i64::MAX) + 1);
+/// The least integer, and what lies behind the greatest.
+const LEAST: i128 = i64::MIN as i128;
+const END: i128 = i64::MAX as i128 + 1;
+
+/// The least integer whose number is such, if numbers stay so once they are; [`END`] without any. Nothing if there are no numbers.
+fn first(format: Format, is_such: impl Fn(f64) -> bool) -> Option<i128> {
+    let (mut low, mut high) = (LEAST, END);
     while low < high {
         let middle = low + (high - low) / 2;
         if is_such(format.number(middle as i64)?) {
@@ -58,7 +60,7 @@ fn first(format: Format, is_such: impl Fn(f64) -> bool) -> Option<Option<i64>> {
             low = middle + 1;
         }
     }
-    Some(i64::try_from(low).ok())
+    Some(low)
 }
 
 #[cfg(test)]

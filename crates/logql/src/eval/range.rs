@@ -567,7 +567,9 @@ mod tests {
                 merged.merge(worker).unwrap();
             }
             let mut expected: BTreeMap<String, u64> = BTreeMap::new();
-            users.iter().for_each(|user| *expected.entry(format!("u{user}")).or_default() += 1);
+            for user in &users {
+                *expected.entry(format!("u{user}")).or_default() += 1;
+            }
             prop_assert_eq!(counts_of(merged.clone().finish().unwrap()), expected.clone());
 
             merged.keep_extremes(k, largest);
