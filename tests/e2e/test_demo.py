@@ -160,7 +160,7 @@ class Demo(unittest.TestCase):
 
     def test_an_unknown_incident_is_refused_with_the_list(self):
         code, _, err = self.incident("start", "no-such-thing")
-        self.assertEqual(code, 1)
+        self.assertEqual(code, 2)
         self.assertIn("payments-down", err)
 
     def test_query_command_prints_a_table_and_a_plot(self):
