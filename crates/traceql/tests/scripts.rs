@@ -202,7 +202,8 @@ fn quoted(value: &Static) -> String {
 }
 
 fn line_of(series: &MetricSeries) -> String {
-    let labels: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+    let labels: Vec<String> =
+        series.labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
     let point = |point: &Option<f64>| match point {
         // Nine digits: sums of floats may differ in the last ones.
         Some(v) => format!("{}", (v * 1e9).round() / 1e9),
