@@ -173,7 +173,9 @@ async fn series(
             let lines = answer["series"].as_array().map_or(&[][..], Vec::as_slice);
             let points = lines.iter().filter_map(|line| line["samples"].as_array()).flatten();
             let sum: f64 = points.filter_map(|point| point["value"].as_f64()).sum();
-            if status != 200 || sum <= 0.0 || (is_all && sum != truth.spans as f64) {
+            let is_wrong = status != 200 || sum <= 0.0 || (is_all && sum != truth.spans as f64);
+            // A peer that counts otherwise is measured all the same.
+            if is_wrong && (status != 200 || server.name == "reba") {
                 bail!("{}: {query} is answered with {status}, {sum} in all", server.name);
             }
         }
