@@ -4,7 +4,7 @@ use reba_storage::Comparison;
 
 use super::typed::Format;
 
-/// The integers of a column whose numbers compare so with one number: those from `first` to `last`, or all others.
+/// The integers of a column whose numbers compare so with one number: those from `first` on, or all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     first: i64,
@@ -68,7 +68,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::typed::{Decimal, Zeros};
+    use crate::block::{
+        select::compare,
+        typed::{Decimal, Zeros},
+    };
 
     const ALL: [Comparison; 6] = [
         Comparison::Equal,
@@ -78,17 +81,6 @@ mod tests {
         Comparison::Greater,
         Comparison::GreaterOrEqual,
     ];
-
-    fn compares(a: f64, comparison: Comparison, b: f64) -> bool {
-        match comparison {
-            Comparison::Equal => a == b,
-            Comparison::NotEqual => a != b,
-            Comparison::Less => a < b,
-            Comparison::LessOrEqual => a <= b,
-            Comparison::Greater => a > b,
-            Comparison::GreaterOrEqual => a >= b,
-        }
-    }
 
     proptest! {
         #[test]
@@ -107,7 +99,7 @@ mod tests {
                     // The column's own number is where bounds lie closest.
                     for with in [Some(with), Some(number)].into_iter().flatten().filter(|w| !w.is_nan()) {
                         let bounds = Bounds::of(format, comparison, with).unwrap();
-                        prop_assert_eq!(bounds.holds(*n), compares(number, comparison, with), "{} {:?} {}", number, comparison, with);
+                        prop_assert_eq!(bounds.holds(*n), compare(comparison, number, with), "{} {:?} {}", number, comparison, with);
                     }
                 }
             }

@@ -63,7 +63,7 @@ fn text_holds(test: &TextTest, value: &str) -> bool {
     }
 }
 
-fn compare(comparison: Comparison, a: f64, b: f64) -> bool {
+pub(super) fn compare(comparison: Comparison, a: f64, b: f64) -> bool {
     match comparison {
         Comparison::Equal => a == b,
         Comparison::NotEqual => a != b,
