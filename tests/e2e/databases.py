@@ -30,9 +30,11 @@ class Redis:
         self.env = environment(program.startswith("/usr"))
         self.port = free_port()
         self.command = [program, *map(str, file), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *arguments]
+        self.bus = None
         if "--cluster-enabled" in arguments:
             # Its own choice is the port and ten thousand, which is too high for some free ports.
-            self.command += ["--cluster-port", str(free_port())]
+            self.bus = free_port()
+            self.command += ["--cluster-port", str(self.bus)]
         self.log = pathlib.Path(folder) / "redis.log"
         self.process = None
         self.start()

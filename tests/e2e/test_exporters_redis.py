@@ -33,17 +33,15 @@ def cluster(scratch, nodes=3):
     servers = []
     for n in range(nodes):
         folder = scratch.sub(f"node{n}")
-        # Their bus is ten thousand ports higher unless told otherwise, where there may be no port.
-        servers.append(Redis(folder, "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
-                             "--cluster-config-file", str(folder / "nodes.conf"), "--cluster-node-timeout", "5000"))
-    bus = [server.command[server.command.index("--cluster-port") + 1] for server in servers]
+        servers.append(Redis(folder, "--cluster-enabled", "yes", "--cluster-config-file", str(folder / "nodes.conf"),
+                             "--cluster-node-timeout", "5000"))
     share = 16384 // nodes
     for n, server in enumerate(servers):
         last = 16383 if n == nodes - 1 else (n + 1) * share - 1
         server.do("CLUSTER", "ADDSLOTSRANGE", n * share, last)
         server.do("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
-    for server, port in zip(servers[1:], bus[1:]):
-        servers[0].do("CLUSTER", "MEET", "127.0.0.1", server.port, port)
+    for server in servers[1:]:
+        servers[0].do("CLUSTER", "MEET", "127.0.0.1", server.port, server.bus)
     whole = lambda s: b"cluster_state:ok" in s.ask("CLUSTER", "INFO") and f"cluster_known_nodes:{nodes}".encode() in s.ask("CLUSTER", "INFO")
     wait_until(lambda: all(whole(s) for s in servers), 60, "the cluster is whole")
     return servers

@@ -111,10 +111,12 @@ tests:
 
 #[tokio::test]
 async fn the_alerts_that_come_with_the_product_pass_their_tests() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring/prometheus/alerts_test.yml");
-    let results = run(&path, "").await.unwrap();
-    assert!(!results.is_empty());
-    for result in results {
-        assert!(result.failures.is_empty(), "{}:\n{}", result.name, result.failures.join("\n"));
+    for file in ["alerts_test.yml", "slos_test.yml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring/prometheus").join(file);
+        let results = run(&path, "").await.unwrap();
+        assert!(!results.is_empty(), "{file}");
+        for result in results {
+            assert!(result.failures.is_empty(), "{}:\n{}", result.name, result.failures.join("\n"));
+        }
     }
 }
