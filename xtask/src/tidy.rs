@@ -27,8 +27,10 @@ pub fn check() -> Result<String> {
     readmes(&packages, &mut findings);
     let files = tracked_files(&root)?;
     sources(&root, &files, &mut findings)?;
+    let links = crate::links::check(&root, &files, &mut findings)?;
     if findings.is_empty() {
-        return Ok(format!("tidy: {} crates, {} files, nothing to mend\n", packages.len(), files.len()));
+        let (crates, files) = (packages.len(), files.len());
+        return Ok(format!("tidy: {crates} crates, {files} files, {links} links, nothing to mend\n"));
     }
     bail!("{} to mend\n  {}", findings.len(), findings.join("\n  "))
 }
