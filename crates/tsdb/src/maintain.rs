@@ -398,7 +398,7 @@ impl Tsdb {
 
     /// Deletes the samples in `range` of all series that match any of `sets`; returns how many samples (in the head)
     /// and series (in blocks) were touched. Space is freed when blocks are compacted, or by
-    /// [`Tsdb::clean_tombstones`].
+    /// [`Tsdb::clean_tombstones`]. What cannot be read does not keep the rest: that is deleted for good before the error.
     pub fn delete_series(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Result<u64, TsdbError> {
         let mut state = self.maintenance.lock();
         self.log.ready()?;
@@ -407,19 +407,21 @@ impl Tsdb {
         // The log may still tell of samples that are in blocks by now: read again, it would bring back what is deleted there.
         self.checkpoint(&mut state)?;
         let _noted = self.blocks.changes.note_at_end(range.start);
-        let corrupt = |reason: String| TsdbError::Corrupt { path: "head".to_owned(), reason };
+        let corrupt = |path: &str, e: &dyn std::fmt::Display| TsdbError::Corrupt {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        };
         let mut seq = None;
-        let mut touched = self
-            .head
-            .delete(sets, range, |records| seq = Some(self.log.push(records.frame())))
-            .map_err(|e| corrupt(e.to_string()))?;
+        let in_head = self.head.delete(sets, range, |records| seq = Some(self.log.push(records.frame())));
         if let Some(seq) = seq {
             self.log.commit(seq)?;
         }
+        let mut touched = in_head.map_err(|e| corrupt("head", &e));
         for block in self.blocks.overlapping(range) {
-            touched += block.delete(sets, range).map_err(|e| corrupt(e.to_string()))?;
+            let in_block = block.delete(sets, range).map_err(|e| corrupt(&block.meta.name(), &e));
+            touched = touched.and_then(|before| Ok(before + in_block?));
         }
-        Ok(touched)
+        touched
     }
 
     /// Writes the blocks with deleted samples anew without them.

@@ -210,3 +210,42 @@ fn maintenance_ends_after_the_newest_samples_were_deleted_back_into_the_block_be
         assert_eq!(dump(&open(&fs, TsdbConfig::unbounded())), want);
     }
 }
+
+#[test]
+fn what_a_deletion_did_before_and_after_it_met_a_damaged_chunk_stays_deleted() {
+    const SERIES: usize = 4;
+    let fs = FaultFs::new();
+    let config = TsdbConfig { sealed_memory_bytes: 1, ..taking_late() };
+    let db = open(&fs, config.clone());
+    let times: Vec<i64> = (0..500).map(|i| T0 + i * 10_000).collect();
+    for t in &times {
+        write(&db, SERIES, *t).unwrap();
+    }
+    db.maintain(i64::MAX).unwrap();
+    // Writes a checkpoint that names the chunks, and deletes nothing.
+    db.delete_series(&[vec![Matcher::equal("job", "another")]], DELETED).unwrap();
+    drop(db);
+    let kept = times.iter().filter(|t| !DELETED.contains(**t)).count();
+    let mut broken_off = 0;
+    for (file, part) in files(&fs, ".chunks").iter().flat_map(|f| (0..12).map(move |part| (f, part))) {
+        let fs = fs.power_loss(0);
+        fs.corrupt(file.as_ref(), (len(&fs, file) * part / 12) as usize, 1).unwrap();
+        let db = open(&fs, config.clone());
+        if delete(&db).is_ok() {
+            continue;
+        }
+        broken_off += 1;
+        // As it goes on, and as it is after a crash now.
+        let crashed = open(&fs.power_loss(1), config.clone());
+        for db in [db, crashed] {
+            delete(&db).unwrap_err();
+            // Drops what cannot be read, which is seen by now.
+            db.maintain(i64::MAX).unwrap();
+            let found = dump(&db);
+            assert_eq!(found.len(), SERIES);
+            let done = found.values().filter(|s| s.len() == kept && !s.iter().any(|s| DELETED.contains(s.0)));
+            assert_eq!(done.count(), SERIES - 1, "{file}, {part}/12: all but the damaged one");
+        }
+    }
+    assert!(broken_off > 4, "{broken_off}");
+}

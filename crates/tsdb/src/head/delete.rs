@@ -6,7 +6,8 @@ use super::{Head, Shard, series::Bounds};
 use crate::{matching::resolve, wal::RecordWriter};
 
 impl Head {
-    /// Deletes the samples in `range` of the series that match any of `sets`, and says so to the log.
+    /// Deletes the samples in `range` of the series that match any of `sets`, and says to the log what was deleted, also
+    /// when a series cannot be read: it stays whole, the others are done, and then comes the error.
     pub(crate) fn delete(
         &self,
         sets: &[Vec<Matcher>],
@@ -14,7 +15,7 @@ impl Head {
         logged: impl FnOnce(&RecordWriter),
     ) -> Result<u64, reba_model::ChunkError> {
         let mut records = RecordWriter::default();
-        let mut deleted = 0;
+        let mut deleted = Ok(0);
         let mut guards: Vec<_> = self.shards.iter().map(|s| s.write()).collect();
         self.changes.note(range.start);
         for (index, shard) in guards.iter_mut().enumerate() {
@@ -24,19 +25,25 @@ impl Head {
                 slots |= found;
             }
             for slot in slots {
-                if shard.get(slot).is_some_and(|s| s.overlaps(range)) {
-                    deleted += self.delete_from(shard, slot, range)?;
-                    records.delete(index, slot, range);
+                if !shard.get(slot).is_some_and(|s| s.overlaps(range)) {
+                    continue;
+                }
+                match self.delete_from(shard, slot, range) {
+                    Ok(n) => {
+                        records.delete(index, slot, range);
+                        deleted = deleted.map(|before| before + n);
+                    }
+                    Err(e) => deleted = deleted.and(Err(e)),
                 }
             }
         }
         if !records.is_empty() {
             logged(&records);
         }
-        Ok(deleted)
+        deleted
     }
 
-    /// Rewrites a series without the samples in `range`; returns how many went.
+    /// Rewrites a series without the samples in `range`; returns how many went. One that cannot be read stays as it is.
     pub(crate) fn delete_from(
         &self,
         shard: &mut Shard,
