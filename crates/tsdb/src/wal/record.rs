@@ -167,11 +167,11 @@ impl RecordWriter {
             let mut encoded = Vec::new();
             let mut encoder = FloatEncoder::default();
             for (t, v) in late.floats() {
-                encoder.push(slot, *t, *v, &mut encoded);
+                encoder.push(slot, t, v, &mut encoded);
             }
             self.late_floats(shard, &encoded);
             for sample in late.histograms() {
-                self.histogram(shard, slot, true, sample);
+                self.histogram(shard, slot, true, &sample);
             }
         }
     }
