@@ -25,7 +25,7 @@ function Matchers({ list, onChange, names }: { list: readonly Matcher[]; onChang
         <div key={i} className="matcher">
           <TextInput aria-label={`Label ${i + 1}`} placeholder="label" list="label-names" value={m.name} onChange={(e) => put(i, { name: e.currentTarget.value })} />
           <Select aria-label={`How label ${i + 1} compares`} data={[...operators]} value={m.operator} onChange={(v) => put(i, { operator: operators.find((o) => o === v) ?? "=" })} allowDeselect={false} w={72} />
-          <TextInput aria-label={`Value ${i + 1}`} placeholder="value" value={m.value} onChange={(e) => put(i, { value: e.currentTarget.value })} style={{ flex: 1 }} />
+          <TextInput aria-label={`Value ${i + 1}`} placeholder="value" value={m.value} onChange={(e) => put(i, { value: e.currentTarget.value })} className="matcher-value" style={{ flex: 1 }} />
           <ActionIcon variant="subtle" color="gray" size={34} aria-label={`Remove matcher ${i + 1}`} onClick={() => onChange(list.filter((_, n) => n !== i))}><Icon name="close" size={16} /></ActionIcon>
         </div>
       ))}

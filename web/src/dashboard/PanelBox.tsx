@@ -5,6 +5,7 @@ import { Loading } from "../components/Notes";
 import { useSize } from "../components/useSize";
 import type { Panel } from "../model/dashboard/types";
 import { rowCount } from "../model/data/frame";
+import { asString, isObject } from "../model/json";
 import type { Range } from "../model/time/range";
 import { interpolate } from "../model/variables/interpolate";
 import { kindOf, tablePanel } from "../panels/registry";
@@ -35,7 +36,11 @@ class Guard extends Component<{ children: ReactNode; resetKey: unknown }, { erro
 }
 
 /** Why a panel is a table, or nothing. */
-const notDrawn = (type: string) => (type === "news" ? "The news of other sites are not fetched: this program asks no other host." : `Panels of the type “${type}” are not drawn here.`);
+function notDrawn({ type, raw }: Panel): string {
+  if (type === "news") return "The news of other sites are not fetched: this program asks no other host.";
+  if (isObject(raw["libraryPanel"])) return `This is the library panel “${asString(raw["libraryPanel"]["name"])}”. Libraries are not kept here: export the dashboard with its library panels in it.`;
+  return `Panels of the type “${type}” are not drawn here.`;
+}
 
 /** Kinds that have a text for the lack of a value. */
 const showsValues = new Set(["stat", "gauge", "bargauge"]);
@@ -66,7 +71,7 @@ function Body({ panel, data, width, height, onAnnotate }: { panel: Panel; data: 
   if (failed !== undefined && rows === 0) return <div className="panel-message panel-bad" role="alert">{failed}</div>;
   if (panel.type === "row") return null;
   if (rows === 0 && kind?.standsAlone !== true) {
-    if (panel.targets.length === 0) return <div className="panel-message">{kind === undefined ? notDrawn(panel.type) : "This panel asks nothing."}</div>;
+    if (panel.targets.length === 0) return <div className="panel-message">{kind === undefined ? notDrawn(panel) : "This panel asks nothing."}</div>;
     const instead = panel.fieldConfig.defaults["noValue"];
     if (typeof instead === "string" && instead !== "" && kind !== undefined && showsValues.has(panel.type)) return <div className="panel-message no-value">{instead}</div>;
     return (
@@ -78,7 +83,7 @@ function Body({ panel, data, width, height, onAnnotate }: { panel: Panel; data: 
   return (
     <Guard resetKey={data.frames}>
       <Suspense fallback={<Loading what={panel.title} />}>
-        {kind === undefined && <div className="muted">{notDrawn(panel.type)} This is its data.</div>}
+        {kind === undefined && <div className="muted">{notDrawn(panel)} This is its data.</div>}
         <Draw
           panel={panel}
           frames={data.frames}

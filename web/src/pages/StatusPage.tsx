@@ -160,7 +160,7 @@ function Configuration({ source }: { source: DatasourceInfo }) {
 
 function Flags({ source }: { source: DatasourceInfo }) {
   const flags = useLoad(`flags ${source.uid}`, (signal) => statusOf(source, "flags", signal));
-  return <Of loaded={flags} what="flags">{(list) => <table className="data"><tbody>{list.map(([k, v]) => <tr key={k}><td className="mono">{k}</td><td className="mono">{v}</td></tr>)}</tbody></table>}</Of>;
+  return <Of loaded={flags} what="flags">{(list) => <div className="table-scroll"><table className="data"><tbody>{list.map(([k, v]) => <tr key={k}><td className="mono">{k}</td><td className="mono">{v}</td></tr>)}</tbody></table></div>}</Of>;
 }
 
 const tabs = [
@@ -180,7 +180,8 @@ export function StatusPage() {
   const { path } = usePlace();
   const source = useSource("prometheus");
   const { params } = usePlace();
-  const tab = params.get("tab") ?? (path.replace(/^\/status\/?/, "").replace(/^\/|-status$/g, "") || "targets");
+  const wanted = params.get("tab") ?? (path.replace(/^\/status\/?/, "").replace(/^\/|-status$/g, "") || "targets");
+  const tab = tabs.some(([id]) => id === wanted) ? wanted : "targets";
   return (
     <div className="page">
       <PageHead title="Status" />
