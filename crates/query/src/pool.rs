@@ -5,7 +5,7 @@
 //! queries instead, and the number admitted is bounded by the engine.
 //!
 //! A job goes to the thread that became free last: its stack and its part of the allocator are still in the caches, and
-//! one thread is woken for each job, no other.
+//! one thread is woken for each job, no other. A thread is started when a job comes and none is free: most of the time a few do.
 
 use std::{
     collections::VecDeque,
@@ -23,11 +23,13 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 /// memory.
 const STACK_BYTES: usize = 32 << 20;
 
-/// So many threads that work off jobs; dropping it waits for them.
+/// Up to so many threads that work off jobs; dropping it waits for them.
 #[derive(Debug)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    /// Those that have been started.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -58,22 +60,17 @@ impl std::fmt::Debug for State {
 }
 
 impl Pool {
-    /// Starts `threads` threads. As many jobs as there are threads can be queued, which is all that the engine
-    /// admits.
-    pub(crate) fn start(threads: usize) -> io::Result<Pool> {
-        let handed = (0..threads).map(|_| None).collect();
+    /// Starts the first of at most `most` threads. As many jobs as threads can be queued, which is all that the engine admits.
+    pub(crate) fn start(most: usize) -> io::Result<Pool> {
+        let handed = (0..most).map(|_| None).collect();
         let state = Mutex::new(State { handed, ..State::default() });
-        let shared = Arc::new(Shared { state, wake: (0..threads).map(|_| Condvar::new()).collect() });
-        let mut pool = Pool { shared, threads: Vec::new() };
-        for i in 0..threads {
-            let shared = Arc::clone(&pool.shared);
-            let builder = Builder::new().name(format!("query-{i}")).stack_size(STACK_BYTES);
-            pool.threads.push(builder.spawn(move || shared.work(i))?);
-        }
+        let shared = Arc::new(Shared { state, wake: (0..most).map(|_| Condvar::new()).collect() });
+        let pool = Pool { shared, threads: Mutex::default(), most };
+        pool.start_another()?;
         Ok(pool)
     }
 
-    /// Hands a job to a free thread, or queues it. Returns false if there is no room for it.
+    /// Hands a job to a free thread, or queues it for the next. Returns false if there is no room for it.
     pub(crate) fn submit(&self, job: Job) -> bool {
         let mut state = self.shared.state.lock();
         if let Some(thread) = state.idle.pop() {
@@ -82,11 +79,28 @@ impl Pool {
             self.shared.wake[thread].notify_one();
             return true;
         }
-        let room = state.queue.len() < self.threads.len();
-        if room {
-            state.queue.push_back(job);
+        if state.queue.len() >= self.most {
+            return false;
         }
-        room
+        state.queue.push_back(job);
+        drop(state);
+        if let Err(error) = self.start_another() {
+            // The threads there are take it when they are free.
+            tracing::warn!(%error, "no further thread for queries");
+        }
+        true
+    }
+
+    /// Starts one more thread, if there may be one.
+    fn start_another(&self) -> io::Result<()> {
+        let mut threads = self.threads.lock();
+        let i = threads.len();
+        if i < self.most {
+            let shared = Arc::clone(&self.shared);
+            let builder = Builder::new().name(format!("query-{i}")).stack_size(STACK_BYTES);
+            threads.push(builder.spawn(move || shared.work(i))?);
+        }
+        Ok(())
     }
 }
 
@@ -125,7 +139,7 @@ impl Drop for Pool {
         for wake in &self.shared.wake {
             wake.notify_one();
         }
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.get_mut().drain(..) {
             // A thread that panicked is gone already.
             let _ = thread.join();
         }
@@ -153,11 +167,28 @@ mod tests {
             };
             taken += usize::from(pool.submit(Box::new(job)));
         }
-        // Two may run, and two wait; how many of the threads have come to wait for a job by now is open.
+        // Two may run, and two wait; how many the threads have taken from the queue by now is open.
         assert!((2..=4).contains(&taken), "{taken}");
+        assert_eq!(pool.threads.lock().len(), 2);
         drop(release);
         drop(pool);
         drop(done);
         assert_eq!(results.iter().count(), taken);
+    }
+
+    #[test]
+    fn jobs_one_after_the_other_share_a_thread() {
+        let pool = Pool::start(8).unwrap();
+        let (done, results) = sync_channel(1);
+        for _ in 0..20 {
+            // The thread is free again a moment after its job is done.
+            while pool.shared.state.lock().idle.is_empty() {
+                std::thread::yield_now();
+            }
+            let done = done.clone();
+            assert!(pool.submit(Box::new(move || done.send(()).unwrap())));
+            results.recv().unwrap();
+        }
+        assert_eq!(pool.threads.lock().len(), 1);
     }
 }
