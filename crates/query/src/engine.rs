@@ -1,9 +1,7 @@
 //! The engine: who may run when, and for how long.
 
 use std::{
-    any::Any,
     fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -13,22 +11,18 @@ use std::{
 
 use reba_promql::eval::{PlanOptions, QueryTimes};
 use reba_storage::{Budget, MetricQuerier};
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
-    time::timeout_at,
-};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     ActiveQuery, CacheTotals, EngineConfig, EngineTotals, ExecError, QueryLimits, QueryOutput, QueryStats,
     RecentTimings, Stage,
     active::{ActiveQueries, Registration},
     cache::ResultCache,
-    guard::CancelOnDrop,
     helpers::Helpers,
-    pool::Pool,
     quick::Quick,
     recent::Recent,
     run::{Context, Task},
+    slots::{Slots, caught},
     stats::Totals,
 };
 
@@ -80,7 +74,7 @@ pub struct QueryEngine {
     active: Arc<ActiveQueries>,
     queries: Arc<Semaphore>,
     metadata: Arc<Semaphore>,
-    pool: Pool,
+    slots: Slots,
 }
 
 /// A query of either kind.
@@ -109,7 +103,8 @@ impl QueryEngine {
     pub fn new(store: Arc<dyn MetricQuerier>, config: EngineConfig) -> io::Result<Self> {
         let concurrency = config.limits.max_concurrency.max(1);
         Ok(QueryEngine {
-            pool: Pool::start(concurrency + METADATA_SLOTS)?,
+            // How many may wait is bounded by the connections.
+            slots: Slots::start(concurrency + METADATA_SLOTS, usize::MAX)?,
             shared: Arc::new(Shared {
                 store,
                 config,
@@ -205,8 +200,8 @@ impl QueryEngine {
         let task = Task { query, times, plan, no_cache, per_step_stats };
         let timeout = timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
         let shared = Arc::clone(&self.shared);
-        let work = move |budget: &Budget| shared.answer(&task, &registration, asked, budget);
-        self.run(&self.queries, timeout, budget, &killed, work).await
+        let work = move |budget: &Arc<Budget>| shared.answer(&task, &registration, asked, budget);
+        self.run(&self.queries, timeout, (budget, &killed), work).await
     }
 
     /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline
@@ -218,8 +213,8 @@ impl QueryEngine {
         let limits = &self.shared.config.limits;
         let budget = Arc::new(Budget::new(limits.max_series, limits.max_bytes));
         let store = Arc::clone(&self.shared.store);
-        let work = move |budget: &Budget| question(&*store, budget);
-        self.run(&self.metadata, limits.timeout, budget, &Notify::new(), work).await
+        let work = move |budget: &Arc<Budget>| question(&*store, budget);
+        self.run(&self.metadata, limits.timeout, (budget, &Notify::new()), work).await
     }
 
     /// As [`QueryEngine::ask`], for questions that come again and again: `key` stands for what decides how much there is to do.
@@ -245,71 +240,19 @@ impl QueryEngine {
         caught(|| timed(&*self.shared.store, &budget))
     }
 
-    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped,
-    /// the deadline passes, or the query is killed, the budget is cancelled, and the slot is given back when the work
-    /// has noticed.
+    /// Runs `work` once `lane` has room; a timeout of nothing is over before that.
     async fn run<T: Send + 'static>(
         &self,
-        slots: &Arc<Semaphore>,
+        lane: &Arc<Semaphore>,
         timeout: Duration,
-        budget: Arc<Budget>,
-        killed: &Notify,
-        work: impl FnOnce(&Budget) -> Result<T, ExecError> + Send + 'static,
+        (budget, killed): (Arc<Budget>, &Notify),
+        work: impl FnOnce(&Arc<Budget>) -> Result<T, ExecError> + Send + 'static,
     ) -> Result<T, ExecError> {
         if timeout.is_zero() {
             return Err(ExecError::Timeout(Stage::Queue));
         }
-        let deadline = tokio::time::Instant::now() + timeout;
-        let _guard = CancelOnDrop(Arc::clone(&budget));
-        let slot = Arc::clone(slots).acquire_owned();
-        let slot =
-            stoppable(deadline, killed, Stage::Queue, slot).await?.map_err(|_| ExecError::shut_down())?;
-        let (answer, answered) = oneshot::channel();
-        let job = move || complete(slot, answer, || work(&budget));
-        if !self.pool.submit(Box::new(job)) {
-            return Err(ExecError::shut_down());
-        }
-        stoppable(deadline, killed, Stage::Evaluation, answered).await?.map_err(|_| ExecError::shut_down())?
+        self.slots.run(lane, timeout, (budget, killed), work).await
     }
-}
-
-/// Waits for `what` until the deadline passes or somebody kills the query.
-async fn stoppable<F: Future>(
-    deadline: tokio::time::Instant,
-    killed: &Notify,
-    stage: Stage,
-    what: F,
-) -> Result<F::Output, ExecError> {
-    tokio::select! {
-        biased;
-        () = killed.notified() => Err(ExecError::Canceled(stage)),
-        done = timeout_at(deadline, what) => done.map_err(|_| ExecError::Timeout(stage)),
-    }
-}
-
-/// Runs a job to its end: a panic becomes an error, and the slot is free before the answer is there, so that who
-/// got it can ask again at once.
-fn complete<T>(
-    slot: OwnedSemaphorePermit,
-    answer: oneshot::Sender<Result<T, ExecError>>,
-    work: impl FnOnce() -> Result<T, ExecError>,
-) {
-    let result = caught(work);
-    drop(slot);
-    // Nobody may be waiting any more.
-    let _ = answer.send(result);
-}
-
-/// A panic becomes an error.
-fn caught<T>(work: impl FnOnce() -> Result<T, ExecError>) -> Result<T, ExecError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> ExecError {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    tracing::error!(panic = text, "query panicked");
-    ExecError::Internal(format!("unexpected error: {text}"))
 }
 
 impl Shared {

@@ -9,6 +9,8 @@ use reba_promql::{
 use reba_storage::{BudgetError, QueryError};
 use thiserror::Error;
 
+use crate::slots::Stopped;
+
 /// Where a query was when it was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -47,10 +49,15 @@ pub enum ExecError {
     Internal(String),
 }
 
-impl ExecError {
-    /// The threads are gone.
-    pub(crate) fn shut_down() -> Self {
-        ExecError::Internal("query engine is shutting down".to_owned())
+impl From<Stopped> for ExecError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::TooMany => ExecError::Execution("too many queries wait already".to_owned()),
+            Stopped::TimedOut(stage) => ExecError::Timeout(stage),
+            Stopped::Cancelled(stage) => ExecError::Canceled(stage),
+            Stopped::ShutDown => ExecError::Internal("query engine is shutting down".to_owned()),
+            Stopped::Panicked(text) => ExecError::Internal(format!("unexpected error: {text}")),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout_at,
 };
 
-use crate::{guard::CancelOnDrop, pool::Pool};
+use crate::{Stage, guard::CancelOnDrop, pool::Pool};
 
 /// Without a limit a query may take so long.
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -28,9 +28,9 @@ pub(crate) enum Stopped {
     /// Too many wait already.
     TooMany,
     /// The deadline passed.
-    TimedOut,
+    TimedOut(Stage),
     /// Somebody stopped it.
-    Cancelled,
+    Cancelled(Stage),
     /// The threads are gone.
     ShutDown,
     /// It panicked; with what.
@@ -68,7 +68,7 @@ impl Slots {
         let _guard = CancelOnDrop(Arc::clone(&budget));
         let slot = {
             let _waits = self.wait_in_line()?;
-            let slot = stoppable(deadline, killed, Arc::clone(slots).acquire_owned()).await?;
+            let slot = stoppable(deadline, killed, Stage::Queue, Arc::clone(slots).acquire_owned()).await?;
             slot.map_err(|_| Stopped::ShutDown)?
         };
         let (answer, answered) = oneshot::channel();
@@ -76,7 +76,7 @@ impl Slots {
         if !self.pool.submit(Box::new(job)) {
             return Err(Stopped::ShutDown.into());
         }
-        stoppable(deadline, killed, answered).await?.map_err(|_| Stopped::ShutDown)?
+        stoppable(deadline, killed, Stage::Evaluation, answered).await?.map_err(|_| Stopped::ShutDown)?
     }
 
     /// A place in the queue, if it is not too long.
@@ -93,11 +93,13 @@ impl Slots {
 async fn stoppable<T>(
     deadline: tokio::time::Instant,
     killed: &Notify,
+    stage: Stage,
     future: impl Future<Output = T>,
 ) -> Result<T, Stopped> {
     tokio::select! {
-        result = timeout_at(deadline, future) => result.map_err(|_| Stopped::TimedOut),
-        () = killed.notified() => Err(Stopped::Cancelled),
+        biased;
+        () = killed.notified() => Err(Stopped::Cancelled(stage)),
+        result = timeout_at(deadline, future) => result.map_err(|_| Stopped::TimedOut(stage)),
     }
 }
 
@@ -110,17 +112,21 @@ impl Drop for Waits<'_> {
     }
 }
 
-/// Runs a job to its end: a panic becomes an error, and the slot is free before the answer is there.
+/// Runs a job to its end. The slot is free before the answer is there, so that who got it can ask again at once.
 fn complete<T, E: From<Stopped>>(
     slot: OwnedSemaphorePermit,
     answer: oneshot::Sender<Result<T, E>>,
     work: impl FnOnce() -> Result<T, E>,
 ) {
-    let result =
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()));
+    let result = caught(work);
     drop(slot);
     // Nobody may be waiting any more.
     let _ = answer.send(result);
+}
+
+/// A panic becomes an error.
+pub(crate) fn caught<T, E: From<Stopped>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Stopped {

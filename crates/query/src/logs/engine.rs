@@ -1,14 +1,9 @@
 //! The engine: who may run when, and for how long.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,10 +12,7 @@ use reba_logql::syntax::{Expr, LogExpr, parse};
 use reba_model::{NanoRange, Tenant};
 use reba_promql::eval::QueryTimes;
 use reba_storage::{Budget, LogQuerier};
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
-    time::timeout_at,
-};
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     LogData, LogEngineConfig, LogError, LogLimits, LogOutput, LogStats, demoted, limits, metric, rows,
@@ -28,9 +20,8 @@ use super::{
 };
 use crate::{
     active::{ActiveQueries, ActiveQuery, Registration},
-    guard::CancelOnDrop,
     helpers::Helpers,
-    pool::Pool,
+    slots::Slots,
 };
 
 /// Questions about streams that run at the same time. They are short, and do not wait for queries.
@@ -96,9 +87,8 @@ pub struct LogQueryEngine {
     shared: Arc<Shared>,
     queries: Arc<Semaphore>,
     info: Arc<Semaphore>,
-    waiting: AtomicUsize,
     active: Arc<ActiveQueries>,
-    pool: Pool,
+    slots: Slots,
 }
 
 /// What jobs take along to their thread.
@@ -165,11 +155,10 @@ impl LogQueryEngine {
         let limits = ArcSwap::from_pointee(LimitsByTenant { others, tenants: BTreeMap::new() });
         let store: Arc<dyn LogQuerier> = Arc::new(Joining(store));
         Ok(LogQueryEngine {
-            pool: Pool::start(concurrency + INFO_SLOTS)?,
+            slots: Slots::start(concurrency + INFO_SLOTS, config.max_queued)?,
             shared: Arc::new(Shared { store, helpers: Helpers::new(config.cores), config, limits }),
             queries: Arc::new(Semaphore::new(concurrency)),
             info: Arc::new(Semaphore::new(INFO_SLOTS)),
-            waiting: AtomicUsize::new(0),
             active: Arc::default(),
         })
     }
@@ -245,7 +234,7 @@ impl LogQueryEngine {
             drop::<Registration>(registration);
             answer
         };
-        self.run(&self.queries, timeout, (budget, &killed), work).await
+        self.slots.run(&self.queries, timeout, (budget, &killed), work).await
     }
 
     /// A question to the store itself, on a thread of the engine. It does not wait for queries, but has their deadline and their
@@ -259,87 +248,13 @@ impl LogQueryEngine {
         let (shared, limits) = (Arc::clone(&self.shared), self.limits_of(&tenant));
         let (timeout, budget, killed) = (limits.timeout, budget(limits.max_bytes_read), Notify::new());
         let work = move |budget: &Arc<Budget>| question(shared.context(&tenant, &limits, budget, now_ns));
-        self.run(&self.info, timeout, (budget, &killed), work).await
-    }
-
-    /// Runs `work` on the pool once `slots` has room, and waits for it until the deadline. If the future is dropped, the deadline
-    /// passes, or `killed` is notified, the budget is cancelled, and the slot is given back when the work has noticed.
-    async fn run<T: Send + 'static>(
-        &self,
-        slots: &Arc<Semaphore>,
-        timeout: Duration,
-        (budget, killed): (Arc<Budget>, &Notify),
-        work: impl FnOnce(&Arc<Budget>) -> Result<T, LogError> + Send + 'static,
-    ) -> Result<T, LogError> {
-        let timeout = if timeout.is_zero() { Duration::from_secs(86_400) } else { timeout };
-        let deadline = tokio::time::Instant::now() + timeout;
-        let _guard = CancelOnDrop(Arc::clone(&budget));
-        let slot = {
-            let _waits = self.wait_in_line()?;
-            let slot = stoppable(deadline, killed, Arc::clone(slots).acquire_owned()).await?;
-            slot.map_err(|_| LogError::shut_down())?
-        };
-        let (answer, answered) = oneshot::channel();
-        let job = move || complete(slot, answer, || work(&budget));
-        if !self.pool.submit(Box::new(job)) {
-            return Err(LogError::shut_down());
-        }
-        stoppable(deadline, killed, answered).await?.map_err(|_| LogError::shut_down())?
-    }
-
-    /// A place in the queue, if it is not too long.
-    fn wait_in_line(&self) -> Result<Waits<'_>, LogError> {
-        let waits = Waits(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.shared.config.max_queued.max(1) {
-            return Err(LogError::TooManyRequests);
-        }
-        Ok(waits)
+        self.slots.run(&self.info, timeout, (budget, &killed), work).await
     }
 }
 
 /// What a query may read; 0: everything.
 fn budget(max_bytes: u64) -> Arc<Budget> {
     Arc::new(Budget::new(u64::MAX, if max_bytes == 0 { u64::MAX } else { max_bytes }))
-}
-
-/// Waits for `future` until the deadline, or until somebody stops the query.
-async fn stoppable<T>(
-    deadline: tokio::time::Instant,
-    killed: &Notify,
-    future: impl Future<Output = T>,
-) -> Result<T, LogError> {
-    tokio::select! {
-        result = timeout_at(deadline, future) => result.map_err(|_| LogError::TimedOut),
-        () = killed.notified() => Err(LogError::Cancelled),
-    }
-}
-
-/// Counts one that waits; dropping it counts it out.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Runs a job to its end: a panic becomes an error, and the slot is free before the answer is there.
-fn complete<T>(
-    slot: OwnedSemaphorePermit,
-    answer: oneshot::Sender<Result<T, LogError>>,
-    work: impl FnOnce() -> Result<T, LogError>,
-) {
-    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-    drop(slot);
-    // Nobody may be waiting any more.
-    let _ = answer.send(result);
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> LogError {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    tracing::error!(panic = text, "query about logs panicked");
-    LogError::Internal(format!("unexpected error: {text}"))
 }
 
 impl Shared {

@@ -6,6 +6,8 @@ use reba_logql::{EvalError, syntax::ParseError};
 use reba_storage::{BudgetError, QueryError};
 use thiserror::Error;
 
+use crate::slots::Stopped;
+
 /// Why a query about logs has no answer, split by the status that upstream answers with. Texts are upstream's.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LogError {
@@ -53,11 +55,6 @@ impl LogError {
         LogError::BadRequest(text.into())
     }
 
-    /// The threads are gone.
-    pub(super) fn shut_down() -> Self {
-        LogError::Internal("query engine is shutting down".to_owned())
-    }
-
     /// The time range of a query is longer than allowed.
     pub(super) fn too_long(length: Duration, limit: Duration) -> Self {
         let text = |d: Duration| {
@@ -68,6 +65,18 @@ impl LogError {
             text(length),
             text(limit)
         ))
+    }
+}
+
+impl From<Stopped> for LogError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::TooMany => LogError::TooManyRequests,
+            Stopped::TimedOut(_) => LogError::TimedOut,
+            Stopped::Cancelled(_) => LogError::Cancelled,
+            Stopped::ShutDown => LogError::Internal("query engine is shutting down".to_owned()),
+            Stopped::Panicked(text) => LogError::Internal(format!("unexpected error: {text}")),
+        }
     }
 }
 

@@ -59,8 +59,8 @@ impl From<Stopped> for TraceError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::TooMany => TraceError::TooManyRequests,
-            Stopped::TimedOut => TraceError::TimedOut,
-            Stopped::Cancelled => TraceError::Cancelled,
+            Stopped::TimedOut(_) => TraceError::TimedOut,
+            Stopped::Cancelled(_) => TraceError::Cancelled,
             Stopped::ShutDown => TraceError::Internal("query engine is shutting down".to_owned()),
             Stopped::Panicked(text) => TraceError::Internal(format!("unexpected error: {text}")),
         }
