@@ -73,14 +73,16 @@ class Demo(unittest.TestCase):
         wait_until(lambda: (self.reba.value("sum(increase(ride_requests_total[30s]))") or 0) > 0, 60, "rides flow")
 
     def test_the_twelve_alerts_are_loaded_and_healthy(self):
-        groups = self.reba.data("rules", type="alert")["groups"]
-        rules = [r for g in groups for r in g["rules"]]
-        wait_until(lambda: all(r["health"] == "ok" for g in self.reba.data("rules", type="alert")["groups"] for r in g["rules"]),
-                   30, "all rules are healthy")
         wanted = {"ServiceDown", "DiskSpaceLow", "HighPaymentFailureRate", "HighErrorRate", "HighResponseTime", "HighCPUUsage",
                   "HighMemoryUsage", "LowRideAcceptanceRate", "WhatsAppDeliveryFailures", "DatabaseConnectionPoolHigh",
                   "HostDown", "DatabaseDown"}
-        self.assertLessEqual(wanted, {r["name"] for r in rules})
+
+        def health():
+            return [(r["name"], r["health"]) for g in self.reba.data("rules", type="alert")["groups"] for r in g["rules"]]
+
+        wait_until(lambda: wanted <= {name for name, how in health() if how == "ok"}, 30, "the twelve are healthy")
+        # Those of a group with minutes between its evaluations may not have had their first one yet.
+        self.assertEqual([name for name, how in health() if how not in ("ok", "unknown")], [])
 
     def firing(self, alert):
         return {tuple(sorted(a["labels"].items())) for a in self.reba.data("alerts")["alerts"]
