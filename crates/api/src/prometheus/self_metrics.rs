@@ -224,6 +224,11 @@ fn scraping(page: &mut Page, api: &PrometheusApi) {
         .with(&[("name", &"scrape")], get(&d.updates));
     page.counter("prometheus_sd_file_read_errors_total", "Files of targets that could not be read.")
         .value(get(&d.file_read_errors));
+    page.counter(
+        "reba_ingest_discovery_faults_total",
+        "Faults of Reba's own after which discovery started anew.",
+    )
+    .value(get(&d.faults));
     page.counter("prometheus_sd_refresh_failures_total", "Refreshes of targets that failed.");
     for (mechanism, m) in d.refreshes() {
         page.with(&[("mechanism", &mechanism)], get(&m.failures));

@@ -63,6 +63,11 @@ impl Slot {
         &self.board.metrics
     }
 
+    /// The same for who keeps it.
+    pub fn metrics_handle(&self) -> Arc<DiscoveryMetrics> {
+        Arc::clone(&self.board.metrics)
+    }
+
     /// Waits until nobody watches any more.
     pub async fn closed(&self) {
         self.board.sender.closed().await;

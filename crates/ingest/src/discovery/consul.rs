@@ -13,13 +13,13 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::MissedTickBehavior,
 };
-use tokio_util::sync::CancellationToken;
 
 use self::api::Consul;
 use super::{
-    DiscoveryMetrics, DiscoveryOptions, TargetGroup,
+    DiscoveryOptions, TargetGroup,
     board::Slot,
     refresh::{MAX_TARGETS, PUBLISH_INTERVAL},
+    restart::restarting,
 };
 use crate::config::{ConsulSd, Millis};
 
@@ -35,24 +35,16 @@ const QUEUE: usize = 64;
 /// The instances of a service as they are now, or that it is gone.
 type Change = (String, Option<TargetGroup>);
 
-/// Watches until `cancel`, or until nobody watches any more.
-pub(crate) async fn run(
-    config: ConsulSd,
-    options: DiscoveryOptions,
-    metrics: Arc<DiscoveryMetrics>,
-    slot: Slot,
-    cancel: CancellationToken,
-) {
+/// Watches without end.
+pub(crate) async fn run(config: ConsulSd, options: DiscoveryOptions, slot: Arc<Slot>) {
     let (sender, changes) = mpsc::channel(QUEUE);
     let section = Section {
-        consul: Arc::new(Consul::new(config, options, metrics)),
+        consul: Arc::new(Consul::new(config, options, slot.metrics_handle())),
         sender,
         tasks: JoinSet::new(),
         watched: BTreeMap::new(),
     };
     tokio::select! {
-        () = cancel.cancelled() => {}
-        () = slot.closed() => {}
         () = section.run() => {}
         () = tell(changes, &slot) => {}
     }
@@ -160,12 +152,12 @@ impl Section {
     }
 
     fn watch(&mut self, service: String, datacenter: &Arc<str>) {
-        let watch = watch_service(
-            Arc::clone(&self.consul),
-            service.clone(),
-            Arc::clone(datacenter),
-            self.sender.clone(),
-        );
+        let (consul, sender) = (Arc::clone(&self.consul), self.sender.clone());
+        let (name, datacenter) = (service.clone(), Arc::clone(datacenter));
+        let watch = async move {
+            let watch = || watch_service(&consul, &name, &datacenter, &sender);
+            restarting("consul", &consul.metrics, watch).await;
+        };
         let task = self.tasks.spawn(watch);
         if let Some(before) = self.watched.insert(service, task) {
             before.abort();
@@ -174,22 +166,17 @@ impl Section {
 }
 
 /// Follows the instances of one service.
-async fn watch_service(
-    consul: Arc<Consul>,
-    service: String,
-    datacenter: Arc<str>,
-    sender: mpsc::Sender<Change>,
-) {
+async fn watch_service(consul: &Consul, service: &str, datacenter: &str, sender: &mpsc::Sender<Change>) {
     let mut ticks = ticks(consul.config.refresh_interval);
     let mut index = 0;
     loop {
         ticks.tick().await;
-        match consul.instances(&service, index).await {
+        match consul.instances(service, index).await {
             Ok((next, _)) if next == index => {}
             Ok((next, instances)) => {
                 index = next;
-                let group = labels::group(&consul.config, &service, &datacenter, &instances);
-                if sender.send((service.clone(), Some(group))).await.is_err() {
+                let group = labels::group(&consul.config, service, datacenter, &instances);
+                if sender.send((service.to_owned(), Some(group))).await.is_err() {
                     return;
                 }
             }

@@ -17,7 +17,6 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use self::{
     access::Access,
@@ -26,9 +25,10 @@ use self::{
     world::World,
 };
 use super::{
-    DiscoveryMetrics, DiscoveryOptions,
+    DiscoveryOptions,
     board::Slot,
     refresh::{MAX_TARGETS, PUBLISH_INTERVAL},
+    restart::{blocking, restarting},
 };
 use crate::config::{KubernetesRole, KubernetesSd};
 
@@ -41,27 +41,9 @@ const QUEUE: usize = 256;
 /// Making the groups may take this part of the time.
 const EFFORT: u32 = 20;
 
-/// Watches until `cancel`, or until nobody watches any more.
-pub(crate) async fn run(
-    config: KubernetesSd,
-    options: DiscoveryOptions,
-    metrics: Arc<DiscoveryMetrics>,
-    slot: Slot,
-    cancel: CancellationToken,
-) {
-    tokio::select! {
-        () = cancel.cancelled() => {}
-        () = slot.closed() => {}
-        () = follow(config, options, metrics, &slot) => {}
-    }
-}
-
-async fn follow(
-    config: KubernetesSd,
-    options: DiscoveryOptions,
-    metrics: Arc<DiscoveryMetrics>,
-    slot: &Slot,
-) {
+/// Watches without end.
+pub(crate) async fn run(config: KubernetesSd, options: DiscoveryOptions, slot: Arc<Slot>) {
+    let metrics = slot.metrics_handle();
     let access = loop {
         match Access::open(&config, &options).await {
             Ok(access) => break Arc::new(access),
@@ -78,7 +60,8 @@ async fn follow(
     let mut watches = JoinSet::new();
     for (number, subject) in subjects.iter().cloned().enumerate() {
         let (access, sender, metrics) = (Arc::clone(&access), sender.clone(), Arc::clone(&metrics));
-        watches.spawn(Watch { access, subject, number, sender, metrics }.run());
+        let watch = Watch { access, subject, number, sender, metrics };
+        watches.spawn(async move { restarting("kubernetes", &watch.metrics, || watch.run()).await });
     }
     drop(sender);
     let config = Arc::new(config);
@@ -93,11 +76,11 @@ async fn follow(
         }
         let began = Instant::now();
         let config = Arc::clone(&config);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = blocking(move || {
             let groups = targets::groups(&config, &world);
             (world, groups)
         });
-        let Ok((back, groups)) = work.await else { return };
+        let Some((back, groups)) = work.await else { return };
         world = back;
         if groups.iter().map(|g| g.targets.len()).sum::<usize>() > MAX_TARGETS {
             metrics.kubernetes_failures.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +149,7 @@ fn subjects(config: &KubernetesSd, own_namespace: Option<&str>) -> Vec<Subject> 
 pub(super) fn read(config: &KubernetesSd, json: &[u8]) -> Option<Vec<super::TargetGroup>> {
     let lists: Vec<object::List> = serde_json::from_slice(json).ok()?;
     let mut world = World::new(subjects(config, None));
-    let metrics = DiscoveryMetrics::default();
+    let metrics = super::DiscoveryMetrics::default();
     for (i, list) in lists.into_iter().enumerate() {
         world.apply((i, watch::Change::Listed(list.items)), &metrics);
     }

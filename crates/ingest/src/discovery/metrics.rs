@@ -12,6 +12,8 @@ use crate::config::KubernetesRole;
 pub struct DiscoveryMetrics {
     /// Files that could not be read or parsed.
     pub file_read_errors: AtomicU64,
+    /// Faults of our own, after each of which a task of a source started anew.
+    pub faults: AtomicU64,
     /// Times that the groups of a section changed.
     pub updates: AtomicU64,
     /// Requests to Consul that failed.

@@ -16,6 +16,7 @@ mod kubernetes;
 mod metrics;
 mod refresh;
 mod remote;
+mod restart;
 
 use std::{
     path::PathBuf,
@@ -29,7 +30,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::board::Board;
-use self::{board::Slot, dns::DnsSource, docker::DockerSource, http::HttpSource, refresh::Polled};
+use self::{
+    board::Slot,
+    dns::DnsSource,
+    docker::DockerSource,
+    http::HttpSource,
+    refresh::Polled,
+    restart::{blocking, run_source},
+};
 use crate::config::{DiscoveryConfig, StaticGroup};
 
 /// The label of a target's address.
@@ -145,40 +153,50 @@ pub(crate) fn start_on_board(
 ) -> (Arc<Board>, watch::Receiver<TargetGroups>) {
     let (board, receiver) = Board::new(static_groups(config), metrics);
     if !config.files.is_empty() {
-        let watcher = file::Watcher::new(config.files.clone());
-        tokio::spawn(watch_files(watcher, board.slot(), cancel.clone()));
+        let files = config.files.clone();
+        let source = move |slot| watch_files(file::Watcher::new(files.clone()), slot);
+        tokio::spawn(run_source("file", board.slot(), cancel.clone(), source));
     }
-    let http = config.http.iter().map(|c| Polled::Http(HttpSource::new(c.clone(), options.clone())));
-    let dns = config.dns.iter().map(|c| Polled::Dns(DnsSource::new(c.clone(), options)));
-    let docker = config.docker.iter().map(|c| Polled::Docker(DockerSource::new(c.clone(), options.clone())));
-    for source in dns.chain(docker).chain(http) {
-        tokio::spawn(refresh::run(source, board.slot(), cancel.clone()));
+    for section in config.dns.iter().cloned() {
+        let options = options.clone();
+        let source = move |slot| refresh::run(Polled::Dns(DnsSource::new(section.clone(), &options)), slot);
+        tokio::spawn(run_source("dns", board.slot(), cancel.clone(), source));
+    }
+    for section in config.docker.iter().cloned() {
+        let options = options.clone();
+        let docker = move || DockerSource::new(section.clone(), options.clone());
+        let source = move |slot| refresh::run(Polled::Docker(docker()), slot);
+        tokio::spawn(run_source("docker", board.slot(), cancel.clone(), source));
+    }
+    for section in config.http.iter().cloned() {
+        let options = options.clone();
+        let http = move || HttpSource::new(section.clone(), options.clone());
+        let source = move |slot| refresh::run(Polled::Http(http()), slot);
+        tokio::spawn(run_source("http", board.slot(), cancel.clone(), source));
     }
     for section in config.consul.iter().cloned() {
-        let metrics = Arc::clone(&board.metrics);
-        tokio::spawn(consul::run(section, options.clone(), metrics, board.slot(), cancel.clone()));
+        let options = options.clone();
+        let source = move |slot| consul::run(section.clone(), options.clone(), slot);
+        tokio::spawn(run_source("consul", board.slot(), cancel.clone(), source));
     }
     for section in config.kubernetes.iter().cloned() {
-        let metrics = Arc::clone(&board.metrics);
-        tokio::spawn(kubernetes::run(section, options.clone(), metrics, board.slot(), cancel.clone()));
+        let options = options.clone();
+        let source = move |slot| kubernetes::run(section.clone(), options.clone(), slot);
+        tokio::spawn(run_source("kubernetes", board.slot(), cancel.clone(), source));
     }
     (board, receiver)
 }
 
-async fn watch_files(mut watcher: file::Watcher, slot: Slot, cancel: CancellationToken) {
+async fn watch_files(mut watcher: file::Watcher, slot: Arc<Slot>) {
     let mut ticks = tokio::time::interval(watcher.poll_interval());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = slot.closed() => return,
-            _ = ticks.tick() => {}
-        }
-        let work = tokio::task::spawn_blocking(move || {
+        ticks.tick().await;
+        let work = blocking(move || {
             let refresh = watcher.refresh();
             (watcher, refresh)
         });
-        let Ok((back, refresh)) = work.await else { return };
+        let Some((back, refresh)) = work.await else { return };
         watcher = back;
         for e in &refresh.errors {
             slot.metrics().file_read_errors.fetch_add(1, Ordering::Relaxed);

@@ -1,12 +1,14 @@
 //! Sources that are asked for all their targets again and again.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use reba_http::HttpError;
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     DiscoveryMetrics, TargetGroup, board::Slot, dns::DnsSource, docker::DockerSource, http::HttpSource,
@@ -84,28 +86,21 @@ impl Polled {
     }
 }
 
-/// Asks at once, and then at every interval. Ends with `cancel`, or when nobody watches any more.
-pub(crate) async fn run(mut source: Polled, slot: Slot, cancel: CancellationToken) {
+/// Asks at once, and then at every interval.
+pub(crate) async fn run(mut source: Polled, slot: Arc<Slot>) {
     let mut ticks = tokio::time::interval(source.interval().max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let work = async {
-        loop {
-            ticks.tick().await;
-            let began = Instant::now();
-            let result = source.refresh(slot.metrics()).await;
-            source.metrics(slot.metrics()).observe(began.elapsed(), result.is_err());
-            match result {
-                Ok(groups) => slot.publish(groups),
-                Err(e) => {
-                    let mechanism = source.mechanism();
-                    tracing::warn!(mechanism, error = %e, "refreshing targets failed, the last good ones stay");
-                }
+    loop {
+        ticks.tick().await;
+        let began = Instant::now();
+        let result = source.refresh(slot.metrics()).await;
+        source.metrics(slot.metrics()).observe(began.elapsed(), result.is_err());
+        match result {
+            Ok(groups) => slot.publish(groups),
+            Err(e) => {
+                let mechanism = source.mechanism();
+                tracing::warn!(mechanism, error = %e, "refreshing targets failed, the last good ones stay");
             }
         }
-    };
-    tokio::select! {
-        () = cancel.cancelled() => {}
-        () = slot.closed() => {}
-        () = work => {}
     }
 }

@@ -86,7 +86,7 @@ type Services = BTreeMap<String, Option<Vec<String>>>;
 pub(crate) struct Consul {
     pub config: ConsulSd,
     remote: Remote,
-    metrics: Arc<DiscoveryMetrics>,
+    pub metrics: Arc<DiscoveryMetrics>,
 }
 
 impl Consul {

@@ -84,7 +84,7 @@ enum End {
 
 impl Watch {
     /// Runs until nobody reads any more.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         let mut wait = RETRY.0;
         loop {
             match self.list_and_watch(&mut wait).await {
