@@ -157,30 +157,30 @@ pub(crate) fn start_on_board(
         let source = move |slot| watch_files(file::Watcher::new(files.clone()), slot);
         tokio::spawn(run_source("file", board.slot(), cancel.clone(), source));
     }
-    for section in config.dns.iter().cloned() {
-        let options = options.clone();
+    for section in &config.dns {
+        let (section, options) = (section.clone(), options.clone());
         let source = move |slot| refresh::run(Polled::Dns(DnsSource::new(section.clone(), &options)), slot);
         tokio::spawn(run_source("dns", board.slot(), cancel.clone(), source));
     }
-    for section in config.docker.iter().cloned() {
-        let options = options.clone();
+    for section in &config.docker {
+        let (section, options) = (section.clone(), options.clone());
         let docker = move || DockerSource::new(section.clone(), options.clone());
         let source = move |slot| refresh::run(Polled::Docker(docker()), slot);
         tokio::spawn(run_source("docker", board.slot(), cancel.clone(), source));
     }
-    for section in config.http.iter().cloned() {
-        let options = options.clone();
+    for section in &config.http {
+        let (section, options) = (section.clone(), options.clone());
         let http = move || HttpSource::new(section.clone(), options.clone());
         let source = move |slot| refresh::run(Polled::Http(http()), slot);
         tokio::spawn(run_source("http", board.slot(), cancel.clone(), source));
     }
-    for section in config.consul.iter().cloned() {
-        let options = options.clone();
+    for section in &config.consul {
+        let (section, options) = (section.clone(), options.clone());
         let source = move |slot| consul::run(section.clone(), options.clone(), slot);
         tokio::spawn(run_source("consul", board.slot(), cancel.clone(), source));
     }
-    for section in config.kubernetes.iter().cloned() {
-        let options = options.clone();
+    for section in &config.kubernetes {
+        let (section, options) = (section.clone(), options.clone());
         let source = move |slot| kubernetes::run(section.clone(), options.clone(), slot);
         tokio::spawn(run_source("kubernetes", board.slot(), cancel.clone(), source));
     }

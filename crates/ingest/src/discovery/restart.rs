@@ -59,6 +59,8 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 #[cfg(test)]
 mod tests {
+    use reba_model::Labels;
+
     use super::*;
     use crate::discovery::{TargetGroup, board::Board};
 
@@ -67,7 +69,7 @@ mod tests {
         let (board, mut groups) = Board::new(Vec::new(), Arc::default());
         let mut starts = 0;
         let group =
-            |n: i32| TargetGroup { source: n.to_string(), labels: Default::default(), targets: vec![] };
+            |n: i32| TargetGroup { source: n.to_string(), labels: Labels::default(), targets: vec![] };
         let source = move |slot: Arc<Slot>| {
             starts += 1;
             async move {
@@ -76,7 +78,7 @@ mod tests {
                     blocking(|| panic!("in work that blocks")).await;
                 }
                 assert!(starts == 4, "in the task");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let cancel = CancellationToken::new();
