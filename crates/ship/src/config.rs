@@ -408,7 +408,8 @@ fn decompress(s: &Section<'_>, warnings: &mut Vec<Fault>) -> Result<Option<Decom
         let packing = match d.text("format")?.unwrap_or_default().as_str() {
             "gz" => Packing::Gzip,
             "z" => Packing::Zlib,
-            other => return Err(d.fault("format", format!("{other:?} is not supported, only gz and z"))),
+            "bz2" => Packing::Bzip2,
+            other => return Err(d.fault("format", format!("{other:?} is not supported, only gz, z and bz2"))),
         };
         out = Some(Decompress { packing, delay });
     }

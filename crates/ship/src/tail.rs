@@ -4,12 +4,14 @@
 //! or for the file to be left behind by a rotation.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read as _},
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
 };
 
+use bzip2::read::MultiBzDecoder;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -85,13 +87,26 @@ pub enum Packing {
     Gzip,
     /// zlib.
     Zlib,
+    /// bzip2, in any number of streams.
+    Bzip2,
 }
 
-#[derive(Debug)]
 enum Source {
     Plain(File),
     Gzip(Box<MultiGzDecoder<File>>),
     Zlib(Box<ZlibDecoder<File>>),
+    Bzip2(Box<MultiBzDecoder<File>>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Plain(_) => "Plain",
+            Source::Gzip(_) => "Gzip",
+            Source::Zlib(_) => "Zlib",
+            Source::Bzip2(_) => "Bzip2",
+        })
+    }
 }
 
 impl Source {
@@ -100,6 +115,7 @@ impl Source {
             None => Source::Plain(file),
             Some(Packing::Gzip) => Source::Gzip(Box::new(MultiGzDecoder::new(file))),
             Some(Packing::Zlib) => Source::Zlib(Box::new(ZlibDecoder::new(file))),
+            Some(Packing::Bzip2) => Source::Bzip2(Box::new(MultiBzDecoder::new(file))),
         }
     }
 
@@ -109,6 +125,7 @@ impl Source {
             Source::Plain(file) => file.read_at(into, offset),
             Source::Gzip(decoder) => decoder.read(into),
             Source::Zlib(decoder) => decoder.read(into),
+            Source::Bzip2(decoder) => decoder.read(into),
         }
     }
 
@@ -117,6 +134,7 @@ impl Source {
             Source::Plain(_) => Ok(0),
             Source::Gzip(decoder) => io::copy(&mut decoder.take(bytes), &mut io::sink()),
             Source::Zlib(decoder) => io::copy(&mut decoder.take(bytes), &mut io::sink()),
+            Source::Bzip2(decoder) => io::copy(&mut decoder.take(bytes), &mut io::sink()),
         }
         .map(drop)
     }

@@ -47,7 +47,7 @@ fn errors_name_file_line_and_key() {
             "p.yml:3:12: key scrape_configs[0].pipeline_stages[0].geoip: geoip is not supported",
         ),
         (
-            "scrape_configs:\n- pipeline_stages:\n  - json: {expressions: {a: 'b[*]'}}\n",
+            "scrape_configs:\n- pipeline_stages:\n  - json: {expressions: {a: 'b[*'}}\n",
             "p.yml:3:25: key scrape_configs[0].pipeline_stages[0].json.expressions: JMESPath",
         ),
         ("positions: {sync_period: x}\n", "p.yml:1:26: key positions.sync_period: "),
@@ -115,6 +115,11 @@ fn more_kinds_of_sources_are_read() {
     assert_eq!(job.kubernetes[0].role, reba_ingest::config::KubernetesRole::Pod);
     let zlib = Decompress { packing: Packing::Zlib, delay: Duration::from_secs(5) };
     assert_eq!(job.decompress, Some(zlib));
+    let c = parse("scrape_configs: [{decompression: {enabled: true, format: bz2}}]").unwrap();
+    assert_eq!(c.jobs[0].decompress.as_ref().unwrap().packing, Packing::Bzip2);
+    let error =
+        parse("scrape_configs: [{decompression: {enabled: true, format: xz}}]").unwrap_err().to_string();
+    assert!(error.contains("decompression.format") && error.contains("gz, z and bz2"), "{error}");
     assert_eq!(c.warnings.len(), 1);
     assert!(c.warnings[0].to_string().contains("kafka: not supported"), "{:?}", c.warnings);
     let error = parse("scrape_configs: [{kubernetes_sd_configs: [{role: pood}]}]").unwrap_err().to_string();

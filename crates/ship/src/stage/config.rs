@@ -11,7 +11,7 @@ use reba_model::{GoRegex, is_legacy_label_name, is_legacy_metric_name};
 
 use super::{
     Pipeline, Stage, auto, extract,
-    jmespath::Path,
+    jmespath::Expression,
     join, labels,
     metrics::{Action, CustomMetrics, Spec},
     moment::{Format, Timestamp, zone},
@@ -138,7 +138,7 @@ fn json(s: &Section<'_>) -> Built {
     for (name, path) in s.text_map("expressions")? {
         let path = if path.is_empty() { &name } else { &path };
         // A name that is written alone may hold what only a quoted name may.
-        let parsed = Path::parse(path).map_err(|e| s.fault("expressions", e))?;
+        let parsed = Expression::parse(path).map_err(|e| s.fault("expressions", e))?;
         expressions.push((name, parsed));
     }
     if expressions.is_empty() {

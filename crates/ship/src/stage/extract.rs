@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use reba_model::GoRegex;
 
-use super::{Flow, jmespath::Path};
+use super::{
+    Flow,
+    jmespath::{Document, Expression},
+};
 use crate::entry::{Entry, Value};
 
 /// The reason of an entry that `drop_malformed` drops.
@@ -13,8 +16,8 @@ const MALFORMED: &str = "json_parse_error";
 /// `json`
 #[derive(Debug)]
 pub(crate) struct Json {
-    /// Name of the value, and where it stands.
-    pub expressions: Vec<(String, Path)>,
+    /// Name of the value, and what it is set to.
+    pub expressions: Vec<(String, Expression)>,
     pub source: Option<String>,
     pub drop_malformed: bool,
 }
@@ -47,8 +50,11 @@ impl Json {
         let Some(object) = parsed else {
             return if self.drop_malformed { Flow::Drop(Arc::from(MALFORMED)) } else { Flow::Missed };
         };
-        for (name, path) in &self.expressions {
-            entry.extracted.set(name, path.find(&object).map_or(Value::Nil, of_json));
+        let document = Document::new(object);
+        for (name, expression) in &self.expressions {
+            if let Some(value) = expression.find(&document) {
+                entry.extracted.set(name, value);
+            }
         }
         Flow::Next
     }

@@ -68,6 +68,59 @@ fn other_encodings_and_compressed_files_are_read() {
     assert_eq!(tail.place(), 14);
 }
 
+fn bzip2_of(text: &[u8]) -> Vec<u8> {
+    let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    writer.write_all(text).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn a_bzip2_file_is_read_through_all_its_streams_and_from_a_place_within() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.bz2");
+    // What `bzip2 -c one two` or `cat a.bz2 b.bz2` leave behind: a line may go over the border.
+    fs::write(&path, [bzip2_of(b"one\ntwo\nth"), bzip2_of(b"ree\n")].concat()).unwrap();
+    let mut tail = open(&path, 0, Encoding::Utf8, Some(Packing::Bzip2));
+    assert_eq!(read(&mut tail), ["one", "two", "three"]);
+    assert_eq!(tail.place(), 14);
+    let mut tail = open(&path, 4, Encoding::Utf8, Some(Packing::Bzip2));
+    assert_eq!(read(&mut tail), ["two", "three"]);
+}
+
+#[test]
+fn a_damaged_bzip2_file_is_an_error_and_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.bz2");
+    let text: Vec<u8> = (0..20_000).flat_map(|i| format!("line {i}\n").into_bytes()).collect();
+    let whole = bzip2_of(&text);
+    for at in (0..whole.len()).step_by(whole.len() / 50) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        fs::write(&path, &damaged).unwrap();
+        let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+        let mut failed = false;
+        if let Ok(mut tail) = Tail::open_at(
+            &path,
+            0,
+            Reading { encoding: Encoding::Utf8, packing: Some(Packing::Bzip2), max_line: 0 },
+        ) {
+            loop {
+                match tail.poll(&mut scratch, &mut out) {
+                    Ok(Polled::More | Polled::Truncated) => {}
+                    Ok(Polled::End) => break,
+                    Err(_) => {
+                        failed = true;
+                        break;
+                    }
+                }
+            }
+        } else {
+            failed = true;
+        }
+        assert!(failed, "the byte at {at} is wrong, and nobody said so");
+    }
+}
+
 #[test]
 fn a_line_without_end_does_not_fill_memory() {
     let dir = tempfile::tempdir().unwrap();
