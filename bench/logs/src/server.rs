@@ -202,6 +202,11 @@ fn launch(kind: Kind, programs: &Programs, folder: &Path, port: u16) -> Result<R
 fn config(kind: Kind, port: u16, folder: &Path) -> String {
     let data = folder.join("data");
     let data = data.display();
+    // Where Loki 3 keeps chunks; without it they lie in the folder that it was started from.
+    let objects = match kind {
+        Kind::Loki => format!(", object_store: {{filesystem: {{dir: {data}/chunks}}}}"),
+        _ => String::new(),
+    };
     // Reba's port is moved by its command line.
     let server = match kind {
         Kind::Loki => {
@@ -221,7 +226,7 @@ fn config(kind: Kind, port: u16, folder: &Path) -> String {
   path_prefix: {data}
   replication_factor: 1
   ring: {{kvstore: {{store: inmemory}}}}
-  storage: {{filesystem: {{chunks_directory: {data}/chunks, rules_directory: {data}/rules}}}}
+  storage: {{filesystem: {{chunks_directory: {data}/chunks, rules_directory: {data}/rules}}{objects}}}
 schema_config:
   configs:
   - {{from: \"2024-01-01\", store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}

@@ -30,7 +30,7 @@ pub struct ColumnarConfig {
 impl Default for ColumnarConfig {
     fn default() -> Self {
         ColumnarConfig {
-            flush_bytes: 48 << 20,
+            flush_bytes: 40 << 20,
             flush_age: Duration::from_secs(30 * 60),
             memory_bytes: 128 << 20,
             max_part_bytes: 1 << 30,
