@@ -115,8 +115,8 @@ fn more_kinds_of_sources_are_read() {
     assert_eq!(job.kubernetes[0].role, reba_ingest::config::KubernetesRole::Pod);
     let zlib = Decompress { packing: Packing::Zlib, delay: Duration::from_secs(5) };
     assert_eq!(job.decompress, Some(zlib));
-    let c = parse("scrape_configs: [{decompression: {enabled: true, format: bz2}}]").unwrap();
-    assert_eq!(c.jobs[0].decompress.as_ref().unwrap().packing, Packing::Bzip2);
+    let bzip2 = parse("scrape_configs: [{decompression: {enabled: true, format: bz2}}]").unwrap();
+    assert_eq!(bzip2.jobs[0].decompress.as_ref().unwrap().packing, Packing::Bzip2);
     let error =
         parse("scrape_configs: [{decompression: {enabled: true, format: xz}}]").unwrap_err().to_string();
     assert!(error.contains("decompression.format") && error.contains("gz, z and bz2"), "{error}");
