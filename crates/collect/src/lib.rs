@@ -10,7 +10,6 @@ mod own;
 mod page;
 pub mod postgres;
 pub mod redis;
-mod tls;
 mod web;
 
 pub use flags::{FlagError, Flags};

@@ -99,11 +99,7 @@ impl Connect {
         let connector = self
             .tls_connector
             .get_or_try_init(|| async {
-                let (tls, material, http2) = (self.tls.clone(), self.material.clone(), self.http2);
-                // Reading the system's certificates takes milliseconds.
-                let config =
-                    tokio::task::spawn_blocking(move || tls::client_config(&tls, &material, http2)).await;
-                let config = config.map_err(|e| HttpError::Config(e.to_string()))??;
+                let config = tls::build_aside(self.tls.clone(), self.material.clone(), self.http2).await?;
                 Ok::<_, HttpError>(TlsConnector::from(Arc::new(config)))
             })
             .await?;

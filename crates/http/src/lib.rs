@@ -1,7 +1,7 @@
 //! Outbound HTTP as upstream configures it: TLS, authentication, proxies, redirects, limits.
 //!
 //! [`HttpClientConfig`] is upstream's `http_config` (and the same keys where upstream inlines them, through
-//! [`with_http_client_keys!`]); [`Client`] is what it describes. A request has one deadline for everything and one
+//! [`with_http_client_keys!`]); [`Client`] is what it describes. [`tls_client`] is its TLS for what is not HTTP. A request has one deadline for everything and one
 //! limit for its body, counted while decompressing, so that no peer can hold or fill us up.
 //!
 //! This crate reads no environment and keeps no global state: what a proxy variable says is passed in.
@@ -31,5 +31,6 @@ pub use error::HttpError;
 pub use memory::{HeldMemory, MemoryExceeded, SharedMemory};
 pub use proxy::ProxyEnv;
 pub use secret::{SECRET_TEXT, Secret};
+pub use tls::tls_client;
 pub use tls_config::{TlsConfig, TlsVersion};
 pub use url::{Url, UrlError};

@@ -53,6 +53,9 @@ pub struct TlsConfig {
     pub server_name: Option<String>,
     /// Whether any certificate will do.
     pub insecure_skip_verify: bool,
+    /// Whether a trusted certificate may carry any name, as PostgreSQL's `verify-ca` has it. No file has a key for it.
+    #[serde(skip)]
+    pub any_name: bool,
     /// The oldest version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,

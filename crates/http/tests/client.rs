@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Redirect},
     routing::{any, get, post},
 };
-use reba_http::{BodyBuffer, Client, HttpClientConfig, HttpError, ProxyEnv, Request, Response};
+use reba_http::{BodyBuffer, Client, HttpClientConfig, HttpError, ProxyEnv, Request, Response, TlsConfig};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -356,6 +356,56 @@ async fn a_client_shows_its_certificate() {
     let with = format!("{}  cert_file: {data}/client.pem\n  key_file: {data}/client.key\n", trusting());
     assert_eq!(fetch(&client(&with), &url).await.unwrap().1, "HTTP/2.0");
     assert!(fetch(&client(&trusting()), &url).await.is_err());
+}
+
+/// A handshake with a server of the name `localhost`, by another name.
+async fn under_another_name(tls: &TlsConfig) -> Result<(), String> {
+    let stream = tokio::net::TcpStream::connect(tls_server(false).await).await.unwrap();
+    let config = reba_http::tls_client(tls).await.map_err(|e| e.to_string())?;
+    let name = rustls::pki_types::ServerName::try_from("elsewhere.example").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    connector.connect(name, stream).await.map(|_| ()).map_err(|e| e.to_string())
+}
+
+#[tokio::test]
+async fn any_name_lets_names_be_but_not_who_signed() {
+    let strict = TlsConfig { ca: Some(CA.to_owned()), ..TlsConfig::default() };
+    assert!(under_another_name(&strict).await.is_err());
+    let any_name = TlsConfig { any_name: true, ..strict.clone() };
+    under_another_name(&any_name).await.unwrap();
+    let stranger = Some(include_str!("data/client.pem").to_owned());
+    assert!(under_another_name(&TlsConfig { ca: stranger.clone(), ..any_name }).await.is_err());
+    let skip = TlsConfig { ca: stranger, insecure_skip_verify: true, ..TlsConfig::default() };
+    under_another_name(&skip).await.unwrap();
+}
+
+#[tokio::test]
+async fn errors_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let data = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"));
+    let refused = async |ca: &std::path::Path, cert: &std::path::Path, key: &std::path::Path| {
+        let file = |f: &std::path::Path| Some(f.to_owned());
+        let tls = TlsConfig {
+            ca_file: file(ca),
+            cert_file: file(cert),
+            key_file: file(key),
+            ..TlsConfig::default()
+        };
+        reba_http::tls_client(&tls).await.unwrap_err().to_string()
+    };
+    let (ca, cert, key) = (data.join("ca.pem"), data.join("client.pem"), data.join("client.key"));
+    for (what, error) in [
+        ("CA cert", refused(&empty, &cert, &key).await),
+        ("client cert", refused(&ca, &empty, &key).await),
+        ("client key", refused(&ca, &cert, &empty).await),
+    ] {
+        assert_eq!(error, format!("unable to use specified {what} file {}", empty.display()));
+    }
+    let absent = dir.path().join("absent.pem");
+    let error = refused(&absent, &cert, &key).await;
+    assert!(error.starts_with(&format!("unable to read file {}: ", absent.display())), "{error}");
 }
 
 #[tokio::test]

@@ -1,13 +1,11 @@
 //! Where a PostgreSQL is, and how one gets in: addresses as libpq writes them, as URLs or as `key=value` pairs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use reba_http::TlsConfig;
 use tokio_postgres::{Config, config::SslMode};
 
-use crate::{
-    tls::{TlsOptions, Verify},
-    web::percent_decoded,
-};
+use crate::web::percent_decoded;
 
 const PORT: &str = "5432";
 
@@ -62,20 +60,22 @@ impl Dsn {
     }
 
     /// How the connection is protected. `prefer` is known here as well.
-    pub fn tls(&self) -> TlsOptions {
-        let verify = match self.get("sslmode") {
-            "verify-full" => Verify::Full,
-            "verify-ca" => Verify::Chain,
+    pub fn tls(&self) -> TlsConfig {
+        let file = |key: &str| Some(self.get(key)).filter(|f| !f.is_empty()).map(PathBuf::from);
+        let (trusted, any_name) = match self.get("sslmode") {
+            "verify-full" => (true, false),
+            "verify-ca" => (true, true),
             // As libpq does it: whoever names a root wants it to be asked.
-            "require" | "" if !self.get("sslrootcert").is_empty() => Verify::Chain,
-            _ => Verify::Nothing,
+            "require" | "" if file("sslrootcert").is_some() => (true, true),
+            _ => (false, true),
         };
-        let text = |key: &str| self.get(key).to_owned();
-        TlsOptions {
-            ca_file: text("sslrootcert"),
-            cert_file: text("sslcert"),
-            key_file: text("sslkey"),
-            verify,
+        TlsConfig {
+            ca_file: file("sslrootcert").filter(|_| trusted),
+            cert_file: file("sslcert"),
+            key_file: file("sslkey"),
+            insecure_skip_verify: !trusted,
+            any_name,
+            ..TlsConfig::default()
         }
     }
 
@@ -235,14 +235,15 @@ mod tests {
 
     #[test]
     fn ssl_modes_say_how_much_must_be_right() {
-        for (mode, verify) in [
-            ("disable", Verify::Nothing),
-            ("require", Verify::Nothing),
-            ("verify-ca", Verify::Chain),
-            ("verify-full", Verify::Full),
+        for (mode, expected) in [
+            ("disable", (false, true)),
+            ("require", (false, true)),
+            ("require sslrootcert=/ca.pem", (true, true)),
+            ("verify-ca", (true, true)),
+            ("verify-full", (true, false)),
         ] {
-            let dsn = Dsn::parse(&format!("host=a sslmode={mode}")).ok().unwrap();
-            assert_eq!(dsn.tls().verify, verify, "{mode}");
+            let tls = Dsn::parse(&format!("host=a sslmode={mode}")).ok().unwrap().tls();
+            assert_eq!((!tls.insecure_skip_verify, tls.any_name), expected, "{mode}");
         }
     }
 

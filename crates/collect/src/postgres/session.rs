@@ -12,6 +12,7 @@ use std::{
 
 use futures::StreamExt as _;
 use parking_lot::Mutex;
+use reba_http::tls_client;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::{
@@ -144,10 +145,8 @@ impl Session {
         config: &Config,
         patience: Patience,
     ) -> Result<(Client, JoinHandle<()>), QueryError> {
-        let options = dsn.tls();
-        let read = tokio::task::spawn_blocking(move || options.client_config()).await;
-        let tls = read.map_err(|e| QueryError::Address(e.to_string()))?.map_err(QueryError::Address)?;
-        let (client, connection) = patience.wait(config.connect(Tls(Arc::new(tls)))).await?;
+        let tls = tls_client(&dsn.tls()).await.map_err(|e| QueryError::Address(e.to_string()))?;
+        let (client, connection) = patience.wait(config.connect(Tls(tls))).await?;
         let work = async move { note_end(connection.await) };
         Ok((client, tokio::spawn(work)))
     }

@@ -1,15 +1,19 @@
 //! The flags of redis_exporter.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reba_http::TlsConfig;
 
 use super::keys::{self, Key};
-use crate::{
-    flags::{
-        Flag, FlagError, Flags, Style,
-        Takes::{Nothing, Text},
-        wrong,
-    },
-    tls::{TlsOptions, Verify},
+use crate::flags::{
+    Flag, FlagError, Flags, Style,
+    Takes::{Nothing, Text},
+    wrong,
 };
 
 /// All of them. Those without help have no effect here.
@@ -206,7 +210,7 @@ pub struct Options {
     pub connection_timeout: Duration,
     pub listen: Option<String>,
     pub telemetry_path: String,
-    pub tls: TlsOptions,
+    pub tls: TlsConfig,
     pub set_client_name: bool,
     pub is_cluster: bool,
     pub client_list: bool,
@@ -226,13 +230,15 @@ impl Options {
         let text = |flag: &str| flags.text(flag).to_owned();
         let key_list =
             |flag: &str| keys::parse(flags.text(flag)).map_err(|e| wrong(format!("--{flag}: {e}")));
-        let tls = TlsOptions {
-            ca_file: text("tls-ca-cert-file"),
-            cert_file: text("tls-client-cert-file"),
-            key_file: text("tls-client-key-file"),
-            verify: if flags.on("skip-tls-verification") { Verify::Nothing } else { Verify::Full },
+        let file = |flag: &str| Some(flags.text(flag)).filter(|f| !f.is_empty()).map(PathBuf::from);
+        let tls = TlsConfig {
+            ca_file: file("tls-ca-cert-file"),
+            cert_file: file("tls-client-cert-file"),
+            key_file: file("tls-client-key-file"),
+            insecure_skip_verify: flags.on("skip-tls-verification"),
+            ..TlsConfig::default()
         };
-        if tls.cert_file.is_empty() != tls.key_file.is_empty() {
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
             return Err(wrong("--tls-client-key-file and --tls-client-cert-file go together"));
         }
         Ok(Options {

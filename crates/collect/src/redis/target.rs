@@ -1,7 +1,8 @@
 //! Where a Redis is, and how one gets in.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
+use reba_http::{TlsConfig, tls_client};
 use rustls::pki_types::ServerName;
 use tokio::{
     net::{TcpStream, UnixStream},
@@ -10,7 +11,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::resp::{Connection, RespError, Stream};
-use crate::{tls::TlsOptions, web::percent_decoded as decoded};
+use crate::web::percent_decoded as decoded;
 
 const PORT: u16 = 6379;
 
@@ -109,7 +110,7 @@ impl Target {
     /// Connects and logs in, until `deadline` at the latest.
     pub async fn connect(
         &self,
-        tls: &TlsOptions,
+        tls: &TlsConfig,
         deadline: Instant,
         within: Duration,
     ) -> Result<Connection, RespError> {
@@ -131,7 +132,7 @@ impl Target {
         Ok(connection)
     }
 
-    async fn open(&self, tls: &TlsOptions) -> Result<Box<dyn Stream>, RespError> {
+    async fn open(&self, tls: &TlsConfig) -> Result<Box<dyn Stream>, RespError> {
         let (host, port, with_tls) = match &self.place {
             Place::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
             Place::Tcp { host, port, tls } => (host, *port, *tls),
@@ -141,11 +142,9 @@ impl Target {
         if !with_tls {
             return Ok(Box::new(stream));
         }
-        let options = tls.clone();
-        let config = tokio::task::spawn_blocking(move || options.client_config()).await;
-        let config = config.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let config = tls_client(tls).await.map_err(io::Error::other)?;
         let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+        Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?))
     }
 }
 
