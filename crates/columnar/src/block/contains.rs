@@ -10,7 +10,7 @@ use super::{
     load::{Ranks, Table},
     signature::Signature,
     typed::Format,
-    values::{Dict, Mined, Node, Patterns, Unpacker, Values},
+    values::{Dict, Mined, Node, Partly, Patterns, Unpacker, Values},
 };
 
 /// What a value must be like.
@@ -263,10 +263,13 @@ fn column_meeting(
                 }
             }
             Node::Mined { packed, .. } => {
-                let patterns = Patterns::open(packed, len)?;
-                if let Some(found) =
-                    table.apart(|unpacker| unread_patterns(&patterns, len, need, unpacker))?
-                {
+                let mut partly = match table.partly[column as usize].take() {
+                    Some(partly) => partly,
+                    None => Box::new(Partly::new(Patterns::open(packed, len)?)),
+                };
+                let found = table.apart(|unpacker| unread_patterns(&mut partly, len, need, unpacker))?;
+                table.partly[column as usize] = Some(partly);
+                if let Some(found) = found {
                     return Ok(some_hit(found));
                 }
             }
@@ -282,11 +285,12 @@ fn some_hit(hits: Vec<bool>) -> Option<Vec<bool>> {
 
 /// Which texts of patterns meet a need, by reading only the holes in question; nothing if that does not tell.
 fn unread_patterns(
-    patterns: &Patterns<'_>,
+    partly: &mut Partly<'_>,
     len: usize,
     need: Need<'_>,
     unpacker: &mut Unpacker,
 ) -> Result<Option<Vec<bool>>, BlockError> {
+    let Partly { patterns, order, holes: read } = partly;
     let mut verdicts = Vec::with_capacity(patterns.literals.len());
     for (literals, holes) in patterns.literals.iter().zip(&patterns.holes) {
         let verdict = Ways::of_pattern(literals, need, |hole, bytes| cannot_hold(&holes[hole], bytes));
@@ -302,11 +306,13 @@ fn unread_patterns(
     if verdicts.iter().all(|v| matches!(v, Ways::Needs(ways) if ways.is_empty())) {
         return Ok(Some(Vec::new()));
     }
-    let (codes, ranks, counts) = patterns.order(len, unpacker)?;
+    let (codes, ranks, counts) = match order {
+        Some(order) => order,
+        None => order.insert(patterns.order(len, unpacker)?),
+    };
     let mut by_pattern = Vec::with_capacity(verdicts.len());
-    for ((verdict, holes), count) in verdicts.iter().zip(&patterns.holes).zip(counts) {
-        let count = count as usize;
-        let mut read: Vec<Option<Values<'_>>> = holes.iter().map(|_| None).collect();
+    for (((verdict, holes), read), count) in verdicts.iter().zip(&patterns.holes).zip(read).zip(counts) {
+        let count = *count as usize;
         for (hole, _) in verdict.needs() {
             if read[*hole].is_none() {
                 read[*hole] = Some(holes[*hole].read(count, &[], unpacker)?);
@@ -316,7 +322,7 @@ fn unread_patterns(
         by_pattern.push(verdict.meeting(&values, count));
     }
     let hit = |(code, rank): (&u32, &u32)| by_pattern[*code as usize].get(*rank as usize) == Some(&true);
-    Ok(Some(codes.iter().zip(&ranks).map(hit).collect()))
+    Ok(Some(codes.iter().zip(ranks.iter()).map(hit).collect()))
 }
 
 impl<'n> Need<'n> {

@@ -7,7 +7,7 @@ use super::{
     frame::{Frame, ShapeHead},
     ints,
     shape::Source,
-    values::{Node, Unpacker, Values, read_codes},
+    values::{Node, Partly, Unpacker, Values, read_codes},
     wire::Reader,
 };
 
@@ -47,6 +47,8 @@ pub(super) struct Table<'f, 'a> {
     times: OnceCell<Vec<i64>>,
     ranks: Vec<OnceCell<Ranks>>,
     columns: Vec<Option<Values<'a>>>,
+    /// Of columns that are not loaded what was read of their patterns: conditions that follow one another ask for the same.
+    pub(super) partly: Vec<Option<Box<Partly<'a>>>>,
     unpacker: Unpacker,
     pub(super) cost: ReadCost,
     /// What the table was before it was narrowed.
@@ -73,6 +75,7 @@ impl<'f, 'a> Table<'f, 'a> {
             times: OnceCell::new(),
             ranks: (0..frame.columns.len()).map(|_| OnceCell::new()).collect(),
             columns: (0..frame.columns.len()).map(|_| None).collect(),
+            partly: (0..frame.columns.len()).map(|_| None).collect(),
             unpacker,
             cost: ReadCost {
                 bytes_read: frame.bytes
@@ -91,7 +94,7 @@ impl<'f, 'a> Table<'f, 'a> {
         reading.cost.bytes_decoded += self.cost.bytes_decoded;
     }
 
-    /// Runs something whose result is not kept in the table, so that what it unpacks does not count.
+    /// Runs something that unpacks at most as much as a block may, whatever the table has unpacked.
     pub(super) fn apart<T>(&mut self, run: impl FnOnce(&mut Unpacker) -> T) -> T {
         let left = std::mem::replace(&mut self.unpacker.left, full_allowance(self.frame));
         let result = run(&mut self.unpacker);
@@ -109,6 +112,7 @@ impl<'f, 'a> Table<'f, 'a> {
         self.times = OnceCell::from(times);
         self.ranks.fill_with(OnceCell::new);
         self.columns.fill_with(|| None);
+        self.partly.fill_with(|| None);
         // What has been unpacked before is gone.
         self.unpacker.left = full_allowance(self.frame);
         let shape_of = std::mem::replace(&mut self.shape_of, shape_of);

@@ -362,6 +362,21 @@ pub(super) struct Patterns<'a> {
     pub(super) holes: Vec<Vec<Node<'a>>>,
 }
 
+/// The patterns of a column, and what was read of their values so far.
+pub(super) struct Partly<'a> {
+    pub(super) patterns: Patterns<'a>,
+    pub(super) order: Option<Order>,
+    /// By pattern and hole.
+    pub(super) holes: Vec<Vec<Option<Values<'a>>>>,
+}
+
+impl<'a> Partly<'a> {
+    pub(super) fn new(patterns: Patterns<'a>) -> Self {
+        let holes = patterns.holes.iter().map(|holes| holes.iter().map(|_| None).collect()).collect();
+        Partly { patterns, order: None, holes }
+    }
+}
+
 impl<'a> Patterns<'a> {
     /// Looks at the forms of a column of `len` values.
     pub(super) fn open(packed: &Reader<'a>, len: usize) -> Result<Self, BlockError> {
