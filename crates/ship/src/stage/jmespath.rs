@@ -125,7 +125,8 @@ fn within_bounds(text: &str) -> Result<(), String> {
     if text.chars().count() > MAX_TEXT {
         return Err(format!("has more than {MAX_TEXT} characters"));
     }
-    let (mut depth, mut digits) = (0_usize, 0);
+    // `!` and `&` nest like brackets do, but end with what they stand before.
+    let (mut depth, mut prefixes, mut digits) = (0_usize, 0, 0);
     let mut quote = None;
     let mut escaped = false;
     for c in text.chars() {
@@ -139,13 +140,18 @@ fn within_bounds(text: &str) -> Result<(), String> {
             continue;
         }
         digits = if c.is_ascii_digit() { digits + 1 } else { 0 };
+        prefixes = match c {
+            '!' | '&' => prefixes + 1,
+            c if c.is_whitespace() => prefixes,
+            _ => 0,
+        };
         match c {
             '\'' | '"' | '`' => quote = Some(c),
-            '[' | '(' | '{' | '!' | '&' => depth += 1,
+            '[' | '(' | '{' => depth += 1,
             ']' | ')' | '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_DEPTH {
+        if depth + prefixes > MAX_DEPTH {
             return Err(format!("is nested more than {MAX_DEPTH} deep"));
         }
         if digits > MAX_DIGITS {
@@ -307,6 +313,7 @@ mod tests {
         for (expression, why) in [
             ("[".repeat(400), "nested"),
             ("!".repeat(400), "nested"),
+            ("! ".repeat(200), "nested"),
             (format!("a{}", ".b.*".repeat(200)), "characters"),
             ("a[::2147483647]".to_owned(), "digits"),
             ("a[-2147483648] | b".to_owned(), "digits"),
@@ -315,7 +322,7 @@ mod tests {
             assert!(error.contains(why), "{error}");
         }
         // As long as can be, and yet harmless.
-        for piece in [".*", "[]", "|@", "||a"] {
+        for piece in [".*", "[]", "|@", "||a", "&&a", "!=a", "&&!a"] {
             let long = format!("a{}", piece.repeat((MAX_TEXT - 1) / piece.len()));
             let document = Document::new(serde_json::from_str("{\"a\":[[[1]]]}").unwrap());
             let _ = Expression::parse(&long).unwrap().find(&document);
